@@ -9,10 +9,10 @@ import pytest
 
 from app.canonical.request import Signature
 from app.canonical.response import Usage
+from app.dialects.responses.compatibility import ResponsesOptions
 from app.dialects.responses.dialect import DIALECT
 from app.dialects.responses.echo import strip_encrypted
 from app.dialects.responses.patch import ResponsesPatch, reverse_patch, state_patch
-from app.dialects.responses.request_out import ResponsesOptions
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic

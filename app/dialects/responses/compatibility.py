@@ -1,7 +1,6 @@
-"""What a Responses provider takes of a create body: its options, and the body made to fit.
+"""The options of a Responses provider, and a create body adapted to them.
 
-Used by translation and by the pass alike, so that both call the provider statelessly and
-report the same losses.
+Translated and passed bodies are adapted alike, so both are stateless and have the same losses.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from app.canonical.record import record
 from app.dialects.responses.echo import echo_tool_choice, flat_tool, max_output_tokens
 from app.dialects.responses.request_in import CHAT_MEMBERS, ENCRYPTED, LOGPROBS
 from app.dialects.shared.effort import effort_of
-from app.dialects.shared.lenient_json import as_dict, as_list, count, dicts
+from app.dialects.shared.lenient_json import as_dict, as_list, count, dicts, rest
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.tool_results import pair_items
 from app.responses_form.items import item_prefix
 
 STATE_MEMBERS: Final = ("previous_response_id", "conversation", "background", "fallbacks")
-"""Members that only the gateway acts on; never sent to a provider."""
+"""Members for the gateway alone, which are not sent to a provider."""
 
 LACKING: Final = CHAT_MEMBERS | {
     "max_tokens",
@@ -31,14 +30,14 @@ LACKING: Final = CHAT_MEMBERS | {
     "functions",
     "function_call",
 }
-"""Members of chat completions that OpenAI's and Azure's Responses request types lack."""
+"""Members of chat completions that the request types of OpenAI's and Azure's Responses do not have."""
 
 PLAIN_MODELS: Final = re.compile(
     r"(?:^|[^a-z0-9])(?:gpt-?3|gpt-?4|chatgpt-4|gpt-5(?:\.\d+)?-chat)", re.IGNORECASE
 )
-"""Names of OpenAI's models, and of deployments called after them, that do not reason: they
-refuse ``reasoning``, and ``include`` of encrypted reasoning with 400 "Encrypted content is
-not supported with this model." (seen in public reports of 2025 and 2026)."""
+"""Names of OpenAI's models without reasoning, and of deployments named after them. They refuse ``reasoning``,
+and ``include`` of encrypted reasoning with 400 "Encrypted content is not supported with this model."
+(public reports of 2025 and 2026)."""
 
 REASONING_LOST: Final = "Reasoning that this model or account cannot read was left out."
 
@@ -47,28 +46,31 @@ _FEATURES: Final[Mapping[str, str]] = {
     "top_logprobs": "top_logprobs",
     "max_output_tokens": "max_tokens",
 }
-_IDLE: Final[Mapping[str, Any]] = {"n": 1, "modalities": ["text"]}
-"""Values of chat's members that ask for what a response is anyway."""
+_DEFAULTS: Final[Mapping[str, Any]] = {"n": 1, "modalities": ["text"]}
+"""Values of chat's members that are the only possibility here."""
 
 _UNIQUE_ID: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
 _MAX_ID: Final = 64
-_USUAL_OUTPUT: Final = 32_000
+_ASSUMED_OUTPUT: Final = 32_000  # output limit in tokens of a request without one
+_MAX_TOKENS: Final = frozenset({"max_tokens"})
+_CACHE_CONTROL: Final = frozenset({"cache_control"})
 
 
 @record
 class ResponsesOptions:
-    """How a target's Responses API differs from OpenAI's.
+    """The differences of a provider's Responses API from OpenAI's.
 
-    ``lacks`` names request members that its published type does not have (left out with a
-    warning). ``min_output_tokens`` is the least ``max_output_tokens`` it takes.
-    ``plain_models`` matches the models that do not reason: ``reasoning`` is left out for
-    them, and encrypted reasoning not asked for. Of the others, those that match
-    ``reasoning_models`` (None: all) are asked for it always, the rest when the client wants
-    reasoning; ``dropped_when_reasoning`` is left out then. ``item_ids`` tells whether
-    input items keep their ids, ``cache_control`` whether Anthropic's cache marks may stay,
-    ``open_reasoning`` whether reasoning without encrypted content may go in (OpenAI refuses
-    its text and looks its id up in a store we do not use), ``reasoning_budget`` whether
-    ``reasoning.max_tokens`` is known.
+    - ``lacks``: request members that its published type does not have; they are dropped with a warning.
+    - ``min_output_tokens``: the least ``max_output_tokens``.
+    - ``plain_models`` matches the models without reasoning: ``reasoning`` is dropped for them, and
+      encrypted reasoning is not requested.
+    - ``reasoning_models`` matches those of the other models (None: all) for which encrypted reasoning is
+      always requested; for the rest, only if the client requests reasoning.
+    - ``dropped_when_reasoning``: members that are dropped when encrypted reasoning is requested.
+    - ``item_ids``: input items keep their ids. ``cache_control``: Anthropic's cache marks are sent.
+    - ``open_reasoning``: reasoning without encrypted content is sent; OpenAI refuses its text, and
+      looks up its id in a store that is not used.
+    - ``reasoning_budget``: ``reasoning.max_tokens`` is sent.
     """
 
     lacks: frozenset[str] = LACKING
@@ -82,28 +84,27 @@ class ResponsesOptions:
     reasoning_budget: bool = False
 
     def is_plain(self, model: str) -> bool:
-        """Tell whether ``model`` is known not to reason."""
+        """Tell whether ``model`` is known to have no reasoning."""
         return self.plain_models.search(model) is not None
 
-    def reasons(self, model: str, wanted: bool) -> bool:
-        """Tell whether ``model``, asked to reason or not, is taken for one that does."""
-        if self.is_plain(model):
-            return False
-        return wanted or self.reasoning_models is None or self.reasoning_models.search(model) is not None
+    def reasons(self, model: str, requested: bool) -> bool:
+        """Tell whether ``model`` counts as one that reasons; ``requested``: the client requests reasoning."""
+        may_reason = (
+            requested or self.reasoning_models is None or self.reasoning_models.search(model) is not None
+        )
+        return may_reason and not self.is_plain(model)
 
 
 DEFAULT_OPTIONS: Final = ResponsesOptions()
 
 
 def fit(body: Mapping[str, Any], options: ResponsesOptions, losses: Losses) -> dict[str, Any]:
-    """Return ``body`` as the target takes it: stateless, without the tolerances of our door,
-    and without what the target lacks (reported).
+    """Return a stateless copy of ``body`` in OpenAI's form, without what the target does not support.
 
-    Used by translation and by the pass alike. Raises GatewayError when a loss would change
-    the answer.
+    Losses are reported; raises GatewayError if one would change the answer.
     """
     sent = {k: v for k, v in body.items() if k not in STATE_MEMBERS and v is not None}
-    _keep_house(sent)
+    _normalize(sent)
     _ask_logprobs(sent)
     _leave_out(sent, options, losses)
     _fit_tokens(sent, options, losses)
@@ -116,29 +117,25 @@ def fit(body: Mapping[str, Any], options: ResponsesOptions, losses: Losses) -> d
     return sent
 
 
-def _keep_house(sent: dict[str, Any]) -> None:
-    """Undo what our door tolerates: chat nesting, ``any``, ``text.max_tokens``, include_usage."""
+def _normalize(sent: dict[str, Any]) -> None:
+    """Replace variants that the gateway accepts: nested tools, ``any``, ``text.max_tokens``, ``include_usage``."""
     if "tools" in sent:
         sent["tools"] = [flat_tool(tool) for tool in dicts(sent["tools"])]
     if "tool_choice" in sent:
         sent["tool_choice"] = echo_tool_choice(sent["tool_choice"])
-    bound = max_output_tokens(sent)
-    if bound is not None:
-        sent["max_output_tokens"] = bound
-    text = as_dict(sent.get("text"))
-    if "max_tokens" in text:
-        sent["text"] = {name: value for name, value in text.items() if name != "max_tokens"}
-    streamed = as_dict(sent.get("stream_options"))
-    remaining = {name: value for name, value in streamed.items() if name != "include_usage"}
-    sent.pop("stream_options", None)
-    if remaining and sent.get("stream"):
-        sent["stream_options"] = remaining
+    if (limit := max_output_tokens(sent)) is not None:
+        sent["max_output_tokens"] = limit
+    if "max_tokens" in as_dict(sent.get("text")):
+        sent["text"] = rest(sent["text"], _MAX_TOKENS)
+    options = rest(as_dict(sent.pop("stream_options", None)), frozenset({"include_usage"}))
     if not sent.get("stream"):
         sent.pop("stream", None)
+    elif options:
+        sent["stream_options"] = options
 
 
 def _ask_logprobs(sent: dict[str, Any]) -> None:
-    """Chat's ``logprobs`` (a boolean, or a number of alternatives) is an ``include`` here."""
+    """Replace chat's ``logprobs`` (a boolean, or a number of alternatives) by an ``include``."""
     logprobs = sent.pop("logprobs", None)
     if not logprobs:
         return
@@ -148,17 +145,15 @@ def _ask_logprobs(sent: dict[str, Any]) -> None:
 
 
 def _leave_out(sent: dict[str, Any], options: ResponsesOptions, losses: Losses) -> None:
-    for name, idle in _IDLE.items():
-        if sent.get(name) == idle:
-            del sent[name]
-    for name in [name for name in sent if name in options.lacks]:
-        losses.report(_FEATURES.get(name, name), param=name)
+    for name in [name for name in sent if name in options.lacks or sent[name] == _DEFAULTS.get(name)]:
+        if sent[name] != _DEFAULTS.get(name):
+            losses.report(_FEATURES.get(name, name), param=name)
         del sent[name]
 
 
 def _fit_tokens(sent: dict[str, Any], options: ResponsesOptions, losses: Losses) -> None:
-    bound = count(sent.get("max_output_tokens"))
-    if bound is None or bound >= options.min_output_tokens:
+    limit = count(sent.get("max_output_tokens"))
+    if limit is None or limit >= options.min_output_tokens:
         return
     least = sent["max_output_tokens"] = options.min_output_tokens
     losses.report(
@@ -184,20 +179,21 @@ def _fit_reasoning(sent: dict[str, Any], options: ResponsesOptions, losses: Loss
 
 
 def _fit_budget(sent: dict[str, Any], losses: Losses) -> None:
-    """Say a budget of thinking tokens as an effort."""
+    """Replace a thinking budget by an effort."""
     reasoning = as_dict(sent.get("reasoning"))
     budget = reasoning.get("max_tokens")
     if not isinstance(budget, int):
         return
-    others = {name: value for name, value in reasoning.items() if name != "max_tokens"}
-    effort = effort_of(budget, count(sent.get("max_output_tokens")) or _USUAL_OUTPUT)
-    sent["reasoning"] = {"effort": effort, **others}
+    effort = effort_of(budget, count(sent.get("max_output_tokens")) or _ASSUMED_OUTPUT)
+    sent["reasoning"] = {"effort": effort, **rest(reasoning, _MAX_TOKENS)}
     losses.report("reasoning_budget", f"A budget of thinking tokens was sent as effort '{effort}'.")
 
 
 def _fit_input(items: Iterable[Any], options: ResponsesOptions, losses: Losses) -> list[Any]:
-    """Leave out reasoning that the target could not read. Ids then go too: the target would
-    miss the reasoning that it knows to belong to them."""
+    """Return the input items without reasoning that the target cannot read.
+
+    If there was any, other items lose their ids: by an id the target would miss the reasoning before it.
+    """
     paired = pair_items(list(items), losses)
     readable = [item for item in paired if not _is_unreadable(item, options.open_reasoning)]
     if len(readable) < len(paired):
@@ -207,7 +203,7 @@ def _fit_input(items: Iterable[Any], options: ResponsesOptions, losses: Losses) 
 
 
 def _is_unreadable(item: Any, open_reasoning: bool) -> bool:
-    """Tell whether a reasoning or compaction item lacks the cipher that it lives by."""
+    """Tell whether a reasoning or compaction item lacks its encrypted content."""
     kind = item.get("type") if isinstance(item, dict) else None
     if kind not in ("reasoning", "compaction") or item.get("encrypted_content"):
         return False
@@ -234,7 +230,5 @@ def _fit_item(item: Any, options: ResponsesOptions, with_ids: bool, losses: Loss
 
 
 def _without_mark(value: Any) -> Any:
-    """Leave out ``cache_control``: a mark for another vendor's cache, refused elsewhere."""
-    if not isinstance(value, dict) or "cache_control" not in value:
-        return value
-    return {name: member for name, member in value.items() if name != "cache_control"}
+    """Return a tool or part without ``cache_control``, a member of Anthropic's that other vendors refuse."""
+    return rest(value, _CACHE_CONTROL) if isinstance(value, dict) else value

@@ -1,11 +1,8 @@
-"""The response object around its output: the client's own request, echoed and filled up.
+"""The response object without its output: an echo of the client's request, completed with defaults.
 
-``response_shell`` makes every snapshot that a client may see (queued, in progress, done,
-cancelled, failed), so that a translated, a passed and a stored answer look alike. What
-the echo says comes from the client's body, never from an upstream; defaults fill what the
-client left out.
-
-Keys, order and echo rules: contract/responses.md 3.
+``response_shell`` returns all snapshots that a client may see (queued, in progress, completed, cancelled,
+failed), so translated, passed and stored answers look alike. The echo comes from the client's body, never
+from a provider. Keys and their order are those of OpenAI's recorded answers.
 """
 
 from __future__ import annotations
@@ -14,7 +11,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, number, opt_str
+from app.dialects.shared.lenient_json import (
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    number,
+    opt_str,
+    rest,
+    without_nulls,
+)
 
 REDACTED: Final = "<redacted>"
 
@@ -25,7 +32,7 @@ RESOLVED: Final = (
     "temperature",
     "top_p",
 )
-"""Echoed members whose default a server may resolve otherwise when the client left them out."""
+"""Echoed members for which a provider may have other defaults."""
 
 _RUNNING: Final = frozenset({"queued", "in_progress"})
 
@@ -44,11 +51,11 @@ def response_shell(
     completed_at: int | None = None,
     service_tier: str | None = None,
 ) -> dict[str, Any]:
-    """Return a whole response object with every key in wire order.
+    """Return a response object with all its keys in order.
 
-    ``body`` is the client's create request, ``model`` the resolved one. Times are Unix
-    seconds; ``completed_at`` is shown for ``completed`` only, ``error`` (``{code,
-    message}``) for ``failed`` only. ``service_tier`` is the tier that was used, where known.
+    ``body`` is the client's create request, ``model`` the resolved model. Times are Unix seconds.
+    ``completed_at`` is shown only for ``completed``, ``error`` (``{code, message}``) only for ``failed``.
+    ``service_tier`` is the tier that served the request, None if unknown.
     """
     shell: dict[str, Any] = {
         "id": id,
@@ -64,7 +71,7 @@ def response_shell(
         "max_output_tokens": max_output_tokens(body),
         "max_tool_calls": count(body.get("max_tool_calls")),
         "model": model or as_str(body.get("model")),
-        "moderation": None,  # results, which the request's member of that name only asks for
+        "moderation": None,  # results; the request's member of this name requests them
         "output": list(output),
         "parallel_tool_calls": body.get("parallel_tool_calls") is not False,
         "presence_penalty": _number(body, "presence_penalty", 0.0),
@@ -90,15 +97,10 @@ def response_shell(
 
 
 def _used_members(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Members that are shown only where the client sent them."""
-    used: dict[str, Any] = {}
+    """Return the members that are shown only if the client sent them."""
     conversation = conversation_id(body.get("conversation"))
-    if conversation is not None:
-        used["conversation"] = {"id": conversation}
-    for name in ("prompt", "prompt_cache_options"):
-        if body.get(name) is not None:
-            used[name] = body[name]
-    return used
+    members = {"conversation": conversation and {"id": conversation}}
+    return without_nulls(members | {name: body.get(name) for name in ("prompt", "prompt_cache_options")})
 
 
 def conversation_id(value: Any) -> str | None:
@@ -107,7 +109,7 @@ def conversation_id(value: Any) -> str | None:
 
 
 def max_output_tokens(body: Mapping[str, Any]) -> int | None:
-    """Return the client's bound; ``text.max_tokens`` acts where the member itself is absent."""
+    """Return the client's output limit, or ``text.max_tokens``, which the gateway accepts in its place."""
     limit = count(body.get("max_output_tokens"))
     return limit if limit is not None else count(as_dict(body.get("text")).get("max_tokens"))
 
@@ -127,30 +129,29 @@ def _tier(body: Mapping[str, Any], status: str, used: str | None) -> str:
 
 
 def echo_text(value: Any) -> dict[str, Any]:
-    """Return the ``text`` member with a format and a verbosity."""
+    """Return the ``text`` member with its format and verbosity."""
     text = as_dict(value)
-    members = {name: member for name, member in text.items() if member is not None}
-    return {"format": {}, "verbosity": "medium", **members} | {"format": _echo_format(text.get("format"))}
+    members = {"format": {}, "verbosity": "medium", **without_nulls(text)}
+    return members | {"format": _echo_format(text.get("format"))}
 
 
 def _echo_format(value: Any) -> dict[str, Any]:
-    format_ = as_dict(value)
-    kind = opt_str(format_.get("type")) or "text"
+    form = as_dict(value)
+    kind = opt_str(form.get("type")) or "text"
     if kind != "json_schema":
-        return {**format_, "type": kind}
-    flat = {**as_dict(format_.get("json_schema")), **format_}
-    flat.pop("json_schema", None)
+        return {**form, "type": kind}
+    flat = {**as_dict(form.get("json_schema")), **rest(form, frozenset({"json_schema"}))}
     base = {"type": kind, "description": None, "name": "response", "schema": None, "strict": False}
-    return {**base, **{name: member for name, member in flat.items() if member is not None}}
+    return {**base, **without_nulls(flat)}
 
 
 def echo_reasoning(value: Any) -> dict[str, Any]:
-    """Return the ``reasoning`` member: the client's own, with effort and summary always there."""
+    """Return the client's ``reasoning`` with effort and summary, which are always present."""
     return {"effort": None, "summary": None, **as_dict(value)}
 
 
 def echo_tool_choice(value: Any) -> Any:
-    """Return ``tool_choice`` in its flat form; ``any`` and ``tool`` mean ``required``."""
+    """Return ``tool_choice`` in flat form; ``any`` and ``tool`` become ``required``."""
     if isinstance(value, str):
         return "required" if value in ("any", "tool") else value
     choice = as_dict(value)
@@ -161,7 +162,7 @@ def echo_tool_choice(value: Any) -> Any:
     name = opt_str(choice.get("name")) or opt_str(nested.get("name"))
     if kind in ("any", "tool", "auto", "none", "required"):
         return _word_choice(kind, name or opt_str(as_dict(choice.get("function")).get("name")))
-    flat = {**nested, **{key: member for key, member in choice.items() if key != kind}}
+    flat = {**nested, **rest(choice, frozenset({kind}))}
     if kind == "allowed_tools":
         flat["tools"] = [_flat_reference(tool) for tool in dicts(flat.get("tools"))]
     return flat
@@ -176,27 +177,24 @@ def _word_choice(word: str, name: str | None) -> Any:
 def _flat_reference(tool: Mapping[str, Any]) -> dict[str, Any]:
     kind = as_str(tool.get("type"))
     nested = tool.get(kind)
-    if not isinstance(nested, dict):
-        return dict(tool)
-    return {
-        "type": kind,
-        **nested,
-        **{key: value for key, value in tool.items() if key not in ("type", kind)},
-    }
+    return (
+        {"type": kind, **nested, **rest(tool, frozenset({"type", kind}))}
+        if isinstance(nested, dict)
+        else dict(tool)
+    )
 
 
 def flat_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tool without chat's nesting (``{type, function: {…}}`` becomes flat)."""
+    """Return a tool in flat form, without the nesting of chat completions (``{type, function: {…}}``)."""
     kind = as_str(tool.get("type")) or "function"
     nested = tool.get(kind)
     if kind not in ("function", "custom") or not isinstance(nested, dict):
         return {**tool, "type": kind}
-    outer = {name: value for name, value in tool.items() if name != kind}
-    return {**nested, **outer, "type": kind}
+    return {**nested, **rest(tool, frozenset({kind})), "type": kind}
 
 
 def echo_tool(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tool as a server echoes it: flat, absent optional members filled, no secrets."""
+    """Return a tool as OpenAI echoes it: flat, with all optional members, without secrets."""
     flat = flat_tool(tool)
     return _TOOL_ECHOES.get(flat["type"], dict)(flat)
 
@@ -208,8 +206,7 @@ def _echo_function(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _echo_custom(tool: Mapping[str, Any]) -> dict[str, Any]:
-    members = {name: member for name, member in tool.items() if member is not None}
-    return {"type": "custom", "description": None, "format": {"type": "text"}, **members}
+    return {"type": "custom", "description": None, "format": {"type": "text"}, **without_nulls(tool)}
 
 
 def _echo_namespace(tool: Mapping[str, Any]) -> dict[str, Any]:
@@ -229,7 +226,7 @@ def _echo_mcp(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _without_path(url: str) -> str:
-    """Keep the host alone: keys ride in the path, the query or before the ``@``."""
+    """Return a URL with its host only; path, query and user info may contain keys."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
@@ -248,14 +245,12 @@ _TOOL_ECHOES: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]]
 
 
 def strip_encrypted(value: Mapping[str, Any], include: Any) -> dict[str, Any]:
-    """Return a response object, a stream event or an item without the ``encrypted_content``
-    of reasoning, unless ``include`` (the caller's list) asks for it.
+    """Return a response object, stream event or item without the ``encrypted_content`` of reasoning.
 
-    Only what changes is copied; compaction keeps its content.
+    It stays if ``include`` (the client's list) requests it, and in compaction items. Only what changes
+    is copied.
     """
-    if "reasoning.encrypted_content" in as_list(include):
-        return dict(value)
-    return _strip(value)
+    return dict(value) if "reasoning.encrypted_content" in as_list(include) else _strip(value)
 
 
 def _strip(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,7 @@
-"""A create request, read: the client's body to a canonical Request (server half).
+"""A client's Responses body decoded as the canonical Request (server half).
 
-The body was shape-checked at the door (top level only), so everything below it is checked
-here, in OpenAI's words. Unknown top-level members are kept in ``extra``.
-
-Members: contract/responses.md 2; tolerances: contract/surfaces.md 4.
+The surfaces check the top level of a body; everything below is checked here. Unknown members at the top
+level remain in ``extra``. Source of members: OpenAI's API description (2026 edition).
 """
 
 from __future__ import annotations
@@ -23,11 +21,13 @@ from app.canonical.request import (
     ToolChoice,
 )
 from app.dialects.base import ServerContext
-from app.dialects.responses.checks import check_input, expect
+from app.dialects.responses.checks import check_input
 from app.dialects.responses.echo import conversation_id, echo_tool_choice, max_output_tokens
 from app.dialects.responses.items_in import NAME, Sign, decode_item
-from app.dialects.responses.tools_in import Names, decode_named, decode_tools, names_of, rename_entries
+from app.dialects.responses.tools_in import Names, decode_input_item, decode_tools, names_of, rename_entries
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, number, opt_str, rest
+from app.dialects.shared.native import as_native
+from app.dialects.shared.strict_json import ClientObject
 
 LOGPROBS: Final = "message.output_text.logprobs"
 ENCRYPTED: Final = "reasoning.encrypted_content"
@@ -47,7 +47,7 @@ _HINTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "context_management": (),
     "prompt": (),
 }
-"""Members that go into ``Request.hints``, with the values that mean "nothing asked"."""
+"""Members that go into ``Request.hints``, with the values that are defaults."""
 
 CHAT_MEMBERS: Final = frozenset(
     {
@@ -55,8 +55,8 @@ CHAT_MEMBERS: Final = frozenset(
         "top_k", "modalities", "audio", "prediction", "web_search_options",
     }
 )  # fmt: skip
-"""Members of chat completions that a Responses body may hold beside its own: they keep
-their meaning where the target has it (contract/surfaces.md 3, TrueFoundry)."""
+"""Members of chat completions that a Responses body may have on TrueFoundry's surface; targets that are
+called by chat completions support them."""
 
 KNOWN: Final = (
     frozenset(
@@ -75,9 +75,10 @@ KNOWN: Final = (
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     """Return the canonical request of a Responses body.
 
-    Raises GatewayError ``bad_request`` with the client's own path, and ``not_found`` for an
-    item reference that nobody resolved.
+    Raises GatewayError ``bad_request`` with the path of a wrong member, and ``not_found`` for an item
+    reference.
     """
+    members = ClientObject(body)
     sign, names = _signer(context), names_of(body)
     return Request(
         model=opt_str(body.get("model")) or context.model or "",
@@ -85,13 +86,13 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         instructions=opt_str(body.get("instructions")),
         tools=tuple(decode_tools(body, names)),
         tool_choice=decode_tool_choice(body.get("tool_choice"), names),
-        parallel_tool_calls=_boolean(body, "parallel_tool_calls"),
+        parallel_tool_calls=members.flag("parallel_tool_calls"),
         sampling=_sampling(body),
-        output=_output(body),
-        reasoning=_reasoning(body.get("reasoning")),
+        output=_output(members),
+        reasoning=_reasoning(members),
         stream=body.get("stream") is True,
-        metadata=expect(body, "metadata", dict, "an object"),
-        state=_state(body),
+        metadata=members.mapping("metadata"),
+        state=_state(members),
         hints=_hints(body),
         extra=rest(body, KNOWN),
         origin=Origin(NAME, body),
@@ -113,21 +114,16 @@ def _messages(body: Mapping[str, Any], sign: Sign, names: Names) -> Iterator[Mes
                 yield decode_item({"role": "user", "content": value}, sign)
             continue
         for item in check_input(value, member):
-            if item.get("type") != "additional_tools":  # they are among the tools
-                yield decode_named(item, sign, names)
-
-
-def _boolean(body: Mapping[str, Any], name: str) -> bool | None:
-    return expect(body, name, bool, "a boolean")
+            if item.get("type") != "additional_tools":  # ``decode_tools`` decodes those
+                yield decode_input_item(item, sign, names)
 
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:
-    wanted = LOGPROBS in as_list(body.get("include"))
-    logprobs = body.get("logprobs")
+    logprobs = body.get("logprobs")  # chat's boolean, or a number of alternatives
+    requested = bool(logprobs) or LOGPROBS in as_list(body.get("include"))
     top = count(body.get("top_logprobs"))
-    if isinstance(logprobs, int | float) and not isinstance(logprobs, bool) and logprobs > 0:
+    if (number(logprobs) or 0) > 0:
         top = top or count(logprobs)
-    wanted = wanted or bool(logprobs)
     bias = body.get("logit_bias")
     return Sampling(
         max_tokens=max_output_tokens(body),
@@ -139,8 +135,8 @@ def _sampling(body: Mapping[str, Any]) -> Sampling:
         presence_penalty=number(body.get("presence_penalty")),
         frequency_penalty=number(body.get("frequency_penalty")),
         logit_bias=bias if isinstance(bias, dict) and bias else None,
-        logprobs=True if wanted else None,
-        top_logprobs=top if wanted else None,
+        logprobs=True if requested else None,
+        top_logprobs=top if requested else None,
         n=count(body.get("n")),
     )
 
@@ -155,12 +151,13 @@ def _integer(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _output(body: Mapping[str, Any]) -> Output:
-    text = as_dict(expect(body, "text", dict, "an object"))
-    format_ = as_dict(expect(text, "format", dict, "an object", path="text.format"))
-    kind = opt_str(format_.get("type")) or "text"
+def _output(request: ClientObject) -> Output:
+    body, nothing = request.members, ClientObject({})
+    text = request.object("text") or nothing
+    form = (text.object("format") or nothing).members
+    kind = opt_str(form.get("type")) or "text"
     common: dict[str, Any] = {
-        "verbosity": opt_str(text.get("verbosity")),
+        "verbosity": opt_str(text.members.get("verbosity")),
         "modalities": tuple(m for m in as_list(body.get("modalities")) if isinstance(m, str)),
         "audio": body["audio"] if isinstance(body.get("audio"), dict) else None,
     }
@@ -168,13 +165,13 @@ def _output(body: Mapping[str, Any]) -> Output:
         return Output(format="json", **common)
     if kind != "json_schema":
         return Output(**common)
-    schema = {**as_dict(format_.get("json_schema")), **format_}
+    members = {**as_dict(form.get("json_schema")), **form}
     return Output(
         format="schema",
-        schema=as_dict(expect(schema, "schema", dict, "an object", path="text.format.schema")),
-        name=opt_str(schema.get("name")),
-        strict=schema["strict"] if isinstance(schema.get("strict"), bool) else None,
-        description=opt_str(schema.get("description")),
+        schema=ClientObject(members, "text.format").mapping("schema") or {},
+        name=opt_str(members.get("name")),
+        strict=members["strict"] if isinstance(members.get("strict"), bool) else None,
+        description=opt_str(members.get("description")),
         **common,
     )
 
@@ -182,33 +179,32 @@ def _output(body: Mapping[str, Any]) -> Output:
 _REASONING: Final = frozenset({"effort", "summary", "max_tokens", "generate_summary"})
 
 
-def _reasoning(value: Any) -> Reasoning | None:
-    reasoning = as_dict(expect({"reasoning": value}, "reasoning", dict, "an object"))
+def _reasoning(request: ClientObject) -> Reasoning | None:
+    reasoning = request.mapping("reasoning")
     if not reasoning:
         return None
-    extras = rest(reasoning, _REASONING)
     return Reasoning(
         effort=opt_str(reasoning.get("effort")),
         budget=_integer(reasoning.get("max_tokens")),
         summary=opt_str(reasoning.get("summary")) or opt_str(reasoning.get("generate_summary")),
-        native=(NAME, extras) if extras else None,
+        native=as_native(NAME, rest(reasoning, _REASONING)),
     )
 
 
-def _state(body: Mapping[str, Any]) -> State:
+def _state(request: ClientObject) -> State:
     return State(
-        store=_boolean(body, "store"),
-        previous_response_id=opt_str(body.get("previous_response_id")),
-        conversation=conversation_id(body.get("conversation")),
-        background=_boolean(body, "background"),
+        store=request.flag("store"),
+        previous_response_id=opt_str(request.members.get("previous_response_id")),
+        conversation=conversation_id(request.members.get("conversation")),
+        background=request.flag("background"),
     )
 
 
 def _hints(body: Mapping[str, Any]) -> dict[str, Any]:
     hints = {
         name: body[name]
-        for name, idle in _HINTS.items()
-        if body.get(name) is not None and body[name] not in idle
+        for name, defaults in _HINTS.items()
+        if body.get(name) is not None and body[name] not in defaults
     }
     include = [value for value in as_list(body.get("include")) if value not in (LOGPROBS, ENCRYPTED)]
     if include:
@@ -216,11 +212,11 @@ def _hints(body: Mapping[str, Any]) -> dict[str, Any]:
     return hints
 
 
-# --- which of the tools -----------------------------------------------------------------
+# --- tool choice ------------------------------------------------------------------------
 
 
 def decode_tool_choice(value: Any, names: Names) -> ToolChoice | None:
-    """Return the canonical choice; None where the client left it to the server."""
+    """Return the canonical tool choice, None if the client set none."""
     if value is None:
         return None
     choice = echo_tool_choice(value)
@@ -229,12 +225,10 @@ def decode_tool_choice(value: Any, names: Names) -> ToolChoice | None:
         return ToolChoice(mode)  # type: ignore[arg-type]
     kind = as_str(choice.get("type"))
     if kind == "allowed_tools":
-        required = choice.get("mode") == "required"
         allowed = tuple(rename_entries(choice.get("tools"), names))
-        return ToolChoice("allowed", allowed=allowed, required=required)
+        return ToolChoice("allowed", allowed=allowed, required=choice.get("mode") == "required")
     if kind == "namespace":
-        within = [{"type": "function", "name": name} for name in names.within(as_str(choice.get("name")))]
-        return ToolChoice("allowed", allowed=tuple(within), required=True)
+        return ToolChoice("allowed", allowed=tuple(rename_entries([choice], names)), required=True)
     if kind in ("function", "custom"):
         name = names.called(as_str(choice.get("name")), opt_str(choice.get("namespace")))
         return ToolChoice("named", name=name or None, kind=kind)  # type: ignore[arg-type]

@@ -1,9 +1,8 @@
-"""A create request, written for a provider that speaks Responses (client half).
+"""The canonical Request encoded for a provider with a Responses API (client half).
 
-A body that came in as Responses goes out as its own copy; what layers changed in the
-canonical request since is written over it. Every call is stateless upstream: the gateway
-keeps the state (docs/architecture.md). What the target's published request type lacks is
-left out with a warning, or mapped.
+A client's Responses body is copied, with what changed in the canonical request since. All calls are
+stateless: the gateway keeps the state (docs/architecture.md, State). Members that the target's published
+request type does not have are mapped, or dropped with a warning.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from typing import Any, Final
 from app.canonical.request import (
     AudioPart,
     FilePart,
-    Message,
     OpaquePart,
     Output,
     Part,
@@ -28,16 +26,15 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.base import ClientContext, EncodedRequest, ServerContext
-from app.dialects.responses.compatibility import DEFAULT_OPTIONS, REASONING_LOST, ResponsesOptions, fit
+from app.dialects.responses.compatibility import DEFAULT_OPTIONS, REASONING_LOST, fit
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
-from app.dialects.responses.request_in import (
-    decode_request,
-)
-from app.dialects.responses.tools_in import brought_tools, places_of
-from app.dialects.shared.lenient_json import as_dict, as_list
+from app.dialects.responses.request_in import decode_request
+from app.dialects.responses.tools_in import additional_tools, places_of
+from app.dialects.shared.lenient_json import as_dict, as_list, rest, without_nulls
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.native import own_members
 from app.dialects.shared.sampling import sampling_members
 
 HOSTED_TOOLS: Final = frozenset(
@@ -47,7 +44,7 @@ HOSTED_TOOLS: Final = frozenset(
         "local_shell", "shell", "apply_patch", "tool_search", "programmatic_tool_calling",
     }
 )  # fmt: skip
-"""Types of the tools that the API runs itself (contract/responses.md 2.3)."""
+"""Types of the tools that the API runs (OpenAI's API description)."""
 
 _COUNTED: Final = frozenset(
     {
@@ -62,11 +59,11 @@ _COUNTED: Final = frozenset(
         "truncation",
     }
 )
-"""Members of the counter's request type (``TokenCountsBody``) that a stateless call has."""
+"""Members of a stateless token count (``TokenCountsBody`` of OpenAI's API description)."""
 
 
 def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
-    """Return the create body for the target; losses go to ``context.losses``."""
+    """Return the create body for the target; losses are reported to ``context.losses``."""
     options = context.options or DEFAULT_OPTIONS
     native = request.origin is not None and request.origin.dialect == NAME
     body = _from_origin(request) if native else _from_canonical(request, context.losses)
@@ -79,16 +76,20 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
 
 
 def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
-    """Return the body that has a prompt's tokens counted (``/responses/input_tokens``)."""
+    """Return the body of a token count (``POST /responses/input_tokens``)."""
     body = encode_request(request, context).body
     return EncodedRequest({name: value for name, value in body.items() if name in _COUNTED})
 
 
 def encode_input(request: Request, context: ClientContext) -> list[dict[str, Any]]:
-    """Return the input items of a request's messages, foreign signatures left out."""
-    messages = [_fit(message, context.losses) for message in request.messages]
+    """Return the messages as input items, without signatures that the target does not accept."""
+    for message in request.messages:
+        if message.name is not None:
+            context.losses.report("message_name")
+        for part in message.parts:
+            _report_part(part, context.losses)
     writer = ItemWriter(_sealer(context), places=places_of(request.tools) or None)
-    return writer.items(messages)
+    return writer.items(request.messages)
 
 
 def _sealer(context: ClientContext) -> Callable[[Signature], str | None]:
@@ -101,19 +102,8 @@ def _sealer(context: ClientContext) -> Callable[[Signature], str | None]:
     return seal
 
 
-# --- messages --------------------------------------------------------------------------
-
-
-def _fit(message: Message, losses: Losses) -> Message:
-    """Report what Responses items cannot say; hosted items of other dialects are left out."""
-    if message.name is not None:
-        losses.report("message_name")
-    for part in message.parts:
-        _report_part(part, losses)
-    return message
-
-
 def _report_part(part: Part, losses: Losses) -> None:
+    """Report a part that Responses items do not have, or have in another form."""
     if isinstance(part, AudioPart):
         losses.report("audio")
     elif isinstance(part, OpaquePart) and part.native[0] != NAME:
@@ -125,17 +115,17 @@ def _report_part(part: Part, losses: Losses) -> None:
         losses.report("file_form", "A text document was sent as plain text.", param="input")
 
 
-# --- a Responses body out of its own copy ----------------------------------------------
+# --- a client's Responses body -----------------------------------------------------------
 
 
 def _from_origin(request: Request) -> dict[str, Any]:
-    """Return the client's body with what changed since it was decoded written over it."""
+    """Return the client's body with what changed in the request since it was decoded."""
     assert request.origin is not None
     body = dict(request.origin.body)
     before = decode_request(body, ServerContext(new_id=_no_id, now=0, model=request.model))
-    brought = brought_tools(body)
-    if brought:  # their items are gone from the messages
-        body["tools"] = [*as_list(body.get("tools")), *brought]
+    additional = additional_tools(body)
+    if additional:  # the messages do not contain their items
+        body["tools"] = [*as_list(body.get("tools")), *additional]
     if isinstance(body.get("instructions"), list):
         body.pop("instructions")
     if not (isinstance(body.get("input"), str) and before.messages == request.messages):
@@ -160,12 +150,12 @@ def _write_over(body: dict[str, Any], members: Mapping[str, Any]) -> None:
             body[name] = value
 
 
-# --- a Responses body out of canonical -------------------------------------------------
+# --- bodies of other dialects --------------------------------------------------------------
 
 
 def _from_canonical(request: Request, losses: Losses) -> dict[str, Any]:
-    """Return a new body; members of the client's API that no Responses body has are reported."""
-    request = replace(request, tools=tuple(tool for tool in request.tools if _is_run_here(tool, losses)))
+    """Return a new body; extra members of the client's API are reported."""
+    request = replace(request, tools=tuple(tool for tool in request.tools if _is_supported(tool, losses)))
     _check_forced(request, losses)
     body: dict[str, Any] = {}
     for name, encoder in _ENCODERS.items():
@@ -178,8 +168,8 @@ def _from_canonical(request: Request, losses: Losses) -> dict[str, Any]:
     return body
 
 
-def _is_run_here(tool: Tool, losses: Losses) -> bool:
-    """Tell whether this API runs a hosted tool of another one, which it does by its type's name."""
+def _is_supported(tool: Tool, losses: Losses) -> bool:
+    """Tell whether this API runs a tool; a hosted tool that it does not run is reported."""
     if tool.kind != "hosted" or tool.name in HOSTED_TOOLS:
         return True
     losses.report("hosted_tool", f"The hosted tool '{tool.name}' was left out: the provider does not run it.")
@@ -188,21 +178,16 @@ def _is_run_here(tool: Tool, losses: Losses) -> bool:
 
 def _check_forced(request: Request, losses: Losses) -> None:
     choice = request.tool_choice
-    if choice is None or choice.mode != "named" or choice.kind != "hosted":
-        return
-    if not any(tool.name == choice.name for tool in request.tools):
+    forces_hosted = choice is not None and choice.mode == "named" and choice.kind == "hosted"
+    if choice is not None and forces_hosted and choice.name not in {tool.name for tool in request.tools}:
         losses.report("forced_tool", f"The forced tool '{choice.name}' is not run by the provider.")
 
 
 def _web_search(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Chat's ``web_search_options`` is the hosted tool here; its location is nested once more."""
-    place = as_dict(options.get("user_location"))
-    tool: dict[str, Any] = {"type": "web_search"}
-    if options.get("search_context_size") is not None:
-        tool["search_context_size"] = options["search_context_size"]
-    if place:
-        tool["user_location"] = {"type": "approximate", **as_dict(place.get("approximate"))}
-    return tool
+    """Return the hosted tool for chat's ``web_search_options``, whose location is nested in ``approximate``."""
+    place, size = as_dict(options.get("user_location")), options.get("search_context_size")
+    location = {"type": "approximate", **as_dict(place.get("approximate"))} if place else None
+    return without_nulls({"type": "web_search", "search_context_size": size, "user_location": location})
 
 
 def _encode_sampling(sampling: Sampling) -> dict[str, Any]:
@@ -211,36 +196,27 @@ def _encode_sampling(sampling: Sampling) -> dict[str, Any]:
 
 
 def _encode_output(output: Output) -> dict[str, Any]:
-    text: dict[str, Any] = {}
-    if output.format != "text":
-        text["format"] = _format(output)
-    if output.verbosity is not None:
-        text["verbosity"] = output.verbosity
-    spoken = [mode for mode in output.modalities if mode != "text"]
-    return {"text": text or None, "modalities": spoken or None, "audio": output.audio}
+    text = without_nulls({"format": _format(output), "verbosity": output.verbosity})
+    others = [mode for mode in output.modalities if mode != "text"]
+    return {"text": text or None, "modalities": others or None, "audio": output.audio}
 
 
-def _format(output: Output) -> dict[str, Any]:
-    if output.format == "json":
-        return {"type": "json_object"}
-    form: dict[str, Any] = {"type": "json_schema", "name": output.name or "response", "schema": output.schema}
-    if output.strict is not None:
-        form["strict"] = output.strict
-    if output.description is not None:
-        form["description"] = output.description
-    return form
+def _format(output: Output) -> dict[str, Any] | None:
+    if output.format != "schema":
+        return {"type": "json_object"} if output.format == "json" else None
+    optional = without_nulls({"strict": output.strict, "description": output.description})
+    return {"type": "json_schema", "name": output.name or "response", "schema": output.schema, **optional}
 
 
 def _encode_reasoning(reasoning: Reasoning | None) -> dict[str, Any]:
     if reasoning is None:
         return {"reasoning": None}
     members = {"effort": reasoning.effort, "summary": reasoning.summary, "max_tokens": reasoning.budget}
-    native = reasoning.native[1] if reasoning.native is not None and reasoning.native[0] == NAME else {}
-    return {"reasoning": {k: v for k, v in {**native, **members}.items() if v is not None} or None}
+    return {"reasoning": without_nulls({**own_members(NAME, reasoning.native), **members}) or None}
 
 
 _FLAT: Final = frozenset({NAME, "chat"})
-"""Dialects whose hosted tools are objects of this wire."""
+"""Dialects whose hosted tools have the form of Responses."""
 
 
 def _encode_tools(tools: Iterable[Tool]) -> dict[str, Any]:
@@ -248,17 +224,14 @@ def _encode_tools(tools: Iterable[Tool]) -> dict[str, Any]:
 
 
 def encode_tool(tool: Tool) -> dict[str, Any]:
-    """Return a tool in its flat form; a function says ``strict``, whose default differs here."""
+    """Return a tool in flat form; a function has ``strict``, whose default differs from other APIs'."""
     if tool.kind == "hosted":
         flat = tool.native is not None and tool.native[0] in _FLAT
         return {**(tool.native[1] if flat and tool.native else {}), "type": tool.name}
-    native = dict(tool.native[1]) if tool.native is not None and tool.native[0] == NAME else {}
-    native.pop("namespace", None)
+    native = rest(own_members(NAME, tool.native), frozenset({"namespace"}))
     if "tool_search" in native:
         return dict(native["tool_search"])
-    body: dict[str, Any] = {"type": tool.kind, "name": tool.name}
-    if tool.description is not None:
-        body["description"] = tool.description
+    body = without_nulls({"type": tool.kind, "name": tool.name, "description": tool.description})
     if tool.kind == "custom":
         return {**body, **({"format": tool.format} if tool.format else {}), **native}
     body["parameters"] = tool.parameters or {"type": "object", "properties": {}}
@@ -266,17 +239,18 @@ def encode_tool(tool: Tool) -> dict[str, Any]:
 
 
 def _encode_tool_choice(choice: ToolChoice | None) -> dict[str, Any]:
-    if choice is None:
-        return {"tool_choice": None}
+    return {"tool_choice": None if choice is None else _choice_value(choice)}
+
+
+def _choice_value(choice: ToolChoice) -> Any:
+    if choice.mode == "named" and choice.kind == "hosted":
+        return dict(choice.native[1]) if choice.native else {"type": choice.name}
     if choice.mode == "named":
-        if choice.kind == "hosted":
-            return {"tool_choice": dict(choice.native[1]) if choice.native else {"type": choice.name}}
-        return {"tool_choice": {"type": choice.kind, "name": choice.name}}
+        return {"type": choice.kind, "name": choice.name}
     if choice.mode == "allowed":
-        mode = "required" if choice.required else "auto"
         tools = [flat_tool(tool) for tool in choice.allowed]
-        return {"tool_choice": {"type": "allowed_tools", "mode": mode, "tools": tools}}
-    return {"tool_choice": choice.mode}
+        return {"type": "allowed_tools", "mode": "required" if choice.required else "auto", "tools": tools}
+    return choice.mode
 
 
 _ENCODERS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
@@ -290,6 +264,3 @@ _ENCODERS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
     "metadata": lambda value: {"metadata": value},
     "hints": dict,
 }
-
-
-__all__ = ["DEFAULT_OPTIONS", "ResponsesOptions", "encode_request", "fit"]

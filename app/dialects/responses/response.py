@@ -1,15 +1,15 @@
-"""A whole answer: canonical to a response object (server half), and back (client half).
+"""Whole answers: the canonical Response as a response object (server half), and back (client half).
 
-Members and statuses: contract/responses.md 3 and 5.2.
+Members and statuses are those of OpenAI's API description and recorded answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Message, Native, Request, Signature, ToolCallPart
+from app.canonical.request import Native, Request, Signature, ToolCallPart
 from app.canonical.response import Billing, Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.responses.echo import RESOLVED, response_shell
@@ -29,6 +29,7 @@ from app.dialects.shared.lenient_json import (
     rest,
     without_nulls,
 )
+from app.dialects.shared.native import as_native, own_members
 from app.dialects.shared.reported_cost import decode_cost
 from app.errors import GatewayError
 
@@ -40,12 +41,12 @@ STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
     "fault": ("failed", None),
     "error": ("failed", None),
 }
-"""Finish reason to (response status, incomplete reason)."""
+"""The status of a response and the reason in its ``incomplete_details``, by finish reason."""
 
 BROKEN_OFF: Final = {"code": "server_error", "message": "The model ended its answer in an error."}
 
 CUTTABLE: Final = frozenset({"message", "function_call", "custom_tool_call"})
-"""Items whose status says that the answer broke off in them."""
+"""Items whose status may say that they are cut off."""
 
 _SHARED_NATIVE: Final = ("citations", "search_results", "videos", "images", "related_questions")
 _CANONICAL: Final = frozenset(
@@ -54,7 +55,7 @@ _CANONICAL: Final = frozenset(
         "incomplete_details", "service_tier",
     }
 )  # fmt: skip
-_NOT_OURS: Final = frozenset(
+_EXCLUDED: Final = frozenset(
     {"conversation", "output_text", "prompt", "prompt_cache_options", "extra_fields"}
 )
 
@@ -63,7 +64,7 @@ _NOT_OURS: Final = frozenset(
 
 
 def output_writer(request: Request, context: ServerContext) -> ItemWriter:
-    """Return the writer of this answer's output items."""
+    """Return the writer of the output items of an answer."""
     summary = request.reasoning.summary if request.reasoning is not None else None
     return ItemWriter(
         context.wrap,
@@ -75,14 +76,14 @@ def output_writer(request: Request, context: ServerContext) -> ItemWriter:
 
 
 def client_body(request: Request) -> Mapping[str, Any]:
-    """Return the body to echo: the client's own when it wrote Responses."""
+    """Return the body to echo: the client's own if it is a Responses body."""
     if request.origin is not None and request.origin.dialect == NAME:
         return request.origin.body
     return {"model": request.model}
 
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> dict[str, Any]:
-    """Return the response object of the first choice, ``encrypted_content`` included."""
+    """Return the response object of the first choice, including ``encrypted_content``."""
     choice = response.choices[0] if response.choices else Choice(0, ())
     finish = choice.finish or Finish("stop")
     status, reason = STATUSES[finish.reason]
@@ -107,14 +108,14 @@ def encode_response(response: Response, request: Request, context: ServerContext
 
 
 def mark_incomplete(output: list[dict[str, Any]]) -> None:
-    """Give the last item, a message or a call, the status ``incomplete``."""
+    """Set the status of the last item to ``incomplete`` if it is a message or a call."""
     if output and output[-1].get("type") in CUTTABLE:
         output[-1]["status"] = "incomplete"
 
 
 def with_native(shell: dict[str, Any], native: Native | None, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Add what a Responses upstream said beyond our keys, or what surfaces show of others
-    (Perplexity's citations and search results)."""
+    """Return ``shell`` with the native members of the answer: all of a Responses provider's, and from
+    others those of ``_SHARED_NATIVE`` (Perplexity's citations and search results)."""
     if native is None:
         return shell
     dialect, members = native
@@ -124,23 +125,24 @@ def with_native(shell: dict[str, Any], native: Native | None, body: Mapping[str,
 
 
 def overlay(shell: Mapping[str, Any], upstream: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``shell`` with the upstream's own additions (content_filters, billing …).
+    """Return ``shell`` with the provider's additional members (content_filters, billing …).
 
-    Of the echoed members only those in ``RESOLVED`` are taken, and only where the client
-    left them out.
+    Of the echoed members only those in ``RESOLVED`` are taken from the provider, and only if the
+    client did not set them.
     """
-    shown = dict(shell)
-    for name in RESOLVED:
-        if body.get(name) is None and upstream.get(name) is not None:
-            shown[name] = upstream[name]
-    for name, value in upstream.items():
-        if name not in _NOT_OURS and (name not in shown or name == "moderation"):
-            shown[name] = value
-    return shown
+    members = {
+        name: value
+        for name, value in upstream.items()
+        if (name == "moderation" or name not in shell) and name not in _EXCLUDED
+    }
+    resolved = {
+        name: upstream[name] for name in RESOLVED if body.get(name) is None and upstream.get(name) is not None
+    }
+    return {**shell, **resolved, **members}
 
 
 def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
-    """Return the ``usage`` member; further counts of ``details`` join their side's details."""
+    """Return the ``usage`` member; further counts are added to the details of input or output."""
     if usage is None:
         return None
     before = {"cached_tokens": usage.cached_tokens, "cache_write_tokens": usage.cache_write_tokens}
@@ -148,14 +150,13 @@ def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
     for name, value in usage.details.items():
         side, _, key = name.partition(".")
         (before if side == "input" else after).setdefault(key or side, value)
-    native = usage.native[1] if usage.native is not None and usage.native[0] == NAME else {}
     return {
         "input_tokens": usage.input_tokens,
         "input_tokens_details": before,
         "output_tokens": usage.output_tokens,
         "output_tokens_details": after,
         "total_tokens": usage.total,
-        **native,
+        **own_members(NAME, usage.native),
     }
 
 
@@ -163,76 +164,61 @@ def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
 
 
 def signer(context: ClientContext) -> Sign:
-    """Return what makes this target's ``encrypted_content`` a signature of its realm."""
-
-    def sign(text: str) -> Signature:
-        return Signature(text, NAME, context.realm)
-
-    return sign
+    """Return the function from an ``encrypted_content`` of the target to a signature of its realm."""
+    return lambda text: Signature(text, NAME, context.realm)
 
 
 def decode_response(body: Any, context: ClientContext) -> Response:
     """Return the canonical answer of a response object.
 
-    Raises the upstream's own failure for a failed response (also one in a 200), and
-    GatewayError ``upstream_invalid`` for what is no response object.
+    Raises the provider's error for a failed response (even in a 200), and GatewayError
+    ``upstream_invalid`` for a body that is not a response object.
     """
-    found = as_dict(body)
-    if found.get("status") == "failed" or ("output" not in found and found.get("error")):
-        raise failed_response(found)
-    if not isinstance(found.get("output"), list):
+    response = as_dict(body)
+    if response.get("status") == "failed" or ("output" not in response and response.get("error")):
+        raise failed_response(response)
+    if not isinstance(response.get("output"), list):
         raise GatewayError("upstream_invalid", "The provider's answer is not a response object.", raw=body)
     sign = signer(context)
-    messages = tuple(
-        replace(decode_item(item, sign), role="assistant") for item in dicts(found.get("output"))
-    )
-    for part in (part for message in messages for part in message.parts):
-        if isinstance(part, ToolCallPart):
-            name_of_call(part.name)
+    messages = tuple(replace(decode_item(item, sign), role="assistant") for item in dicts(response["output"]))
+    parts = (part for message in messages for part in message.parts)
+    calls = [name_of_call(part.name) for part in parts if isinstance(part, ToolCallPart)]
     return Response(
-        id=opt_str(found.get("id")),
-        model=opt_str(found.get("model")),
-        choices=(Choice(0, messages, finish_of(found, calls_tools(messages))),),
-        usage=usage_of(found),
-        created=count(found.get("created_at")),
-        service_tier=opt_str(found.get("service_tier")),
-        native=(NAME, top_level_native(found)),
+        id=opt_str(response.get("id")),
+        model=opt_str(response.get("model")),
+        choices=(Choice(0, messages, finish_of(response, bool(calls))),),
+        usage=usage_of(response),
+        created=count(response.get("created_at")),
+        service_tier=opt_str(response.get("service_tier")),
+        native=(NAME, top_level_native(response)),
     )
 
 
 def top_level_native(response: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a response object's members that have no canonical place."""
+    """Return the members of a response object that have no canonical place."""
     return rest(response, _CANONICAL)
 
 
-def calls_tools(messages: Iterable[Message]) -> bool:
-    """Tell whether the answer calls a tool of the client's."""
-    return any(isinstance(part, ToolCallPart) for message in messages for part in message.parts)
-
-
 def finish_of(response: Mapping[str, Any], calls: bool) -> Finish | None:
-    """Return why a response ended by its status; None while it has not."""
-    stored_status = opt_str(response.get("status"))
-    status = stored_status or "completed"
+    """Return the finish of a response by its status, None if it has not ended; ``calls``: it has tool calls."""
+    raw_status = opt_str(response.get("status"))
+    status = raw_status or "completed"
     if status in ("queued", "in_progress"):
         return None
     if status == "incomplete":
         reason = opt_str(as_dict(response.get("incomplete_details")).get("reason"))
-        filtered = reason == "content_filter"
-        return Finish("content_filter" if filtered else "length", reason or status)
+        return Finish("content_filter" if reason == "content_filter" else "length", reason or status)
     if status in ("cancelled", "failed"):
         return Finish("error", status)
-    return Finish("tool_calls" if calls else "stop", stored_status)
+    return Finish("tool_calls" if calls else "stop", raw_status)
 
 
 def decode_usage(value: Any) -> Usage | None:
-    """Return the usage of a response object, None when it counts nothing; OpenRouter's
-    ``cost`` is in US dollars."""
+    """Return the usage of a response object, None if it has no counts; ``cost`` is OpenRouter's, in US dollars."""
     raw = as_dict(value)
     if count(raw.get("input_tokens")) is None and count(raw.get("output_tokens")) is None:
         return None
     before, after = as_dict(raw.get("input_tokens_details")), as_dict(raw.get("output_tokens_details"))
-    extras = rest(raw, _USAGE)
     return Usage(
         input_tokens=count(raw.get("input_tokens")) or 0,
         output_tokens=count(raw.get("output_tokens")) or 0,
@@ -242,12 +228,12 @@ def decode_usage(value: Any) -> Usage | None:
         reasoning_tokens=count(after.get("reasoning_tokens")) or 0,
         details={**_counts("input", before), **_counts("output", after)},
         cost=decode_cost(raw),
-        native=(NAME, extras) if extras else None,
+        native=as_native(NAME, rest(raw, _USAGE)),
     )
 
 
 def usage_of(response: Mapping[str, Any]) -> Usage | None:
-    """Return the usage of a response object, with what its hosted tools are charged for."""
+    """Return the usage of a response object, with the charged work of its hosted tools."""
     usage = decode_usage(response.get("usage"))
     if usage is None:
         return None
@@ -256,7 +242,7 @@ def usage_of(response: Mapping[str, Any]) -> Usage | None:
 
 
 def _units(response: Mapping[str, Any]) -> dict[str, int]:
-    """Count the hosted tools' work: a search is charged, opening a page that it found is not."""
+    """Return the counts of charged work: searches, but not the opening of pages (docs/contract/prices.md)."""
     items = dicts(response.get("output"))
     usage = as_dict(as_dict(response.get("tool_usage")).get("web_search"))
     searches = sum(1 for item in items if item.get("type") == "web_search_call" and _searches(item))
@@ -285,50 +271,45 @@ _COUNTED: Final = frozenset({"cached_tokens", "cache_write_tokens", "reasoning_t
 
 
 def _counts(side: str, details: Mapping[str, Any]) -> dict[str, int]:
-    found = {f"{side}.{name}": count(value) for name, value in details.items() if name not in _COUNTED}
-    return without_nulls(found)
+    return without_nulls({f"{side}.{name}": count(value) for name, value in rest(details, _COUNTED).items()})
 
 
 # --- errors ----------------------------------------------------------------------------
 
 
 def failed_response(response: Mapping[str, Any]) -> GatewayError:
-    """Return the failure that a failed (or cancelled) response object tells of."""
+    """Return the error of a failed or cancelled response object."""
     if response.get("status") == "cancelled":
         return GatewayError("upstream_error", "The provider cancelled the response.", raw=response)
     return failure_of(response.get("error"), raw=response)
 
 
 def failure_of(error: Any, *, raw: Any = None) -> GatewayError:
-    """Return the failure of an error value inside a 200: an object or a text."""
-    found = as_dict(error)
-    code, kind = label(found.get("code")), label(found.get("type"))
-    return upstream_failure(
-        status_of_code(code, kind),
-        opt_str(found.get("message")) or opt_str(error),
-        code=code,
-        type=kind,
-        param=opt_str(found.get("param")),
-        raw=raw if raw is not None else error,
-    )
+    """Return the error for the ``error`` member of a 200 or of a stream's event: an object or a string."""
+    status = status_of_code(label(as_dict(error).get("code")), label(as_dict(error).get("type")))
+    return _failure(status, error, {}, error if raw is None else raw)
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Return the failure of an HTTP error answer.
+    """Return the error of an HTTP answer: its status, body and lower-case headers.
 
-    Reads OpenAI's envelope, a flat error, a bare text, ``detail`` and a one-item list.
+    The body may be OpenAI's ``{"error": …}``, ``{"detail": …}``, a flat error, a string, or a list
+    with one of these.
     """
     if isinstance(body, list):
-        body = next(iter(as_list(body)), None)
+        body = body[0] if body else None
     envelope = as_dict(body)
-    error = envelope.get("error", envelope.get("detail", body))
-    found = as_dict(error)
+    return _failure(status, envelope.get("error", envelope.get("detail", body)), headers, body)
+
+
+def _failure(status: int, error: Any, headers: Mapping[str, str], raw: Any) -> GatewayError:
+    members = as_dict(error)
     return upstream_failure(
         status,
-        opt_str(found.get("message")) or opt_str(error),
-        code=label(found.get("code")),
-        type=label(found.get("type")),
-        param=opt_str(found.get("param")),
+        opt_str(members.get("message")) or opt_str(error),
+        code=label(members.get("code")),
+        type=label(members.get("type")),
+        param=opt_str(members.get("param")),
         headers=headers,
-        raw=body,
+        raw=raw,
     )

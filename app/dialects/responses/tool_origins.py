@@ -1,4 +1,4 @@
-"""Where a client offered a tool: alone, in a namespace, or as its own search for tools."""
+"""The place of a tool in a client's body: alone, in a namespace, or as the client's own tool search."""
 
 from __future__ import annotations
 
@@ -11,18 +11,16 @@ SEARCH: Final = "tool_search"
 
 @record
 class Place:
-    """A tool as its client names it: ``namespace`` is None for one that stands alone.
+    """The client's name of a tool; ``namespace`` is None for one outside of namespaces.
 
-    ``search`` marks the client's own search for tools, whose calls are items of their own."""
+    ``search`` marks the client's own tool search, whose calls are items of a type of their own.
+    """
 
     name: str
     namespace: str | None = None
     search: bool = False
 
     def members(self) -> dict[str, str]:
-        """Return the members by which an item names the tool."""
-        return (
-            {"name": self.name}
-            if self.namespace is None
-            else {"name": self.name, "namespace": self.namespace}
-        )
+        """Return the members of an item that name the tool."""
+        namespace = {} if self.namespace is None else {"namespace": self.namespace}
+        return {"name": self.name, **namespace}

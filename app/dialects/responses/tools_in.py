@@ -1,10 +1,10 @@
-"""The tools of a Responses body, wherever it offers them, under names that any wire takes.
+"""The tools of a Responses body, under names that are valid on any wire.
 
-A client offers tools in ``tools``, in namespaces there, in items ``additional_tools`` (all that Codex
-sends for its newest models) and in what a search of its own found (``tool_search_output``). Wires of
-functions know one flat list of names, so each tool gets one: its own where that is free and legal,
-else one made of namespace and name. ``Names`` is the map both ways, for offering, history, choice and
-answer. Members: contract/responses.md 2.1 and 2.3; names: docs/contract/tools.md.
+Tools are in ``tools``, in namespaces there, in ``additional_tools`` items (Codex sends all its tools in them
+for its newest models) and in the output of the client's own tool search (``tool_search_output``). Other
+wires have one flat list of functions. There a tool has its own name if that is valid and not in use,
+otherwise one made of namespace and name. ``Names`` maps both ways, for tools, history, tool choice and
+answer. Sources: OpenAI's API description; docs/contract/tools.md for names.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Message, Native, TextPart, Tool, ToolCallPart, ToolResultPart
+from app.canonical.request import Message, TextPart, Tool, ToolCallPart, ToolResultPart
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME, Sign, decode_item, identity
 from app.dialects.responses.tool_origins import SEARCH, Place
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, json_text, opt_str, rest
+from app.dialects.shared.native import as_native, own_members
 
-_BRINGERS: Final = frozenset({"additional_tools", "tool_search_output"})
+_ITEMS_WITH_TOOLS: Final = frozenset({"additional_tools", "tool_search_output"})
 _FUNCTION: Final = frozenset({"type", "name", "description", "parameters", "strict"})
 _CUSTOM: Final = frozenset({"type", "name", "description", "format"})
 _ILLEGAL: Final = re.compile(r"[^A-Za-z0-9_-]+")
 _MAX_NAME: Final = 64
 _HASH: Final = 8
-_MAX_REPEATED: Final = 200_000  # characters of namespaces' descriptions, each before every tool; past it once
+_MAX_DESCRIPTIONS: Final = 200_000  # characters of namespaces' descriptions that are repeated on each tool
 
 _SEARCH_SCHEMA: Final[Mapping[str, Any]] = {
     "type": "object",
@@ -38,36 +39,34 @@ _SEARCH_WORDS: Final = "Searches for further tools. Those that are found can be 
 
 
 class Names:
-    """The names of one request's tools: a client's place to the wire's name, and back."""
+    """Maps the places of one request's tools to names on the wire, and back."""
 
     def __init__(self, tools: list[tuple[Place, Mapping[str, Any]]]) -> None:
         self._wire: dict[Place, str] = {}
         self._used_names: set[str] = set()
-        self._numbers: dict[str, int] = {}  # the last number that was added to a name
-        self._named: dict[str, list[str]] = {}  # a client's name to the wire's, of tools in any namespace
+        self._numbers: dict[str, int] = {}  # the last number that was appended to a name
+        self._named: dict[str, list[str]] = {}  # names on the wire by the client's name, in any namespace
         self._by_namespace: dict[str | None, list[str]] = {}
         self.places: dict[str, Place] = {}
-        """Wire names that differ from what the client wrote, to its place."""
+        """The place of each name on the wire that differs from the client's."""
         alone = [place for place, _ in tools if place.namespace is None]
         for place in (*alone, *(place for place, _ in tools if place.namespace is not None)):
             self.of(place)
 
     def of(self, place: Place) -> str:
-        """Return the wire's name of a place; one that is not offered gets a name no other tool has."""
-        known = self._wire.get(place)
-        if known is not None:
-            return known
-        made = self._free(place)
-        self._wire[place] = made
-        self._used_names.add(made)
-        self._by_namespace.setdefault(place.namespace, []).append(made)
+        """Return the name on the wire of a place; an unknown place gets a name that no other tool has."""
+        if place in self._wire:
+            return self._wire[place]
+        name = self._wire[place] = self._free_name(place)
+        self._used_names.add(name)
+        self._by_namespace.setdefault(place.namespace, []).append(name)
         if not place.search:
-            self._named.setdefault(place.name, []).append(made)
-        if made != place.name or place.namespace is not None or place.search:
-            self.places[made] = place
-        return made
+            self._named.setdefault(place.name, []).append(name)
+        if name != place.name or place.namespace is not None or place.search:
+            self.places[name] = place
+        return name
 
-    def _free(self, place: Place) -> str:
+    def _free_name(self, place: Place) -> str:
         """Return the best name for a place that no other tool has."""
         alone = _valid_name(place.name)
         base = alone if place.namespace is None else _valid_name(f"{place.namespace}_{place.name}")
@@ -82,27 +81,25 @@ class Names:
         return f"{stem}_{number}"
 
     def called(self, name: str, namespace: str | None) -> str:
-        """Return the wire's name of the tool that an item of the history, or a choice, names.
+        """Return the name on the wire of the tool that an item of the history or a tool choice names.
 
-        Without a namespace: the tool that stands alone, else the only one of that name in any.
+        Without a namespace it is the tool outside of namespaces, otherwise the only one of that name.
         """
-        if namespace is not None:
-            return self.of(Place(name, namespace))
-        alone = self._wire.get(Place(name))
-        if alone is not None:
-            return alone
+        place = Place(name, namespace)
+        if namespace is not None or place in self._wire:
+            return self.of(place)
         within = self._named.get(name, [])
         if len(within) == 1:
             return within[0]
-        return name if name in self.places else self.of(Place(name))
+        return name if name in self.places else self.of(place)
 
     def within(self, namespace: str) -> list[str]:
-        """Return the wire's names of a namespace's tools."""
+        """Return the names on the wire of the tools in a namespace."""
         return list(self._by_namespace.get(namespace, []))
 
 
 def _valid_name(name: str) -> str:
-    """Return a name of letters, digits, ``_`` and ``-``, at most 64; a long one ends in its hash."""
+    """Return a name of at most 64 letters, digits, ``_`` and ``-``; a longer one is cut and ends with its hash."""
     clean = _ILLEGAL.sub("_", name) or "tool"
     if len(clean) <= _MAX_NAME:
         return clean
@@ -110,41 +107,45 @@ def _valid_name(name: str) -> str:
     return f"{clean[: _MAX_NAME - _HASH - 1]}_{mark}"
 
 
-def offered_tools(body: Mapping[str, Any]) -> list[tuple[Place, Mapping[str, Any]]]:
-    """Return all tools that a body offers, in order, flat; of two in one place the later."""
-    found: dict[Place, Mapping[str, Any]] = {}
-    room = _MAX_REPEATED
-    for tool in _given_tools(body):
+def list_tools(body: Mapping[str, Any]) -> list[tuple[Place, Mapping[str, Any]]]:
+    """Return all tools of a body in flat form, in order; of two in one place the later one."""
+    tools: dict[Place, Mapping[str, Any]] = {}
+    room = _MAX_DESCRIPTIONS
+    for tool in _all_tools(body):
         about = opt_str(tool.get("description")) if tool["type"] == "namespace" else None
         for place, flat in _place_tools(tool):
-            found.pop(place, None)
-            found[place] = _described(flat, about)
-            if about:  # every tool says what its namespace is for, but few bytes cannot become many
+            tools.pop(place, None)
+            tools[place] = _describe(flat, about)
+            if about:  # a small body must not expand without limit
                 room -= len(about)
                 about = about if len(about) <= room else None
-    return list(found.items())
+    return list(tools.items())
 
 
-def _given_tools(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _all_tools(body: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     yield from map(flat_tool, dicts(body.get("tools")))
     for item in dicts(body.get("input")):
-        if item.get("type") in _BRINGERS:
+        if item.get("type") in _ITEMS_WITH_TOOLS:
             yield from map(flat_tool, dicts(item.get("tools")))
 
 
-def brought_tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the tools that items ``additional_tools`` bring, as they came."""
+def additional_tools(body: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the tools of ``additional_tools`` items, unchanged."""
     items = (item for item in dicts(body.get("input")) if item.get("type") == "additional_tools")
     return [tool for item in items for tool in dicts(item.get("tools"))]
 
 
 def _place_tools(flat: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, Any]]]:
-    """Yield a tool with its place; of a namespace, the tools in it."""
+    """Yield the tool with its place; for a namespace, the tools in it."""
     kind = flat["type"]
     if kind == SEARCH and flat.get("execution") == "client":
         yield Place(SEARCH, search=True), flat
     elif kind != "namespace":
-        name = as_str(flat.get("name")) if kind in ("function", "custom") else f"{kind}:{_mark(flat)}"
+        name = (
+            as_str(flat.get("name"))
+            if kind in ("function", "custom")
+            else f"{kind}:{as_str(flat.get('server_label'))}"
+        )
         yield Place(name), flat
     else:
         space = as_str(flat.get("name"))
@@ -152,35 +153,30 @@ def _place_tools(flat: Mapping[str, Any]) -> Iterator[tuple[Place, Mapping[str, 
             yield Place(as_str(inner.get("name")), space), flat_tool(inner)
 
 
-def _mark(flat: Mapping[str, Any]) -> str:
-    """Tell hosted tools of one type apart (several MCP servers)."""
-    return as_str(flat.get("server_label"))
-
-
-def _described(tool: Mapping[str, Any], space: str | None) -> Mapping[str, Any]:
-    """Return a tool with what is said of its namespace before its own description."""
+def _describe(tool: Mapping[str, Any], space: str | None) -> Mapping[str, Any]:
+    """Return a tool with the description of its namespace, ``space``, before its own."""
     texts = [text for text in (space, opt_str(tool.get("description"))) if text]
     return {**tool, "description": "\n".join(texts)} if space else tool
 
 
 def names_of(body: Mapping[str, Any]) -> Names:
-    """Return the names of the tools that a body offers."""
-    return Names([row for row in offered_tools(body) if is_callable(row[1])])
+    """Return the names of a body's tools."""
+    return Names([row for row in list_tools(body) if is_callable(row[1])])
 
 
 def is_callable(flat: Mapping[str, Any]) -> bool:
-    """Tell whether a tool is the client's own to run."""
+    """Tell whether the client runs the tool itself."""
     kind = flat.get("type")
     return kind in ("function", "custom") or (kind == SEARCH and flat.get("execution") == "client")
 
 
 def decode_tools(body: Mapping[str, Any], names: Names | None = None) -> Iterator[Tool]:
-    """Yield the tools on offer, those that the client runs under the wire's names.
+    """Yield the tools of a body; those that the client runs have their names on the wire.
 
-    ``native`` of a tool out of a namespace holds ``namespace`` and its ``name`` there.
+    A tool whose name differs has the client's ``namespace`` and ``name`` in its native members.
     """
     names = names or names_of(body)
-    for place, flat in offered_tools(body):
+    for place, flat in list_tools(body):
         if not is_callable(flat):
             yield Tool("hosted", flat["type"], native=(NAME, dict(flat)))
         elif place.search:
@@ -200,7 +196,7 @@ def _tool(name: str, place: Place, flat: Mapping[str, Any]) -> Tool:
     members = rest(flat, _CUSTOM if custom else _FUNCTION)
     if place.namespace is not None or name != place.name:
         members["namespace"] = {"namespace": place.namespace, "name": place.name}
-    native: Native | None = (NAME, members) if members else None
+    native = as_native(NAME, members)
     description = opt_str(flat.get("description"))
     if custom:
         form = flat.get("format")
@@ -219,20 +215,20 @@ def _tool(name: str, place: Place, flat: Mapping[str, Any]) -> Tool:
 
 
 def places_of(tools: tuple[Tool, ...]) -> dict[str, Place]:
-    """Return the places of the tools whose items name them otherwise than the wire does."""
-    found: dict[str, Place] = {}
+    """Return the places of the tools whose name on the wire differs from the client's."""
+    places: dict[str, Place] = {}
     for tool in tools:
-        members = tool.native[1] if tool.native is not None and tool.native[0] == NAME else {}
+        members = own_members(NAME, tool.native)
         if "tool_search" in members and tool.kind == "function":
-            found[tool.name] = Place(SEARCH, search=True)
+            places[tool.name] = Place(SEARCH, search=True)
         elif isinstance(members.get("namespace"), dict):
             namespace = members["namespace"]
-            found[tool.name] = Place(as_str(namespace.get("name")), opt_str(namespace.get("namespace")))
-    return found
+            places[tool.name] = Place(as_str(namespace.get("name")), opt_str(namespace.get("namespace")))
+    return places
 
 
 def rename_entries(entries: Any, names: Names) -> Iterator[dict[str, Any]]:
-    """Yield the tools that a choice allows, under the wire's names; a namespace stands for its own."""
+    """Yield the tools of a tool choice under their names on the wire; for a namespace, the tools in it."""
     spaces: set[str] = set()
     for entry in dicts(as_list(entries)):
         flat = flat_tool(entry)
@@ -243,7 +239,7 @@ def rename_entries(entries: Any, names: Names) -> Iterator[dict[str, Any]]:
             spaces.add(space)
         elif flat["type"] in ("function", "custom"):
             name = names.called(as_str(flat.get("name")), opt_str(flat.get("namespace")))
-            yield {**{k: v for k, v in flat.items() if k != "namespace"}, "name": name}
+            yield {**rest(flat, frozenset({"namespace"})), "name": name}
         else:
             yield entry
 
@@ -251,11 +247,11 @@ def rename_entries(entries: Any, names: Names) -> Iterator[dict[str, Any]]:
 # --- items of the history -------------------------------------------------------------------
 
 
-def decode_named(item: Mapping[str, Any], sign: Sign, names: Names) -> Message:
-    """Return the message that an item is, a call in it under the wire's name.
+def decode_input_item(item: Mapping[str, Any], sign: Sign, names: Names) -> Message:
+    """Return the message of an input item, with the name on the wire if it is a call.
 
-    A client's own search for tools is a call of a function, and its output tells what was found;
-    both keep their item for a wire that knows it.
+    The client's own tool search becomes a function call, its output a list of the tools in text. The
+    original items are native.
     """
     decoder = _SEARCHES.get(as_str(item.get("type")))
     if decoder is not None and item.get("execution") == "client" and opt_str(item.get("call_id")):

@@ -18,7 +18,7 @@ from app.config import ProviderSettings
 from app.dialects.chat.options import COMMON_MEMBERS, PLATFORM_MEMBERS, ChatOptions
 from app.dialects.media.openai_transcription import TranscriptionOptions
 from app.dialects.messages.options import MessagesOptions
-from app.dialects.responses.request_out import ResponsesOptions
+from app.dialects.responses.compatibility import ResponsesOptions
 from app.errors import GatewayError
 from app.providers import openai_like
 from app.providers.auth import NoAuth
