@@ -1,1 +1,1 @@
-"""The vocabulary between two dialects: requests, responses, events, media."""
+"""The types between dialects: requests, responses, stream events, media."""

@@ -1,4 +1,4 @@
-"""A batch that a provider runs, as every provider with batches tells of one."""
+"""A batch at a provider, in the form that all providers with batches share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ENDED: Final = frozenset({"completed", "failed", "expired", "cancelled"})
 @dataclass(frozen=True, slots=True)
 class BatchObject:
     """A batch at its provider. ``status`` is OpenAI's word; ``completed`` and ``failed`` count requests.
-    ``errors`` are code, message and line of what is wrong with the whole; ``metadata`` is what it was made with."""
+    ``errors`` are code, message and line of errors of the whole batch; ``metadata`` is that of its creation."""
 
     id: str
     status: str
@@ -24,5 +24,5 @@ class BatchObject:
 
     @property
     def ended(self) -> bool:
-        """Tell whether it has ended, however that was."""
+        """Tell whether it has ended, in any way."""
         return self.status in ENDED

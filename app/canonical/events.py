@@ -1,13 +1,13 @@
-"""The canonical stream: blocks that start, grow and end, and what ends the whole.
+"""The canonical stream: blocks that start, grow and end, and the events that end the stream.
 
-Order grammar (every decoder keeps it, every encoder may rely on it)::
+Order grammar (every decoder follows it, every encoder may rely on it)::
 
     stream := Started (BlockStarted | BlockDelta | BlockEnded)* Finished+ Ended  |  … Failed
     per block: BlockStarted BlockDelta* BlockEnded; blocks may overlap
     Finished once for each choice, after all its blocks ended; Ended or Failed is last, once
 
-``Accumulator`` folds events into a Response and ``replay`` turns one into events;
-non-stream answers, stored responses, cost and logs all use that one fold.
+``Accumulator`` folds events into a Response, and ``replay`` turns a Response into events. Whole answers, stored
+responses, costs and logs all use this one fold.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from app.errors import GatewayError
 
 @dataclass(slots=True)
 class Started:
-    """The upstream began to answer. ``native``: top-level members of its first frame."""
+    """The upstream started to answer. ``native``: top-level members of its first frame."""
 
     id: str | None = None
     model: str | None = None
@@ -45,13 +45,13 @@ class Started:
 
 @dataclass(slots=True)
 class BlockStarted:
-    """Block ``block`` (unique within the stream) opens.
+    """Block ``block`` (unique within the stream) starts.
 
-    ``part`` says what it is, its text still empty: a TextPart(""), a RefusalPart(""),
+    ``part`` is the block with empty text: a TextPart(""), a RefusalPart(""),
     a ReasoningPart("", form), a ToolCallPart(id, name, "") with id and name final, an
     AudioPart, or a whole OpaquePart/ImagePart (which gets no deltas). ``item`` numbers
     the message that the block belongs to, per choice: blocks with the same (choice, item)
-    are one message. ``info`` is that item's own identity where the wire gives it.
+    are one message. ``info`` is the identity of that item, if the wire has one.
     """
 
     block: int
@@ -76,9 +76,8 @@ class BlockDelta:
 
 @dataclass(slots=True)
 class BlockEnded:
-    """Block ``block`` is whole. ``signature`` and ``native`` are set here where the wire
-    gives them at the end. ``part``, when given, replaces what the deltas built (opaque
-    blocks whose final form differs)."""
+    """Block ``block`` ends. ``signature`` and ``native`` are those that the wire sends at the end of a block.
+    ``part``, if any, replaces what the deltas built (opaque blocks whose final form differs)."""
 
     block: int
     signature: Signature | None = None
@@ -89,7 +88,7 @@ class BlockEnded:
 
 @dataclass(slots=True)
 class Finished:
-    """A choice is whole; no block of it is open."""
+    """A choice ends; all its blocks have ended."""
 
     finish: Finish
     choice: int = 0
@@ -97,8 +96,8 @@ class Finished:
 
 @dataclass(slots=True)
 class Ended:
-    """The stream met its terminal frame. ``native``: late top-level members (citations,
-    x_groq, content filters …) that belong on the whole response."""
+    """The stream had its terminal frame. ``native``: late top-level members (citations, x_groq, content filters …) of
+    the whole response."""
 
     usage: Usage | None = None
     native: Native | None = None
@@ -118,7 +117,7 @@ Event = Started | BlockStarted | BlockDelta | BlockEnded | Finished | Ended | Fa
 
 @dataclass(slots=True)
 class _Open:
-    """A block as it grows."""
+    """A block that is being streamed."""
 
     started: BlockStarted
     texts: list[str] = field(default_factory=list)
@@ -128,25 +127,24 @@ class _Open:
     ended: BlockEnded | None = None
 
     def part(self) -> Part:
-        base = self.started.part
         if self.ended is not None and self.ended.part is not None:
             return self.ended.part
-        return _sign(_grow(base, self), self.ended)
+        return _sign(_grow(self.started.part, self), self.ended)
 
 
 def _grow(base: Part, block: _Open) -> Part:
     text = "".join(block.texts)
     if isinstance(base, TextPart):
-        logprobs = base.logprobs if block.logprobs is None else (base.logprobs or ()) + tuple(block.logprobs)
-        annotations = base.annotations + tuple(block.annotations)
+        logprobs = base.logprobs if block.logprobs is None else (*(base.logprobs or ()), *block.logprobs)
+        annotations = (*base.annotations, *block.annotations)
         return replace(base, text=base.text + text, annotations=annotations, logprobs=logprobs)
     if isinstance(base, ReasoningPart | RefusalPart):
         return replace(base, text=base.text + text)
     if isinstance(base, ToolCallPart):
         return replace(base, arguments=base.arguments + text)
     if isinstance(base, AudioPart):
-        spoken = (base.transcript or "") + "".join(block.transcript)
-        return replace(base, data=(base.data or "") + text, transcript=spoken or None)
+        transcript = (base.transcript or "") + "".join(block.transcript)
+        return replace(base, data=(base.data or "") + text, transcript=transcript or None)
     return base
 
 
@@ -167,29 +165,32 @@ def _merge_native(old: Native | None, new: Native | None) -> Native | None:
 
 
 class Accumulator:
-    """Fold events into a Response. Partial streams fold too: what was open is kept."""
+    """Folds events into a Response; blocks that have not ended count as well."""
 
     def __init__(self) -> None:
-        self._started: Started | None = None
         self._blocks: dict[int, _Open] = {}
         self._finishes: dict[int, Finish] = {}
+        self._started = Started()
         self._ended: Ended | None = None
-        self.error: GatewayError | None = None
-        self._failed_usage: Usage | None = None
+        self._failed: Failed | None = None
+
+    @property
+    def error(self) -> GatewayError | None:
+        """The error that ended the stream."""
+        return None if self._failed is None else self._failed.error
 
     @property
     def complete(self) -> bool:
-        """True when the stream met its terminal frame without failing."""
-        return self._ended is not None and self.error is None
+        """Whether the stream had its terminal frame and did not fail."""
+        return self._ended is not None and self._failed is None
 
     def feed(self, event: Event) -> None:
-        """Take one event; raises KeyError for a delta of a block that never started."""
+        """Fold one event; raise KeyError for a delta of a block that never started."""
         _FOLDS[type(event)](self, event)
 
     def response(self) -> Response:
-        """Return all that was folded so far; unfinished choices have ``finish`` None."""
-        started = self._started or Started()
-        ended = self._ended or Ended()
+        """Return the response so far; unfinished choices have ``finish`` None."""
+        started, ended = self._started, self._ended or Ended()
         items: dict[int, dict[int, list[_Open]]] = {}
         for block in self._blocks.values():
             items.setdefault(block.started.choice, {}).setdefault(block.started.item, []).append(block)
@@ -201,7 +202,7 @@ class Accumulator:
                 Choice(i, tuple(map(self._message, items.get(i, {}).values())), self._finishes.get(i))
                 for i in indexes
             ),
-            usage=ended.usage or self._failed_usage,
+            usage=ended.usage or (None if self._failed is None else self._failed.usage),
             created=started.created,
             service_tier=ended.service_tier or started.service_tier,
             native=_merge_native(started.native, ended.native),
@@ -214,7 +215,7 @@ class Accumulator:
         self._blocks[event.block] = _Open(event)
 
     def grow(self, event: BlockDelta) -> None:
-        """Take a delta, as nearly all events are."""
+        """Fold a delta, as nearly all events are."""
         block = self._blocks[event.block]
         if event.text:
             block.texts.append(event.text)
@@ -236,7 +237,7 @@ class Accumulator:
         self._ended = event
 
     def _fail(self, event: Failed) -> None:
-        self.error, self._failed_usage = event.error, event.usage
+        self._failed = event
 
     @staticmethod
     def _message(blocks: list[_Open]) -> Message:
@@ -259,7 +260,7 @@ _FOLDS: Final[Mapping[type, Callable[[Accumulator, Any], None]]] = {
 
 
 def replay(response: Response) -> Iterator[Event]:
-    """Turn a whole Response into the events that would have made it, one delta a block."""
+    """Yield the events that fold to ``response``, with one delta for each block."""
     yield Started(response.id, response.model, response.created, response.service_tier, response.native)
     block = 0
     for choice in response.choices:
@@ -272,37 +273,24 @@ def replay(response: Response) -> Iterator[Event]:
 
 
 def _replay_part(part: Part, started: BlockStarted) -> Iterator[Event]:
-    block = started.block
+    deltas: list[BlockDelta] = []
+    signature: Signature | None = None
     if isinstance(part, TextPart):
         started.part = replace(part, text="", annotations=(), logprobs=None)
-        yield started
-        if part.text or part.logprobs:
-            yield BlockDelta(block, part.text, part.logprobs)
-        for annotation in part.annotations:
-            yield BlockDelta(block, annotation=annotation)
-        yield BlockEnded(block)
-        return
-    if isinstance(part, ReasoningPart | ToolCallPart):
-        text = part.text if isinstance(part, ReasoningPart) else part.arguments
-        empty = {"text": ""} if isinstance(part, ReasoningPart) else {"arguments": ""}
-        started.part = replace(part, signature=None, **empty)  # type: ignore[arg-type]
-        yield started
-        if text:
-            yield BlockDelta(block, text)
-        yield BlockEnded(block, signature=part.signature)
-        return
-    yield from _replay_other(part, started)
-
-
-def _replay_other(part: Part, started: BlockStarted) -> Iterator[Event]:
-    if isinstance(part, RefusalPart):
+        deltas = [BlockDelta(started.block, part.text, part.logprobs)] if part.text or part.logprobs else []
+        deltas += [BlockDelta(started.block, annotation=annotation) for annotation in part.annotations]
+    elif isinstance(part, ReasoningPart):
+        started.part, signature = replace(part, text="", signature=None), part.signature
+        deltas = [BlockDelta(started.block, part.text)] if part.text else []
+    elif isinstance(part, ToolCallPart):
+        started.part, signature = replace(part, arguments="", signature=None), part.signature
+        deltas = [BlockDelta(started.block, part.arguments)] if part.arguments else []
+    elif isinstance(part, RefusalPart):
         started.part = replace(part, text="")
-        yield started
-        yield BlockDelta(started.block, part.text)
+        deltas = [BlockDelta(started.block, part.text)]
     elif isinstance(part, AudioPart):
         started.part = replace(part, data=None, transcript=None)
-        yield started
-        yield BlockDelta(started.block, part.data or "", transcript=part.transcript or "")
-    else:
-        yield started
-    yield BlockEnded(started.block)
+        deltas = [BlockDelta(started.block, part.data or "", transcript=part.transcript or "")]
+    yield started
+    yield from deltas
+    yield BlockEnded(started.block, signature=signature)

@@ -1,4 +1,4 @@
-"""Files of a caller, as every provider that keeps files understands them."""
+"""Files of a caller, in the form that all providers with files share."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from app.canonical.record import record
 
 
 class Content(Protocol):
-    """Bytes that need not lie in memory: of known length, and read from their start each time."""
+    """Bytes of known length, perhaps not in memory; each iteration reads them from their start."""
 
     def __len__(self) -> int:
-        """Return their number."""
+        """Return the number of bytes."""
         ...
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield them piece by piece."""
+        """Yield the bytes in chunks."""
         ...
 
 
 @record
 class FileUpload:
-    """A file to be kept. ``purpose`` is OpenAI's word for what it is for; ``keeps`` the seconds after
-    which it shall go, None for the provider's own time."""
+    """A file to store. ``purpose`` is OpenAI's word; ``keeps`` are the seconds after which it expires, None for the
+    provider's own time."""
 
     filename: str
     media_type: str
@@ -34,8 +34,8 @@ class FileUpload:
 
 @record
 class FileObject:
-    """A file as its provider tells it; None for what it does not tell. ``id`` names it in paths,
-    ``reference`` in prompts. Times are Unix seconds. ``status``: uploaded, processed or error."""
+    """A file at its provider; None for what the provider does not say. ``id`` names it in paths, ``reference`` in
+    prompts. Times are Unix seconds. ``status``: uploaded, processed or error."""
 
     id: str
     reference: str

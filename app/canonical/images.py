@@ -1,4 +1,4 @@
-"""Canonical requests, answers and events of pictures: made of a prompt, of other pictures, or of both."""
+"""Canonical requests, answers and events of image generation, from a prompt, from other images, or both."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ ImageKind = Literal["generation", "edit", "variation"]
 
 @record
 class ImageRequest:
-    """Pictures to make. ``size`` is ``WIDTHxHEIGHT`` in pixels, ``auto`` or a tier (``2K``); None where the
-    client does not say. ``form``: ``url`` or ``b64_json``. ``compression`` is a percentage. ``images`` are
-    those to edit or vary, ``mask`` shows with its transparent parts where to edit the first."""
+    """Images to generate. ``size`` is ``WIDTHxHEIGHT`` in pixels, ``auto`` or a tier (``2K``), None if the client does not
+    say. ``form``: ``url`` or ``b64_json``. ``compression`` is a percentage. ``images`` are those to edit or vary; the
+    transparent parts of ``mask`` show where to edit the first of them."""
 
     model: str
     kind: ImageKind
@@ -41,13 +41,13 @@ class ImageRequest:
 
     @property
     def count(self) -> int:
-        """Return how many pictures are asked for."""
+        """Return the number of images, by default 1."""
         return self.n or 1
 
 
 @record
 class Picture:
-    """One picture: base64 ``data``, or the ``url`` where it lies for a while."""
+    """One image: base64 ``data``, or a ``url`` that is valid for a while."""
 
     data: str | None = None
     url: str | None = None
@@ -56,8 +56,8 @@ class Picture:
 
 @record
 class ImageResponse:
-    """Whole pictures. ``members`` are what the answer says of them all (``size``, ``quality``,
-    ``background``, ``output_format`` …), ``created`` is Unix seconds or None."""
+    """Finished images. ``members`` describe all of them (``size``, ``quality``, ``background``, ``output_format`` …);
+    ``created`` is Unix seconds or None."""
 
     pictures: tuple[Picture, ...]
     created: int | None = None
@@ -67,7 +67,7 @@ class ImageResponse:
 
 @dataclass(slots=True)
 class PicturePart:
-    """A picture that is not finished, the one of ``index`` of those that come on the way."""
+    """A partial image, base64 in ``data``; ``index`` counts them."""
 
     data: str
     index: int
@@ -76,7 +76,7 @@ class PicturePart:
 
 @dataclass(slots=True)
 class PictureDone:
-    """A picture that is whole; ``last``: no other comes, and ``usage`` is that of the whole call."""
+    """A finished image; ``last``: no other follows, and ``usage`` is that of the whole call."""
 
     picture: Picture
     members: Mapping[str, Any] = field(default_factory=dict)
@@ -85,4 +85,4 @@ class PictureDone:
 
 
 ImageEvent = PicturePart | PictureDone | Failed
-"""A stream of pictures: parts and pictures, the last of which ends it, or one Failed."""
+"""A stream of images: partial and finished ones, ended by the last finished one or by one Failed."""

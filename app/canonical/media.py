@@ -15,27 +15,27 @@ from app.canonical.response import Finish, Usage
 
 @record
 class MixedInput:
-    """Texts and pictures, at least one of these, that make one vector."""
+    """Texts and images, at least one of them an image, that are embedded as one vector."""
 
     parts: tuple[TextPart | ImagePart, ...]
 
     @property
     def text(self) -> str:
-        """Return the texts, a line each."""
+        """Return the texts, one per line."""
         return "\n".join(part.text for part in self.parts if isinstance(part, TextPart))
 
     @property
     def images(self) -> tuple[ImagePart, ...]:
-        """Return the pictures."""
+        """Return the images."""
         return tuple(part for part in self.parts if isinstance(part, ImagePart))
 
 
 @record
 class EmbeddingRequest:
-    """Texts (or token arrays, or texts with pictures) to embed, order kept. ``encoding_format``: float or base64.
+    """Texts (or token arrays, or texts with images) to embed, in order. ``encoding_format``: float or base64.
 
-    ``quantized`` are the types of vectors of whole numbers that are wanted (``int8``, ``ubinary`` …), which
-    only the model's maker makes; ``floats`` says whether floats are wanted, too.
+    ``quantized`` are requested types of integer vectors (``int8``, ``ubinary`` …), which only the model's provider
+    computes; ``floats`` says whether vectors of floats are requested as well.
     """
 
     model: str
@@ -51,7 +51,7 @@ class EmbeddingRequest:
 
 @record
 class EmbeddingResponse:
-    """One vector of floats for each input, in the order of the inputs; ``quantized`` has the same by type."""
+    """One vector of floats for each input, in order; ``quantized`` has the integer vectors by type."""
 
     model: str | None
     vectors: tuple[Sequence[float], ...]
@@ -62,7 +62,7 @@ class EmbeddingResponse:
 
 @record
 class RerankRequest:
-    """Documents to put in the order of their relevance to ``query``. ``top_n``: at most so many results."""
+    """Documents to sort by their relevance to ``query``. ``top_n``: the most results."""
 
     model: str
     query: str
@@ -84,7 +84,7 @@ class Ranked:
 
 @record
 class RerankResponse:
-    """The results, most relevant first. ``search_units`` are what Cohere bills: None where untold."""
+    """The results, most relevant first. ``search_units`` are Cohere's unit of billing, None if unknown."""
 
     model: str | None
     results: tuple[Ranked, ...]
@@ -93,12 +93,12 @@ class RerankResponse:
 
 
 ModerationInput = str | tuple[TextPart | ImagePart, ...]
-"""What is judged as one: a text, or the texts and pictures of one message."""
+"""One input of moderation: a text, or the texts and images of one message."""
 
 
 @record
 class ModerationRequest:
-    """Inputs to judge, each by itself."""
+    """Inputs to moderate, each by itself."""
 
     model: str
     inputs: tuple[ModerationInput, ...]
@@ -108,10 +108,10 @@ class ModerationRequest:
 
 @record
 class Judgement:
-    """What a provider says of one input, under its own names of categories.
+    """The result for one input, by the provider's own categories.
 
-    ``scores`` are from 0 to 1. A category that a model does not judge is None. ``applied``: the kinds of
-    input (``text``, ``image``) that a category was judged by, empty where untold.
+    ``scores`` are from 0 to 1. A category that the model does not know is None. ``applied``: for each category the
+    kinds of input (``text``, ``image``) that it applies to, empty if unknown.
     """
 
     flagged: bool
@@ -122,7 +122,7 @@ class Judgement:
 
 @record
 class ModerationResponse:
-    """One judgement for each input, in the order of the inputs. ``id`` is the provider's, or None."""
+    """One judgement for each input, in order. ``id`` is the provider's, or None."""
 
     id: str | None
     model: str | None
@@ -149,7 +149,7 @@ class SpeechRequest:
 
 @record
 class SpeechResponse:
-    """Whole audio: bytes, their media type, the usage, and character timing if asked for."""
+    """Whole audio: bytes and their media type, the usage, and the number of characters that are billed."""
 
     audio: bytes
     media_type: str
@@ -169,7 +169,7 @@ class Upload:
 
 @record
 class TranscriptionRequest:
-    """Speech to write down. ``format``: json, verbose_json, text, srt, vtt, diarized_json."""
+    """Audio to transcribe. ``format``: json, verbose_json, text, srt, vtt, diarized_json."""
 
     model: str
     file: Upload
@@ -186,7 +186,7 @@ class TranscriptionRequest:
 
 @record
 class Segment:
-    """A timed piece of a transcript, in seconds. ``native`` keeps OpenAI's further members."""
+    """A part of a transcript with its times in seconds. ``native`` has OpenAI's other members."""
 
     start: float
     end: float
@@ -197,7 +197,7 @@ class Segment:
 
 @record
 class Word:
-    """One word and its time in seconds. ``spaced``: white space stands before it in the text."""
+    """One word with its times in seconds. ``spaced``: there is white space before it in the text."""
 
     start: float
     end: float
@@ -208,7 +208,7 @@ class Word:
 
 @record
 class Transcript:
-    """A whole transcript. ``duration`` in seconds; lists are empty where the wire gives none."""
+    """A whole transcript. ``duration`` is in seconds; lists are empty if the wire has none."""
 
     text: str
     language: str | None = None
@@ -222,14 +222,14 @@ class Transcript:
 
 @dataclass(slots=True)
 class SpeechDelta:
-    """A piece of the audio, in the format that the answer as a whole has."""
+    """A chunk of the audio, in the format of the whole answer."""
 
     audio: bytes
 
 
 @dataclass(slots=True)
 class SpeechDone:
-    """The audio is whole."""
+    """The audio is complete."""
 
     usage: Usage | None = None
     characters: int | None = None
@@ -241,7 +241,7 @@ SpeechEvent = SpeechDelta | SpeechDone | Failed
 
 @dataclass(slots=True)
 class TranscriptDelta:
-    """A piece of the text; ``segment_id`` where the wire says to which segment it belongs."""
+    """A piece of the text; ``segment_id`` is that of its segment, if the wire says."""
 
     text: str
     logprobs: tuple[Mapping[str, Any], ...] | None = None
@@ -250,14 +250,14 @@ class TranscriptDelta:
 
 @dataclass(slots=True)
 class TranscriptSegment:
-    """A segment that is whole."""
+    """A finished segment."""
 
     segment: Segment
 
 
 @dataclass(slots=True)
 class TranscriptDone:
-    """The transcript is whole, with all that the stream told."""
+    """The transcript is complete; it has all that the stream contained."""
 
     transcript: Transcript
 
@@ -308,7 +308,7 @@ class CompletionResponse:
 
 @record
 class ModelEntry:
-    """One model of a provider's list: its own id, and what the list says of it."""
+    """One model of a provider's list: its id there, and the other members of the list."""
 
     id: str
     created: int | None = None

@@ -1,8 +1,8 @@
-"""Records: dataclasses that nobody writes to, which mypy holds rather than the class itself.
+"""Records: dataclasses that mypy, not the class itself, keeps read-only.
 
-A frozen dataclass sets each member past its own lock: six times the time of a plain one, for what is made
-with every part of every message. A dataclass also compiles a comparison, a hash and a text of its own for each
-class, a tenth of the gateway's start; records share theirs.
+A frozen dataclass takes six times as long to create as a plain one, because it sets each member with
+``object.__setattr__``; every part of every message is such a value. A dataclass also compiles ``__eq__``, ``__hash__``
+and ``__repr__`` for each class, a tenth of the gateway's start; all records share theirs.
 """
 
 from __future__ import annotations
@@ -21,27 +21,24 @@ def record(cls: type[T], /) -> type[T]: ...
 def record(*, kw_only: bool) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def record(cls: type[T] | None = None, /, *, kw_only: bool = False) -> Any:
-    """Make ``cls`` a dataclass with slots, equal and hashed by its members, that is read-only to mypy."""
-    return _made(cls, kw_only) if cls is not None else lambda cls: _made(cls, kw_only)
+    """Make ``cls`` a dataclass with slots that is compared and hashed by its members and read-only to mypy."""
+    return _build(cls, kw_only) if cls is not None else lambda cls: _build(cls, kw_only)
 
 
-def _made(cls: type[T], kw_only: bool) -> type[T]:
-    made: Any = dataclass(slots=True, eq=False, repr=False, kw_only=kw_only)(cls)
-    names = [member.name for member in fields(made) if member.compare]
-    made.__compared__ = attrgetter(*names) if names else type
-    for name, method in _METHODS.items():
-        if name not in vars(cls):
-            setattr(made, name, method)
-    whole: type[T] = made
-    return whole
+def _build(cls: type[T], kw_only: bool) -> Any:
+    record: Any = dataclass(slots=True, eq=False, repr=False, kw_only=kw_only)(cls)
+    names = [member.name for member in fields(record) if member.compare]
+    record.__compared__ = attrgetter(*names) if names else type
+    for name in _METHODS.keys() - vars(cls).keys():
+        setattr(record, name, _METHODS[name])
+    return record
 
 
 def _equals(self: Any, other: Any) -> bool:
     if self.__class__ is not other.__class__:
         return NotImplemented
     members = self.__compared__
-    equal: bool = members(self) == members(other)
-    return equal
+    return bool(members(self) == members(other))
 
 
 def _hash(self: Any) -> int:

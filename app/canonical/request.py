@@ -1,8 +1,7 @@
-"""The canonical request: what a client asked for, in no vendor's words.
+"""The canonical request: what a client asks for, independent of any vendor's format.
 
-One message holds parts; one Responses item is one message, both ways. Adjacent
-messages of one role are legal; a dialect that needs alternating turns joins them itself.
-Values are frozen; nothing here knows a wire.
+A message has parts; one Responses item is one message, and back. Adjacent messages of one role are legal; a dialect
+that needs alternating turns joins them. Values are read-only, and nothing here depends on a wire.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from app.canonical.record import record
 
 Native = tuple[str, Mapping[str, Any]]
-"""``(dialect name, members)``: what only that dialect understands."""
+"""``(dialect name, members)``: members that only that dialect understands."""
 
 Form = Literal["text", "summary", "hidden"]
 Role = Literal["system", "developer", "user", "assistant", "tool"]
@@ -24,11 +23,10 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 class Signature:
     """Proof or cipher of a model's reasoning, readable by its maker alone.
 
-    ``value`` is the provider's own text (a signature, encrypted or redacted
-    content, a thought signature). ``dialect`` names the wire format that reads it,
-    ``realm`` who can verify it (provider and key name, or what the provider
-    declares); None while it has not left the decoder. ``thought`` is the form and the text
-    of the reasoning that it proves, where the client was not shown that.
+    ``value`` is the provider's own text (a signature, encrypted or redacted content, a thought signature). ``dialect``
+    is the wire format that it belongs to, ``realm`` who can verify it (provider and key name, or what the provider
+    declares), None inside a decoder. ``thought`` is form and text of the reasoning that it proves, if the client did
+    not see that.
     """
 
     value: str
@@ -62,8 +60,8 @@ class ImagePart:
 
 @record
 class AudioPart:
-    """Audio: base64 ``data`` and its ``format`` (wav, mp3 …), or ``audio_id`` of an
-    earlier answer. ``transcript`` where the model spoke it."""
+    """Audio: base64 ``data`` and its ``format`` (wav, mp3 …), or ``audio_id`` of an earlier answer. Audio by the model
+    may have a ``transcript``."""
 
     data: str | None = None
     format: str | None = None
@@ -88,11 +86,9 @@ class FilePart:
 
 @record
 class ReasoningPart:
-    """Reasoning. ``form``: ``text`` (open thought), ``summary`` (one summary part),
-    ``hidden`` (nothing to show, a signature only).
+    """Reasoning. ``form``: ``text`` (plain), ``summary`` (one part of a summary), ``hidden`` (a signature without text).
 
-    Several parts may make one item; the item's signature sits on its last part
-    that has one.
+    Several parts may form one item; the signature of the item is that of the last part that has one.
     """
 
     text: str = ""
@@ -103,8 +99,8 @@ class ReasoningPart:
 
 @record
 class ToolCallPart:
-    """A call of a client's tool. ``arguments`` is the text as the model wrote it:
-    JSON text for ``function`` (``"{}"`` when empty), free text for ``custom``."""
+    """A call of a client's tool. ``arguments`` is the model's text: JSON for ``function`` (``"{}"`` if empty), any text
+    for ``custom``."""
 
     id: str
     name: str
@@ -116,8 +112,8 @@ class ToolCallPart:
 
 @record
 class ToolResultPart:
-    """The result of the call ``call_id``; ``content`` holds text, image and file parts.
-    ``name`` of the tool where the wire gives it or a decoder could look it up."""
+    """The result of the call ``call_id``; ``content`` has text, image and file parts. ``name`` is that of the tool, if
+    the wire has it or the decoder found it."""
 
     call_id: str
     content: tuple[Part, ...] = ()
@@ -129,7 +125,7 @@ class ToolResultPart:
 
 @record
 class RefusalPart:
-    """The model's refusal in words."""
+    """The text of a model's refusal."""
 
     text: str
     native: Native | None = None
@@ -159,7 +155,7 @@ Part = (
 
 @record
 class Item:
-    """Identity of a Responses item: the id and status it was given, and its phase."""
+    """Identity of a Responses item: its id, status and phase."""
 
     id: str | None = None
     status: str | None = None
@@ -168,7 +164,7 @@ class Item:
 
 @record
 class Message:
-    """One turn or item. Tool results have role ``tool``, one or more of them a message."""
+    """One turn or item. Tool results have the role ``tool``; a message has one or more of them."""
 
     role: Role
     parts: tuple[Part, ...]
@@ -179,9 +175,9 @@ class Message:
 
 @record
 class Tool:
-    """A tool on offer. ``function``: ``parameters`` is its JSON Schema in the client's
-    key order (never sorted). ``custom``: ``format`` as Responses has it (flat). ``hosted``:
-    run by the provider; ``name`` is its type and ``native`` holds it whole."""
+    """A tool that the model may call. ``function``: ``parameters`` is its JSON Schema in the client's key order, never
+    sorted. ``custom``: ``format`` has the form of Responses (flat). ``hosted``: the provider runs it; ``name`` is its
+    type, and ``native`` has all its members."""
 
     kind: Literal["function", "custom", "hosted"]
     name: str
@@ -210,8 +206,7 @@ class ToolChoice:
 
 @record
 class Sampling:
-    """Sampling parameters; None is "not given". ``max_tokens`` bounds the whole output,
-    reasoning included."""
+    """Sampling parameters; None is "not set". ``max_tokens`` limits the whole output, including reasoning."""
 
     max_tokens: int | None = None
     temperature: float | None = None
@@ -229,10 +224,9 @@ class Sampling:
 
 @record
 class Output:
-    """The form of the answer. ``format``: text, ``json`` (any object) or ``schema``
-    (``schema`` with its ``name``, ``strict``, ``description``). ``modalities`` such as
-    ("text", "audio") with ``audio`` = OpenAI's ``{voice, format}``, ``speakers`` true in it where
-    several are to speak."""
+    """The form of the answer. ``format``: text, ``json`` (any object) or ``schema`` (``schema`` with its ``name``,
+    ``strict``, ``description``). ``modalities`` such as ("text", "audio") with ``audio`` = OpenAI's
+    ``{voice, format}``, which has ``speakers`` true for several voices."""
 
     format: Literal["text", "json", "schema"] = "text"
     schema: Mapping[str, Any] | None = None
@@ -246,9 +240,9 @@ class Output:
 
 @record
 class Reasoning:
-    """How much to think. ``effort``: none, minimal, low, medium, high, xhigh, max.
+    """How much the model reasons. ``effort``: none, minimal, low, medium, high, xhigh, max.
     ``budget``: tokens (0 off, -1 the model's choice). ``summary``: auto, concise, detailed.
-    ``native`` keeps the rest of the client's own object."""
+    ``native`` has the other members of the client's object."""
 
     effort: str | None = None
     budget: int | None = None
@@ -258,7 +252,7 @@ class Reasoning:
 
 @record
 class State:
-    """What the gateway's own store was asked to do; never sent to a provider as is."""
+    """Members for the gateway's own store; they are never sent to a provider as they are."""
 
     store: bool | None = None
     previous_response_id: str | None = None
@@ -268,7 +262,7 @@ class State:
 
 @record
 class Origin:
-    """Where a request came from: the surface's dialect and the client's body, as parsed."""
+    """Where a request came from: the surface's dialect and the client's parsed body."""
 
     dialect: str
     body: Mapping[str, Any]
@@ -276,13 +270,12 @@ class Origin:
 
 @record
 class Request:
-    """One generation asked for.
+    """A request for a generation.
 
-    ``hints`` are known members that several dialects share under OpenAI's name and in its
-    form (``service_tier``, ``user``, ``prompt_cache_key``, ``web_search_options``,
-    ``truncation`` …); a dialect sends those it has and reports the rest. ``extra`` are
-    members no API we know defines, verbatim: they go out only where the target speaks
-    the dialect they came in.
+    ``hints`` are members that several dialects have under OpenAI's name and in its form (``service_tier``, ``user``,
+    ``prompt_cache_key``, ``web_search_options``, ``truncation`` …); a dialect sends those that it has and reports the
+    others. ``extra`` are members that no known API defines, unchanged; they are sent only to targets of the dialect
+    that they came in.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""The canonical response: what a model answered, with its usage and finish reason."""
+"""The canonical response: the answer of a model, with its usage and finish reason."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "fault"
 
 @record
 class Finish:
-    """Why a choice ended: unified ``reason``, the wire's own word in ``raw``, and the
-    stop sequence that was met, where the wire tells. A ``fault`` is the model's (a call that it could
-    not write), an ``error`` its server's (an answer that was aborted). ``details`` is what a provider tells of
-    a refusal (Anthropic's ``stop_details``: type, category, explanation), None without one."""
+    """Why a choice ended: the unified ``reason``, the wire's own word in ``raw``, and the stop sequence, if the wire names
+    it. A ``fault`` is the model's (an invalid tool call), an ``error`` its server's (an aborted answer). ``details``
+    describe a refusal (Anthropic's ``stop_details``: type, category, explanation)."""
 
     reason: FinishReason
     raw: str | None = None
@@ -27,12 +26,11 @@ class Finish:
 
 @record
 class Billing:
-    """What a call is charged for, or by, beside the counts that its caller sees.
+    """What a call is charged for besides the tokens that its caller sees.
 
-    ``units``: things counted one by one (``web_searches``, ``storage_searches``,
-    ``code_executions``, ``generated_images``). ``terms``: what the served call says of its price
-    (``speed``: fast). ``further``: runs of a model within the call that the counts leave out, with
-    the model's name where it is another.
+    ``units``: things that are counted (``web_searches``, ``storage_searches``, ``code_executions``,
+    ``generated_images``). ``terms``: members of the answer that change its price (``speed``: fast). ``further``: other
+    runs within the call that the counts omit, with the name of their model if it is another one.
     """
 
     units: Mapping[str, int] = field(default_factory=dict)
@@ -77,7 +75,7 @@ class Usage:
 
 @record
 class Choice:
-    """One of the answers asked for by ``n``; its messages are items in order."""
+    """One of the ``n`` answers; its messages are items in order."""
 
     index: int
     messages: tuple[Message, ...]
@@ -86,9 +84,8 @@ class Choice:
 
 @record
 class Response:
-    """A whole answer. ``id`` and ``model`` are the upstream's own (None where the wire has
-    none), ``created`` Unix seconds or None. ``native`` keeps top-level members of its
-    dialect (system_fingerprint, citations, search_results, container …)."""
+    """A whole answer. ``id`` and ``model`` are the upstream's own (None if the wire has none), ``created`` is Unix seconds
+    or None. ``native`` has top-level members of its dialect (system_fingerprint, citations, search_results …)."""
 
     id: str | None
     model: str | None

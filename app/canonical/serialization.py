@@ -1,7 +1,7 @@
-"""Canonical answers as JSON values, and back: what is kept outside a process.
+"""Canonical answers as JSON values and back, for caches that processes share.
 
-A record is ``[name, {member: value}]`` without the members that are as by default, a tuple ``["()", ...]``, a list
-``["[]", ...]``; so every JSON array is told from every other. Numbers, texts and mappings stand for themselves.
+A record is ``[name, {member: value}]`` without members that have their default, a tuple ``["()", ...]``, a list
+``["[]", ...]``; so the first value of a JSON array says what it is. Numbers, texts and mappings are unchanged.
 
 Tests: tests/gateway/test_cache_records.py.
 """
@@ -29,7 +29,7 @@ _RECORDS: Final[Mapping[str, type[Any]]] = {
 
 
 def pack(value: Any) -> Any:
-    """Return ``value`` as JSON; raises ``TypeError`` for what no answer is made of."""
+    """Return ``value`` as JSON; raise ``TypeError`` for a type that answers do not have."""
     if isinstance(value, _PLAIN):
         return value
     if isinstance(value, Mapping):
@@ -48,7 +48,7 @@ def pack(value: Any) -> Any:
 
 
 def unpack(value: Any) -> Any:
-    """Return what ``pack`` was given; raises ``ValueError`` or ``TypeError`` for what it did not write."""
+    """Return the value that ``pack`` packed; raise ``ValueError`` or ``TypeError`` for other JSON."""
     if isinstance(value, dict):
         return {name: unpack(inner) for name, inner in value.items()}
     if not isinstance(value, list):

@@ -1,6 +1,5 @@
-"""The Responses object itself: its items, its events, what they fold to, and its errors.
+"""The Responses object: its items, its stream events, how they fold to items, and its errors.
 
-Pure knowledge of one form, which the dialect that reads and writes it, the store that keeps
-it and the gateway that leads its life share. Nothing here reads a request or knows a store.
+The dialect, the store and the gateway share this package; it is pure and depends on none of them.
 Sources: OpenAI's published types (2.45, July 2026) and recorded traffic.
 """

@@ -1,4 +1,4 @@
-"""Errors of a response: its ``error`` member, the members of an ``error`` event, and words of OpenAI's."""
+"""Errors of a response: its member ``error``, the members of an ``error`` event, and a message of OpenAI's."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ def failure_body(error: GatewayError) -> dict[str, Any]:
 def error_members(
     failure: Mapping[str, Any], *, kind: str = _SERVER_ERROR, param: str | None = None
 ) -> dict[str, Any]:
-    """Return the members of an ``error`` event in both shapes at once, flat (the API's type)
-    and nested (recorded streams). ``kind`` is the error's type."""
+    """Return the members of an ``error`` event in both forms at once: flat (OpenAI's type of the event) and nested
+    (recorded streams). ``kind`` is the error's type."""
     flat = {"code": failure["code"], "message": failure["message"], "param": param}
     return {**flat, "error": {"type": kind, **flat}}
 
 
 def event_of_error(error: GatewayError) -> dict[str, Any]:
-    """Return the members of the ``error`` event that tells ``error``."""
+    """Return the members of the ``error`` event for ``error``."""
     return error_members(failure_body(error), kind=error.type, param=error.param)
 
 
 def mutually_exclusive() -> GatewayError:
-    """Return the error of a request that goes on from two states at once."""
+    """Return the error for a request that continues both a response and a conversation."""
     return GatewayError(
         "bad_request",
         "Mutually exclusive parameters: 'previous_response_id' and 'conversation'. "

@@ -1,8 +1,7 @@
 """Stream events of a response: which open it, which end it, and those that the gateway itself writes.
 
-A background log opens with number 0 ``response.created`` and 1 ``response.queued``, so
-whoever runs the work goes on at number 2. A stream that ends badly ends in ``error`` and
-``response.failed``, a cancelled one in ``response.failed`` alone.
+A background log starts with the events 0 ``response.created`` and 1 ``response.queued``, so its runner continues with
+number 2. A failed stream ends with ``error`` and ``response.failed``, a cancelled one with ``response.failed`` alone.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ CREATED: Final = "response.created"
 QUEUED: Final = "response.queued"
 IN_PROGRESS: Final = "response.in_progress"
 OPENING: Final = frozenset({CREATED, QUEUED, IN_PROGRESS})
-"""What a stream may hold without having shown any output."""
+"""Events before any output."""
 
 TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
-"""What ends a stream, with the whole response in it."""
+"""Events that end a stream; they have the whole response."""
 
 FIRST_NUMBER: Final = 2
-"""The number of the first event that a background runner writes."""
+"""``sequence_number`` of the first event that a background runner writes."""
 
 
 def opening(snapshot: Mapping[str, Any]) -> list[JSON]:
@@ -37,15 +36,15 @@ def opening(snapshot: Mapping[str, Any]) -> list[JSON]:
 
 
 def closing(terminal: Mapping[str, Any], number: int, error: Mapping[str, str] | None) -> list[JSON]:
-    """Return the events that end a log, numbered from ``number``; without ``error`` it was cancelled."""
-    events: list[JSON] = []
-    if error is not None:
-        events.append({"type": "error", "sequence_number": number, **error_members(error)})
-    number += len(events)
-    events.append({"type": "response.failed", "sequence_number": number, "response": dict(terminal)})
-    return events
+    """Return the events that end a failed log, or a cancelled one without ``error``, numbered from ``number`` on."""
+    events: list[JSON] = [] if error is None else [{"type": "error", **error_members(error)}]
+    events.append({"type": "response.failed", "response": dict(terminal)})
+    return [
+        {"type": event["type"], "sequence_number": place, **event}
+        for place, event in enumerate(events, number)
+    ]
 
 
 def shows_output(events: Iterable[Mapping[str, Any]]) -> bool:
-    """Tell whether a reader of ``events`` has seen any output."""
+    """Tell whether ``events`` contain any output."""
     return any(event.get("type") not in OPENING for event in events)

@@ -1,6 +1,6 @@
-"""What stream events amount to: the output items of a response that was cut off.
+"""Folds stream events to the output items of a response that was cut off.
 
-Items that were never finished are "incomplete". Unknown events change nothing.
+Items that never finished are "incomplete". Unknown events are ignored.
 """
 
 from __future__ import annotations
@@ -12,24 +12,24 @@ from typing import Any, Final
 JSON = dict[str, Any]
 Event = Mapping[str, Any]
 Place = tuple[str | None, int, str]
-"""Where a text grows in an item: its list of parts (None: the item itself), index, member."""
+"""The place of a growing text in its item: list of parts (None: the item itself), index, member."""
 
 
 class _Fold:
-    """Items by output index; texts that still grow wait as pieces, joined once."""
+    """Items by output index; growing texts are lists of deltas, joined once."""
 
     def __init__(self) -> None:
         self.items: dict[int, JSON] = {}
-        self.pieces: dict[int, dict[Place, list[str]]] = {}
+        self.deltas: dict[int, dict[Place, list[str]]] = {}
 
     def open(self, event: Event) -> None:
-        """Begin an item."""
+        """Start an item."""
         opened = self._put(event)
         if opened.get("status") == "in_progress":
             opened["status"] = "incomplete"
 
     def close(self, event: Event) -> None:
-        """Replace an item by its last form."""
+        """Replace an item by its final form."""
         self._put(event)
 
     def put_part(self, event: Event, member: str, index: int) -> None:
@@ -38,35 +38,35 @@ class _Fold:
         if item is None:
             return
         _parts(item, member, index)[index] = copy.deepcopy(dict(event["part"]))
-        growing = self.pieces[event["output_index"]]
+        growing = self.deltas[event["output_index"]]
         for place in [place for place in growing if place[:2] == (member, index)]:
             del growing[place]
 
     def grow(self, event: Event, place: Place) -> None:
-        """Add a piece of text."""
-        growing = self.pieces.get(event["output_index"])
+        """Add a delta."""
+        growing = self.deltas.get(event["output_index"])
         if growing is not None:
             growing.setdefault(place, []).append(event["delta"])
 
     def output(self) -> list[JSON]:
         """Return the items in order, their texts joined."""
-        for index, growing in self.pieces.items():
-            for (member, part, name), pieces in growing.items():
+        for index, growing in self.deltas.items():
+            for (member, part, name), deltas in growing.items():
                 item = self.items[index]
                 holder = item if member is None else _parts(item, member, part)[part]
-                holder[name] = holder.get(name, "") + "".join(pieces)
+                holder[name] = holder.get(name, "") + "".join(deltas)
             growing.clear()
         return [self.items[index] for index in sorted(self.items)]
 
     def _put(self, event: Event) -> JSON:
         item = copy.deepcopy(dict(event["item"]))
         self.items[event["output_index"]] = item
-        self.pieces[event["output_index"]] = {}
+        self.deltas[event["output_index"]] = {}
         return item
 
 
 def fold(events: Iterable[Event]) -> list[JSON]:
-    """Return the output items that ``events`` amount to, in order."""
+    """Return the output items of ``events``, in order."""
     state = _Fold()
     for event in events:
         rule = _RULES.get(event.get("type", ""))

@@ -1,7 +1,7 @@
-"""Items of a response: their types, the ids that begin with each, their normal form, what they refer to.
+"""Items of a response: their types, the prefixes of their ids, their normal form, and the rules of tool calls.
 
-Normal form: ``type`` always present, string content as one part, ``status`` "completed"
-where the type has one.
+Normal form: ``type`` is always present, a string as content becomes one part, and ``status`` is "completed" if the
+type has a status.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PREFIXES: Final[Mapping[str, str]] = {
 
 
 def item_prefix(item_type: str) -> str:
-    """Return the id prefix of an item type, no separator; ``item`` for types not known here."""
+    """Return the prefix of ids of an item type, without separator; ``item`` for unknown types."""
     return _PREFIXES.get(item_type, "item")
 
 
@@ -63,13 +63,13 @@ _STATELESS: Final = frozenset(
 """Types without a ``status``."""
 
 _OUTPUTS: Final[Mapping[str, tuple[str, str]]] = {
-    # type of a call: type of its output, name in the message
+    # type of a call: type of its output, and OpenAI's word for the call
     "function_call": ("function_call_output", "function call"),
     "custom_tool_call": ("custom_tool_call_output", "custom tool call"),
     "computer_call": ("computer_call_output", "computer call"),
 }
 _ANSWERS: Final[Mapping[str, str]] = {
-    # type of an output: name in the message
+    # type of an output: OpenAI's word for it
     "function_call_output": "function call output",
     "custom_tool_call_output": "custom tool call output",
 }
@@ -77,7 +77,7 @@ _SIGNED_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
 
 
 def as_items(value: str | Sequence[Mapping[str, Any]] | None) -> list[JSON]:
-    """Return a request's ``input`` (string, list or absent) as a list of items."""
+    """Return a request's ``input`` (a string, a list or None) as a list of items."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -86,7 +86,7 @@ def as_items(value: str | Sequence[Mapping[str, Any]] | None) -> list[JSON]:
 
 
 def item_type(item: Mapping[str, Any]) -> str:
-    """Return an item's type; without one it is a message by its role or a reference by its id."""
+    """Return an item's type; without the member it is a message if it has a role, a reference if it has only an id."""
     kind = item.get("type")
     if isinstance(kind, str) and kind:
         return kind
@@ -94,12 +94,12 @@ def item_type(item: Mapping[str, Any]) -> str:
 
 
 def is_reference(item: Any) -> bool:
-    """Tell whether an item stands for a stored one."""
+    """Tell whether an item refers to a stored one."""
     return isinstance(item, Mapping) and item_type(item) == "item_reference"
 
 
 def normalise(item: Mapping[str, Any]) -> JSON:
-    """Return ``item`` in normal form, its id as it is."""
+    """Return ``item`` in normal form, with its id unchanged."""
     kind = item_type(item)
     normal: JSON = {"id": item["id"]} if "id" in item else {}
     normal["type"] = kind
@@ -118,7 +118,7 @@ def _text_part(role: Any, text: str) -> JSON:
 
 
 def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the ids of the calls that a request's input holds and whose signatures are kept."""
+    """Yield the ids of the function and custom tool calls in a request's input."""
     items = body.get("input")
     for item in items if isinstance(items, list) else ():
         if isinstance(item, dict) and item.get("type") in _SIGNED_CALLS:
@@ -127,7 +127,7 @@ def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
 
 
 def check_tool_outputs(items: Sequence[Mapping[str, Any]]) -> None:
-    """Raise OpenAI's 400 when a tool call in ``items`` has no output after it."""
+    """Raise OpenAI's 400 if a tool call in ``items`` has no output there."""
     answered = {(one.get("type"), one.get("call_id")) for one in items}
     for one in items:
         output, words = _OUTPUTS.get(one.get("type", ""), ("", ""))
@@ -140,25 +140,26 @@ def check_tool_outputs(items: Sequence[Mapping[str, Any]]) -> None:
 
 
 def lone_thoughts(items: Sequence[Mapping[str, Any]]) -> set[int]:
-    """Return the places of the reasoning items beside which, between what the user said, there is
-    nothing else of the model's. (Some models tell a thought behind their words.)"""
-    found: set[int] = set()
-    thoughts: set[int] = set()
-    spoke = False
-    for place, item in enumerate(items):
+    """Return the indexes of reasoning items without any other output of the model between the same two user messages.
+
+    The output may come before the reasoning, as with some models."""
+    lone: set[int] = set()
+    turn: set[int] = set()  # reasoning items since the last user message
+    has_output = False
+    for index, item in enumerate([*items, {"type": "message", "role": "user"}]):
         kind, role = item_type(item), item.get("role")
         if kind == "reasoning":
-            thoughts.add(place)
+            turn.add(index)
         elif kind != "message" or role == "assistant":
-            spoke = True
+            has_output = True
         elif role == "user":
-            found |= set() if spoke else thoughts
-            thoughts, spoke = set(), False
-    return found if spoke else found | thoughts
+            lone |= set() if has_output else turn
+            turn, has_output = set(), False
+    return lone
 
 
 def check_thoughts(items: Sequence[Mapping[str, Any]]) -> None:
-    """Raise OpenAI's 400 for a reasoning item, named by its id, that stands alone in ``items``."""
+    """Raise OpenAI's 400 for a reasoning item with an id that ``lone_thoughts`` finds in ``items``."""
     for place in sorted(lone_thoughts(items)):
         if isinstance(name := items[place].get("id"), str):
             raise GatewayError(
@@ -169,9 +170,9 @@ def check_thoughts(items: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_tool_calls(items: Sequence[Mapping[str, Any]]) -> None:
-    """Raise OpenAI's 400 when a tool's output in ``items`` answers no call in them.
+    """Raise OpenAI's 400 if a tool's output in ``items`` has no call there.
 
-    A compaction may hold the call, so that beside one nothing is looked for.
+    With a compaction nothing is checked, since that may contain the call.
     """
     kinds = {str(one.get("type", "")) for one in items}
     if kinds.isdisjoint(_ANSWERS) or "compaction" in kinds:
