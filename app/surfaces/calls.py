@@ -47,7 +47,7 @@ def make_call(
     size: int | None = None,
     **more: Any,
 ) -> Call:
-    """Return the Call of the current rule's operation for a body that was checked.
+    """Return the Call of the current rule's operation for a checked body; it is the call of this request (``g.call``).
 
     ``nameless``: it asks no model. ``operation`` and ``dialect`` are those of a body that says so itself, ``size`` the bytes of one that is no request's. ``more`` are members of the call that few have.
 
@@ -64,7 +64,7 @@ def make_call(
     times = gateway.settings.timeouts
     strict = environ.get("HTTP_X_SLUICE_STRICT", "").lower() == "true"
     body, left_out = without_forbidden(body, strict=strict)
-    return Call(
+    own.call = call = Call(
         id=own.request_id,
         operation=operation.name,
         dialect=spoken,
@@ -89,6 +89,7 @@ def make_call(
         names_files=names_files(asked),
         **more,
     )
+    return call
 
 
 def model_string(body: Mapping[str, Any], deployment: str | None, providers: frozenset[str]) -> str:

@@ -1,4 +1,4 @@
-"""From a run, or the outcome of one, to an HTTP answer."""
+"""HTTP answers of calls: whole, as one object, or streamed."""
 
 from __future__ import annotations
 
@@ -26,8 +26,22 @@ from app.surfaces.replies.repetition_writer import RepetitionWriter
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
 
 
+def answer_call(
+    mount: Mount,
+    call: Call,
+    *,
+    framing: Framing | None = None,
+    fail: Callable[[GatewayError], list[Frame]] | None = None,
+) -> Response:
+    """Run ``call`` and return its HTTP answer, streamed as ``answer_stream`` does if it is a stream."""
+    run = current_gateway().run(call)
+    if call.stream:
+        return answer_stream(mount, run, fail=fail, framing=framing)
+    return answer_whole(mount, run.result())
+
+
 def answer_whole(mount: Mount, outcome: Outcome) -> Response:
-    """Return the HTTP answer of a whole outcome in its surface's envelope."""
+    """Return the HTTP answer of an outcome, in its surface's envelope."""
     headers = outcome_headers(outcome)
     if outcome.media_type is not None:
         return Response(outcome.body, 200, {**headers, "content-type": outcome.media_type})
@@ -48,12 +62,11 @@ def answer_object(mount: Mount, call: Call, make: Callable[[Run], dict[str, Any]
 
 
 def pace(settings: Settings, *, patient: bool = False) -> Pace:
-    """Return the waits of a stream; ``patient``: no status and no comment before content, for
-    bodies that are not events."""
-    silence = settings.timeouts.total if patient else settings.status_after
+    """Return the waits of a stream; if ``patient``, no status and no comment comes before content, as bodies that are
+    not events need."""
     if patient:
-        return Pace(silence, silence, None)
-    return Pace(settings.hold, silence, settings.comment_every)
+        return Pace(settings.timeouts.total, settings.timeouts.total, None)
+    return Pace(settings.hold, settings.status_after, settings.comment_every)
 
 
 def answer_stream(
@@ -66,9 +79,9 @@ def answer_stream(
 ) -> Response:
     """Return the streamed HTTP answer of a run, once its status may be sent.
 
-    ``fail`` makes the frames of a failure before anything was made, where they are not the dialect's own.
-    ``framing`` is how frames are written, as server-sent events by default. ``shape`` changes frames to the caller's wishes before the envelope. Raises the
-    GatewayError of a run that failed before.
+    ``fail`` returns the frames of a late failure, by default those of the dialect. ``framing`` writes frames, by default
+    as server-sent events. ``shape`` changes frames for the caller before they get the envelope.
+    Raises the GatewayError of a run that fails before its status is sent.
     """
     gateway = current_gateway()
     settings, framing = gateway.settings, framing or Events()
@@ -82,14 +95,12 @@ def answer_stream(
         shaped = batch.frames if shape is None else shape(batch.frames)
         return framing.write(envelope.seal(shaped, last=batch.last), last=batch.last)
 
-    call = run.call
-    failed = fail or partial(gateway.failure_frames, call)
     writer = StreamWriter(
         run,
         pace(settings),
         record(run, write),
-        failed,
-        lambda error: gateway.fault(error, call.id),
+        fail or partial(gateway.failure_frames, run.call),
+        lambda error: gateway.fault(error, run.call.id),
         silence=framing.silence,
     )
     writer.open()

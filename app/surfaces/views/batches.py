@@ -37,12 +37,12 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     """Create a batch: the lines of a file, to be answered within a window."""
     body = read_body()
     gateway = current_gateway()
-    g.call = make_call(mount, body, nameless=True)
+    call = make_call(mount, body, nameless=True)
 
     def create(run: Run) -> dict[str, Any]:
         return gateway.state().batches.create(_new(gateway, mount, body)).object
 
-    return answer_object(mount, g.call, create)
+    return answer_object(mount, call, create)
 
 
 def listed(mount: Mount, deployment: str | None = None) -> Response:

@@ -1,8 +1,9 @@
-"""The views of Bedrock's API: Converse, and InvokeModel for bodies of Claude's and the embedding families."""
+"""The views of Bedrock's API: Converse, and InvokeModel for bodies of Claude and of the embedding models."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from flask import Response, g
@@ -18,7 +19,7 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.framing import Messages
 from app.surfaces.replies.runs import answer_stream, answer_whole
 from app.surfaces.views import generation, token_counts
-from app.surfaces.views.media import decode_embedding
+from app.surfaces.views.media import decode, read_embedding
 
 _CLAUDE: Final = "messages"
 
@@ -40,49 +41,44 @@ def count_tokens(mount: Mount, deployment: str) -> Response:
 
 
 def invoke(mount: Mount, deployment: str) -> Response:
-    """Invoke a model: the body tells its family."""
+    """Invoke a model; the form of the body says its family."""
     body = read_body()
     family = family_of_body(body)
-    call = (
-        _claude(mount, deployment, body) if family == _CLAUDE else _vectors(mount, deployment, body, family)
-    )
-    g.call = call
-    outcome = current_gateway().run(call).result()
+    make = _claude_call if family == _CLAUDE else partial(_embedding_call, family=family)
+    outcome = current_gateway().run(make(mount, deployment, body)).result()
     response = answer_whole(mount, outcome)
-    response.headers.update(_counts(outcome))
+    response.headers.update(_count_headers(outcome))
     return response
 
 
 def invoke_stream(mount: Mount, deployment: str) -> Response:
-    """Invoke a model with Claude's body, streamed."""
+    """Invoke Claude, streamed."""
     body = read_body()
     if family_of_body(body) != _CLAUDE:
         raise GatewayError(
             "bad_request", "Only Claude's bodies are streamed here; use 'invoke'.", param="body"
         )
-    g.call = call = _claude(mount, deployment, body, stream=True)
-    run = current_gateway().run(call)
+    run = current_gateway().run(_claude_call(mount, deployment, body, stream=True))
     return answer_stream(
         mount, run, framing=Messages(), shape=lambda frames: wrap_frames(frames, run.outcome.usage)
     )
 
 
-def _claude(mount: Mount, deployment: str, body: dict[str, Any], *, stream: bool = False) -> Call:
+def _claude_call(mount: Mount, deployment: str, body: dict[str, Any], *, stream: bool = False) -> Call:
     body, headers = lead_betas({**body, "model": deployment, "stream": stream})
     call = make_call(mount, body, deployment=deployment, stream=stream, dialect=_CLAUDE, signs=True)
-    return replace(call, client_headers={**call.client_headers, **headers})
+    g.call = call = replace(call, client_headers={**call.client_headers, **headers})
+    return call
 
 
-def _vectors(mount: Mount, deployment: str, body: dict[str, Any], family: str) -> Call:
-    named = {**body, "model": deployment}
-    operation = OPERATIONS["embedding"]
-    return decode_embedding(
-        make_call(mount, named, deployment=deployment, operation=operation, dialect=family)
-    )
+def _embedding_call(mount: Mount, deployment: str, body: dict[str, Any], family: str) -> Call:
+    body, operation = {**body, "model": deployment}, OPERATIONS["embedding"]
+    call = make_call(mount, body, deployment=deployment, operation=operation, dialect=family)
+    return decode(call, read_embedding)
 
 
-def _counts(outcome: Outcome) -> dict[str, str]:
-    """Return the headers that tell what an invocation took."""
+def _count_headers(outcome: Outcome) -> dict[str, str]:
+    """Return Bedrock's headers with the latency in milliseconds and the tokens of an invocation."""
     latency = {"x-amzn-bedrock-invocation-latency": str(outcome.call.elapsed_ms())}
     if outcome.usage is None:
         return latency

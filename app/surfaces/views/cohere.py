@@ -1,4 +1,4 @@
-"""Cohere's v2 chat and embeddings: their views, bodies and the shapes of their answers."""
+"""Cohere's v2 chat and embeddings: their views, the schemas of their bodies and the shapes of their answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.surfaces.views.media import embedding
 
 
 class CohereChatBody(ModelBody):
-    """Shape and limits of the top level; what is deeper is read by the dialect."""
+    """``POST v2/chat``: the members of the top level; the dialect reads what is deeper."""
 
     messages = Array(required=True, longest=MOST_MESSAGES)
     stream = Flag()
@@ -40,7 +40,7 @@ class CohereChatBody(ModelBody):
 
 
 class CohereEmbedBody(ModelBody):
-    """The same of embeddings."""
+    """``POST v2/embed``."""
 
     input_type = Text()
     texts = Array(each=string, longest=100_000)

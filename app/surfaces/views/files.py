@@ -44,7 +44,7 @@ def upload(mount: Mount, deployment: str | None = None) -> Response:
     deadline = gateway.settings.body_deadline + (request.content_length or LARGEST) / _PER_SECOND
     fields, file = open_form(LARGEST, deadline)
     body = to_members(fields)
-    call = g.call = make_call(mount, body, nameless=True)
+    call = make_call(mount, body, nameless=True)
     provider = request.headers.get("x-bf-provider") or request.args.get("provider") or body.get("provider")
     provider = home_of(gateway, call, provider, body.get("model") or deployment)
     purpose, content, seconds = _purpose(body), _require_file(file), _expiry(body)
@@ -139,7 +139,7 @@ def delete(mount: Mount, file_id: str, deployment: str | None = None) -> Respons
 
 def _answer_by_provider(mount: Mount, ask: Callable[[Call], dict[str, Any]]) -> Response:
     """Answer with the object that ``ask`` returns after a request to the file's provider."""
-    call = g.call = make_call(mount, {}, nameless=True)
+    call = make_call(mount, {}, nameless=True)
 
     def make(run: Run) -> dict[str, Any]:
         body = ask(call)
@@ -158,6 +158,7 @@ def content(mount: Mount, file_id: str, deployment: str | None = None) -> Respon
         headers["content-length"] = str(stored.bytes)
     else:
         chunks = gateway.files.content(make_call(mount, {}, nameless=True), stored)
+        g.pop("call")  # it ends with its first bytes; the log shows the request
     first = [chunk] if (chunk := next(chunks, b"")) else []  # read now, so that a failure has its status
     return Response(chain(first, chunks), 200, headers, direct_passthrough=True)
 

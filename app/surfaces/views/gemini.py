@@ -79,7 +79,7 @@ def predict(mount: Mount, deployment: str, **place: str) -> Response:
 
 def _embed(mount: Mount, deployment: str, place: dict[str, str]) -> Response:
     model = _model(deployment, place)
-    return media.embed(mount, {**read_body(), "model": model}, model)
+    return media.embedding(mount, model, {**read_body(), "model": model})
 
 
 def publisher_models(mount: Mount, publisher: str, **place: str) -> Response:

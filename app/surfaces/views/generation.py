@@ -1,4 +1,4 @@
-"""The views of chat and text completions, and what doors of other dialects share with them."""
+"""The views of chat and text completions, and the view that surfaces of other dialects share."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ from typing import Any
 
 from flask import Response
 
-from app.gateway.call import Call
 from app.surfaces.body.validation import read_body
-from app.surfaces.calls import current_gateway, make_call
-from app.surfaces.context import app_context
+from app.surfaces.calls import make_call
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.framing import Framing
-from app.surfaces.replies.runs import answer_stream, answer_whole
+from app.surfaces.replies.runs import answer_call
 
 
 def completion(mount: Mount, deployment: str | None = None) -> Response:
     """Create a text completion."""
     body = read_body()
-    return _serve(mount, make_call(mount, body, deployment=deployment, stream=body.get("stream") is True))
+    stream = body.get("stream") is True
+    return answer_call(mount, make_call(mount, body, deployment=deployment, stream=stream))
 
 
 def chat(mount: Mount, deployment: str | None = None) -> Response:
@@ -33,15 +32,9 @@ def generate(
     *,
     framing: Framing | None = None,
 ) -> Response:
-    """Answer a prompt in the dialect of the door, streamed as its ``stream`` says.
+    """Answer a prompt in the dialect of the surface, streamed if its ``stream`` is true.
 
-    ``body`` is the request's with what its URL adds; None: the request's own."""
+    ``body`` is the request's body with members from its URL, by default the request's body alone."""
     body = read_body() if body is None else body
     call = make_call(mount, body, deployment=deployment, stream=body.get("stream") is True, signs=True)
-    return _serve(mount, call, framing)
-
-
-def _serve(mount: Mount, call: Call, framing: Framing | None = None) -> Response:
-    app_context().g.call = call
-    run = current_gateway().run(call)
-    return answer_stream(mount, run, framing=framing) if call.stream else answer_whole(mount, run.result())
+    return answer_call(mount, call, framing=framing)

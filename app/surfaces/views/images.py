@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from flask import Response, g
+from flask import Response
 
 from app.canonical.images import ImageKind
 from app.dialects import dialect_of
@@ -17,7 +17,7 @@ from app.surfaces.body.forms import read_files, to_members
 from app.surfaces.body.validation import check_shape, read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.runs import answer_stream, answer_whole
+from app.surfaces.replies.runs import answer_call
 
 _WHOLE: Final = frozenset({"n", "output_compression", "partial_images"})
 _FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
@@ -59,8 +59,7 @@ def _answer(
     """Answer a body. The call's ``image`` has an entry for each file, so that estimates count its tokens."""
     images = {"image": [{"type": "image"}] * len(files)} if files else {}
     stream = body.get("stream") is True and kind != "variation"
-    g.call = call = make_call(mount, {**body, **images}, deployment=deployment, stream=stream)
-    server = dialect_of(ImageDialect, call.dialect)
-    image_request = server.decode_request(kind, call.body, files, server_context(call, call.model))
-    run = current_gateway().run(replace(call, request=image_request))
-    return answer_stream(mount, run, fail=error_frames) if stream else answer_whole(mount, run.result())
+    call = make_call(mount, {**body, **images}, deployment=deployment, stream=stream)
+    decode = dialect_of(ImageDialect, call.dialect).decode_request
+    call = replace(call, request=decode(kind, call.body, files, server_context(call, call.model)))
+    return answer_call(mount, call, fail=error_frames)

@@ -1,17 +1,17 @@
-"""Anthropic's Messages: its views, its bodies and the shapes of its answers."""
+"""Anthropic's Messages API: its views, the schemas of its bodies and the shapes of its answers."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from flask import Response, g
+from flask import Response
 
 from app.dialects.messages.stream_out import PING
 from app.surfaces.body.schemas.base import Array, Either, Flag, ModelBody, Number, Table, Text, Whole
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.body.validation import read_body
-from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.calls import make_call
 from app.surfaces.mounts import Mount
 from app.surfaces.openapi.shapes import (
     FLAG,
@@ -25,7 +25,7 @@ from app.surfaces.openapi.shapes import (
     record,
 )
 from app.surfaces.replies.framing import Events
-from app.surfaces.replies.runs import answer_whole
+from app.surfaces.replies.runs import answer_call
 from app.surfaces.views.generation import generate
 from app.wire.json import dumps_ascii
 from app.wire.sse import encode_frame
@@ -34,7 +34,7 @@ _PING: Final = encode_frame(PING.event, dumps_ascii(PING.data))
 
 
 class MessagesCountBody(ModelBody):
-    """Shape and limits of the top level; what is deeper is read by the dialect."""
+    """The members of a prompt, at the top level; the dialect reads what is deeper."""
 
     messages = Array(required=True, longest=MOST_MESSAGES)
     system = Either(Text(), Array())
@@ -46,7 +46,7 @@ class MessagesCountBody(ModelBody):
 
 
 class MessagesBody(MessagesCountBody):
-    """The same, and how to answer."""
+    """The members of a whole request."""
 
     max_tokens = Whole(least=1, most=MOST_TOKENS, required=True)
     temperature = Number(least=0, most=1)
@@ -96,5 +96,4 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
 
 def count(mount: Mount, deployment: str | None = None) -> Response:
     """Count a message's tokens: the provider's count, else a marked estimate."""
-    g.call = make_call(mount, read_body(), deployment=deployment)
-    return answer_whole(mount, current_gateway().run(g.call).result())
+    return answer_call(mount, make_call(mount, read_body(), deployment=deployment))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g
+from flask import Response
 
 from app.gateway.prompt_hosts import CompactionHost, EstimateHost, HistoryHost
 from app.surfaces.body.validation import read_body
-from app.surfaces.calls import current_gateway, make_call
+from app.surfaces.calls import make_call
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.runs import answer_whole
+from app.surfaces.replies.runs import answer_call
 
 
 def input_tokens(mount: Mount, deployment: str | None = None) -> Response:
@@ -28,5 +28,4 @@ def compact(mount: Mount, deployment: str | None = None) -> Response:
 
 def answer(mount: Mount, body: dict[str, Any], deployment: str | None = None, **more: Any) -> Response:
     """Answer a call that counts or compacts the prompt of ``body``."""
-    g.call = make_call(mount, body, deployment=deployment, **more)
-    return answer_whole(mount, current_gateway().run(g.call).result())
+    return answer_call(mount, make_call(mount, body, deployment=deployment, **more))
