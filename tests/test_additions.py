@@ -83,7 +83,7 @@ DOOR = """    Mount(
         },
         dialect="messages",
         envelope="headers",
-        homes=("anthropic",),
+        home_providers=("anthropic",),
         request_id="request-id",
         error_id="request_id",
     ),

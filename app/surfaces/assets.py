@@ -1,7 +1,7 @@
 """Static files of pages: scripts, styles and packages from npm, served unchanged and cached for a year.
 
-A URL contains the file's version or hash, so a changed file has a new URL.
-Third-party files are in folders named ``vendor`` with their licences; ``vendor.sha256`` has their checksums.
+A URL contains the file's version or hash, so a changed file has a new URL. Third-party files are in folders named
+``vendor`` with their licences; ``vendor.sha256`` has their checksums.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TYPES: Final = {
 
 @record
 class Asset:
-    """A file in memory; ``mark`` is the beginning of its SHA-256."""
+    """A file in memory; ``mark`` is the beginning of its SHA-256, in hexadecimal."""
 
     body: bytes
     headers: Mapping[str, str]

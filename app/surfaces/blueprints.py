@@ -1,6 +1,6 @@
-"""Flask blueprints, one for each mount, made from the mount's row and the routes of its operations.
+"""Flask blueprints, one for each mount, built from the mount's row and the routes of its operations.
 
-A view is loaded when its rule is first asked for: most gateways serve few of the doors.
+A view is imported at the first request of its rule, since most gateways use few surfaces.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from flask import Blueprint, current_app
 
-from app.operations import OPERATIONS, Operation, Route, resolve
+from app.operations import OPERATIONS, Route, resolve
 from app.surfaces.context import request_context
 from app.surfaces.mounts import MOUNTS, Mount
 
@@ -21,35 +21,43 @@ _KEY: Final = Route("GET", "/v1/key", "views.key.own", "Key")
 def make_blueprint(mount: Mount) -> Blueprint:
     """Return the blueprint that serves ``mount`` at all its prefixes, and at the root if it stands there."""
     blueprint = Blueprint(mount.name, __name__)
+    rows = [(OPERATIONS[name], route) for name, routes in mount.operations.items() for route in routes]
     for number, prefix in enumerate((*mount.prefixes, "") if mount.at_root else mount.prefixes):
-        for name, routes in mount.operations.items():
-            for route in routes:
-                _add(blueprint, mount, OPERATIONS[name], route, prefix, number)
+        for operation, route in rows:
+            name = f"{'_'.join(route.view.split('.')[-2:])}_{number}"
+            view = _view_at(route.view, mount)
+            _add_rule(blueprint, prefix, name, view, route, mount, operation=operation)
     return blueprint
 
 
-def _add(
-    blueprint: Blueprint, mount: Mount, operation: Operation, route: Route, prefix: str, number: int
+def _add_rule(
+    blueprint: Blueprint,
+    prefix: str,
+    name: str,
+    view: Callable[..., Any],
+    route: Route,
+    mount: Mount,
+    **options: Any,
 ) -> None:
     blueprint.add_url_rule(
         prefix + route.path,
-        endpoint=f"{'_'.join(route.view.split('.')[-2:])}_{number}",
-        view_func=_view_at(route.view, mount),
+        name,
+        view,
         methods=[route.method],
         provide_automatic_options=False,
         websocket=route.upgrades,
         route=route,
-        operation=operation,
         mount=mount,
         credentials=mount.credentials,
+        **options,
     )
 
 
-def _view_at(place: str, *given: Any) -> Callable[..., Any]:
-    """Return what loads the view at ``place`` for its first request, and is not asked again."""
+def _view_at(place: str, *arguments_before: Any) -> Callable[..., Any]:
+    """Return a view that imports the view at ``place`` for its first request, and then replaces itself by that."""
 
     def first(**arguments: Any) -> Any:
-        view = partial(resolve("surfaces", place), *given)
+        view = partial(resolve("surfaces", place), *arguments_before)
         current_app.view_functions[str(request_context().request.endpoint)] = view
         return view(**arguments)
 
@@ -57,22 +65,13 @@ def _view_at(place: str, *given: Any) -> Callable[..., Any]:
 
 
 def make_key_blueprint() -> Blueprint:
-    """Return the blueprint of ``GET /v1/key``, which any key may ask, whatever its operations."""
+    """Return the blueprint of ``GET /v1/key``, which every key may use, whatever its operations."""
     blueprint = Blueprint("key", __name__)
     mount = next(mount for mount in MOUNTS if _KEY.path.startswith(mount.prefixes[0] + "/"))
-    blueprint.add_url_rule(
-        _KEY.path,
-        "own",
-        _view_at(_KEY.view),
-        methods=[_KEY.method],
-        provide_automatic_options=False,
-        route=_KEY,
-        mount=mount,
-        credentials=mount.credentials,
-    )
+    _add_rule(blueprint, "", "own", _view_at(_KEY.view), _KEY, mount)
     return blueprint
 
 
 def blueprints() -> list[Blueprint]:
-    """Return the blueprints of all mounts, and of what a key asks about itself."""
+    """Return the blueprints of all mounts, and that of ``GET /v1/key``."""
     return [*map(make_blueprint, MOUNTS), make_key_blueprint()]

@@ -1,8 +1,8 @@
 """Authentication: from a request's headers to a Principal.
 
-``Authorization: Bearer`` decides when present, else the first of the rule's own headers that is
-set; a key in the query string counts only where the rule says so. Keys of the configuration come first: they
-are looked up by a keyed hash, then compared in constant time (contract/reliability.md, rule 13).
+The key is in ``Authorization: Bearer``, else in the first header of the rule that is set, else in the query, if the rule
+allows that. Keys of the configuration come first: a keyed hash finds them, then they are compared in constant time
+(contract/reliability.md, rule 13).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from app.state.key_format import is_ours
 from app.surfaces.mounts import Credentials
 
 SUBPROTOCOLS: Final = "sec-websocket-protocol"
-"""Header with the key of a browser's WebSocket, which can set no other."""
+"""Header with the key of a WebSocket from a browser, which can set no other header."""
 PRINCIPAL: Final = "sluice.principal"
-"""The caller of a request from the window; a request from outside cannot set this environ entry."""
+"""Environ entry with the caller of an internal request; a request from outside cannot set it."""
 KEY_IN_PROTOCOL: Final = "openai-insecure-api-key."
 
 
 class KeyRing:
-    """The accepted keys. Without keys in the settings, everyone may call if open or on loopback."""
+    """The accepted keys. An open gateway, or one without keys, accepts everyone (``browsers`` limits the latter)."""
 
     def __init__(self, settings: Settings, directory: KeyDirectory) -> None:
         self._directory = directory
@@ -43,14 +43,13 @@ class KeyRing:
         if settings.master_key is not None:
             principal = directory.keyless("master", "default", admin=True)
             self._rows[self._digest(settings.master_key.reveal())] = (settings.master_key, principal)
-        is_open = settings.open or not self._rows
-        self._open = directory.keyless("open", "default") if is_open else None
+        self._open = directory.keyless("open", "default") if settings.open or not self._rows else None
 
     def authenticate(self, places: Credentials, request: Request) -> Principal:
         """Return the caller; raise GatewayError ``unauthenticated``."""
-        inside: Principal | None = request.environ.get(PRINCIPAL)
-        if inside is not None:
-            return inside
+        internal: Principal | None = request.environ.get(PRINCIPAL)
+        if internal is not None:
+            return internal
         presented = _presented_key(places, request)
         if places.query:
             _remove_from_query(places.query, request)
@@ -83,19 +82,16 @@ class KeyRing:
 
 
 def _missing_key_error(places: Credentials, request: Request) -> GatewayError:
-    """Return the error for a request without a key; a signature or another scheme is not a key."""
+    """Return the error for a request without a key, or with a credential of another scheme."""
     scheme, space, _ = request.headers.get("Authorization", "").partition(" ")  # without one it may be a key
     other = f" A credential of the scheme '{scheme}' is no key here." if space and len(scheme) <= 20 else ""
-    return GatewayError(
-        "unauthenticated",
-        f"You didn't provide an API key.{other} Send it as 'Authorization: Bearer YOUR_KEY'"
-        + (f" or in the header '{places.headers[0]}'." if places.headers else "."),
-        code="",
-    )
+    header = f" or in the header '{places.headers[0]}'" if places.headers else ""
+    message = f"You didn't provide an API key.{other} Send it as 'Authorization: Bearer YOUR_KEY'{header}."
+    return GatewayError("unauthenticated", message, code="")
 
 
 def _remove_from_query(name: str, request: Request) -> None:
-    """Remove a key from the query, so that nothing later can show it."""
+    """Remove a key from the query, so that it appears in no log or error."""
     pairs = request.query_string.split(b"&")
     others = [pair for pair in pairs if unquote_plus(pair.partition(b"=")[0].decode("latin-1")) != name]
     if len(others) == len(pairs):
@@ -128,14 +124,13 @@ def _presented_key(places: Credentials, request: Request) -> str | None:
     if scheme.lower() == "bearer":
         return token.strip()
     for name in places.headers:
-        value = headers.get(name)
-        if value:
+        if value := headers.get(name):
             return value.strip()
-    if request.environ.get("HTTP_UPGRADE") and (key := _in_protocol(headers.get(SUBPROTOCOLS, ""))):
+    if request.environ.get("HTTP_UPGRADE") and (key := _key_in_protocols(headers.get(SUBPROTOCOLS, ""))):
         return key
     return request.args.get(places.query) if places.query else None
 
 
-def _in_protocol(offered: str) -> str | None:
-    names = (name.strip() for name in offered.split(","))
+def _key_in_protocols(header: str) -> str | None:
+    names = (name.strip() for name in header.split(","))
     return next((n.removeprefix(KEY_IN_PROTOCOL) for n in names if n.startswith(KEY_IN_PROTOCOL)), None)

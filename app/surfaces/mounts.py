@@ -1,8 +1,7 @@
-"""The doors: where each surface hangs, who may call, what it reads, writes and adds.
+"""The mounts: at which paths each surface is served, who may call it, and what it reads, writes and adds.
 
-Rows of contract/surfaces.md 1. A door is such a row: its prefixes, its credentials, the
-operations that it serves and at which paths, the dialect it speaks, its envelope and the
-form of its errors.
+They are the rows of contract/surfaces.md 1: prefixes, credentials, operations with their paths, the dialect, the
+envelope and the form of errors.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Container, Mapping
 from dataclasses import field, replace
 from functools import lru_cache
+from operator import itemgetter
 from typing import Final, Literal
 
 from app.canonical.record import record
@@ -24,8 +24,8 @@ Envelope = Literal["extra_fields", "provider", "headers"]
 
 @record
 class Credentials:
-    """Where a caller's key is looked for: ``Authorization: Bearer``, then ``headers`` in order,
-    then the query's member ``query``. ``keyless``: nobody is asked."""
+    """Where the caller's key is: in ``Authorization: Bearer``, else in the first of ``headers`` that is set, else in the
+    query parameter ``query``. ``keyless``: no key is needed."""
 
     headers: tuple[str, ...] = ()
     query: str | None = None
@@ -35,36 +35,32 @@ class Credentials:
 KEYLESS: Final = Credentials(keyless=True)
 
 
-def _openai_routes() -> Mapping[str, tuple[Route, ...]]:
-    return {name: row.routes for name, row in OPERATIONS.items()}
-
-
 @record
 class Mount:
-    """One door.
+    """One surface at its prefixes.
 
-    ``prefixes`` may hold ``<path:deployment>``; ``at_root``: the exact paths also stand without any. ``operations`` are those it serves, by name, with
-    their paths below a prefix; OpenAI's by default. ``dialect`` is what generation reads and
-    writes here and how errors are written, None for each operation's own and OpenAI's errors.
-    ``envelope``: ``extra_fields`` or ``provider`` beside the members of an answer, or nothing in
-    bodies and all in ``headers``. ``default_provider`` is whom a bare model name means,
-    or the first of ``homes`` that is configured.
-    ``request_id`` is a further header for the request's id, ``error_id`` a member of errors for it, ``error``
-    the component that describes them. ``versioned``: ``api-version`` is
-    checked. ``page_members``: JSON answers of POST responses have the page's own members, too.
-    ``plain_retrieve``: GET responses has no envelope. ``chat_shaped``: POST responses also takes
-    a chat-shaped body. ``cost_object``: chat's ``usage.cost`` is the object that page 003 shows.
+    ``prefixes`` may contain ``<path:deployment>``; ``at_root``: the exact paths are served without a prefix as well.
+    ``operations`` are routes by the name of their operation, by default OpenAI's. ``dialect`` is that of prompts, answers
+    and errors, None for each operation's own dialect and OpenAI's errors. ``envelope``: the member ``extra_fields`` or
+    ``provider`` in answers, or ``headers`` alone. ``default_provider`` is the provider of a bare model name, unless one
+    of ``home_providers`` is configured, of which the first counts. ``request_id`` is another header for the request's id,
+    ``error_id`` a member of errors for it, ``error`` the component that describes errors. ``versioned``: ``api-version``
+    is checked. ``page_members``: JSON answers of POST responses also have the members of pages 000 and 001.
+    ``plain_retrieve``: GET responses has no envelope. ``chat_shaped``: POST responses also accepts a chat-shaped body.
+    ``cost_object``: ``usage.cost`` of chat is an object, as on page 003.
     """
 
     name: str
     prefixes: tuple[str, ...]
     credentials: Credentials
     at_root: bool = False
-    operations: Mapping[str, tuple[Route, ...]] = field(default_factory=_openai_routes)
+    operations: Mapping[str, tuple[Route, ...]] = field(
+        default_factory=lambda: {name: row.routes for name, row in OPERATIONS.items()}
+    )
     dialect: str | None = None
     envelope: Envelope = "extra_fields"
     default_provider: str | None = None
-    homes: tuple[str, ...] = ()
+    home_providers: tuple[str, ...] = ()
     request_id: str | None = None
     error_id: str | None = None
     error: str = "Error"
@@ -74,12 +70,12 @@ class Mount:
     chat_shaped: bool = False
     cost_object: bool = False
 
-    def bare_means(self, configured: Container[str]) -> str | None:
-        """Return the provider that a bare model name means here, None where the catalogue decides."""
-        return next((name for name in self.homes if name in configured), self.default_provider)
+    def provider_of_bare_name(self, configured: Container[str]) -> str | None:
+        """Return the provider of a bare model name, None if the catalogue decides."""
+        return next((name for name in self.home_providers if name in configured), self.default_provider)
 
-    def restated(self, error: GatewayError) -> GatewayError:
-        """Return an error with the HTTP status that its kind has here."""
+    def with_own_status(self, error: GatewayError) -> GatewayError:
+        """Return an error with the HTTP status that its kind has in this dialect."""
         status = error.status if self.dialect is None else dialect(self.dialect).error_status(error)
         return error if status == error.status else error.with_status(status)
 
@@ -119,7 +115,7 @@ _ANTHROPIC: Final = Mount(
     },
     dialect="messages",
     envelope="headers",
-    homes=("anthropic",),
+    home_providers=("anthropic",),
     request_id="request-id",
     error_id="request_id",
     error="MessagesError",
@@ -128,7 +124,7 @@ _MESSAGES_ALONE: Final = {
     "chat": (replace(_MESSAGES, path=""),),
     "count_tokens": (replace(_COUNT, path="/count_tokens"),),
 }
-"""Messages below a prefix that ends in ``/messages``, where another door serves the rest."""
+"""Messages below a prefix that ends in ``/messages``, next to another surface."""
 _COHERE: Final = Mount(
     "cohere",
     ("/cohere",),
@@ -177,7 +173,7 @@ _COHERE: Final = Mount(
     },
     dialect="cohere",
     envelope="headers",
-    homes=("cohere",),
+    home_providers=("cohere",),
     error_id="id",
     error="CohereError",
 )
@@ -186,7 +182,7 @@ _GOOGLE_KEYS: Final = Credentials(("x-goog-api-key", "x-bf-vk"), query="key")
 
 
 def _google_prefixes(*versions: str) -> tuple[str, ...]:
-    return tuple(f"{door}{version}" for door in ("/genai", "/gemini") for version in versions)
+    return tuple(f"{prefix}{version}" for prefix in ("/genai", "/gemini") for version in versions)
 
 
 def _gemini(name: str, prefixes: tuple[str, ...], operations: Mapping[str, tuple[Route, ...]]) -> Mount:
@@ -197,7 +193,7 @@ def _gemini(name: str, prefixes: tuple[str, ...], operations: Mapping[str, tuple
         operations=operations,
         dialect="gemini",
         envelope="headers",
-        homes=("gemini", "vertex"),
+        home_providers=("gemini", "vertex"),
         error="GoogleError",
     )
 
@@ -275,7 +271,7 @@ MOUNTS: Final[tuple[Mount, ...]] = (
             ),
             vertex_routes(),
         ),
-        homes=(),
+        home_providers=(),
         default_provider="vertex",
     ),
     Mount(
@@ -294,11 +290,7 @@ MOUNTS: Final[tuple[Mount, ...]] = (
 
 @lru_cache(maxsize=1024)
 def mount_of(path: str) -> Mount | None:
-    """Return the mount that a URL path lies under, the longest fixed prefix winning."""
-    best: tuple[int, Mount | None] = (0, None)
-    for mount in MOUNTS:
-        for prefix in mount.prefixes:
-            fixed = prefix.partition("/<")[0]
-            if (path == fixed or path.startswith(fixed + "/")) and len(fixed) > best[0]:
-                best = (len(fixed), mount)
-    return best[1]
+    """Return the mount of a URL path: the one with the longest fixed prefix."""
+    fixed = ((prefix.partition("/<")[0], mount) for mount in MOUNTS for prefix in mount.prefixes)
+    above = ((len(prefix), mount) for prefix, mount in fixed if f"{path}/".startswith(f"{prefix}/"))
+    return max(above, key=itemgetter(0), default=(0, None))[1]

@@ -85,7 +85,7 @@ def run() -> Response:
             return json_response(explain(gateway, _call(surfaces, path)))
         except GatewayError as error:
             mount = mount_of(path.partition("?")[0])
-            status = error.status if mount is None else mount.restated(error).status
+            status = error.status if mount is None else mount.with_own_status(error).status
             return json_response(refused_before(gateway, principal, error, status))
 
 

@@ -125,7 +125,7 @@ def error_response(error: GatewayError, call: Call | None = None) -> Response:
         headers["x-should-retry"] = "false"
     if call is not None:
         headers |= _attempt_headers(call)
-    error = error if mount is None else mount.restated(error)
+    error = error if mount is None else mount.with_own_status(error)
     if mount is not None and mount.dialect is not None:
         headers |= dialect(mount.dialect).error_headers(error)
     body = seal_error(mount, error, call, operation, g.request_id, plain=_is_plain(mount))

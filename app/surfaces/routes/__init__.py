@@ -1,1 +1,1 @@
-"""The paths of doors whose operations are not OpenAI's."""
+"""The paths of surfaces whose operations are not OpenAI's."""

@@ -1,4 +1,4 @@
-"""The paths of Bedrock's API, of both its planes."""
+"""The paths of Bedrock's API: the runtime's, and the list of models."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.operations import Route
 
 
 def bedrock_routes() -> Mapping[str, tuple[Route, ...]]:
-    """Return Converse, InvokeModel, counts and the list of models."""
+    """Return the routes of Converse, InvokeModel, token counts and the list of models."""
 
     def route(path: str, view: str, body: str, answer: str) -> Route:
         place = f"/model/<path:deployment>/{path}"

@@ -12,9 +12,9 @@ _PUBLISHED: Final = "/publishers/<publisher>/models"
 
 
 def gemini_verbs(models: str, *, rest: str = "<path:deployment>") -> dict[str, tuple[Route, ...]]:
-    """Return Google's verbs at ``models``, a path; the verb is what follows the last colon.
+    """Return the routes of Google's verbs at the path ``models``; the verb follows the last colon.
 
-    ``rest`` is what of the other paths below it is answered as one without a verb of ours."""
+    ``rest`` matches the other paths below it, which are refused as unknown verbs."""
 
     def route(verb: str, view: str, body: str, answer: str, **more: Any) -> Route:
         place = f"{models}/<path:deployment>:{verb}"
@@ -43,7 +43,7 @@ def gemini_verbs(models: str, *, rest: str = "<path:deployment>") -> dict[str, t
 
 
 def gemini_routes() -> Mapping[str, tuple[Route, ...]]:
-    """Return the verbs and the list of models."""
+    """Return the routes of the verbs and of the list of models."""
     query = ("pageSize", "pageToken", "provider")
     lists = (
         Route("GET", "/models", "views.models.listed", "openapi.google.GeminiModels", query=query),
@@ -53,22 +53,21 @@ def gemini_routes() -> Mapping[str, tuple[Route, ...]]:
 
 
 def vertex_routes() -> Mapping[str, tuple[Route, ...]]:
-    """Return Google's verbs below a publisher, with those of Claude's bodies and of vectors."""
+    """Return the routes of Google's verbs below a publisher, those of Claude's bodies, and that of embeddings."""
 
     def claude(model: str, verb: str, view: str, **more: Any) -> Route:
         place, body = f"{_PUBLISHED}/{model}:{verb}", "body.schemas.gemini.ClaudeBody"
         return Route("POST", place, f"views.gemini.{view}", "Document", body=body, dialect="messages", **more)
 
-    verbs = gemini_verbs(_PUBLISHED)
+    verbs, any_model = gemini_verbs(_PUBLISHED), "<path:deployment>"
     predict = Route(
         "POST",
-        f"{_PUBLISHED}/<path:deployment>:predict",
+        f"{_PUBLISHED}/{any_model}:predict",
         "views.gemini.predict",
         "openapi.google.Predictions",
         body="body.schemas.gemini.PredictBody",
         dialect=_VECTORS,
     )
-    any_model, listed, single = "<path:deployment>", "openapi.google.PublisherModels", "GeminiModel"
     return {
         "chat": (
             *verbs["chat"],
@@ -79,13 +78,17 @@ def vertex_routes() -> Mapping[str, tuple[Route, ...]]:
         "embedding": (*verbs["embedding"], predict),
         "models": (
             Route(
-                "GET", _PUBLISHED, "views.gemini.publisher_models", listed, query=("pageSize", "pageToken")
+                "GET",
+                _PUBLISHED,
+                "views.gemini.publisher_models",
+                "openapi.google.PublisherModels",
+                query=("pageSize", "pageToken"),
             ),
             Route(
                 "GET",
                 f"{_PUBLISHED}/<path:model_id>",
                 "views.gemini.publisher_model",
-                f"openapi.google.{single}",
+                "openapi.google.GeminiModel",
             ),
         ),
     }

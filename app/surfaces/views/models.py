@@ -35,7 +35,9 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
 def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
     """Retrieve a model; its id may hold slashes."""
     form, gateway = _form(mount), current_gateway()
-    model = gateway.catalogue.model(g.principal, model_id, mount.bare_means(gateway.registry.configured))
+    model = gateway.catalogue.model(
+        g.principal, model_id, mount.provider_of_bare_name(gateway.registry.configured)
+    )
     if form is not None:
         return json_response(form.encode_model(model))
     body = DIALECT.encode_model(model)

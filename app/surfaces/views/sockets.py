@@ -1,4 +1,7 @@
-"""The view of ``GET responses`` with an upgrade: a connection that holds many turns, one at a time."""
+"""The view of ``GET responses`` with an upgrade: a WebSocket with many turns, one at a time.
+
+Tests: tests/surfaces/test_sockets.py.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +40,12 @@ from app.wire.offload import aside
 from app.wire.websocket import GOING_AWAY, NORMAL, PING_EVERY, POLICY, Refused, WebSocket, text_frame
 
 _LOG: Final = logging.getLogger(__name__)
-_LIFE: Final = 3600.0  # seconds
+_LIFETIME: Final = 3600.0  # seconds of a connection, as at OpenAI
 _HANDSHAKE: Final = ("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", SUBPROTOCOLS)
 _IN_PROGRESS: Final = "response_in_progress"
 _CHECK: Final = object()
-"""Among the messages: see whether the connection must end."""
+"""A message of our own: check whether the connection must end."""
+_TOO_OLD: Final = "websocket_connection_limit_reached"
 
 
 def connect(mount: Mount, deployment: str | None = None) -> Response:
@@ -51,8 +55,7 @@ def connect(mount: Mount, deployment: str | None = None) -> Response:
         raise no_websocket()
     if request.content_length or "Transfer-Encoding" in request.headers:
         raise GatewayError("bad_request", "A request that opens a WebSocket has no body.")
-    gateway = current_gateway()
-    if gateway.draining.is_set():
+    if current_gateway().draining.is_set():
         raise _shutdown_error()
     return _Upgrade(Session(mount, deployment, sock))
 
@@ -64,7 +67,7 @@ def _shutdown_error() -> GatewayError:
 
 
 class _Upgrade(Response):
-    """Hands the connection to a session; the server closes it afterwards."""
+    """The answer to a handshake: hands the connection to a session; the server closes it afterwards."""
 
     def __init__(self, session: Session) -> None:
         super().__init__(status=101)
@@ -78,23 +81,26 @@ class _Upgrade(Response):
 
 
 class Session:
-    """One connection, within the context of the request that opened it."""
+    """One connection, in the context of the request that opened it."""
 
     def __init__(self, mount: Mount, deployment: str | None, sock: Any) -> None:
         self._mount = mount
         self._deployment = deployment
         self._gateway = current_gateway()
-        settings = self._gateway.settings
-        self._socket = WebSocket(sock, most=settings.max_body_bytes, own=_is_own, ping_every=PING_EVERY)
+        self._socket = WebSocket(
+            sock,
+            most=self._gateway.settings.max_body_bytes,
+            own=lambda name: name.startswith(KEY_IN_PROTOCOL),  # a key, not a sub-protocol to speak
+            ping_every=PING_EVERY,
+        )
         self._memory = Memory()
         self._end = Abort()
-        self._too_old = False
         self._turn: Any = None
         self._call_abort: Abort | None = None
         self._answered = True
 
     def check(self) -> None:
-        """Make the answer to the handshake; raises GatewayError for one that is none."""
+        """Prepare the answer to the handshake; raise GatewayError ``bad_request`` for an invalid one."""
         lines = ((name, request.headers[name]) for name in _HANDSHAKE if name in request.headers)
         try:
             self._socket.accept(lines)
@@ -104,11 +110,11 @@ class Session:
             ) from refused
 
     def serve(self, headers: Iterable[tuple[str, str]]) -> None:
-        """Take turns until either side ends the connection."""
+        """Serve turns until either side ends the connection."""
         self._end.listen(self._post_check)
         self._gateway.sockets.add(self._end, g.principal)
-        self._gateway.open_calls.add(self._end, g.principal)  # so that the end of a key finds it
-        timer = gevent.spawn_later(_LIFE, self._expire)
+        self._gateway.open_calls.add(self._end, g.principal)  # revoking a key ends it
+        timer = gevent.spawn_later(_LIFETIME, self._end, _too_old())
         try:
             self._socket.open(headers)
             self._take_messages()
@@ -119,11 +125,7 @@ class Session:
             self._stop()
 
     def _post_check(self) -> None:
-        gevent.spawn(self._socket.messages.put, _CHECK)  # whoever calls must not wait for room
-
-    def _expire(self) -> None:
-        self._too_old = True
-        self._post_check()
+        gevent.spawn(self._socket.messages.put, _CHECK)  # the caller must not wait for room
 
     def _take_messages(self) -> None:
         if self._gateway.draining.is_set():
@@ -137,20 +139,20 @@ class Session:
                 return
 
     def _is_over(self) -> bool:
-        """Tell whether the connection must end, and say why."""
+        """Tell whether the connection must end, and close it with the reason."""
         reason = self._end.reason
-        if reason is not None:
-            leaves = reason.kind.name == "server_shutdown"
-            self._socket.close(GOING_AWAY if leaves else POLICY, reason.message[:100])
-            return True
-        if not self._too_old:
+        if reason is None:
             return False
-        self._write_error(_too_old())
-        self._socket.close(NORMAL)
+        if reason.code == _TOO_OLD:
+            self._write_error(reason)
+            self._socket.close(NORMAL)
+        else:
+            is_shutdown = reason.kind.name == "server_shutdown"
+            self._socket.close(GOING_AWAY if is_shutdown else POLICY, reason.message[:100])
         return True
 
     def _stop(self) -> None:
-        """Stop the turn that runs, if the client left it, and let the connection end."""
+        """Stop the running turn, if the client left, and end the connection."""
         if self._call_abort is not None and not self._answered:
             self._call_abort(GatewayError("client_gone", "The client closed the connection."))
         if self._turn is not None:
@@ -158,7 +160,7 @@ class Session:
         self._socket.finish()
 
     def _start_turn(self, message: bytes) -> None:
-        """Begin the turn that a message asks for, or say what is wrong with it."""
+        """Start the turn that a message asks for, or write what is wrong with the message."""
         try:
             body = _turn_body(message)
             if not self._answered:
@@ -172,25 +174,21 @@ class Session:
             self._note(error)
             return
         if self._turn is not None:
-            self._turn.join()  # it has said its last word
+            self._turn.join()  # its last message is out
         self._answered, self._call_abort = False, None
-        context = contextvars.copy_context()
-        self._turn = gevent.spawn(context.run, self._run_turn, body, len(message))
+        self._turn = gevent.spawn(contextvars.copy_context().run, self._run_turn, body, len(message))
 
     def _run_turn(self, body: dict[str, Any], size: int) -> None:
-        """Serve one turn; one that fails forgets what it went on from."""
-        previous = body.get("previous_response_id")
+        """Serve one turn; if it fails, the memory forgets the response that it continued."""
+        previous, failed = body.get("previous_response_id"), True
         g.request_id, g.started, g.call = new_request_id(), time.monotonic(), None
         try:
             failed = self._answer(body, size)
         except GatewayError as error:
-            failed = True
             self._refuse(error)
-        except OSError as error:  # the client has gone, or takes nothing; the writer ended the call
-            failed = True
+        except OSError as error:  # the client is gone or does not read; the writer ended the call
             _LOG.debug("a turn was left: %s", error)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an ending
-            failed = True
+        except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an error
             self._refuse(self._gateway.fault(error, g.request_id))
         if failed:
             self._memory.forget(previous)
@@ -203,7 +201,7 @@ class Session:
         rule = current_rule()
         g.principal = keys.authenticate(rule.credentials, request)
         check_operation(g.principal, rule.served.name)
-        run = self._begin(body, size)
+        run = self._begin_run(body, size)
         write = partial(self._encode, run, FrameEnvelope(self._mount, run.outcome), shaper(run.call))
         writer = StreamWriter(
             run,
@@ -213,12 +211,12 @@ class Session:
             lambda error: self._gateway.fault(error, run.call.id),
         )
         writer.open()
-        with closing(writer.chunks()) as pieces:  # type: ignore[type-var]
-            for piece in pieces:
-                self._socket.write(piece)
+        with closing(writer.chunks()) as chunks:  # type: ignore[type-var]
+            for chunk in chunks:
+                self._socket.write(chunk)
         return run.outcome.error is not None
 
-    def _begin(self, body: dict[str, Any], size: int) -> Run:
+    def _begin_run(self, body: dict[str, Any], size: int) -> Run:
         """Return the run of a turn."""
         generates = _generates(body)
         check_shape(body, size)
@@ -235,22 +233,23 @@ class Session:
             host=SocketHost(self._mount.name, store, memory=self._memory, generates=generates),
             signs=True,
         )
-        g.call, self._call_abort = call, call.abort
+        self._call_abort = call.abort
         if generates:
             require_prompt(body)
         return self._gateway.run(call)
 
     def _encode(self, run: Run, envelope: FrameEnvelope, shape: Any, batch: Batch | Repetition) -> bytes:
-        """Return the messages of one write; with the last one the client may go on."""
-        shown = [frame.data for frame in envelope.seal(shape(batch.frames), last=batch.last) if frame.data]
-        for data in shown:
-            if data.get("type") == "error" and run.outcome.error is not None:
-                data["status"] = run.outcome.error.status
+        """Return the messages of one write; after the last one the client may send another turn."""
+        frames = envelope.seal(shape(batch.frames), last=batch.last)
+        events = [frame.data for frame in frames if frame.data]
+        for event in events:
+            if event.get("type") == "error" and run.outcome.error is not None:
+                event["status"] = run.outcome.error.status
         self._answered = self._answered or batch.last
-        return b"".join(text_frame(dumps_ascii(data)) for data in shown)
+        return b"".join(text_frame(dumps_ascii(event)) for event in events)
 
     def _refuse(self, error: GatewayError) -> None:
-        """End a turn of which nothing was shown."""
+        """End a turn that has written nothing with an error."""
         if g.call is None:
             self._note(error)
         else:
@@ -259,7 +258,7 @@ class Session:
         self._write_error(error)
 
     def _note(self, error: GatewayError) -> None:
-        """Tell log and metrics of a message that was no call."""
+        """Log and count a message that is no call."""
         self._gateway.note_request(
             current_rule().served.name,
             error,
@@ -273,31 +272,28 @@ class Session:
         )
 
     def _write_error(self, error: GatewayError) -> None:
-        """Write an error that is no event of a stream. Its code is a text there, by Open Responses' schema."""
+        """Write an error outside a stream; Open Responses' schema requires a string as its ``code``."""
         body = error.body()
-        event = {
-            "type": "error",
-            "status": error.status,
-            "error": {**body, "code": body["code"] or body["type"]},
-        }
+        body["code"] = body["code"] or body["type"]
         try:
-            self._socket.write(text_frame(dumps_ascii(event)))
-        except OSError as error_of_write:
-            _LOG.debug("nobody hears an error: %s", error_of_write)
+            self._socket.write(
+                text_frame(dumps_ascii({"type": "error", "status": error.status, "error": body}))
+            )
+        except OSError as failure:
+            _LOG.debug("an error could not be sent: %s", failure)
 
 
 def _turn_body(message: bytes) -> dict[str, Any]:
-    """Return the body of the turn that a message asks for; raises ``bad_request``."""
+    """Return the body of the turn that a message asks for; raise ``bad_request`` for any other message."""
     note_file_ids(request, message)
     value = aside(len(message), partial(loads, message, strict=True))
     if not isinstance(value, dict):
         raise GatewayError("bad_request", "A message must be a JSON object with 'type': 'response.create'.")
     kind = value.pop("type", None)
     if kind != "response.create":
-        known = "missing" if kind is None else "unknown"
         raise GatewayError(
             "bad_request",
-            f"The message's type is {known}; supported is 'response.create'.",
+            f"The message's type is {'missing' if kind is None else 'unknown'}; supported is 'response.create'.",
             param="type",
             code="missing_required_parameter" if kind is None else "invalid_value",
         )
@@ -313,7 +309,7 @@ def _turn_body(message: bytes) -> dict[str, Any]:
 
 
 def _generates(body: dict[str, Any]) -> bool:
-    """Take ``generate`` off a body and return it."""
+    """Remove ``generate`` from a body and return it, by default True; raise ``bad_request`` unless it is a boolean."""
     generate = body.pop("generate", None)
     if generate is None or isinstance(generate, bool):
         return generate is not False
@@ -325,14 +321,9 @@ def _generates(body: dict[str, Any]) -> bool:
     )
 
 
-def _is_own(name: str) -> bool:
-    """Tell whether a sub-protocol is a means to say something to us, and none to speak."""
-    return name.startswith(KEY_IN_PROTOCOL)
-
-
 def _too_old() -> GatewayError:
     return GatewayError(
         "bad_request",
         "This connection has reached its limit of 60 minutes; open another one to go on.",
-        code="websocket_connection_limit_reached",
+        code=_TOO_OLD,
     )
