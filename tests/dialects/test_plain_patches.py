@@ -11,8 +11,8 @@ from app.canonical.response import Usage
 from app.dialects import dialect
 from app.dialects.base import DONE, Frame, PassThrough, Patch
 from app.dialects.gemini.contents_out import SKIP_SIGNATURE
-from app.dialects.gemini.members import pack
 from app.dialects.messages.options import MessagesOptions
+from app.dialects.shared.base64_text import encode_base64
 from app.dialects.shared.usage_repair import repair_usage
 from tests.dialects import generic, served
 from tests.dialects.recorded import WIRES
@@ -92,8 +92,8 @@ HISTORIES: list[tuple[str, list[Any], list[Any]]] = [
         [
             {"reasoningContent": {"reasoningText": {"text": "T", "signature": OWN["converse"]}}},
             {"reasoningContent": {"reasoningText": {"text": "T", "signature": OTHER}}},
-            {"reasoningContent": {"redactedContent": pack(OWN["converse"])}},
-            {"reasoningContent": {"redactedContent": pack(OTHER)}},
+            {"reasoningContent": {"redactedContent": encode_base64(OWN["converse"])}},
+            {"reasoningContent": {"redactedContent": encode_base64(OTHER)}},
             {"reasoningContent": {"redactedContent": "cmF3"}},
             {"text": "x"},
         ],
@@ -107,10 +107,10 @@ HISTORIES: list[tuple[str, list[Any], list[Any]]] = [
     (
         "gemini",
         [
-            {"text": "T", "thought": True, "thoughtSignature": pack(OWN["gemini"])},
-            {"text": "", "thought": True, "thoughtSignature": pack(OTHER)},
+            {"text": "T", "thought": True, "thoughtSignature": encode_base64(OWN["gemini"])},
+            {"text": "", "thought": True, "thoughtSignature": encode_base64(OTHER)},
             {"text": "x", "thought_signature": "cmF3"},
-            {"functionCall": {"name": "f"}, "thoughtSignature": pack(OTHER)},
+            {"functionCall": {"name": "f"}, "thoughtSignature": encode_base64(OTHER)},
         ],
         [
             {"text": "T", "thought": True, "thoughtSignature": "own"},

@@ -1,8 +1,8 @@
-"""Gemini's ``contents`` as a client writes them, read into canonical messages (server half).
+"""Decode Gemini's ``contents`` (server half).
 
-A signature of a text becomes hidden reasoning before it; one that we sealed for another maker
-is opened and stands where that maker needs it. Calls and results that came without ids are
-joined by their names, in order.
+The signature of a text becomes hidden reasoning before it; one that the gateway sealed for
+another provider is opened and put where that provider needs it. Calls and results without
+ids are matched by name, in order.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from app.canonical.request import (
     FilePart,
     ImagePart,
     Message,
+    Native,
     OpaquePart,
     Part,
     ReasoningPart,
@@ -26,12 +27,12 @@ from app.canonical.request import (
     ToolCallPart,
     ToolResultPart,
 )
-from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.members import Members, unpack
-from app.dialects.gemini.stream_in import audio_format
-from app.dialects.shared.lenient_json import json_text, without_nulls
+from app.dialects.gemini.options import NAME, audio_format
+from app.dialects.shared.lenient_json import json_text, rest, without_nulls
 from app.dialects.shared.media_types import media_type_of
-from app.dialects.shared.strict_json import missing, wrong_value
+from app.dialects.shared.members import own_members
+from app.dialects.shared.strict_json import missing
 
 _ROLES: Final = {"user": "user", "model": "assistant", "function": "user", "": "user"}
 _DETAILS: Final[Mapping[str, str]] = {
@@ -39,12 +40,11 @@ _DETAILS: Final[Mapping[str, str]] = {
     "MEDIA_RESOLUTION_HIGH": "high",
     "MEDIA_RESOLUTION_ULTRA_HIGH": "original",
 }
-_KINDS: Final = ("functionCall", "functionResponse", "inlineData", "fileData", "text")
 _NATIVE_MEMBERS: Final = ("videoMetadata", "mediaProcessing")
 
 
 class ContentsReader:
-    """Reads the contents of one request; ``unwrap`` opens the tokens that we sealed."""
+    """Decode the contents of one request; ``unwrap`` opens signatures that the gateway sealed."""
 
     def __init__(self, unwrap: Callable[[str], Signature | None]) -> None:
         self._unwrap = unwrap
@@ -52,103 +52,84 @@ class ContentsReader:
         self._waiting: defaultdict[str, deque[str]] = defaultdict(deque)
 
     def content(self, content: Members) -> list[Message]:
-        """Return one turn as messages: function responses are a message of their own."""
-        role = content.text("role") or ""
-        if role not in _ROLES:
-            raise wrong_value(content.at("role"), role, "'user' and 'model'")
+        """Return one turn as messages: function responses are messages of their own."""
+        role = content.word("role", _ROLES, "'user' and 'model'") or ""
         if content.members.get("parts") is None:
             raise missing(content.at("parts"))
-        groups: list[tuple[str, list[Part]]] = []
-        for part in (made for entry in content.objects("parts") for made in self._part(entry)):
-            group = "tool" if isinstance(part, ToolResultPart) else _ROLES[role]
-            if not groups or groups[-1][0] != group:
-                groups.append((group, []))
-            groups[-1][1].append(part)
-        return [Message(group, tuple(parts)) for group, parts in groups]  # type: ignore[arg-type]
+        parts = self._parts(content)
+        groups = groupby(parts, lambda part: "tool" if isinstance(part, ToolResultPart) else _ROLES[role])
+        return [Message(group, tuple(members)) for group, members in groups]  # type: ignore[arg-type]
 
     def system(self, content: Members) -> list[Message]:
-        """Return the system instruction, which holds texts."""
-        parts = tuple(part for entry in content.objects("parts") for part in self._part(entry))
-        texts = tuple(part for part in parts if part != TextPart(""))
+        """Return the system instruction as a message, none if it is empty."""
+        texts = tuple(part for part in self._parts(content) if part != TextPart(""))
         return [Message("system", texts)] if texts else []
 
+    def _parts(self, content: Members) -> list[Part]:
+        return [part for entry in content.objects("parts") for part in self._part(entry)]
+
     def _part(self, entry: Members) -> list[Part]:
-        kind = next((name for name in _KINDS if entry.members.get(name) is not None), None)
+        kind = next((name for name in _READERS if entry.members.get(name) is not None), None)
         if kind is not None:
             return _READERS[kind](self, entry)
         signature = self._signature(entry)
-        rest = [name for name in entry.members if name not in {"thoughtSignature", "thought"}]
-        if rest:
-            return [OpaquePart(rest[0], (NAME, dict(entry.members)))]
-        return [ReasoningPart(form="hidden", signature=signature)] if signature else []
+        if others := rest(entry.members, frozenset({"thoughtSignature", "thought"})):
+            return [OpaquePart(next(iter(others)), (NAME, dict(entry.members)))]
+        return _hidden(signature)
 
     def _signature(self, entry: Members) -> Signature | None:
-        """Return the part's signature: bytes that hold a token of ours, or Google's own."""
+        """Return the part's signature: one that the gateway sealed, or Google's own."""
         value = entry.base64("thoughtSignature")
         if not value:
             return None
         token = unpack(value)
-        opened = self._unwrap(token) if token is not None else None
-        return opened or Signature(str(entry.members["thoughtSignature"]), NAME)
+        signature = self._unwrap(token) if token is not None else None
+        return signature or Signature(str(entry.members["thoughtSignature"]), NAME)
 
     def _text(self, entry: Members) -> list[Part]:
         text, signature = entry.text("text") or "", self._signature(entry)
-        if entry.flag("thought"):
-            return self._thought(text, signature)
-        hidden: list[Part] = [ReasoningPart(form="hidden", signature=signature)] if signature else []
-        return [*hidden, TextPart(text)] if text or not hidden else hidden
-
-    def _thought(self, text: str, signature: Signature | None) -> list[Part]:
-        if not text and signature is not None and signature.thought is not None:
-            return [_hidden_thought(signature)]
-        if not text:
-            return [ReasoningPart(form="hidden", signature=signature, native=_SIGNED)] if signature else []
-        return [_sign(ReasoningPart(text, "summary"), signature)]
+        if not entry.flag("thought"):
+            return [*_hidden(signature), TextPart(text)] if text or not signature else _hidden(signature)
+        if text:
+            return [_sign(ReasoningPart(text, "summary"), signature)]
+        return _sealed_thought(signature) or _hidden(signature, _SIGNED)
 
     def _call(self, entry: Members) -> list[Part]:
-        """A signature may hold a thought that the client was not shown, which goes before its call."""
+        """Return a call, after the thought that its signature may hold."""
         signature = self._signature(entry)
-        thought = (
-            [_hidden_thought(signature)] if signature is not None and signature.thought is not None else []
-        )
-        call = _object(entry, "functionCall")
+        thought = _sealed_thought(signature)
+        call = entry.required_object("functionCall")
         self._calls += 1
         name = call.required_text("name")
-        identity = call.text("id") or f"call_{self._calls}"
-        self._waiting[name].append(identity)
+        call_id = call.text("id") or f"call_{self._calls}"
+        self._waiting[name].append(call_id)
         arguments = json_text(call.mapping("args") or {})
-        return [*thought, ToolCallPart(identity, name, arguments, signature=None if thought else signature)]
+        return [*thought, ToolCallPart(call_id, name, arguments, signature=None if thought else signature)]
 
     def _response(self, entry: Members) -> list[Part]:
-        result = _object(entry, "functionResponse")
+        result = entry.required_object("functionResponse")
         name = result.required_text("name")
         response = result.mapping("response") or {}
         native = without_nulls({name: result.members.get(name) for name in ("willContinue", "scheduling")})
         member = next(iter(response)) if len(response) == 1 else None
         value = response[member] if member in {"output", "error"} else response
         text = value if isinstance(value, str) else json_text(value)
-        media = [part for inner in result.objects("parts") for part in self._part(inner)]
-        return [
-            ToolResultPart(
-                self._call_id(name, result.text("id")),
-                (TextPart(text), *media),
-                name,
-                is_error=member == "error",
-                native=(NAME, native) if native else None,
-            )
-        ]
+        content = (TextPart(text), *self._parts(result))
+        call_id = self._call_id(name, result.text("id"))
+        own = (NAME, native) if native else None
+        return [ToolResultPart(call_id, content, name, is_error=member == "error", native=own)]
 
-    def _call_id(self, name: str, identity: str | None) -> str:
-        """Return the id of the call that a response answers: its own, else the first that waits."""
+    def _call_id(self, name: str, own: str | None) -> str:
+        """Return the id of a response's call: its own, else that of the first call without a response."""
         waiting = self._waiting[name]
-        if identity is None:
+        if own is None:
             return waiting.popleft() if waiting else name
-        if waiting and waiting[0] == identity:
+        if waiting and waiting[0] == own:
             waiting.popleft()
-        return identity
+        return own
 
     def _inline(self, entry: Members) -> list[Part]:
-        blob = _object(entry, "inlineData")
+        blob = entry.required_object("inlineData")
         media_type, data = blob.required_text("mimeType"), blob.base64("data")
         if data is None:
             raise missing(blob.at("data"))
@@ -156,13 +137,13 @@ class ContentsReader:
         if media_type.startswith("image/"):
             return [ImagePart(data, media_type, detail=_detail(entry), native=native)]
         if media_type.startswith("audio/"):
-            sound = (NAME, {"mimeType": media_type, **(native[1] if native else {})})
-            return [AudioPart(data, audio_format(media_type), native=sound)]
+            audio = (NAME, {"mimeType": media_type, **own_members(native, NAME)})
+            return [AudioPart(data, audio_format(media_type), native=audio)]
         name = blob.text("displayName")
         return [FilePart(data, filename=name, media_type=media_type, native=native)]
 
     def _reference(self, entry: Members) -> list[Part]:
-        file = _object(entry, "fileData")
+        file = entry.required_object("fileData")
         uri, name = file.required_text("fileUri"), file.text("displayName")
         media_type = file.text("mimeType") or media_type_of(uri)
         native = _native(entry)
@@ -172,9 +153,11 @@ class ContentsReader:
 
 
 def join_pieces(messages: Iterable[Message]) -> list[Message]:
-    """Join what a client kept of a stream, chunk by chunk: adjacent turns of the model, the pieces
-    of one text, and those of one thought with the signature that came behind them. The empty text
-    of a last chunk says nothing."""
+    """Join the model's turns, for clients that store a stream chunk by chunk.
+
+    The pieces of a text become one part, and those of a thought with the signature after them.
+    Empty texts, such as that of the last chunk, are dropped.
+    """
     joined: list[Message] = []
     for role, turns in groupby(messages, key=lambda message: message.role):
         if role == "assistant":
@@ -195,9 +178,9 @@ def _join(parts: Iterable[Part]) -> Iterator[Part]:
             if isinstance(part, ReasoningPart) and isinstance(last, ReasoningPart):
                 last = _sign(last, part.signature)
             continue
-        yield from _whole(last, pieces)
+        yield from _with_pieces(last, pieces)
         last, pieces = part, []
-    yield from _whole(last, pieces)
+    yield from _with_pieces(last, pieces)
 
 
 def _continues(last: Part | None, part: TextPart | ReasoningPart) -> bool:
@@ -207,7 +190,7 @@ def _continues(last: Part | None, part: TextPart | ReasoningPart) -> bool:
     return unsigned and (part.form != "hidden" or part.native == _SIGNED)
 
 
-def _whole(part: Part | None, pieces: list[str]) -> Iterator[Part]:
+def _with_pieces(part: Part | None, pieces: list[str]) -> Iterator[Part]:
     if isinstance(part, ReasoningPart) and part.form == "hidden":
         yield replace(part, native=None)
     elif isinstance(part, TextPart | ReasoningPart) and pieces:
@@ -216,17 +199,25 @@ def _whole(part: Part | None, pieces: list[str]) -> Iterator[Part]:
         yield part
 
 
-def _hidden_thought(signature: Signature) -> ReasoningPart:
-    """Return the thought that a signature holds."""
-    form, text = signature.thought or ("hidden", "")
-    return ReasoningPart(text, form, replace(signature, thought=None))
-
-
 _SIGNED: Final = (NAME, {"signed": True})
+"""Marks the signature of a thought, which the thought before it may lack."""
+
+
+def _hidden(signature: Signature | None, native: Native | None = None) -> list[Part]:
+    """Return a signature as hidden reasoning."""
+    return [ReasoningPart(form="hidden", signature=signature, native=native)] if signature else []
+
+
+def _sealed_thought(signature: Signature | None) -> list[Part]:
+    """Return the thought that is sealed in a signature because the client was not shown it."""
+    if signature is None or signature.thought is None:
+        return []
+    form, text = signature.thought
+    return [ReasoningPart(text, form, replace(signature, thought=None))]
 
 
 def _sign(part: ReasoningPart, signature: Signature | None) -> ReasoningPart:
-    """Return a thought with its signature: Google's thoughts are summaries, others' are open."""
+    """Return a thought with its signature: Google's thoughts are summaries, others' are full texts."""
     if signature is None:
         return part
     if signature.dialect == NAME:
@@ -243,13 +234,6 @@ _READERS: Final[Mapping[str, Callable[[ContentsReader, Members], list[Part]]]] =
 }
 
 
-def _object(entry: Members, name: str) -> Members:
-    value = entry.object(name)
-    if value is None:
-        raise missing(entry.at(name))
-    return value
-
-
 def _detail(entry: Members) -> str | None:
     resolution = entry.members.get("mediaResolution")
     level = Members(resolution).text("level") if isinstance(resolution, dict) else resolution
@@ -257,6 +241,6 @@ def _detail(entry: Members) -> str | None:
 
 
 def _native(entry: Members) -> tuple[str, dict[str, Any]] | None:
-    """Return the members of a part that only Gemini understands."""
+    """Return the members of a part that only Gemini has."""
     found = without_nulls({name: entry.members.get(name) for name in _NATIVE_MEMBERS})
     return (NAME, found) if found else None

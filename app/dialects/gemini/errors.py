@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.dialects.shared.failures import SCAN_LIMIT, status_of_code, upstream_failure
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, label, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_list, dicts, label, opt_str
 from app.errors import GatewayError
 
 _BAD_KEY: Final = "API_KEY_INVALID"
@@ -15,15 +15,14 @@ _TOO_LONG: Final = re.compile(r"input token count.*exceeds the maximum number of
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Return the GatewayError of an answer that was no success.
+    """Return the error of a response with status 400 or above.
 
-    An invalid key comes as 400 with the reason API_KEY_INVALID; a prompt that is too long
-    as 400 in words only; the wait after a 429 as RetryInfo (recorded traffic).
+    An invalid key is a 400 with the reason API_KEY_INVALID. A prompt that is too long is a
+    400 that only its message describes. The wait after a 429 is a RetryInfo (recorded traffic).
     """
-    error = as_dict(as_dict(_unwrap_list(body)).get("error"))
-    message = as_str(error.get("message")) or None
+    error = _error(body)
+    message, code = opt_str(error.get("message")), opt_str(error.get("status"))
     details = dicts(error.get("details"))
-    code = opt_str(error.get("status"))
     if any(detail.get("reason") == _BAD_KEY for detail in details):
         status = 401
     if status == 400 and _TOO_LONG.search((message or "")[:SCAN_LIMIT]):
@@ -32,19 +31,18 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 
 def decode_error_body(body: Any) -> GatewayError:
-    """Return the error of a chunk inside a stream: its status is the body's own code."""
-    error = as_dict(as_dict(_unwrap_list(body)).get("error"))
-    return decode_error(status_of_code(label(error.get("code"))), body, {})
+    """Return the error of a chunk in a stream; its status is the ``code`` of the body."""
+    return decode_error(status_of_code(label(_error(body).get("code"))), body, {})
 
 
-def _unwrap_list(body: Any) -> Any:
-    """Vertex wraps the error of a stream asked for without ``alt=sse`` in a list."""
+def _error(body: Any) -> dict[str, Any]:
+    """Return the member ``error``; in a stream without ``alt=sse`` Vertex sends it in a list."""
     items = as_list(body)
-    return items[0] if items else body
+    return as_dict(as_dict(items[0] if items else body).get("error"))
 
 
 def _retry_headers(details: list[dict[str, Any]], headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Add RetryInfo's ``retryDelay`` (``"34.4s"``) as a retry-after where no header gives one."""
+    """Return the headers, with RetryInfo's ``retryDelay`` (``"34.4s"``) as ``retry-after`` if they have none."""
     delay = next((opt_str(detail.get("retryDelay")) for detail in details if detail.get("retryDelay")), None)
     if delay is None or "retry-after" in headers:
         return headers

@@ -1,7 +1,7 @@
-"""Grounding and citations of a candidate as OpenAI's ``url_citation`` annotations.
+"""Decode the grounding and citations of a candidate as OpenAI's ``url_citation`` annotations.
 
-Google counts positions in bytes of UTF-8 over the candidate's visible text; OpenAI counts
-characters of one text. A segment's own words, where given, decide when the two disagree.
+Google's positions are bytes of UTF-8 in the candidate's visible text, OpenAI's characters of
+one text. If a segment has a text that is not at its position, the text decides.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ Annotation = dict[str, Any]
 def annotations_of(candidate: Mapping[str, Any], text: str, before: int, *, last: bool) -> list[Annotation]:
     """Return the annotations of one text block.
 
-    ``before`` is the number of bytes of visible text in earlier blocks. ``last`` says that
-    no block follows: sources that no segment names are then listed at the text's end.
+    ``before`` is the number of bytes of visible text in earlier blocks. ``last``: no block
+    follows, so that sources without a segment are listed at the end of the text.
     """
     found = [*_grounding_annotations(as_dict(candidate.get("groundingMetadata")), text, before, last=last)]
     for citation in citations(as_dict(candidate.get("citationMetadata"))):
@@ -31,8 +31,8 @@ def annotations_of(candidate: Mapping[str, Any], text: str, before: int, *, last
 
 
 def citations(metadata: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the citations of a ``citationMetadata``: Vertex names the list ``citations``, the
-    Gemini API ``citationSources`` (google-genai's and the REST reference's types)."""
+    """Return the citations of a ``citationMetadata``: a list ``citations`` on Vertex, ``citationSources``
+    on the Gemini API (google-genai's types, Google's REST reference)."""
     return [*dicts(metadata.get("citations")), *dicts(metadata.get("citationSources"))]
 
 
@@ -46,25 +46,20 @@ def _grounding_annotations(
         indexes = [i for i in as_list(support.get("groundingChunkIndices")) if count(i) is not None]
         used.update(indexes)
         span = _span(segment, opt_str(segment.get("text")), text, before)
-        if span is None:
-            continue
-        for index in indexes:
-            source = sources[index] if index < len(sources) else None
-            if source is not None:
-                yield _citation(source, span)
+        found = [sources[index] for index in indexes if index < len(sources)] if span is not None else []
+        yield from (_citation(source, span) for source in found if source is not None and span is not None)
     if last:
-        for index, source in enumerate(sources):
-            if source is not None and index not in used:
-                yield _citation(source, (len(text), len(text)))
+        unused = [source for index, source in enumerate(sources) if index not in used]
+        yield from (_citation(source, (len(text), len(text))) for source in unused if source is not None)
 
 
 def searches_of(candidate: Mapping[str, Any]) -> int:
-    """Return how many searches of the web grounded a candidate."""
+    """Return the number of web searches that grounded a candidate."""
     return len(as_list(as_dict(candidate.get("groundingMetadata")).get("webSearchQueries")))
 
 
 def _source(chunk: dict[str, Any]) -> dict[str, Any] | None:
-    """The web page, map place or retrieved document of a chunk, if it has an address."""
+    """Return the web page, map place or document of a chunk, None if it has no address."""
     for kind in ("web", "maps", "retrievedContext", "image"):
         source = as_dict(chunk.get(kind))
         if opt_str(source.get("uri") or source.get("sourceUri")):
@@ -82,18 +77,14 @@ def _citation(source: Mapping[str, Any], span: tuple[int, int]) -> Annotation:
     }
 
 
-def _span(segment: Mapping[str, Any], words: str | None, text: str, before: int) -> tuple[int, int] | None:
-    """Return the characters of ``text`` that a segment means; None if it lies elsewhere."""
+def _span(segment: Mapping[str, Any], quote: str | None, text: str, before: int) -> tuple[int, int] | None:
+    """Return the start and end of a segment in characters of ``text``, None if it is in another block."""
     start = (count(segment.get("startIndex")) or 0) - before
     end = count(segment.get("endIndex"))
     data = text.encode()
     if end is not None and 0 <= start < len(data) and end - before > start:
-        span = (len(_cut(data, start)), len(_cut(data, end - before)))
-        if words is None or text[span[0] : span[1]] == words:
-            return span
-    at = text.find(words) if words else -1
-    return (at, at + len(words or "")) if at >= 0 else None
-
-
-def _cut(data: bytes, length: int) -> str:
-    return data[:length].decode("utf-8", "ignore")
+        first, last = (len(data[:length].decode("utf-8", "ignore")) for length in (start, end - before))
+        if quote is None or text[first:last] == quote:
+            return first, last
+    at = text.find(quote) if quote else -1
+    return (at, at + len(quote or "")) if at >= 0 else None

@@ -1,16 +1,15 @@
-"""Members of Google's JSON as clients write them: camelCase or snake_case, one or a list.
+"""Members of Google's JSON in a client's request: in camelCase or snake_case, one object or a list.
 
-Both spellings are read, as protobuf's JSON does; the path in an error is the client's own.
+Both are read, as protobuf's JSON mapping demands; the path in an error has the client's spelling.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Self
 
+from app.dialects.shared.base64_text import decode_base64
 from app.dialects.shared.strict_json import ClientObject, wrong_value
 
 _LETTER: Final = re.compile(r"_([a-z0-9])")
@@ -23,7 +22,7 @@ def camel(name: str) -> str:
 
 
 class Members(ClientObject):
-    """A client's JSON object whose members are found by their camelCase name."""
+    """A client's JSON object; members are found by their names in camelCase."""
 
     __slots__ = ("_spelled",)
 
@@ -32,30 +31,24 @@ class Members(ClientObject):
         self._spelled = {camel(name): name for name in members}
 
     def at(self, name: str) -> str:
-        """Return the path of the member ``name`` as the client spells it."""
+        """Return the path of the member ``name`` in the client's spelling."""
         return super().at(self._spelled.get(name, name))
 
-    def object(self, name: str) -> Members | None:
-        """Return an object member, wrapped."""
-        value = self.members.get(name)
-        return None if value is None else Members.of(value, self.at(name))
-
     def mapping(self, name: str) -> dict[str, Any] | None:
-        """Return an object member as the client wrote it: its names are the client's own."""
+        """Return an object member with the names that the client wrote."""
         value = self.members.get(name)
         return None if value is None else dict(ClientObject.of(value, self.at(name)).members)
 
-    def objects(self, name: str) -> Iterator[Members]:
-        """Yield the objects of an array member, wrapped; a single object is an array of one."""
+    def objects(self, name: str) -> Iterator[Self]:
+        """Yield the objects of an array member, wrapped; a single object counts as an array of one."""
         value = self.members.get(name)
         if isinstance(value, Mapping):
-            yield Members.of(value, self.at(name))
-            return
-        for index, item in enumerate(self.items(name) or ()):
-            yield Members.of(item, f"{self.at(name)}[{index}]")
+            yield self.of(value, self.at(name))
+        else:
+            yield from super().objects(name)
 
     def base64(self, name: str) -> str | None:
-        """Return bytes as standard base64 text; Google's SDK for Python writes the URL-safe one."""
+        """Return bytes as standard base64 text; Google's SDK for Python sends URL-safe base64."""
         text = self.text(name)
         if text is None:
             return None
@@ -64,7 +57,7 @@ class Members(ClientObject):
         return text + "=" * (-len(text) % 4)
 
     def choice(self, name: str, values: Mapping[str, Any], default: Any = None) -> Any:
-        """Return what a word of an enum stands for; raises ``bad_request`` for an unknown one."""
+        """Return the value of an enum's word, in any case; raises ``bad_request`` for an unknown one."""
         word = self.text(name)
         if word is None:
             return default
@@ -73,14 +66,6 @@ class Members(ClientObject):
         return values[word.upper()]
 
 
-def pack(token: str) -> str:
-    """Return a text as the base64 that a member of bytes wants."""
-    return base64.b64encode(token.encode()).decode("ascii")
-
-
 def unpack(value: str) -> str | None:
-    """Return the text in a member of bytes, None where it holds none."""
-    try:
-        return base64.b64decode(value.translate(_STANDARD), validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        return None
+    """Return the ASCII text in a member of bytes, None if it holds anything else."""
+    return decode_base64(value.translate(_STANDARD), "ascii")

@@ -1,9 +1,9 @@
-"""Parts of a canonical answer as Gemini's parts (server half).
+"""Encode the parts of a canonical response as Gemini's parts (server half).
 
-Google's own signatures ride on the part that they came with. Others' are sealed: a signed
-thought carries its own, one without words is a thought of its own with empty text. Thoughts
-are shown to clients that ask for them (``includeThoughts``), as Google does; for others a signed
-thought travels in its signature, on the call that follows it, since its maker wants both again.
+Google's own signatures are sent on the part that they came with. Other providers' are sealed:
+a thought has its own, hidden reasoning is a thought with empty text. Thoughts are shown to
+clients that set ``includeThoughts``, as Google does. For other clients a signed thought is
+sealed in its signature and sent on the next call, since its provider needs both back.
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.dialects.base import ServerContext
-from app.dialects.gemini.contents_out import AUDIO_TYPES, NAME
-from app.dialects.gemini.members import pack
+from app.dialects.gemini.contents_out import Wire
+from app.dialects.gemini.options import NAME, audio_type
+from app.dialects.shared.base64_text import encode_base64
 from app.dialects.shared.tool_forms import call_object
-
-Wire = dict[str, Any]
 
 
 class PartWriter:
-    """Writes the parts of one candidate in order; holds a signature until the part it belongs on."""
+    """Write the parts of one candidate in order; a signature waits for the part that it belongs to."""
 
     def __init__(self, request: Request, context: ServerContext) -> None:
         self._context = context
@@ -42,76 +41,71 @@ class PartWriter:
         self._unshown: Signature | None = None
 
     def write(self, part: Part) -> list[Wire]:
-        """Return the wire parts that a whole part is, none for what this wire cannot say."""
+        """Return Gemini's parts for a complete part, none if Gemini has no part for it."""
         if isinstance(part, ReasoningPart):
-            thought, write_signature = self.thought(part.text), self.write_signature(part)
-            if thought and write_signature:  # one part, as Google signs its own
-                return [*thought[:-1], {**write_signature[-1], "text": part.text}]
-            return thought + write_signature
-        writer = _WRITERS.get(type(part))
-        wire = writer(self, part) if writer is not None else None
+            thought, signature = self.thought(part.text), self.write_signature(part)
+            if thought and signature:  # one part, as Google sends its own
+                return [*thought[:-1], {**signature[-1], "text": part.text}]
+            return thought + signature
+        encoder = _ENCODERS.get(type(part))
+        wire = encoder(self, part) if encoder is not None else None
         return [] if wire is None else self.place(wire)
 
     def thought(self, text: str) -> list[Wire]:
-        """Return a piece of a thought, where the client asks for thoughts."""
+        """Return a piece of a thought, if the client is shown thoughts."""
         return [*self.close(), {"text": text, "thought": True}] if text and self._shows_thoughts else []
 
     def write_signature(self, part: ReasoningPart) -> list[Wire]:
-        """Return what carries a thought's signature; Google's own of a hidden one waits for a part."""
+        """Return the parts for a thought's signature; Google's own of hidden reasoning waits for the next part."""
         if part.signature is None:
             return []
-        value = self.signature(part.signature)
         if part.form == "hidden" and part.signature.dialect == NAME:
-            waiting = self.close()
-            self._pending = value
-            return waiting
-        if part.form != "hidden" and not self._shows_thoughts:
-            if part.signature.dialect == NAME:
-                return []  # it proves words that the client was not shown
-            before, self._unshown = self._unshown, replace(part.signature, thought=(part.form, part.text))
-            return self._signature_part(before) if before is not None else []
-        return [*self.close(), {"text": "", "thought": True, "thoughtSignature": value}]
+            parts, self._pending = self.close(), self._signature(part.signature)
+            return parts
+        if part.form == "hidden" or self._shows_thoughts:
+            return [*self.close(), self._signature_part(part.signature)]
+        if part.signature.dialect == NAME:
+            return []  # it proves a text that the client was not shown
+        previous, self._unshown = self._unshown, replace(part.signature, thought=(part.form, part.text))
+        return [self._signature_part(previous)] if previous is not None else []
 
-    def _signature_part(self, signature: Signature) -> list[Wire]:
-        return [{"text": "", "thought": True, "thoughtSignature": self.signature(signature)}]
+    def _signature_part(self, signature: Signature) -> Wire:
+        return {"text": "", "thought": True, "thoughtSignature": self._signature(signature)}
 
     def place(self, wire: Wire) -> list[Wire]:
-        """Return a part with the signature that waits for it, else behind a part that carries it."""
-        if self._pending is None:
-            return [wire]
-        if ("text" in wire or "functionCall" in wire) and "thoughtSignature" not in wire:
-            wire["thoughtSignature"], self._pending = self._pending, None
-            return [wire]
+        """Return a part with the waiting signature, or after an empty text with it."""
+        if self._pending is not None and "thoughtSignature" not in wire:
+            if "text" in wire or "functionCall" in wire:
+                wire["thoughtSignature"], self._pending = self._pending, None
         return [*self.close(), wire]
 
     def close(self) -> list[Wire]:
-        """Return an empty text with the signature that still waits, if any."""
+        """Return an empty text with the waiting signature, nothing without one."""
         if self._pending is None:
             return []
         value, self._pending = self._pending, None
         return [{"text": "", "thoughtSignature": value}]
 
-    def signature(self, signature: Signature) -> str:
-        """Return a signature as bytes: Google's own as it is where nothing seals it, else its token."""
+    def _signature(self, signature: Signature) -> str:
+        """Return a signature as base64: Google's own unchanged unless it is sealed, else its token."""
         token = self._context.wrap(signature)
-        return token if token == signature.value and signature.dialect == NAME else pack(token)
+        return token if token == signature.value and signature.dialect == NAME else encode_base64(token)
 
     def _text(self, part: TextPart | RefusalPart) -> Wire | None:
         return {"text": part.text} if part.text else None
 
     def _call(self, part: ToolCallPart) -> Wire:
-        wire: Wire = {"functionCall": {"id": part.id, "name": part.name, "args": call_object(part)}}
+        call = {"id": part.id, "name": part.name, "args": call_object(part)}
         signature, self._unshown = part.signature or self._unshown, None
-        if signature is not None:
-            wire["thoughtSignature"] = self.signature(signature)
-        return wire
+        if signature is None:
+            return {"functionCall": call}
+        return {"functionCall": call, "thoughtSignature": self._signature(signature)}
 
     def _image(self, part: ImagePart) -> Wire | None:
+        media_type = part.media_type or "image/png"
         if part.data is not None:
-            return {"inlineData": {"mimeType": part.media_type or "image/png", "data": part.data}}
-        if part.url is not None:
-            return {"fileData": {"mimeType": part.media_type or "image/png", "fileUri": part.url}}
-        return None
+            return {"inlineData": {"mimeType": media_type, "data": part.data}}
+        return {"fileData": {"mimeType": media_type, "fileUri": part.url}} if part.url is not None else None
 
     def _audio(self, part: AudioPart) -> Wire | None:
         if part.data:
@@ -122,7 +116,7 @@ class PartWriter:
         return dict(part.native[1]) if part.native[0] == NAME else None
 
 
-_WRITERS: Final[Mapping[type, Callable[[PartWriter, Any], Wire | None]]] = {
+_ENCODERS: Final[Mapping[type, Callable[[PartWriter, Any], Wire | None]]] = {
     TextPart: PartWriter._text,
     RefusalPart: PartWriter._text,
     ToolCallPart: PartWriter._call,
@@ -130,10 +124,3 @@ _WRITERS: Final[Mapping[type, Callable[[PartWriter, Any], Wire | None]]] = {
     AudioPart: PartWriter._audio,
     OpaquePart: PartWriter._opaque,
 }
-
-
-def audio_type(part: AudioPart) -> str:
-    """Return the media type of a sound."""
-    if part.native is not None and part.native[0] == NAME:
-        return str(part.native[1].get("mimeType", "audio/wav"))
-    return AUDIO_TYPES.get(part.format or "", f"audio/{part.format or 'wav'}")

@@ -1,8 +1,8 @@
-"""A generateContent body to the canonical request (server half).
+"""Decode a generateContent or countTokens request (server half).
 
-The model and whether to stream are in the URL: the view puts them into ``model`` and
-``stream`` of the body, which Google's clients leave out. Members that only this API has
-stay in ``extra``. Members: google-genai's request types and Google's REST reference.
+Model and streaming are part of the URL: the view puts them into ``model`` and ``stream``
+of the body. Members that only Gemini has go into ``extra``. Sources: google-genai's request
+types, Google's REST reference.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Any, Final
 from app.canonical.request import Message, Origin, Output, Reasoning, Request, Sampling
 from app.dialects.base import ServerContext
 from app.dialects.gemini.contents_in import ContentsReader, join_pieces
-from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.members import Members
+from app.dialects.gemini.options import NAME
 from app.dialects.gemini.request_out import CONFIG_EXTRAS
-from app.dialects.gemini.schema_in import json_schema
+from app.dialects.gemini.schema_in import schema_member
 from app.dialects.gemini.tools_in import decode_choice, decode_tools
 from app.dialects.shared.lenient_json import as_dict, rest
 from app.dialects.shared.strict_json import missing, wrong_value
 
-_READ: Final = frozenset(
+_CANONICAL: Final = frozenset(
     {
         "model",
         "stream",
@@ -31,10 +31,10 @@ _READ: Final = frozenset(
         "toolConfig",
         "generationConfig",
         "serviceTier",
-        "fallbacks",  # the gateway's own: consumed by the router
+        "fallbacks",  # the gateway's own member, read by the router
     }
 )
-_CONFIG_READ: Final = frozenset(
+_CANONICAL_CONFIG: Final = frozenset(
     {
         "temperature",
         "topP",
@@ -63,14 +63,15 @@ _EFFORTS: Final = {
 }
 _MODALITIES: Final = {"TEXT": "text", "IMAGE": "image", "AUDIO": "audio", "MODALITY_UNSPECIFIED": "text"}
 _TIERS: Final = {"standard": "default"}
-_FORMS: Final = {"", "text/plain", "application/json", "text/x.enum"}
+_MEDIA_TYPES: Final = ("", "text/plain", "application/json", "text/x.enum")
+_MEDIA_TYPES_SHOWN: Final = "'text/plain', 'application/json' and 'text/x.enum'"
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
-    """Return what a generateContent body asks for.
+    """Return the canonical request of a generateContent body.
 
-    Raises ``bad_request`` that names the member (``contents[0].parts``), as the client
-    spells it, for any shape that the API does not have.
+    Raises ``bad_request`` with the path (``contents[0].parts``), in the client's spelling, of a
+    member that Google would refuse.
     """
     members = Members(body)
     config = members.object("generationConfig") or Members({}, "generationConfig")
@@ -93,16 +94,21 @@ def _messages(members: Members, reader: ContentsReader) -> list[Message]:
     if members.members.get("contents") is None:
         raise missing("contents")
     system = members.members.get("systemInstruction")
-    opening = Members({"systemInstruction": _instruction(system)}) if system is not None else None
-    first = opening.object("systemInstruction") if opening is not None else None
-    messages = reader.system(first) if first is not None else []
+    if isinstance(system, str):  # google-genai takes a text in place of a content
+        system = {"parts": [{"text": system}]}
+    messages = reader.system(Members.of(system, "systemInstruction")) if system is not None else []
     turns = [turn for content in members.objects("contents") for turn in reader.content(content)]
     return messages + join_pieces(turns)
 
 
-def _instruction(value: Any) -> Any:
-    """A bare text stands for a content of one part, as google-genai takes it."""
-    return {"parts": [{"text": value}]} if isinstance(value, str) else value
+def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Request:
+    """Return the prompt to count: the body's own members, or its ``generateContentRequest``."""
+    members = Members(body)
+    inner = members.mapping("generateContentRequest")
+    if inner is None:
+        return decode_request(body, context)
+    model = members.text("model") or inner.get("model")
+    return decode_request({**inner, **({"model": model} if model else {})}, context)
 
 
 def _sampling(config: Members) -> Sampling:
@@ -122,19 +128,12 @@ def _sampling(config: Members) -> Sampling:
 
 
 def _output(config: Members) -> Output:
-    form = config.text("responseMimeType") or ""
-    if form not in _FORMS:
-        raise wrong_value(
-            config.at("responseMimeType"), form, "'text/plain', 'application/json' and 'text/x.enum'"
-        )
-    schema = config.mapping("responseJsonSchema")
-    reduced = config.mapping("responseSchema")
-    if schema is None and reduced is not None:
-        schema = json_schema(reduced)
+    media_type = config.word("responseMimeType", _MEDIA_TYPES, _MEDIA_TYPES_SHOWN)
+    schema = schema_member(config, "responseJsonSchema", "responseSchema")
     shared: dict[str, Any] = {"modalities": _modalities(config), "audio": _audio(config)}
-    if form == "application/json":
-        return Output("json" if schema is None else "schema", schema=schema, **shared)
-    return Output(**shared)
+    if media_type != "application/json":
+        return Output(**shared)
+    return Output("json" if schema is None else "schema", schema=schema, **shared)
 
 
 def _modalities(config: Members) -> tuple[str, ...]:
@@ -147,7 +146,7 @@ def _modalities(config: Members) -> tuple[str, ...]:
 
 
 def _audio(config: Members) -> dict[str, Any] | None:
-    """Return the prebuilt voice in OpenAI's form, which other dialects speak with; sound is PCM here."""
+    """Return the prebuilt voice in OpenAI's form, which other dialects read; Gemini's audio is PCM."""
     speech = config.object("speechConfig")
     if speech is not None and speech.object("multiSpeakerVoiceConfig") is not None:
         return {"speakers": True, "format": "pcm16"}
@@ -180,18 +179,19 @@ def _hints(members: Members) -> dict[str, Any]:
 
 
 def _extra(members: Members, config: Members) -> dict[str, Any]:
-    """Return the members that no canonical request has; the known ones of generationConfig lie
-    flat, as clients of other dialects send them."""
-    further = rest(config.members, _CONFIG_READ)
-    if set(as_dict(further.get("speechConfig"))) <= {"voiceConfig", "voice_config"} and _voice(
-        config.object("speechConfig")
-    ):
-        del further["speechConfig"]
-    extra = {name: further.pop(name) for name in list(further) if name in CONFIG_EXTRAS}
+    """Return the members that a canonical request does not have.
+
+    Those of generationConfig that clients of other dialects may send are at the top, as they send them.
+    """
+    others = rest(config.members, _CANONICAL_CONFIG)
+    has_voice_only = set(as_dict(others.get("speechConfig"))) <= {"voiceConfig", "voice_config"}
+    if has_voice_only and _voice(config.object("speechConfig")):
+        del others["speechConfig"]
+    extra = {name: others.pop(name) for name in list(others) if name in CONFIG_EXTRAS}
     if config.members.get("responseMimeType") == "text/x.enum":
-        further |= {name: config.members.get(name) for name in ("responseMimeType", "responseSchema")}
-    if further:
-        extra["generationConfig"] = further
+        others |= {name: config.members.get(name) for name in ("responseMimeType", "responseSchema")}
+    if others:
+        extra["generationConfig"] = others
     if set(as_dict(members.members.get("toolConfig"))) - {"functionCallingConfig", "function_calling_config"}:
         extra["toolConfig"] = members.members["toolConfig"]
-    return {**extra, **rest(members.members, _READ)}
+    return {**extra, **rest(members.members, _CANONICAL)}

@@ -1,20 +1,20 @@
-"""Canonical requests as bodies of generateContent, streamGenerateContent and countTokens.
+"""Encode canonical requests for generateContent, streamGenerateContent and countTokens (client half).
 
-Model, version and streaming are the URL's business; the body is the same. Members:
-contract/providers.md 3.6, contract/responses.md 5.5, google-genai's request types.
+Model, version and streaming are part of the URL. Sources: contract/providers.md 3.6,
+contract/responses.md 5.5, google-genai's request types.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import Output, Request, Sampling
 from app.dialects.base import ClientContext, EncodedRequest
-from app.dialects.gemini.contents_out import NAME, ContentsEncoder
-from app.dialects.gemini.options import bare_model, family_of, options_of
+from app.dialects.gemini.contents_out import ContentsEncoder
+from app.dialects.gemini.members import camel
+from app.dialects.gemini.options import NAME, bare_model, family_of, options_of
 from app.dialects.gemini.thinking import thinking_config
 from app.dialects.gemini.tools_out import ToolsEncoder
 from app.dialects.shared.claude_thinking import with_thinking
@@ -33,11 +33,13 @@ _SCALARS: Final[Mapping[str, str]] = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
-_JSON_ONLY: Final = "Answer with one valid JSON value and nothing else: no words around it, no code fence."
+_JSON_INSTRUCTION: Final = (
+    "Answer with one valid JSON value and nothing else: no words around it, no code fence."
+)
 _MAX_TEMPERATURE: Final = 2.0
 _SEED_RANGE: Final = range(-(2**31), 2**31)
 
-_TIERS: Final[Mapping[str, str | None]] = {
+_TIERS: Final[Mapping[Any, str | None]] = {
     "auto": None,
     "default": "standard",
     "standard": "standard",
@@ -61,11 +63,11 @@ CONFIG_EXTRAS: Final = frozenset(
         "thinkingConfig",
     }
 )
-"""Members of Gemini's own API that a client of another may send beside the standard ones
-(openai-python's ``extra_body``), in camel or snake case."""
+"""Members of Gemini's API that clients of other APIs may add to their requests
+(openai-python's ``extra_body``), in camelCase or snake_case."""
 
 _QUIET_HINTS: Final = frozenset({"include", "web_search_options", "service_tier"})
-_COUNTED: Final = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
+_PROMPT_MEMBERS: Final = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
 
 
 def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
@@ -74,16 +76,16 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
 
 
 def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
-    """Return the body of countTokens: the same turns, tools and instructions.
+    """Return the body of countTokens.
 
-    The Gemini API takes the whole request with its model inside; Vertex takes the four
+    The Gemini API takes the whole request with its model inside, Vertex only the four
     members that it counts.
     """
     body = _body(request, context)
     if options_of(context.options).count_wraps:
         model = f"models/{bare_model(context.model)}"
         return EncodedRequest({"generateContentRequest": {"model": model, **body}})
-    return EncodedRequest({name: value for name, value in body.items() if name in _COUNTED})
+    return EncodedRequest({name: value for name, value in body.items() if name in _PROMPT_MEMBERS})
 
 
 def _body(request: Request, context: ClientContext) -> dict[str, Any]:
@@ -93,39 +95,30 @@ def _body(request: Request, context: ClientContext) -> dict[str, Any]:
     system, contents = ContentsEncoder(context, options, family).encode(
         request.instructions, request.messages
     )
-    tools = ToolsEncoder(context, options, family)
-    body: dict[str, Any] = {"contents": contents}
-    offered = tools.encode(request)
+    encoder = ToolsEncoder(context, options, family)
+    tools = encoder.encode(request)
     output = request.output
-    if output.format != "text" and offered.get("tools") and not family.mixes_json:
-        system.append({"text": _in_words(output)})
+    if output.format != "text" and tools.get("tools") and not family.mixes_json:
+        schema = f" It must fit this JSON schema: {json_text(output.schema)}" if output.schema else ""
+        system.append({"text": _JSON_INSTRUCTION + schema})
         warning = "JSON is asked for in words; this model gives no JSON form beside tools"
         context.losses.report("output_json", warning)
         output = replace(output, format="text")
-    if system:
-        body["systemInstruction"] = {"parts": system}
-    body.update(offered)
-    config = {**_sampling(request.sampling, context.losses), **_output(output, tools, context.losses)}
-    thinking = thinking_config(request, family, context.losses)
-    if thinking:
+    instructions = {"systemInstruction": {"parts": system}} if system else {}
+    config = {**_sampling(request.sampling, context.losses), **_output(output, encoder, context.losses)}
+    if thinking := thinking_config(request, family, context.losses):
         config["thinkingConfig"] = thinking
-    _add_hints(request, body, context.losses)
+    body = {"contents": contents, **instructions, **tools, **_tier(request, context.losses)}
+    _report_hints(request, context.losses)
     _add_extras(request, body, config, context)
-    if config:
-        body["generationConfig"] = config
-    return body
-
-
-def _in_words(output: Output) -> str:
-    schema = f" It must fit this JSON schema: {json_text(output.schema)}" if output.schema else ""
-    return _JSON_ONLY + schema
+    return {**body, "generationConfig": config} if config else body
 
 
 def _sampling(sampling: Sampling, losses: Losses) -> dict[str, Any]:
     values = ((wire, getattr(sampling, name)) for name, wire in _SCALARS.items())
     config: dict[str, Any] = {wire: value for wire, value in values if value is not None}
     if (sampling.top_k or 0) < 0:
-        del config["topK"]  # vLLM's word for no limit
+        del config["topK"]  # negative means no limit (vLLM)
     if sampling.temperature is not None and sampling.temperature > _MAX_TEMPERATURE:
         config["temperature"] = _MAX_TEMPERATURE
         losses.report("temperature", "Gemini's temperatures end at 2; 2 was sent")
@@ -144,19 +137,20 @@ def _sampling(sampling: Sampling, losses: Losses) -> dict[str, Any]:
     return config
 
 
-def _output(output: Output, tools: ToolsEncoder, losses: Losses) -> dict[str, Any]:
+def _output(output: Output, encoder: ToolsEncoder, losses: Losses) -> dict[str, Any]:
     config: dict[str, Any] = {}
     if output.format != "text":
         config["responseMimeType"] = "application/json"
     if output.format == "schema" and output.schema is not None:
-        config.update(tools.output(output.schema))
+        config.update(encoder.output(output.schema))
     if output.verbosity is not None:
         losses.report("verbosity")
     if output.modalities and output.modalities != ("text",):
         config["responseModalities"] = _modalities(output.modalities, losses)
-    if output.audio and output.audio.get("voice"):
-        config["speechConfig"] = speech_config(output.audio["voice"])
-    if output.audio and output.audio.get("format") not in {None, "pcm16"}:
+    audio = output.audio or {}
+    if audio.get("voice"):
+        config["speechConfig"] = speech_config(audio["voice"])
+    if audio.get("format") not in {None, "pcm16"}:
         losses.report("audio_format", "Gemini speaks 24 kHz PCM only", param="audio.format")
     return config
 
@@ -166,7 +160,7 @@ def _modalities(names: tuple[str, ...], losses: Losses) -> list[str]:
     if unknown:
         losses.report("modalities", f"Gemini cannot answer in '{unknown[0]}'")
     if set(names) == {"text", "audio"}:
-        # one of the two: googleapis/js-genai#382 of 2025, BerriAI/litellm#11118 of 2025, read 2026-11-28
+        # Gemini takes one of the two: googleapis/js-genai#382, BerriAI/litellm#11118 (2025, read 2026-11-28)
         losses.report("audio_transcript", "Gemini speaks without a transcript")
         names = ("audio",)
     return [_MODALITIES[name] for name in names]
@@ -178,17 +172,16 @@ def speech_config(voice: Any) -> dict[str, Any]:
     return {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": name}}}
 
 
-def _add_hints(request: Request, body: dict[str, Any], losses: Losses) -> None:
-    hints = without_nulls(request.hints)
-    tier = hints.get("service_tier")
+def _tier(request: Request, losses: Losses) -> dict[str, Any]:
+    tier = request.hints.get("service_tier")
     if tier is not None and tier not in _TIERS:
         losses.report("service_tier")
-    elif tier is not None and _TIERS[tier] is not None:
-        body["serviceTier"] = _TIERS[tier]
-    if hints.get("truncation") == "disabled":
-        hints.pop("truncation")
-    for name in hints:
-        if name not in _QUIET_HINTS:
+    return without_nulls({"serviceTier": _TIERS.get(tier)})
+
+
+def _report_hints(request: Request, losses: Losses) -> None:
+    for name, value in without_nulls(request.hints).items():
+        if name not in _QUIET_HINTS and (name, value) != ("truncation", "disabled"):
             losses.report(name)
     if request.parallel_tool_calls is False and request.tools:
         losses.report("parallel_tool_calls")
@@ -198,18 +191,18 @@ def _add_hints(request: Request, body: dict[str, Any], losses: Losses) -> None:
 def _add_extras(
     request: Request, body: dict[str, Any], config: dict[str, Any], context: ClientContext
 ) -> None:
-    verbatim = request.origin is not None and request.origin.dialect == NAME
+    own = request.origin is not None and request.origin.dialect == NAME
     for name, value in request.extra.items():
-        wire = re.sub(r"_([a-z])", lambda match: match.group(1).upper(), name)
-        if wire == "labels" and not options_of(context.options).labels:
+        member = camel(name)
+        if member == "labels" and not options_of(context.options).labels:
             context.losses.report("labels")
-        elif wire in _TOP_EXTRAS:
-            body[wire] = value
-        elif wire in CONFIG_EXTRAS:
-            config[wire] = value
-        elif verbatim and wire == "generationConfig":
+        elif member in _TOP_EXTRAS:
+            body[member] = value
+        elif member in CONFIG_EXTRAS:
+            config[member] = value
+        elif own and member == "generationConfig":
             config.update(as_dict(value))
-        elif verbatim:
+        elif own:
             body[name] = value
         else:
             context.losses.report("extra", param=name)

@@ -1,22 +1,22 @@
-"""Canonical answers as GenerateContentResponse (server half): candidates, why they ended,
+"""Encode a canonical response as GenerateContentResponse (server half): candidates, finish reasons,
 grounding, log probabilities, usage, errors.
 
-Source of the shapes: google-genai's types, Google's error model (google.rpc), the recorded
-exchanges.
+Sources: google-genai's types, Google's error model (google.rpc), recorded traffic.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from app.canonical.request import Native, RefusalPart, Request, TextPart
+from app.canonical.request import RefusalPart, Request, TextPart
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
-from app.dialects.base import ServerContext
-from app.dialects.gemini.contents_out import NAME
+from app.dialects.base import ServerContext, status_of_error
+from app.dialects.gemini.options import NAME
 from app.dialects.gemini.parts_out import PartWriter
 from app.dialects.gemini.usage import REASONS
-from app.dialects.shared.lenient_json import as_str, count, dicts
+from app.dialects.shared.lenient_json import as_str, count, dicts, rest
+from app.dialects.shared.members import own_members
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -33,26 +33,19 @@ _FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
     """Return a GenerateContentResponse."""
-    native = own_members(response.native)
-    answer: Members = {
+    native = own_members(response.native, NAME)
+    return {
         "candidates": [_candidate(choice, native, request, context) for choice in response.choices],
-        **{name: value for name, value in native.items() if name != "candidates"},
+        **rest(native, frozenset({"candidates"})),
         **head(response.id, response.model, context),
+        **usage_members(response.usage, response.service_tier),
     }
-    if response.usage is not None:
-        answer["usageMetadata"] = encode_usage(response.usage, response.service_tier)
-    return answer
 
 
 def head(upstream: str | None, model: str | None, context: ServerContext) -> Members:
-    """Return the members that name an answer, on every chunk."""
-    identity = context.response_id or upstream or context.new_id("resp")
-    return {"modelVersion": model or context.model or "", "responseId": identity}
-
-
-def own_members(native: Native | None) -> Mapping[str, Any]:
-    """Return native members of this dialect, else none."""
-    return native[1] if native is not None and native[0] == NAME else {}
+    """Return the id and model of a response, which every chunk has."""
+    response_id = context.response_id or upstream or context.new_id("resp")
+    return {"modelVersion": model or context.model or "", "responseId": response_id}
 
 
 def _candidate(
@@ -60,29 +53,29 @@ def _candidate(
 ) -> Members:
     parts = [part for message in choice.messages for part in message.parts]
     writer = PartWriter(request, context)
-    written = [wire for part in parts for wire in writer.write(part)] + writer.close()
+    encoded = [wire for part in parts for wire in writer.write(part)] + writer.close()
     grounding = Grounding()
     for part in parts:
         if isinstance(part, TextPart):
             grounding.add(part.text, part.annotations)
-    rows = [row for part in parts if isinstance(part, TextPart) for row in part.logprobs or ()]
+    tokens = [token for part in parts if isinstance(part, TextPart) for token in part.logprobs or ()]
     return {
-        "content": {"parts": written, "role": "model"},
+        "content": {"parts": encoded, "role": "model"},
         "finishReason": finish_word(choice.finish, refused=any(isinstance(p, RefusalPart) for p in parts)),
         "index": choice.index,
-        **logprobs_members(rows),
+        **logprobs_members(tokens),
         **(candidate_native(native, choice.index) or grounding.members()),
     }
 
 
 def candidate_native(native: Mapping[str, Any], index: int) -> Members:
-    """Return what only Gemini told of a candidate: safety ratings, grounding, citations."""
+    """Return a candidate's members that only Gemini has: safety ratings, grounding, citations."""
     own = (entry for entry in dicts(native.get("candidates")) if entry.get("index") == index)
-    return next(({name: value for name, value in entry.items() if name != "index"} for entry in own), {})
+    return rest(next(own, {}), frozenset({"index"}))
 
 
 def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
-    """Return the finish reason, Google's own word where it is one; a refusal is SAFETY."""
+    """Return the value of ``finishReason``; Google's own word is kept, and a stop with a refusal is SAFETY."""
     if finish is None:
         return "STOP"
     if finish.raw is not None and finish.raw in REASONS and not finish.raw.isdigit():
@@ -93,74 +86,79 @@ def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
 
 
 class Grounding:
-    """Annotations of another maker's texts as ``groundingMetadata``: sources, and the bytes of the
-    visible text that each supports."""
+    """Encode other APIs' web citations as ``groundingMetadata``: sources, and the spans that they support."""
 
     def __init__(self) -> None:
-        self._before = 0
-        self._chunks: dict[str, int] = {}
-        self._titles: list[str] = []
+        self._before = 0  # bytes of the texts before
+        self._titles: dict[str, str] = {}  # by URL
         self._supports: list[Members] = []
 
     def add(self, text: str, annotations: Iterable[Mapping[str, Any]]) -> None:
-        """Take one text with the web citations on it."""
+        """Take one text with its annotations."""
         for note in annotations:
             if note.get("type") == "url_citation":
                 self._add(text, note)
-        self._before += len(text.encode("utf-8", "surrogatepass"))
+        self._before += _size(text)
 
     def _add(self, text: str, note: Mapping[str, Any]) -> None:
         url = as_str(note.get("url"))
-        if url not in self._chunks:
-            self._chunks[url] = len(self._titles)
-            self._titles.append(as_str(note.get("title")))
+        self._titles.setdefault(url, as_str(note.get("title")))
         start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
-        words = text[start : len(text) if end is None else end]
-        if words:
-            at = self._before + len(text[:start].encode("utf-8", "surrogatepass"))
-            size = len(words.encode("utf-8", "surrogatepass"))
-            segment = {"startIndex": at, "endIndex": at + size, "text": words}
-            self._supports.append({"segment": segment, "groundingChunkIndices": [self._chunks[url]]})
+        span = text[start : len(text) if end is None else end]
+        if span:
+            at = self._before + _size(text[:start])
+            segment = {"startIndex": at, "endIndex": at + _size(span), "text": span}
+            source = list(self._titles).index(url)
+            self._supports.append({"segment": segment, "groundingChunkIndices": [source]})
 
     def members(self) -> Members:
         """Return ``groundingMetadata``, nothing without a source."""
-        if not self._chunks:
+        if not self._titles:
             return {}
-        chunks = [{"web": {"uri": url, "title": self._titles[at]}} for url, at in self._chunks.items()]
+        chunks = [{"web": {"uri": url, "title": title}} for url, title in self._titles.items()]
         return {"groundingMetadata": {"groundingChunks": chunks, "groundingSupports": self._supports}}
 
 
-def logprobs_members(rows: Sequence[Mapping[str, Any]]) -> Members:
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def logprobs_members(tokens: Sequence[Mapping[str, Any]]) -> Members:
     """Return OpenAI's token objects as ``logprobsResult``, nothing without any."""
-    if not rows:
+    if not tokens:
         return {}
-    tops = [{"candidates": [_token(top) for top in dicts(row.get("top_logprobs"))]} for row in rows]
-    chosen = [_token(row) for row in rows]
-    result: Members = {"chosenCandidates": chosen}
-    if any(top["candidates"] for top in tops):
-        result["topCandidates"] = tops
-    return {"logprobsResult": result}
+    tops = [{"candidates": [_token(top) for top in dicts(token.get("top_logprobs"))]} for token in tokens]
+    shown = {"topCandidates": tops} if any(top["candidates"] for top in tops) else {}
+    return {"logprobsResult": {"chosenCandidates": [_token(token) for token in tokens], **shown}}
 
 
-def _token(row: Mapping[str, Any]) -> Members:
-    return {"token": as_str(row.get("token")), "logProbability": row.get("logprob")}
+def _token(token: Mapping[str, Any]) -> Members:
+    return {"token": as_str(token.get("token")), "logProbability": token.get("logprob")}
+
+
+def usage_members(usage: Usage | None, tier: str | None) -> Members:
+    """Return the member ``usageMetadata``, none without usage."""
+    return {} if usage is None else {"usageMetadata": encode_usage(usage, tier)}
 
 
 def encode_usage(usage: Usage, tier: str | None = None) -> Members:
-    """Return ``usageMetadata``: thoughts are counted beside the candidates."""
-    if usage.native is not None and usage.native[0] == NAME:
-        return dict(usage.native[1])
-    thoughts = min(usage.reasoning_tokens, usage.output_tokens)  # some hosts tell more than they count
-    counted: Members = {
+    """Return ``usageMetadata``; ``candidatesTokenCount`` excludes thoughts."""
+    if own := own_members(usage.native, NAME):
+        return dict(own)
+    thoughts = min(
+        usage.reasoning_tokens, usage.output_tokens
+    )  # some hosts report more than the whole output
+    tokens = {
         "promptTokenCount": usage.input_tokens,
         "candidatesTokenCount": usage.output_tokens - thoughts,
         "totalTokenCount": usage.total,
     }
-    if usage.cached_tokens:
-        counted["cachedContentTokenCount"] = usage.cached_tokens
-    if thoughts:
-        counted["thoughtsTokenCount"] = thoughts
-    return {**counted, **({"serviceTier": tier} if tier else {})}
+    optional = {
+        "cachedContentTokenCount": usage.cached_tokens,
+        "thoughtsTokenCount": thoughts,
+        "serviceTier": tier,
+    }
+    return {**tokens, **{name: value for name, value in optional.items() if value}}
 
 
 # errors
@@ -183,32 +181,24 @@ _STATUSES: Final = {
 }
 
 
-def error_status(error: GatewayError) -> int:
-    """Return the HTTP status of an error at this door: a model that is not there is 404."""
-    return 404 if error.kind.name == "model_not_found" else error.status
-
-
 def encode_error(error: GatewayError) -> Members:
-    """Return Google's error body; a member's path and a wait are its details."""
-    status = error_status(error)
+    """Return Google's error body; its details are the members at fault and the wait."""
+    status = status_of_error(error)
     word = _STATUSES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
-    body: Members = {"code": status, "message": error.message, "status": word}
-    if details := _details(error):
-        body["details"] = details
-    return {"error": body}
+    body = {"code": status, "message": error.message, "status": word}
+    details = [*_details(error)]
+    return {"error": {**body, "details": details} if details else body}
 
 
-def _details(error: GatewayError) -> list[Members]:
-    faults = [(detail.get("param"), detail.get("message")) for detail in error.details] or [
-        (error.param, error.message)
-    ]
+def _details(error: GatewayError) -> Iterator[Members]:
+    faults = [(detail.get("param"), detail.get("message")) for detail in error.details]
     violations = [
-        {"field": str(param), "description": str(message)} for param, message in faults if param is not None
+        {"field": str(param), "description": str(message)}
+        for param, message in faults or [(error.param, error.message)]
+        if param is not None
     ]
-    found: list[Members] = []
     if violations:
-        found.append({"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations})
+        yield {"@type": "type.googleapis.com/google.rpc.BadRequest", "fieldViolations": violations}
     if error.retry_after is not None:
         delay = f"{error.retry_after}s"
-        found.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})
-    return found
+        yield {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay}

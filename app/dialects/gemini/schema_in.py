@@ -1,8 +1,7 @@
-"""Google's reduced schema form to JSON Schema (server half).
+"""Decode Google's reduced schema form as JSON Schema (server half).
 
-Types are upper case words there, counts may be texts (protobuf's int64), ``nullable``
-stands for a type of null. Walks a client's schema once, without recursion limits of its own:
-the door bounds how deep a body may be.
+Its types are upper-case words, counts may be strings (protobuf's int64), ``nullable`` means a
+type of null. The recursion has no limit of its own: the surface limits the depth of a body.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.gemini.members import camel
+from app.dialects.gemini.members import Members, camel
 
 _COUNTS: Final = frozenset(
     {"minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength"}
@@ -18,19 +17,26 @@ _COUNTS: Final = frozenset(
 _DROPPED: Final = frozenset({"propertyOrdering", "nullable", "example"})
 _LISTS: Final = frozenset({"anyOf", "oneOf", "allOf", "prefixItems"})
 _MAPS: Final = frozenset({"properties", "$defs", "defs"})
+_SCHEMAS: Final = frozenset({"items", "additionalProperties", "not"})
+
+
+def schema_member(holder: Members, full: str, reduced: str) -> dict[str, Any] | None:
+    """Return the JSON Schema in the member ``full``, else that of the reduced schema in ``reduced``."""
+    schema, google_schema = holder.mapping(full), holder.mapping(reduced)
+    return json_schema(google_schema) if schema is None and google_schema is not None else schema
 
 
 def json_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the JSON Schema that a ``Schema`` of Google's stands for; key order is kept."""
-    made: dict[str, Any] = {}
-    for spelled, value in schema.items():
-        name = spelled if spelled.startswith("$") else camel(spelled)
-        if name in _DROPPED or (name, value) == ("type", "TYPE_UNSPECIFIED"):
-            continue
-        made[name] = _value(name, value)
+    """Return the JSON Schema of Google's ``Schema``; key order is kept."""
+    named = {name if name.startswith("$") else camel(name): value for name, value in schema.items()}
+    converted = {
+        name: _value(name, value)
+        for name, value in named.items()
+        if name not in _DROPPED and (name, value) != ("type", "TYPE_UNSPECIFIED")
+    }
     if schema.get("nullable") is True:
-        _allow_null(made)
-    return made
+        _allow_null(converted)
+    return converted
 
 
 def _value(name: str, value: Any) -> Any:
@@ -39,18 +45,20 @@ def _value(name: str, value: Any) -> Any:
     if name in _COUNTS and isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
     if name in _LISTS and isinstance(value, list):
-        return [json_schema(item) if isinstance(item, dict) else item for item in value]
+        return [_inner(item) for item in value]
     if name in _MAPS and isinstance(value, dict):
-        return {key: json_schema(item) if isinstance(item, dict) else item for key, item in value.items()}
-    if name in {"items", "additionalProperties", "not"} and isinstance(value, dict):
-        return json_schema(value)
-    return value
+        return {key: _inner(item) for key, item in value.items()}
+    return _inner(value) if name in _SCHEMAS else value
 
 
-def _allow_null(made: dict[str, Any]) -> None:
-    if isinstance(made.get("type"), str):
-        made["type"] = [made["type"], "null"]
-    elif isinstance(made.get("anyOf"), list):
-        made["anyOf"] = [*made["anyOf"], {"type": "null"}]
-    if isinstance(made.get("enum"), list) and None not in made["enum"]:
-        made["enum"] = [*made["enum"], None]
+def _inner(value: Any) -> Any:
+    return json_schema(value) if isinstance(value, dict) else value
+
+
+def _allow_null(schema: dict[str, Any]) -> None:
+    if isinstance(schema.get("type"), str):
+        schema["type"] = [schema["type"], "null"]
+    elif isinstance(schema.get("anyOf"), list):
+        schema["anyOf"] = [*schema["anyOf"], {"type": "null"}]
+    if isinstance(schema.get("enum"), list) and None not in schema["enum"]:
+        schema["enum"] = [*schema["enum"], None]

@@ -1,8 +1,7 @@
-"""JSON Schema in Google's reduced form: the OpenAPI subset of ``Schema``.
+"""Encode JSON Schema in Google's reduced form, the OpenAPI subset of ``Schema`` (client half).
 
-Only for hosts and model families that do not take full JSON Schema. Key order is kept
-and told through ``propertyOrdering``. Source of the members: google-genai's
-``types.Schema``.
+Only for hosts and model families that do not take full JSON Schema. Key order is kept, and
+sent as ``propertyOrdering``. Source: google-genai's ``types.Schema``.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.lenient_json import as_dict, as_list, dicts
+from app.dialects.shared.lenient_json import as_dict, as_list, dicts, rest
 from app.dialects.shared.schema_expansion import Expansion
 
 _SUPPORTED: Final = frozenset(
@@ -40,15 +39,16 @@ _MAX_DEPTH: Final = 24
 
 
 class Reducer:
-    """Reduce one schema; ``dropped`` names the keywords that had no place in it.
+    """Reduce one schema; ``dropped`` has the names of keywords that the reduced form lacks.
 
-    A reference is written out, once on each path: at its first re-entry, and where ``expansion``
-    is used up, any object stands for it and ``$ref`` is named in ``dropped``."""
+    References are replaced by their targets. A reference inside its own target, or one for which
+    ``expansion`` has no room left, becomes any object, and ``$ref`` is in ``dropped``.
+    """
 
     def __init__(self, root: Mapping[str, Any], expansion: Expansion) -> None:
         self._root = root
         self._expansion = expansion
-        self._open: list[str] = []  # the references that are being written out
+        self._open: list[str] = []  # the references around the current schema
         self.dropped: set[str] = set()
 
     def reduce(self) -> dict[str, Any]:
@@ -79,18 +79,20 @@ class Reducer:
         return {"type": "object"}
 
     def _resolve(self, schema: dict[str, Any]) -> tuple[dict[str, Any] | None, list[str]]:
-        """Follow local references; their siblings win. Return the schema, None for one that holds
-        itself, and the references followed."""
-        followed: list[str] = []
+        """Return a schema with its local references replaced, and the references.
+
+        Members beside a reference override those of its target. None for a schema that holds itself.
+        """
+        references: list[str] = []
         while isinstance(reference := schema.get("$ref"), str):
-            if reference in self._open or reference in followed or len(followed) == _MAX_DEPTH:
-                return None, followed
-            followed.append(reference)
+            if reference in self._open or reference in references or len(references) == _MAX_DEPTH:
+                return None, references
+            references.append(reference)
             target = as_dict(self._target(reference))
             if not self._expansion.take(target):
-                return None, followed
-            schema = {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
-        return schema, followed
+                return None, references
+            schema = {**target, **rest(schema, frozenset({"$ref"}))}
+        return schema, references
 
     def _target(self, reference: str) -> Any:
         target: Any = self._root if reference.startswith("#") else None
@@ -134,13 +136,12 @@ class Reducer:
             out.update(self._schema(option, depth + 1))
 
     def _enum(self, value: Any, out: dict[str, Any], depth: int) -> None:
-        """Only texts can be enumerated; null among them is ``nullable``."""
-        choices = as_list(value)
-        texts = [choice for choice in choices if isinstance(choice, str)]
-        if None in choices:
+        """Write an enum of strings; null among them is ``nullable``."""
+        choices = [choice for choice in as_list(value) if choice is not None]
+        if len(choices) < len(as_list(value)):
             out["nullable"] = True
-        if len(texts) == len([c for c in choices if c is not None]):
-            out["enum"] = texts
+        if all(isinstance(choice, str) for choice in choices):
+            out["enum"] = choices
         else:
             self.dropped.add("enum")
 

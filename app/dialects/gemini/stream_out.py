@@ -1,8 +1,7 @@
-"""Canonical events to chunks of streamGenerateContent (server half).
+"""Encode canonical events as chunks of streamGenerateContent (server half).
 
-Each chunk is a whole GenerateContentResponse with what is new. A function call comes whole.
-The last chunk has why it ended, the grounding and the usage. A broken stream ends with an
-error in place of a chunk.
+Each chunk is a GenerateContentResponse with what is new. A function call is complete in one
+chunk. The last chunk has finish reasons, grounding and usage; after a failure it is an error.
 """
 
 from __future__ import annotations
@@ -16,7 +15,6 @@ from app.canonical.events import (
     BlockEnded,
     BlockStarted,
     Ended,
-    Event,
     Failed,
     Finished,
     Started,
@@ -25,7 +23,6 @@ from app.canonical.request import (
     AudioPart,
     ImagePart,
     OpaquePart,
-    Part,
     ReasoningPart,
     RefusalPart,
     Request,
@@ -34,35 +31,28 @@ from app.canonical.request import (
 )
 from app.canonical.response import Finish
 from app.dialects.base import Frame, ServerContext
+from app.dialects.gemini.options import NAME
 from app.dialects.gemini.parts_out import PartWriter
 from app.dialects.gemini.response_out import (
     Grounding,
     candidate_native,
     encode_error,
-    encode_usage,
     finish_word,
     head,
     logprobs_members,
-    own_members,
+    usage_members,
 )
+from app.dialects.shared.block_encoder import BlockEncoder, StreamBlock
 from app.dialects.shared.block_sequence import BlockSequence
+from app.dialects.shared.lenient_json import rest
+from app.dialects.shared.members import own_members
 
 Members = dict[str, Any]
 
 
 @dataclass(slots=True)
-class _Open:
-    """A block as it grows: what must wait for its end."""
-
-    part: Part
-    choice: int
-    pieces: list[str] = field(default_factory=list)
-    notes: list[Mapping[str, Any]] = field(default_factory=list)
-
-
-@dataclass(slots=True)
 class _Candidate:
-    """One candidate: its writer, its sources, whether it refused, and why it ended."""
+    """One candidate: its writer and sources, whether it has a refusal, and why it ended."""
 
     writer: PartWriter
     grounding: Grounding = field(default_factory=Grounding)
@@ -70,26 +60,19 @@ class _Candidate:
     finish: Finish | None = None
 
 
-class GeminiEncoder:
-    """Events of one answer to chunks."""
+class GeminiEncoder(BlockEncoder):
+    """Encode the events of one response. Blocks keep the pieces of their text until they end."""
 
     def __init__(self, request: Request, context: ServerContext) -> None:
-        self._request = request
-        self._context = context
-        self._sequence = BlockSequence(choices=True)
+        super().__init__(request, context, BlockSequence(choices=True))
         self._head: Members = {}
         self._native: Mapping[str, Any] = {}
         self._tier: str | None = None
-        self._open: dict[int, _Open] = {}
         self._candidates: dict[int, _Candidate] = {}
-
-    def feed(self, event: Event) -> list[Frame]:
-        """Return the chunks that the event makes."""
-        return [frame for one in self._sequence.feed(event) for frame in _TAKERS[type(one)](self, one)]
 
     def _start(self, event: Started) -> list[Frame]:
         self._head = head(event.id, event.model, self._context)
-        self._native, self._tier = own_members(event.native), event.service_tier
+        self._native, self._tier = own_members(event.native, NAME), event.service_tier
         return []
 
     def _candidate(self, choice: int) -> _Candidate:
@@ -98,56 +81,47 @@ class GeminiEncoder:
         return self._candidates[choice]
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
-        self._open[event.block] = _Open(event.part, event.choice)
+        self._blocks[event.block] = StreamBlock(event.part, choice=event.choice)
         candidate = self._candidate(event.choice)
         candidate.refused = candidate.refused or isinstance(event.part, RefusalPart)
         return []
 
     def _block_delta(self, event: BlockDelta) -> list[Frame]:
-        block = self._open[event.block]
+        block = self._blocks[event.block]
         if event.annotation is not None:
             block.notes.append(event.annotation)
         if not event.text and not event.logprobs:
             return []
-        grow = _GROWERS.get(type(block.part))
-        return [] if grow is None else grow(self, block, event)
+        if not isinstance(block.part, AudioPart):
+            block.pieces.append(event.text)
+        encode = _DELTAS.get(type(block.part))
+        return [] if encode is None else encode(self, block, event)
 
-    def _text_delta(self, block: _Open, event: BlockDelta) -> list[Frame]:
-        candidate = self._candidate(block.choice)
-        block.pieces.append(event.text)
-        parts = candidate.writer.place({"text": event.text}) if event.text else []
+    def _text_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
+        parts = self._candidate(block.choice).writer.place({"text": event.text}) if event.text else []
         return self._chunk(block.choice, parts, logprobs_members(event.logprobs or ()))
 
-    def _thought(self, block: _Open, event: BlockDelta) -> list[Frame]:
-        block.pieces.append(event.text)
+    def _thought_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
         return self._chunk(block.choice, self._candidate(block.choice).writer.thought(event.text))
 
-    def _buffer(self, block: _Open, event: BlockDelta) -> list[Frame]:
-        block.pieces.append(event.text)
-        return []
-
-    def _sound(self, block: _Open, event: BlockDelta) -> list[Frame]:
-        """A transcript beside its sound is not said again: Google's wire has no place for it."""
-        if not isinstance(block.part, AudioPart):
-            return []
-        piece = replace(block.part, data=event.text, transcript=None)
-        return self._chunk(block.choice, self._candidate(block.choice).writer.write(piece))
+    def _audio_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
+        """Return a chunk of audio; Gemini has no place for a transcript beside it."""
+        part = AudioPart(event.text, getattr(block.part, "format", None), native=block.part.native)
+        return self._chunk(block.choice, self._candidate(block.choice).writer.write(part))
 
     def _block_ended(self, event: BlockEnded) -> list[Frame]:
-        block = self._open.pop(event.block)
-        candidate = self._candidate(block.choice)
+        block = self._blocks.pop(event.block)
+        candidate, text = self._candidate(block.choice), "".join(block.pieces)
         part = event.part or block.part
         if isinstance(part, ReasoningPart):
-            whole = part.text + "".join(block.pieces)
-            signed = replace(part, text=whole, signature=event.signature or part.signature)
+            signature = event.signature or part.signature
+            signed = replace(part, text=part.text + text, signature=signature)
             return self._chunk(block.choice, candidate.writer.write_signature(signed))
+        if isinstance(part, TextPart):
+            candidate.grounding.add(text, block.notes)
         if isinstance(part, ToolCallPart):
-            whole = part.arguments + "".join(block.pieces)
-            part = replace(part, arguments=whole, signature=event.signature or part.signature)
-        elif isinstance(part, TextPart | RefusalPart):
-            if isinstance(part, TextPart):
-                candidate.grounding.add("".join(block.pieces), block.notes)
-            return []
+            signature = event.signature or part.signature
+            part = replace(part, arguments=part.arguments + text, signature=signature)
         elif not isinstance(part, ImagePart | OpaquePart):
             return []
         return self._chunk(block.choice, candidate.writer.write(part))
@@ -157,15 +131,11 @@ class GeminiEncoder:
         return []
 
     def _ended(self, event: Ended) -> list[Frame]:
-        native = {**self._native, **own_members(event.native)}
-        answers = [self._last(index, one, native) for index, one in sorted(self._candidates.items())]
-        chunk: Members = {
-            "candidates": answers,
-            **{name: value for name, value in native.items() if name != "candidates"},
-        }
-        if event.usage is not None:
-            chunk["usageMetadata"] = encode_usage(event.usage, event.service_tier or self._tier)
-        return [Frame(None, {**chunk, **self._head})]
+        native = {**self._native, **own_members(event.native, NAME)}
+        candidates = [self._last(index, one, native) for index, one in sorted(self._candidates.items())]
+        usage = usage_members(event.usage, event.service_tier or self._tier)
+        others = rest(native, frozenset({"candidates"}))
+        return [Frame(None, {"candidates": candidates, **others, **usage, **self._head})]
 
     def _last(self, index: int, candidate: _Candidate, native: Mapping[str, Any]) -> Members:
         parts = candidate.writer.close() or [{"text": ""}]
@@ -185,21 +155,20 @@ class GeminiEncoder:
         candidate = {"content": {"parts": parts, "role": "model"}, "index": choice, **(further or {})}
         return [Frame(None, {"candidates": [candidate], **self._head})]
 
+    _METHODS = {
+        Started: _start,
+        BlockStarted: _block_started,
+        BlockDelta: _block_delta,
+        BlockEnded: _block_ended,
+        Finished: _finished,
+        Ended: _ended,
+        Failed: _failed,
+    }
 
-_TAKERS: Final[Mapping[type, Callable[[GeminiEncoder, Any], list[Frame]]]] = {
-    Started: GeminiEncoder._start,
-    BlockStarted: GeminiEncoder._block_started,
-    BlockDelta: GeminiEncoder._block_delta,
-    BlockEnded: GeminiEncoder._block_ended,
-    Finished: GeminiEncoder._finished,
-    Ended: GeminiEncoder._ended,
-    Failed: GeminiEncoder._failed,
-}
 
-_GROWERS: Final[Mapping[type, Callable[[GeminiEncoder, _Open, BlockDelta], list[Frame]]]] = {
+_DELTAS: Final[Mapping[type, Callable[[GeminiEncoder, StreamBlock, BlockDelta], list[Frame]]]] = {
     TextPart: GeminiEncoder._text_delta,
     RefusalPart: GeminiEncoder._text_delta,
-    ReasoningPart: GeminiEncoder._thought,
-    ToolCallPart: GeminiEncoder._buffer,
-    AudioPart: GeminiEncoder._sound,
+    ReasoningPart: GeminiEncoder._thought_delta,
+    AudioPart: GeminiEncoder._audio_delta,
 }

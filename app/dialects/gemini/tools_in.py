@@ -1,4 +1,4 @@
-"""Gemini's ``tools`` and ``toolConfig`` as a client writes them (server half)."""
+"""Decode Gemini's ``tools`` and ``toolConfig`` (server half)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Tool, ToolChoice
-from app.dialects.gemini.contents_out import NAME
 from app.dialects.gemini.members import Members
-from app.dialects.gemini.schema_in import json_schema
+from app.dialects.gemini.options import NAME
+from app.dialects.gemini.schema_in import schema_member
 from app.dialects.shared.lenient_json import without_nulls
 from app.dialects.shared.strict_json import missing
 
@@ -17,7 +17,7 @@ _HOSTED: Final[Mapping[str, str]] = {
     "googleSearchRetrieval": "web_search",
     "codeExecution": "code_interpreter",
 }
-"""Google's tools under the names that other dialects know; the rest keep their own."""
+"""The names that other dialects use for Google's tools; other tools keep their own name."""
 
 _MODES: Final = {
     "MODE_UNSPECIFIED": "auto",
@@ -29,7 +29,7 @@ _MODES: Final = {
 
 
 def decode_tools(members: Members) -> tuple[Tool, ...]:
-    """Return every function and every tool of Google's own; raises ``bad_request`` by path."""
+    """Return the functions and Google's own tools; raises ``bad_request`` with the path of a wrong member."""
     return tuple(tool for entry in members.objects("tools") for tool in _tools(entry))
 
 
@@ -42,21 +42,17 @@ def _tools(entry: Members) -> Iterator[Tool]:
 
 
 def _function(entry: Members) -> Tool:
-    schema = entry.mapping("parametersJsonSchema")
-    reduced = entry.mapping("parameters")
-    if schema is None and reduced is not None:
-        schema = json_schema(reduced)
+    schema = schema_member(entry, "parametersJsonSchema", "parameters")
     name = entry.text("name")
     if not name:
         raise missing(entry.at("name"))
-    native = without_nulls({member: entry.members.get(member) for member in ("behavior", "response")})
-    return Tool(
-        "function", name, entry.text("description") or None, schema, native=(NAME, native) if native else None
-    )
+    members = without_nulls({member: entry.members.get(member) for member in ("behavior", "response")})
+    native = (NAME, members) if members else None
+    return Tool("function", name, entry.text("description") or None, schema, native=native)
 
 
 def decode_choice(members: Members) -> ToolChoice | None:
-    """Return the choice among functions, None where nothing is said of it."""
+    """Return the choice among functions, None without one."""
     config = members.object("toolConfig")
     calling = config.object("functionCallingConfig") if config is not None else None
     if calling is None:

@@ -1,4 +1,4 @@
-"""Gemini's ``tools`` and ``toolConfig``: function declarations and Google's own tools."""
+"""Encode tools and tool choice as Gemini's ``tools`` and ``toolConfig`` (client half)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any, Final
 
 from app.canonical.request import Request, Tool, ToolChoice
 from app.dialects.base import ClientContext
-from app.dialects.gemini.contents_out import NAME
-from app.dialects.gemini.options import Family, GeminiOptions
+from app.dialects.gemini.options import NAME, Family, GeminiOptions
 from app.dialects.gemini.schema_out import Reducer
-from app.dialects.shared.members import CACHE_MARKS, flat_members
+from app.dialects.shared.members import CACHE_MARKS, flat_members, own_members
 from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import custom_schema, is_allowed
 
@@ -20,11 +19,16 @@ _HOSTED: Final[Mapping[str, str]] = {
     "code_interpreter": "codeExecution",
 }
 
-_NAMES: Final = frozenset({"type", "name"}) | CACHE_MARKS
-_NO_WISH: Final[tuple[Any, ...]] = (None, "", [], {}, False)
-"""Values of a tool's members that ask for nothing."""
+_NO_SETTINGS: Final = frozenset({"type", "name"}) | CACHE_MARKS
+_EMPTY_VALUES: Final[tuple[Any, ...]] = (None, "", [], {}, False)
 
-_MODES: Final[Mapping[str, str]] = {"auto": "AUTO", "none": "NONE", "required": "ANY", "named": "ANY"}
+_MODES: Final[Mapping[str, str]] = {
+    "auto": "AUTO",
+    "none": "NONE",
+    "required": "ANY",
+    "named": "ANY",
+    "allowed": "AUTO",
+}
 
 
 class ToolsEncoder:
@@ -37,30 +41,31 @@ class ToolsEncoder:
         self._mixes = options.server_side_tools and family.signs_calls
 
     def encode(self, request: Request) -> dict[str, Any]:
-        """Return the members ``tools`` and ``toolConfig``, as far as there is anything to say."""
+        """Return the members ``tools`` and ``toolConfig``, without those that are empty."""
         choice = request.tool_choice
-        offered = [tool for tool in request.tools if _is_offered(tool, choice)]
+        offered = [
+            tool for tool in request.tools if choice is None or choice.required or is_allowed(tool, choice)
+        ]
         functions = [self._function(tool) for tool in offered if tool.kind != "hosted"]
-        hosted = self._write_hosted(offered, request.hints)
+        hosted = self._hosted_tools(offered, request.hints)
         config = self._config(choice, request.tools) if functions else self._no_config(choice)
         if functions and hosted and self._mixes:
             config["includeServerSideToolInvocations"] = True
         elif functions and hosted:
-            self._losses.report(
-                "hosted_tool", "This model cannot mix Google's tools with functions; they were left out"
-            )
+            warning = "This model cannot mix Google's tools with functions; they were left out"
+            self._losses.report("hosted_tool", warning)
             hosted = []
         tools = [*([{"functionDeclarations": functions}] if functions else []), *hosted]
         return {name: value for name, value in (("tools", tools), ("toolConfig", config)) if value}
 
     def output(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the member of ``generationConfig`` that holds the answer's schema."""
+        """Return the member of ``generationConfig`` with the schema of the output."""
         if self._full_schema:
             return {"responseJsonSchema": dict(schema)}
         return {"responseSchema": self._reduce(schema, "output_json")}
 
     def _parameters(self, schema: Mapping[str, Any]) -> dict[str, Any]:
-        """The reduced form refuses an object without properties: it is no parameters at all."""
+        """Return the parameters of a function; without full JSON Schema an object needs properties."""
         if self._full_schema:
             return {"parametersJsonSchema": dict(schema)}
         reduced = self._reduce(schema, "tool_schema")
@@ -75,84 +80,63 @@ class ToolsEncoder:
         return reduced
 
     def _function(self, tool: Tool) -> dict[str, Any]:
-        declaration: dict[str, Any] = {"name": tool.name}
-        if tool.description:
-            declaration["description"] = tool.description
-        parameters = custom_schema(tool, self._losses) if tool.kind == "custom" else tool.parameters
+        described = {"description": tool.description} if tool.description else {}
+        schema = custom_schema(tool, self._losses) if tool.kind == "custom" else tool.parameters
         if tool.strict:
             self._losses.report("tool_strict")
-        if parameters:
-            declaration.update(self._parameters(parameters))
-        return declaration
+        return {"name": tool.name, **described, **(self._parameters(schema) if schema else {})}
 
-    def _write_hosted(self, tools: list[Tool], hints: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Google's tools, each once; ``web_search_options`` asks for search as well."""
+    def _hosted_tools(self, tools: list[Tool], hints: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return Google's tools, each once; ``web_search_options`` also requests a search."""
         found: dict[str, Any] = {}
         for tool in tools:
-            if tool.kind != "hosted":
-                continue
-            own = _own_members(tool)
-            if own is not None:
-                found.update(own)
-            elif tool.name in _HOSTED:
-                found[_HOSTED[tool.name]] = {}
-                self._report_wishes(tool)
-            else:
-                self._losses.report(
-                    "hosted_tool", f"The tool '{tool.name}' is not known to Gemini and was left out"
-                )
-        wish = hints.get("web_search_options")
-        if wish is not None:
+            if tool.kind == "hosted":
+                found.update(own_members(tool.native, NAME) or self._replacement(tool))
+        options = hints.get("web_search_options")
+        if options is not None:
             found.setdefault("googleSearch", {})
-        if wish:
+        if options:
             warning = "Google searches as it sees fit; what the search was to be like was left out"
             self._losses.report("web_search_options", warning)
         return [{name: value} for name, value in found.items()]
 
-    def _report_wishes(self, tool: Tool) -> None:
-        """Report what another API's tool is to be like; Google's own tools take no wishes."""
-        wishes = [name for name, value in flat_members(tool.native).items() if value not in _NO_WISH]
-        if named := ", ".join(sorted(set(wishes) - _NAMES)):
-            warning = f"Google runs '{tool.name}' as it sees fit; left out were: {named}"
+    def _replacement(self, tool: Tool) -> dict[str, Any]:
+        """Return Google's tool for another API's hosted tool, whose settings are reported."""
+        if tool.name not in _HOSTED:
+            warning = f"The tool '{tool.name}' is not known to Gemini and was left out"
             self._losses.report("hosted_tool", warning)
+            return {}
+        settings = {name for name, value in flat_members(tool.native).items() if value not in _EMPTY_VALUES}
+        if names := ", ".join(sorted(settings - _NO_SETTINGS)):
+            warning = f"Google runs '{tool.name}' as it sees fit; left out were: {names}"
+            self._losses.report("hosted_tool", warning)
+        return {_HOSTED[tool.name]: {}}
 
     def _config(self, choice: ToolChoice | None, tools: Sequence[Tool]) -> dict[str, Any]:
+        """Return ``toolConfig``.
+
+        Only the mode ANY takes names of functions; in the mode AUTO functions that are not allowed are
+        not offered.
+        """
         if choice is None:
             return {}
-        if choice.mode == "allowed":
-            return self._allow(choice, tools)
         self._refuse_hosted(choice)
-        calling: dict[str, Any] = {"mode": _MODES[choice.mode]}
-        if choice.mode == "named" and choice.name:
-            calling["allowedFunctionNames"] = [choice.name]
-        return {"functionCallingConfig": calling}
+        names = [choice.name] if choice.mode == "named" and choice.name else []
+        if choice.mode == "allowed" and choice.required:
+            names = [tool.name for tool in tools if tool.kind != "hosted" and is_allowed(tool, choice)]
+        mode = "ANY" if choice.required else _MODES[choice.mode]
+        allowed = {"allowedFunctionNames": names} if names else {}
+        return {"functionCallingConfig": {"mode": mode, **allowed}}
 
     def _refuse_hosted(self, choice: ToolChoice) -> None:
         if choice.mode == "named" and choice.kind == "hosted":
             self._losses.report("forced_tool", "Gemini cannot be made to use one of Google's tools")
 
     def _no_config(self, choice: ToolChoice | None) -> dict[str, Any]:
-        """Without functions there is nothing to configure: Google refuses the member then."""
+        """Return no ``toolConfig``, since Google refuses it without functions; reports a forced tool."""
         if choice is not None and choice.mode == "named":
             self._refuse_hosted(choice)
             self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
         if choice is not None and (choice.mode == "required" or choice.required):
-            warning = "No function can be offered, so no call is required"
-            self._losses.report("tool_choice", warning)
+            self._losses.report("tool_choice", "No function can be offered, so no call is required")
         return {}
-
-    def _allow(self, choice: ToolChoice, tools: Sequence[Tool]) -> dict[str, Any]:
-        """Names may be listed in mode ANY only; in mode AUTO the others are not offered."""
-        calling: dict[str, Any] = {"mode": "ANY" if choice.required else "AUTO"}
-        names = [tool.name for tool in tools if tool.kind != "hosted" and is_allowed(tool, choice)]
-        if choice.required and names:
-            calling["allowedFunctionNames"] = names
-        return {"functionCallingConfig": calling}
-
-
-def _is_offered(tool: Tool, choice: ToolChoice | None) -> bool:
-    return choice is None or choice.required or is_allowed(tool, choice)
-
-
-def _own_members(tool: Tool) -> dict[str, Any] | None:
-    return dict(tool.native[1]) if tool.native is not None and tool.native[0] == NAME else None

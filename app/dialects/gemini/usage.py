@@ -1,4 +1,4 @@
-"""What Gemini says at the end: token counts and why it stopped."""
+"""Decode Gemini's token counts and finish reasons."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
-from app.dialects.gemini.contents_out import NAME
-from app.dialects.shared.lenient_json import as_str, count, dicts, label
+from app.dialects.gemini.options import NAME
+from app.dialects.shared.lenient_json import as_str, count, dicts
 from app.dialects.shared.usage_repair import native_usage
 
 REASONS: Final[Mapping[str, FinishReason]] = {
     "STOP": "stop",
     "MAX_TOKENS": "length",
-    "CONTINUATION": "length",  # the most of one request was reached, the answer is not whole
+    "CONTINUATION": "length",  # the limit of one request was reached, the response is incomplete
     **dict.fromkeys(
         (
             "SAFETY",
@@ -44,15 +44,15 @@ REASONS: Final[Mapping[str, FinishReason]] = {
         ),
         "fault",
     ),
-    # The same as numbers, for hosts that encode enums so (only these five agree on all hosts).
+    # as numbers, for hosts that encode enums so (only these five are the same on all hosts)
     "1": "stop",
     "2": "length",
     "3": "content_filter",
     "4": "content_filter",
     "5": "fault",
 }
-"""Finish reasons of google-genai's ``FinishReason``. The faults of the model itself are
-no breaks of its server: recorded UNEXPECTED_TOOL_CALL and OTHER answers have status 200 and a finishMessage."""
+"""google-genai's ``FinishReason``. A fault is the model's, not its server's: recorded responses with
+UNEXPECTED_TOOL_CALL and OTHER have status 200 and a finishMessage."""
 
 _DETAILS: Final = (
     ("promptTokensDetails", "input"),
@@ -63,21 +63,16 @@ _MODALITIES: Final = frozenset({"text", "image", "audio", "video", "document"})
 
 
 def finish_of(raw: str, *, calls_tools: bool) -> Finish:
-    """Return the finish of a candidate; STOP after function calls is ``tool_calls``."""
+    """Return why a candidate ended; STOP after function calls is ``tool_calls``."""
     reason = REASONS.get(raw, "stop")
     return Finish("tool_calls" if reason == "stop" and calls_tools else reason, raw)
 
 
-def finish_of_block(reason: str) -> Finish:
-    """Return the finish of a prompt that was refused (``promptFeedback.blockReason``)."""
-    return Finish("content_filter", reason)
-
-
 def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
-    """Return the counts of ``usageMetadata``, None where it has none.
+    """Return the usage of ``usageMetadata``, None without counts.
 
-    Thoughts are counted beside the candidates and tool results beside the prompt; ours
-    include them (output and input).
+    Google's count of the candidates excludes thoughts, that of the prompt results of Google's tools;
+    the canonical output and input tokens include them.
     """
     prompt, answer = count(raw.get("promptTokenCount")), count(raw.get("candidatesTokenCount"))
     total, thoughts = count(raw.get("totalTokenCount")), count(raw.get("thoughtsTokenCount"))
@@ -107,8 +102,3 @@ def _details(raw: Mapping[str, Any]) -> dict[str, int]:
                 name = f"{side}.{modality}_tokens"
                 details[name] = details.get(name, 0) + tokens
     return details
-
-
-def raw_reason(candidate: Mapping[str, Any]) -> str | None:
-    """Return a candidate's finish reason as text, None while it is unfinished."""
-    return label(candidate.get("finishReason"))

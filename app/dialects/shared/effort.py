@@ -55,10 +55,11 @@ def nearest_effort(effort: str, known: Sequence[str]) -> str:
     """
     if effort in known:
         return effort
-    rank = _rank(effort)
-    lower = [name for name in known if _rank(name) <= rank]
+    rank = rank_of(effort)
+    lower = [name for name in known if rank_of(name) <= rank]
     return lower[-1] if lower else known[0]
 
 
-def _rank(effort: str) -> int:
+def rank_of(effort: str) -> int:
+    """Return the place of an effort in ``EFFORTS``; an unknown name counts as ``medium``."""
     return EFFORTS.index(effort) if effort in EFFORTS else EFFORTS.index("medium")

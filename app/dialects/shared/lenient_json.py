@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -43,6 +44,11 @@ def dicts(value: Any) -> list[dict[str, Any]]:
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
+def objects_of(value: Any) -> list[dict[str, Any]]:
+    """Return the objects of a JSON array, or a single object as the only one (protobuf's JSON allows both)."""
+    return [value] if isinstance(value, dict) else dicts(value)
+
+
 def as_str(value: Any, default: str = "") -> str:
     """Return a string as it is, anything else as ``default``."""
     return value if isinstance(value, str) else default
@@ -74,6 +80,14 @@ def number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return value if math.isfinite(value) else None
+
+
+def unix_time(value: Any) -> int | None:
+    """Return an RFC 3339 time as Unix seconds, None for anything else."""
+    try:
+        return int(datetime.fromisoformat(as_str(value)).timestamp())
+    except (ValueError, OverflowError):
+        return None
 
 
 def rest(members: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
