@@ -1,1 +1,1 @@
-"""Chat completions, the wire that most providers speak."""
+"""The dialect of chat completions, which most providers have."""

@@ -1,7 +1,6 @@
-"""Chat completions: the dialect that most providers speak and most clients write.
+"""Chat completions, both halves: the row of the dialect.
 
-Each half lies in modules of its own (``request_in``, ``stream_out`` …). A wire's deviations
-are data: ``options.ChatOptions``.
+The deviations of providers are data, ``options.ChatOptions``.
 """
 
 from __future__ import annotations

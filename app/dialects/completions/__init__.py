@@ -1,1 +1,1 @@
-"""Text completions: OpenAI's first wire, and what stands for it elsewhere."""
+"""Text completions: OpenAI's API, Bedrock's InvokeModel, and chat completions in their place."""

@@ -1,4 +1,4 @@
-"""Token counts as ``POST responses/input_tokens`` answers them."""
+"""The answer of a token count, ``POST /responses/input_tokens``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from typing import Any
 
 
 def encode_count_response(tokens: int, *, estimated: bool = False) -> dict[str, Any]:
-    """Return the count, and beside it that it is only an estimate."""
+    """Return the answer; an estimate is marked by the gateway's own member ``estimated``."""
     counted: dict[str, Any] = {"object": "response.input_tokens", "input_tokens": tokens}
     return {**counted, "estimated": True} if estimated else counted

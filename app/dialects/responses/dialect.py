@@ -1,7 +1,4 @@
-"""The OpenAI Responses dialect, both halves.
-
-Requests, items, answers, streams and the echo each have a module of their own.
-"""
+"""OpenAI's Responses, both halves: the row of the dialect."""
 
 from __future__ import annotations
 

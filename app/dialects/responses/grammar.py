@@ -1,12 +1,11 @@
-"""A provider's Responses stream in the grammar that OpenAI's SDKs accumulate.
+"""A provider's Responses stream, completed to the order of events that OpenAI's SDKs require.
 
-Hosts leave out events, indexes, ids and members, or write null for them. The SDKs append
-items and parts in the order of their ``added`` events and add each delta to what stands at its
-index, so one missing step makes them raise. Here every item opens, grows and closes once, with
-one id and the next index; what only a later event tells is said as the delta that was missing.
-A stream that keeps the grammar passes as it is.
+Hosts omit events, indexes, ids and members, or send null for them. The SDKs append items and parts in the
+order of their ``added`` events and add each delta at its index, so a missing event makes them raise. Here
+every item opens, grows and closes once, with one id and the next index. Text that only a later event has
+is sent as the missing delta. A stream in order passes unchanged.
 
-Events and their order: contract/responses.md 4.2 and 4.3.
+Sources: the events in OpenAI's API description; docs/contract/streams.md for the deviations.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from typing import Any, Final
 
 from app.canonical.record import record
 from app.dialects.responses.whole_items import LISTS, opening_item, whole_item, whole_part
-from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, without_nulls
 from app.responses_form.events import CREATED, IN_PROGRESS, OPENING, TERMINAL
 from app.responses_form.items import item_prefix
 
@@ -27,7 +26,7 @@ Payload = tuple[str, JSON]
 
 @record
 class _Growth:
-    """How one kind of text grows: its item, its list of parts and its names on the wire."""
+    """A kind of growing text: its event, its type of item, its list of parts, and the type and member of a part."""
 
     event: str
     item: str
@@ -55,14 +54,14 @@ _BY_CALL: Final = {growth.item: growth for growth in _GROWTHS if growth.list is 
 
 @dataclass(slots=True)
 class _Text:
-    """One growing text; ``growth`` is None for a part of a type not known here."""
+    """One text; ``growth`` is None for a part of an unknown type. ``at`` are the members that locate it."""
 
     growth: _Growth | None
     at: JSON
     part_event: str = ""
     part: JSON = field(default_factory=dict)
     pieces: list[str] = field(default_factory=list)
-    said: bool = False
+    done: bool = False
     closed: bool = False
     annotations: list[JSON] = field(default_factory=list)
 
@@ -73,15 +72,15 @@ class _Text:
 
 @dataclass(slots=True)
 class _Item:
-    """One item. One that is not ``shown`` yet is a call whose name is not known."""
+    """One item. A call is not ``open`` before its name is known; its deltas until then are in ``backlog``."""
 
     index: int
     id: str
     type: str
     added: JSON
-    shown: bool = False
+    open: bool = False
     done: bool = False
-    hidden: list[str] = field(default_factory=list)
+    backlog: list[str] = field(default_factory=list)
     texts: dict[str, list[_Text]] = field(default_factory=dict)
     numbers: dict[tuple[str, int], _Text] = field(default_factory=dict)
 
@@ -91,8 +90,7 @@ class _Item:
 
 
 class Grammar:
-    """Takes a provider's events and returns those that the grammar asks for. ``new_id`` makes an
-    id of a prefix."""
+    """Converts a provider's events to complete ones. ``new_id`` returns a new id for a prefix."""
 
     def __init__(self, new_id: Callable[[str], str]) -> None:
         self._new_id = new_id
@@ -102,7 +100,7 @@ class Grammar:
         self._opened: set[str] = set()
 
     def feed(self, kind: str, data: JSON) -> Iterator[Payload]:
-        """Yield the events, ``(type, members)``, that stand for one event of the provider."""
+        """Yield the events, ``(type, members)``, for one event of the provider."""
         if kind.startswith("response.") and kind not in OPENING and IN_PROGRESS not in self._opened:
             yield from self._open(IN_PROGRESS, {})
         rule = _RULES.get(kind)
@@ -135,7 +133,7 @@ class Grammar:
         yield kind, data | {"response": response}
 
     def _close_late(self, at: int, item: JSON) -> Iterator[Payload]:
-        """Take an item of the terminal object that was not done, or never announced."""
+        """Close an item of the terminal object that was not done, or not even announced."""
         kind = _type_of(item)
         if at < len(self._items):
             if self._items[at].type == kind:
@@ -146,8 +144,7 @@ class Grammar:
     # items
 
     def _item(self, data: JSON, kind: str | None) -> _Item | None:
-        """Return the item that an event belongs to, by its index, its id, or as the last open one
-        of its ``kind``."""
+        """Return the item of an event: by its index, by its id, or the last one if it is open and of ``kind``."""
         number, item_id = count(data.get("output_index")), opt_str(data.get("item_id"))
         if number is not None and number in self._numbered:
             return self._numbered[number]
@@ -168,29 +165,27 @@ class Grammar:
         return state
 
     def _growing_item(self, growth: _Growth, data: JSON) -> _Item:
-        """Return the item of a text, begun here if no event announced it."""
-        item = self._item(data, growth.item)
-        if item is None:
-            told = {"id": data.get("item_id"), "type": growth.item}
-            item = self._new(growth.item, told, count(data.get("output_index")))
-        return item
+        """Return the item of a text, which begins here if no event announced it."""
+        start = {"id": data.get("item_id"), "type": growth.item}
+        number = count(data.get("output_index"))
+        return self._item(data, growth.item) or self._new(growth.item, start, number)
 
-    def _show(self, item: _Item) -> Iterator[Payload]:
-        """Announce an item, a call only by its name."""
-        if item.shown or (item.type in _BY_CALL and not opt_str(item.added.get("name"))):
+    def _announce(self, item: _Item) -> Iterator[Payload]:
+        """Yield the ``added`` event of an item; a call needs a name for that."""
+        if item.open or (item.type in _BY_CALL and not opt_str(item.added.get("name"))):
             return
-        item.shown = True
+        item.open = True
         opened = opening_item(item.added, item.type, item.id)
         yield "response.output_item.added", {"output_index": item.index, "item": opened}
 
     def _item_added(self, kind: str, data: JSON) -> Iterator[Payload]:
         item = as_dict(data.get("item"))
         number = count(data.get("output_index"))
-        known = self._numbered.get(number) if number is not None else None
-        known = known or self._by_id.get(as_str(item.get("id")))
-        if known is not None and _is_same(known, item):
-            return
-        yield from self._show(self._new(_type_of(item), item, number))
+        known = self._numbered.get(-1 if number is None else number) or self._by_id.get(
+            as_str(item.get("id"))
+        )
+        if known is None or not _is_same(known, item):
+            yield from self._announce(self._new(_type_of(item), item, number))
 
     def _item_done(self, kind: str, data: JSON) -> Iterator[Payload]:
         item = as_dict(data.get("item"))
@@ -201,24 +196,24 @@ class Grammar:
         yield from self._close_item(state, item)
 
     def _close_item(self, state: _Item, item: JSON) -> Iterator[Payload]:
-        """Bring an item up to its last form and end it, once."""
+        """Bring an item to its final form and end it; do nothing if it has ended."""
         if state.done:
             return
         state.done = True
-        last = {**state.added, **{name: value for name, value in item.items() if value is not None}}
-        if not state.shown:
+        last = {**state.added, **without_nulls(item)}
+        if not state.open:
             state.added = {"name": "unknown", **last} if state.type in _BY_CALL else last
-            yield from self._show(state)
+            yield from self._announce(state)
         whole = whole_item({**last, "type": state.type, "id": state.id}, lambda _: state.id)
         yield from self._finish_texts(state, whole)
         yield "response.output_item.done", {"output_index": state.index, "item": whole}
 
     def _finish_texts(self, state: _Item, whole: JSON) -> Iterator[Payload]:
-        """Say what the finished item has beyond its events, and put into it what only they had."""
+        """Yield the text that only the final item has, and add to the item what only the events had."""
         call = _BY_CALL.get(state.type)
         if call is not None:
             text = self._call_text(state, call)
-            whole[call.member] = whole[call.member] or text.text or "".join(state.hidden)
+            whole[call.member] = whole[call.member] or text.text or "".join(state.backlog)
             yield from _grow_to(text, whole[call.member])
         for name, part_kind in LISTS.get(state.type, ()):
             texts = state.texts.get(name, [])
@@ -236,8 +231,8 @@ class Grammar:
     def _open_part(
         self, item: _Item, name: str, part: JSON, kind: str, number: int | None
     ) -> Iterator[Payload]:
-        """Open the next part of an item's list, after the one before it."""
-        yield from self._show(item)
+        """Open the next part of an item's list, and close the one before it."""
+        yield from self._announce(item)
         texts = item.texts.setdefault(name, [])
         if texts:
             yield from _close_part(texts[-1], {})
@@ -280,11 +275,10 @@ class Grammar:
 
     @staticmethod
     def _part(item: _Item, name: str, data: JSON) -> _Text | None:
-        """Return the part that an event belongs to: by its index, or the last one."""
-        number = count(data.get(f"{name}_index"))
+        """Return the part of an event: by its index, or the last one."""
+        number, texts = count(data.get(f"{name}_index")), item.texts.get(name)
         if number is not None:
             return item.numbers.get((name, number))
-        texts = item.texts.get(name)
         return texts[-1] if texts else None
 
     def _call_text(self, item: _Item, growth: _Growth) -> _Text:
@@ -294,39 +288,30 @@ class Grammar:
         return texts[0]
 
     def _text(self, growth: _Growth, item: _Item, data: JSON) -> Iterator[Payload]:
-        """Open the text of an event where none is open."""
+        """Open the text of an event if it is not open."""
         if growth.list is None:
-            yield from self._show(item)
-            self._call_text(item, growth)
+            yield from self._announce(item)
             return
-        text = self._part(item, growth.list, data)
-        told_index = count(data.get(growth.index))
-        if text is None or (told_index is None and (text.closed or text.growth is not growth)):
-            yield from self._open_part(item, growth.list, {"type": growth.part}, growth.part, told_index)
+        text, index = self._part(item, growth.list, data), count(data.get(growth.index))
+        if text is None or (index is None and (text.closed or text.growth is not growth)):
+            yield from self._open_part(item, growth.list, {"type": growth.part}, growth.part, index)
 
-    def _delta(self, kind: str, data: JSON) -> Iterator[Payload]:
-        growth = _BY_EVENT[kind.rpartition(".")[0]]
+    def _text_event(self, kind: str, data: JSON) -> Iterator[Payload]:
+        event, _, step = kind.rpartition(".")
+        growth = _BY_EVENT[event]
         item = self._growing_item(growth, data)
         if item.done:
             return
         yield from self._text(growth, item, data)
-        text = self._current(growth, item, data)
-        if not isinstance(data.get("delta"), str) or text.growth is not growth or text.said:
+        text, delta = self._current(growth, item, data), data.get("delta")
+        if text.growth is not growth or (step == "delta" and (text.done or not isinstance(delta, str))):
             return
-        if item.shown:
-            yield from _grow(text, data["delta"], data, always=True)
-        else:
-            item.hidden.append(data["delta"])
-
-    def _text_done(self, kind: str, data: JSON) -> Iterator[Payload]:
-        growth = _BY_EVENT[kind.rpartition(".")[0]]
-        item = self._growing_item(growth, data)
-        if item.done:
-            return
-        yield from self._text(growth, item, data)
-        text = self._current(growth, item, data)
-        if item.shown and text.growth is growth:
+        if step == "done" and item.open:
             yield from _grow_to(text, data.get(growth.member), data)
+        elif step == "delta" and item.open:
+            yield from _grow(text, as_str(delta), data, always=True)
+        elif step == "delta":
+            item.backlog.append(as_str(delta))
 
     def _current(self, growth: _Growth, item: _Item, data: JSON) -> _Text:
         if growth.list is None:
@@ -368,7 +353,7 @@ def _part_kind(item: _Item, name: str) -> str:
 
 
 def _grow(text: _Text, delta: str, data: JSON, *, always: bool = False) -> Iterator[Payload]:
-    """Say a piece of a text; an empty one only where the provider said it."""
+    """Yield the delta of a piece of text; of an empty one only if ``always``."""
     if text.growth is None or not (delta or always):
         return
     text.pieces.append(delta)
@@ -378,14 +363,15 @@ def _grow(text: _Text, delta: str, data: JSON, *, always: bool = False) -> Itera
     yield f"{text.growth.event}.delta", members
 
 
-def _grow_to(text: _Text, told: Any, data: JSON | None = None) -> Iterator[Payload]:
-    """Say the whole of a text, once, and before it what its deltas left out."""
-    if text.said or text.growth is None:
+def _grow_to(text: _Text, final: Any, data: JSON | None = None) -> Iterator[Payload]:
+    """Yield the ``done`` event of a text, and before it the delta that is missing; nothing if it is done."""
+    if text.done or text.growth is None:
         return
-    so_far, whole = text.text, told if isinstance(told, str) and told else text.text
+    so_far = text.text
+    whole = opt_str(final) or so_far
     if len(whole) > len(so_far) and whole.startswith(so_far):
         yield from _grow(text, whole[len(so_far) :], {})
-    text.said = True
+    text.done = True
     members = {**(data or {}), **text.at, text.growth.member: whole}
     if text.growth.part == "output_text":
         members["logprobs"] = dicts((data or {}).get("logprobs"))
@@ -399,15 +385,16 @@ def _last_part(text: _Text) -> JSON:
     return {**text.part, **annotated, text.growth.member: text.text}
 
 
-def _close_part(text: _Text, told: Mapping[str, Any]) -> Iterator[Payload]:
-    """End a part, once: its text whole, then the part. What ``told`` lacks is what was said."""
+def _close_part(text: _Text, final: Mapping[str, Any]) -> Iterator[Payload]:
+    """End a part: its text, then the part; nothing if it is closed. Members that ``final`` does not have are
+    those of the events."""
     if text.closed:
         return
     text.closed = True
     if text.growth is not None:
-        yield from _grow_to(text, told.get(text.growth.member))
+        yield from _grow_to(text, final.get(text.growth.member))
     last = _last_part(text)
-    known = {name: value for name, value in told.items() if value is not None and value != ""}
+    known = {name: value for name, value in final.items() if value is not None and value != ""}
     text.part = whole_part({**last, **known}, last["type"])
     yield f"{text.part_event}.done", {**text.at, "part": text.part}
 
@@ -424,6 +411,5 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "response.reasoning_summary_part.added": Grammar._part_added,
     "response.reasoning_summary_part.done": Grammar._part_done,
     "response.output_text.annotation.added": Grammar._annotation,
-    **{f"{growth.event}.delta": Grammar._delta for growth in _GROWTHS},
-    **{f"{growth.event}.done": Grammar._text_done for growth in _GROWTHS},
+    **{f"{growth.event}.{step}": Grammar._text_event for growth in _GROWTHS for step in ("delta", "done")},
 }

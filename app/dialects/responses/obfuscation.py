@@ -1,8 +1,7 @@
-"""Padding of stream deltas, so that the size of a frame does not tell the token in it.
+"""Padding of stream deltas, so that the size of a frame does not reveal its tokens.
 
-Seen on OpenAI's wire: ``obfuscation`` holds random alphanumerics that bring the delta to
-the next multiple of 16 characters, empty when it is one already
-(contract/responses.md 0.7 and 4.4). Randomness comes in as an argument.
+In OpenAI's recorded streams ``obfuscation`` has random alphanumeric characters that extend the delta to the
+next multiple of 16 characters; it is empty if the delta has such a length. Randomness is an argument.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ OBFUSCATED: Final = frozenset(
         "response.apply_patch_call_operation_diff.delta",
     }
 )
-"""Event types that carry the member."""
+"""Types of events with this member."""
 
 
 def obfuscation_for(delta_length: int, rand: Callable[[int], str]) -> str:
-    """Return the pad for a delta of ``delta_length`` characters.
+    """Return the padding of a delta of ``delta_length`` characters.
 
-    ``rand(n)`` gives n random characters of ``ALPHABET``; it is not called for n = 0.
+    ``rand(n)`` returns n random characters of ``ALPHABET``; it is not called for n = 0.
     """
     missing = -delta_length % _BLOCK
     return rand(missing) if missing else ""
 
 
 def pad(event: Mapping[str, Any], rand: Callable[[int], str]) -> dict[str, Any]:
-    """Return a stream event with its ``obfuscation``; events that carry none stay as they are."""
+    """Return a stream event with its ``obfuscation``; events of other types unchanged."""
     delta = event.get("delta")
     if event.get("type") not in OBFUSCATED or not isinstance(delta, str):
         return dict(event)

@@ -1,8 +1,7 @@
-"""Output items with every member that OpenAI's types require, whoever made them.
+"""Output items completed with the members that OpenAI's types require.
 
-Hosts that speak the Responses form leave members out (``content``, ``annotations``, ids) or
-write null for them, and OpenAI's SDKs raise on that. Only what is missing is added.
-Source: the published types of openai-python 2.45.
+Other hosts of Responses omit members (``content``, ``annotations``, ids) or send null for them, and OpenAI's
+SDKs raise then. Only missing members are added. Source: the types of openai-python 2.45.
 """
 
 from __future__ import annotations
@@ -32,17 +31,17 @@ LISTS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
     "message": (("content", "output_text"),),
     "reasoning": (("summary", "summary_text"), ("content", "reasoning_text")),
 }
-"""Item type to its lists of parts, each with the type that a part is of where none is told."""
+"""The lists of parts of each item type, with the type of a part that has none."""
 
 
 def whole_part(part: Mapping[str, Any], kind: str) -> JSON:
-    """Return a part with the members of its type; ``kind`` is the type of one that tells none."""
+    """Return a part with the members of its type, which is ``kind`` if it has none."""
     part_type = opt_str(part.get("type")) or kind
     return _fill(part, {"type": part_type, **_PARTS.get(part_type, {})})
 
 
 def whole_item(item: Mapping[str, Any], item_id: Callable[[str], str]) -> JSON:
-    """Return an item with the members of its type; ``item_id`` makes an id of a prefix."""
+    """Return an item with the members of its type; ``item_id`` returns a new id for a prefix."""
     kind = opt_str(item.get("type")) or ("message" if "content" in item else "item")
     own = opt_str(item.get("id")) or item_id(item_prefix(kind))
     whole = _fill(item, {"type": kind, **_ITEMS.get(kind, {})}) | {"id": own}
@@ -55,7 +54,7 @@ def whole_item(item: Mapping[str, Any], item_id: Callable[[str], str]) -> JSON:
 
 
 def opening_item(item: Mapping[str, Any], kind: str, item_id: str) -> JSON:
-    """Return an item as ``output_item.added`` shows it: its texts are still to come."""
+    """Return an item as it is in ``output_item.added``: without its texts."""
     opened = whole_item({**item, "type": kind, "id": item_id}, lambda _: item_id)
     for name, _ in LISTS.get(kind, ()):
         if name in opened:

@@ -1,1 +1,1 @@
-"""What several wires read and write alike; no wire of its own."""
+"""Code that several dialects share."""
