@@ -1,4 +1,4 @@
-"""Requests of files and batches at one account: each an attempt of its own, which no layer lies around.
+"""Requests for files and batches at one account. They are attempts without layers.
 
 Tests: tests/lifecycle/test_provider_files.py, tests/lifecycle/test_native_batches.py.
 """
@@ -32,7 +32,7 @@ class AccountRequests:
         self._settings, self._attempt = settings, attempt
 
     def post(self, request: FileRequest) -> FileAnswer:
-        """Send one step of an upload; return what was answered."""
+        """Send one step of an upload; return the answer."""
         headers = {**request.headers, "content-length": str(len(request.body))}
         sent = Sent(request.body, headers, wire=self._resolve_path(request))
         with OpenRequest(self._settings, self._attempt, self, sent, stream=False) as upstream:
@@ -40,10 +40,10 @@ class AccountRequests:
             return FileAnswer(upstream.headers, parse_upstream(body) if body.strip() else None)
 
     @contextmanager
-    def opened(
+    def open(
         self, method: str, path: str, body: bytes | None = None, query: Mapping[str, str] | None = None
     ) -> Iterator[Upstream]:
-        """Open the answer of a request at a path."""
+        """Send a request to a path and open the answer."""
         wire = replace(self.wire, method=method, path=path, query=query or {})
         with OpenRequest(
             self._settings, self._attempt, self, Sent(body, wire=wire), stream=False
@@ -53,18 +53,18 @@ class AccountRequests:
     def json(
         self, method: str, path: str, body: bytes | None = None, query: Mapping[str, str] | None = None
     ) -> Any:
-        """Return the JSON that a request at a path is answered with."""
-        with self.opened(method, path, body, query) as upstream:
+        """Send a request to a path and return the JSON of the answer."""
+        with self.open(method, path, body, query) as upstream:
             return parse_upstream(upstream.read())
 
     def _resolve_path(self, request: FileRequest) -> Wire:
         if request.url is None:
             return self.wire if request.path is None else replace(self.wire, path=request.path)
-        home, place = urlsplit(self._attempt.target.provider.base_url), urlsplit(request.url)
-        if (place.scheme, place.netloc) != (home.scheme, home.netloc):
+        base, url = urlsplit(self._attempt.target.provider.base_url), urlsplit(request.url)
+        if (url.scheme, url.netloc) != (base.scheme, base.netloc):
             raise GatewayError("upstream_invalid", "The provider told an upload's address at another host.")
-        base = f"{place.scheme}://{place.netloc}"
-        return replace(self.wire, base=base, path=place.path, query=dict(parse_qsl(place.query)))
+        origin = f"{url.scheme}://{url.netloc}"
+        return replace(self.wire, base=origin, path=url.path, query=dict(parse_qsl(url.query)))
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the provider's error body."""

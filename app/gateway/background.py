@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import gevent
 
@@ -18,7 +18,7 @@ from app.dialects.base import Frame
 from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway import attempt_rows
-from app.gateway.call import Abort, Call, Principal, Sealing
+from app.gateway.call import Abort, Call, Principal
 from app.gateway.compaction_turn import proceed_with_turn
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.plan import Planned
@@ -36,6 +36,7 @@ from app.state.ids import new_id
 from app.state.records import Ending, Expansion
 
 if TYPE_CHECKING:
+    from app.gateway.core import Gateway
     from app.state.background import Work
     from app.state.runner import Job
     from app.state.state import State
@@ -50,16 +51,6 @@ _ABORTS: Final[Mapping[str, tuple[str, str]]] = {
 }
 _OPENED: Final = frozenset({"response.created", "response.queued"})
 _STARTED: Final = frozenset({*_OPENED, "response.in_progress"})
-
-
-class Runs(Protocol):
-    """What a job needs of the gateway that runs it."""
-
-    sealing: Callable[[str], Sealing]
-
-    def background_timeout(self) -> float: ...
-
-    def run_job(self, call: Call) -> Run: ...
 
 
 def job_extra(call: Call) -> dict[str, Any]:
@@ -88,7 +79,7 @@ def _forwarded_names(planned: Planned) -> tuple[str, ...]:
 class BackgroundWork:
     """Runs claimed jobs; ``execute`` is what the runner calls."""
 
-    def __init__(self, gateway: Runs, state: State) -> None:
+    def __init__(self, gateway: Gateway, state: State) -> None:
         self._gateway = gateway
         self._state = state
 

@@ -1,4 +1,4 @@
-"""The lines of a batch: cut from its input, read, and written into its files.
+"""The lines of a batch: split its input, read its requests, and write its results.
 
 OpenAI's forms (https://platform.openai.com/docs/guides/batch, read 2026-11): a line of the input is
 ``{custom_id, method, url, body}``, a line of the output ``{id, custom_id, response, error}``, whose
@@ -28,12 +28,12 @@ ENDPOINTS: Final = (
     "/v1/completions",
     "/v1/messages",
 )
-"""What the lines of a batch may ask for."""
+"""What the lines of a batch may call."""
 
 _BLANK: Final = re.compile(rb"\s*\n")  # all blank lines in a row
 _BOM: Final = b"\xef\xbb\xbf"
 _UNSUPPORTED: Final = ("stream", "background")
-"""Members that ask for an answer that no line of a file can hold."""
+"""Members that, when true, want an answer that a line cannot hold."""
 
 
 @record
@@ -49,7 +49,7 @@ class Line:
 
 @record
 class Request:
-    """What a line asks for; ``fault`` says why it cannot run."""
+    """The request of a line; ``fault`` says why it cannot run."""
 
     custom_id: str | None
     body: Mapping[str, Any]
@@ -57,10 +57,12 @@ class Request:
     fault: GatewayError | None = None
 
 
-def lines_of(content: Iterable[bytes], *, number: int = 0, position: int = 0, longest: int) -> Iterator[Line]:
+def lines_of(
+    content: Iterable[bytes], *, number: int = 0, position: int = 0, max_bytes: int
+) -> Iterator[Line]:
     """Yield the lines of ``content`` that are not blank, the first with ``number``.
 
-    ``content`` comes in pieces, from the byte ``position`` on; a line of more than ``longest`` bytes
+    ``content`` comes in pieces, from the byte ``position`` on; a line of more than ``max_bytes``
     comes without its data."""
     pending, is_long, end = bytearray(), False, position
     for data in content:
@@ -71,17 +73,16 @@ def lines_of(content: Iterable[bytes], *, number: int = 0, position: int = 0, lo
             if (stop := data.find(b"\n", start)) < 0:
                 break
             pending += data[start:stop]
-            line = _line(number, pending, is_long or len(pending) > longest, end + stop + 1)
+            line = _line(number, pending, is_long or len(pending) > max_bytes, end + stop + 1)
             pending, is_long, start = bytearray(), False, stop + 1
             if line is not None:
                 yield line
                 number += 1
         pending += data[start:]
         end += len(data)
-        if len(pending) > longest:
+        if len(pending) > max_bytes:
             pending, is_long = bytearray(), True
-    last = _line(number, pending, is_long, end)
-    if last is not None:
+    if (last := _line(number, pending, is_long, end)) is not None:
         yield last
 
 
@@ -96,17 +97,17 @@ def _line(number: int, data: bytearray, is_long: bool, end: int) -> Line | None:
 
 
 def endpoint_of(url: Any) -> str | None:
-    """Return the endpoint that a URL means, with or without ``/v1``; None for none of ours."""
+    """Return the endpoint of a URL, with or without ``/v1``; None for any other URL."""
     if not isinstance(url, str):
         return None
     path = url if url.startswith("/v1/") else f"/v1/{url.removeprefix('/')}"
     return path if path in ENDPOINTS else None
 
 
-def read_request(line: Line, endpoint: str, longest: int) -> Request:
-    """Return what a line asks for, or why it cannot run."""
+def read_request(line: Line, endpoint: str, max_bytes: int) -> Request:
+    """Return the request of a line, or why it cannot run."""
     if line.data is None:
-        return Request(None, {}, 0, GatewayError("too_large", f"The line is longer than {longest} bytes."))
+        return Request(None, {}, 0, GatewayError("too_large", f"The line is longer than {max_bytes} bytes."))
     size = len(line.data)
     try:
         value = aside(size, partial(loads, line.data, strict=True))
@@ -115,9 +116,9 @@ def read_request(line: Line, endpoint: str, longest: int) -> Request:
     if not isinstance(value, dict):
         return Request(None, {}, size, wrong_type("an object", value).error("line"))
     custom_id = value.get("custom_id")
-    named = custom_id if isinstance(custom_id, str) else None
+    name = custom_id if isinstance(custom_id, str) else None
     fault = _fault_of(value, endpoint)
-    return Request(named, value["body"] if fault is None else {}, size, fault)
+    return Request(name, value["body"] if fault is None else {}, size, fault)
 
 
 def _fault_of(value: Mapping[str, Any], endpoint: str) -> GatewayError | None:
@@ -133,14 +134,14 @@ def _fault_of(value: Mapping[str, Any], endpoint: str) -> GatewayError | None:
         return MISSING.error("url")
     if endpoint_of(value["url"]) != endpoint:
         return wrong_value(value["url"], (endpoint,)).error("url")
-    later = next((name for name in _UNSUPPORTED if value["body"].get(name) is True), None)
-    return None if later is None else wrong_value("true", ("false",)).error(f"body.{later}")
+    unsupported = next((name for name in _UNSUPPORTED if value["body"].get(name) is True), None)
+    return None if unsupported is None else wrong_value("true", ("false",)).error(f"body.{unsupported}")
 
 
 def answer_line(
     custom_id: str | None, call_id: str, status: int, body: Any, losses: Sequence[Loss] = ()
 ) -> str:
-    """Return the line of a request that was answered; its warnings stand beside the answer."""
+    """Return the line of a request that was answered; its warnings go beside the answer."""
     response = {"status_code": status, "request_id": call_id, "body": body}
     warnings = [{"param": loss.param, "message": loss.message} for loss in losses]
     return _encode_line(custom_id, response, None, {"warnings": warnings} if warnings else {})

@@ -1,4 +1,4 @@
-"""The slots of one process for lines of batches: so many at once, given to tenants in turn.
+"""The slots of one process for lines of batches, shared fairly among tenants.
 
 Tests: tests/lifecycle/test_batches.py.
 """
@@ -12,19 +12,19 @@ from typing import Final
 from gevent.event import Event
 
 _POLL_SECONDS: Final = 1.0
-"""Seconds between two looks of a waiting line whether it must stop."""
+"""How often a waiting line checks whether it must stop."""
 
 
 class BatchSlots:
-    """So many slots; one that comes free goes to the waiting tenant that holds fewest."""
+    """A number of slots; a free one goes to the waiting tenant that holds the fewest."""
 
-    def __init__(self, most: int) -> None:
-        self._free = most
+    def __init__(self, count: int) -> None:
+        self._free = count
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[Event]] = {}
 
     def take(self, tenant: str, stopped: Callable[[], bool]) -> bool:
-        """Wait for a slot; return False, without one, once ``stopped`` says so."""
+        """Wait for a slot; return False without one once ``stopped`` returns True."""
         if self._free > 0:
             self._free -= 1
             self._held[tenant] += 1
@@ -33,25 +33,25 @@ class BatchSlots:
         self._waiting.setdefault(tenant, deque()).append(turn)
         while not turn.wait(_POLL_SECONDS):
             if stopped():
-                self._forget(tenant, turn)
+                self._leave_queue(tenant, turn)
                 return False
         return True
 
-    def give(self, tenant: str) -> None:
-        """Give a place back."""
+    def release(self, tenant: str) -> None:
+        """Free a slot of ``tenant``."""
         self._held[tenant] -= 1
         if self._held[tenant] == 0:
             del self._held[tenant]
-        following = min(self._waiting, key=lambda name: self._held[name], default=None)
-        if following is None:
+        next_tenant = min(self._waiting, key=lambda name: self._held[name], default=None)
+        if next_tenant is None:
             self._free += 1
             return
-        turn = self._waiting[following][0]
-        self._forget(following, turn)
-        self._held[following] += 1
+        turn = self._waiting[next_tenant][0]
+        self._leave_queue(next_tenant, turn)
+        self._held[next_tenant] += 1
         turn.set()
 
-    def _forget(self, tenant: str, turn: Event) -> None:
+    def _leave_queue(self, tenant: str, turn: Event) -> None:
         waiting = self._waiting[tenant]
         waiting.remove(turn)
         if not waiting:

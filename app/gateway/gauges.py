@@ -11,24 +11,21 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 import gevent
 
 from app.config import Settings
 from app.errors import GatewayError
-from app.gateway.breaker import Breaker
 from app.gateway.budgets import charges as budgets
-from app.gateway.budgets.accounts import Accounts
 from app.gateway.layers.metrics import Metrics, Reading
 from app.gateway.limits import charges as limits
-from app.gateway.limits.gate import Gate
 from app.gateway.owner_gauges import OwnerGauges
 from app.state.loops import Loop
 from app.version import __version__
 
 if TYPE_CHECKING:
-    from app.state.state import State
+    from app.gateway.core import Gateway
 
 
 _LOG: Final = logging.getLogger(__name__)
@@ -43,33 +40,24 @@ _TELLING: Final = 0.5
 """The used part below which those are not shown, so that few names come and go."""
 
 
-class _Services(Protocol):
-    settings: Settings
-    breaker: Breaker | None
-    limits: Gate
-    accounts: Accounts
-
-    def state(self) -> State: ...
-
-
 class Gauges:
     """Reads the gauges of one gateway for ``metrics``."""
 
-    def __init__(self, services: _Services, metrics: Metrics) -> None:
-        self._services = services
+    def __init__(self, gateway: Gateway, metrics: Metrics) -> None:
+        self._gateway = gateway
         self._metrics = metrics
         self._readings: list[Reading] = []
         self._read_at: float | None = None
         self._loop = Loop(self._tell_circuits)
-        self._limits = _limits_of(services.settings)[:MOST]
-        self._budgets = _budgets_of(services.settings)[:MOST]
-        self._made = OwnerGauges(services.settings)
+        self._limits = _limits_of(gateway.settings)[:MOST]
+        self._budgets = _budgets_of(gateway.settings)[:MOST]
+        self._made = OwnerGauges(gateway.settings)
         self._made_at: float | None = None
         metrics.read_at_scrape(self.read)
 
     def start(self) -> None:
         """Begin to tell which circuits rest."""
-        if self._services.breaker is not None:
+        if self._gateway.breaker is not None:
             self._loop.start()
 
     def close(self) -> None:
@@ -86,7 +74,7 @@ class Gauges:
     def _read_all(self) -> Iterator[Reading]:
         yield "sluice_build_info", (__version__,), 1
         try:
-            waiting = self._services.state().queue.count_queued()
+            waiting = self._gateway.state().queue.count_queued()
             spent = list(self._read_spending())
         except GatewayError as error:
             _LOG.warning("the database cannot be read for metrics: %s", error.raw or error.message)
@@ -102,7 +90,7 @@ class Gauges:
 
     def _refresh_owners(self) -> None:
         if self._made_at is None or time.monotonic() - self._made_at > _FRESH_OWNERS:
-            self._made.read(self._services.state().keys)
+            self._made.read(self._gateway.state().keys)
             self._made_at = time.monotonic()
 
     def _read_spending(self) -> Iterator[Reading]:
@@ -112,7 +100,7 @@ class Gauges:
         yield from _highest(made)
 
     def _read_touches(self, touches: Sequence[budgets.Touch], *, adopt: bool = True) -> Iterator[Reading]:
-        standings = self._services.accounts.standings(touches, adopt=adopt)
+        standings = self._gateway.accounts.standings(touches, adopt=adopt)
         for touch, standing in zip(touches, standings, strict=True):
             labels = (touch.level, touch.owner, touch.budget.per, touch.budget.models or "*")
             used = standing.spent + standing.reserved
@@ -122,7 +110,7 @@ class Gauges:
         every = [*self._limits, *self._made.limits]
         if not every:
             return
-        hold = self._services.limits.peek(every)
+        hold = self._gateway.limits.peek(every)
         found: list[Reading] = []
         for touch, charge, standing in zip(hold.touches, hold.charges, hold.verdict.standings, strict=True):
             limit = touch.limit
@@ -134,7 +122,7 @@ class Gauges:
     def _tell_circuits(self) -> None:
         seen: set[str] = set()
         while True:
-            breaker = self._services.breaker
+            breaker = self._gateway.breaker
             resting = Counter(provider for provider, _, _ in breaker.resting()) if breaker else Counter()
             seen.update(resting)
             self._metrics.note_resting({provider: resting[provider] for provider in seen})

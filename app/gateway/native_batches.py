@@ -1,8 +1,8 @@
-"""One look at a batch that a provider runs, or may: it is sent there, followed, and its results are brought here.
+"""Run a batch at a provider: send it there, poll it, and fetch its results.
 
-A claim of the queue is one look; then the batch is parked until the next. What a provider refuses before any
-line ran is run here instead. That a batch is asked for is written down before it is; where nobody knows
-whether it came to be, it is looked for by the id of ours that it bears.
+Each claim of the queue is one poll; then the batch is parked until the next. A batch that a provider refuses
+before any line ran is run here instead. The request for a batch is written down before it is sent; when it
+is not known whether the provider made the batch, it is searched for by the id that the gateway gave it.
 Tests: tests/lifecycle/test_native_batches.py.
 """
 
@@ -11,24 +11,20 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import gevent
 
 from app.canonical.batches import BatchObject
-from app.config import Settings
 from app.dialects.uploads.batches import WINDOW
 from app.errors import GatewayError
 from app.gateway import native_results
 from app.gateway.batch_lines import Line, lines_of, read_request
-from app.gateway.batch_run import LineCall
-from app.gateway.call import Abort, Call, Principal, Target
-from app.gateway.native_lines import Native, write_native
+from app.gateway.batch_run import call_of_line
+from app.gateway.call import Abort, Call, Target
+from app.gateway.native_lines import NativeInput, write_native
 from app.gateway.provider_batches import ProviderBatches
 from app.gateway.provider_files import account_of, realm_of
-from app.gateway.redaction import Redactor
-from app.gateway.router import Registry, Router
-from app.operations import LINE_CALL, resolve
 from app.state.batch_queue import BatchWork
 from app.state.ids import new_id
 from app.state.records import JSON
@@ -37,38 +33,27 @@ from app.state.runner import Job
 from app.state.state import State
 from app.wire.fairness import Turns
 
+if TYPE_CHECKING:
+    from app.gateway.core import Gateway
+
+
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
-_FIRST_PAUSE: Final = 5.0
-_LONGEST_PAUSE: Final = 60.0
-_SHARE: Final = 0.1  # of the time that a batch took so far, until it is looked at again
-_GRACE: Final = 3_600.0  # seconds past its window for which a batch is still asked after
-_MOST_TRIES: Final = 5
-_STORE_AWAY: Final = 1.0
-_PASSING: Final = frozenset({"rate_limited", "overloaded", "upstream_rate_limited", "conflict"})
-"""Refusals that may be none a little later."""
-_LASTING: Final = frozenset({"not_found"})
-"""Errors of a batch that is there no more."""
-
-
-class Services(native_results.Services, Protocol):
-    """What a batch at a provider needs of the gateway."""
-
-    settings: Settings
-    registry: Registry
-    router: Router
-    redactor: Redactor
-
-    def cache_of(self, call: Call) -> str: ...
-
-    def principal_of(self, key: str | None, tenant: str) -> Principal: ...
+_MIN_PAUSE: Final = 5.0  # seconds between two polls
+_MAX_PAUSE: Final = 60.0
+_PAUSE_SHARE: Final = 0.1  # of the time that a batch took so far
+_GRACE: Final = 3_600.0  # seconds past its window for which a batch is still polled
+_MAX_ATTEMPTS: Final = 5
+_STORE_PAUSE: Final = 1.0  # seconds until the store is tried again
+_TRANSIENT: Final = frozenset({"rate_limited", "overloaded", "upstream_rate_limited", "conflict"})
+"""Refusals that may be over soon."""
 
 
 class NativeBatch:
-    """One look at one batch."""
+    """One poll of one batch."""
 
-    def __init__(self, services: Services, state: State, job: Job[BatchWork]) -> None:
-        self._services, self._state, self._work = services, state, job.work
+    def __init__(self, gateway: Gateway, state: State, job: Job[BatchWork]) -> None:
+        self._gateway, self._state, self._work = gateway, state, job.work
         self._abort = Abort()
         self._cancelled = job.work.cancelled
         self._is_released = False
@@ -76,9 +61,9 @@ class NativeBatch:
         job.on_abort(self._record_reason)
 
     def run(self) -> bool:
-        """Do what there is to be done; return false for a batch that is to be run here.
+        """Do what is due; return False for a batch that is to be run here.
 
-        Trouble at the provider, or with the store, is looked at again later."""
+        After trouble at the provider or with the store, the batch is polled again later."""
         try:
             if self._poll():
                 return True
@@ -89,9 +74,11 @@ class NativeBatch:
         except GatewayError as error:
             if self._abort.reason is not None:
                 return True
-            if self._work.remote is not None and (self._work.left < -_GRACE or error.kind.name in _LASTING):
+            if self._work.remote is not None and (
+                self._work.left < -_GRACE or error.kind.name == "not_found"
+            ):
                 return self._give_up(error)
-            self._warn("is looked at again later", error)
+            self._warn("is polled again later", error)
             self._park()
             return True
 
@@ -99,29 +86,29 @@ class NativeBatch:
         remote = self._work.remote
         if remote is None:
             return self._start()
-        target = account_of(self._services.registry, remote.provider, remote.realm, remote.model)
+        target = account_of(self._gateway.registry, remote.provider, remote.realm, remote.model)
         if target is None:
-            lacks = f"The account of provider '{remote.provider}' that runs this batch is not configured any more."
-            raise GatewayError("not_found" if self._cancelled else "provider_not_configured", lacks)
+            message = f"The account of provider '{remote.provider}' that runs this batch is not configured any more."
+            raise GatewayError("not_found" if self._cancelled else "provider_not_configured", message)
         account = self._account(target)
         if remote.id is None:
-            return self._make(account, remote, target)
+            return self._create(account, remote, target)
         return self._follow(account, remote.id, remote, target)
 
-    # --- on its way ------------------------------------------------------------------------------
+    # --- sending it ------------------------------------------------------------------------------
 
     def _start(self) -> bool:
-        """Send a batch that may run at a provider there; return false for one that may not."""
+        """Send a batch to a provider that may run it; return False where none may."""
         work = self._work
         if work.is_local or work.line or work.in_flight or work.waiting or self._cancelled or work.left <= 0:
             return False
         if (
-            not self._services.settings.native_batches
+            not self._gateway.settings.native_batches
             or work.window != WINDOW
-            or work.fence.attempt > _MOST_TRIES
+            or work.fence.attempt > _MAX_ATTEMPTS
         ):
             return False
-        native = self._chosen()
+        native = self._native()
         if native is None:
             return False
         account = self._account(native.target)
@@ -136,61 +123,58 @@ class NativeBatch:
             native.content.close()
         target = native.target
         remote = RemoteBatch(target.provider.name, realm_of(target), target.model, uploaded)
-        return not self._assign(remote) or self._make(account, remote, target)
+        return not self._assign(remote) or self._create(account, remote, target)
 
-    def _chosen(self) -> Native | None:
+    def _native(self) -> NativeInput | None:
         work, files = self._work, self._state.files
         try:
-            principal = self._services.principal_of(work.key_id, work.tenant)
+            principal = self._gateway.principal_of(work.key_id, work.tenant)
             stored = files.get(work.tenant, work.input_file_id)
         except GatewayError as error:
             if error.kind.name == "store_unavailable":
                 raise
-            return None  # its lines tell why
-        longest = self._services.settings.max_body_bytes
-        lines = self._checked_lines(lines_of(files.content(stored), longest=longest))
+            return None  # the results of its lines say why
+        max_bytes = self._gateway.settings.max_body_bytes
+        lines = self._checked_lines(lines_of(files.content(stored), max_bytes=max_bytes))
 
         def make(line: Line) -> Call:
-            asked = read_request(line, work.endpoint, longest)
-            body = dict(asked.body)
-            one = LineCall(new_id("req"), work.mount, work.endpoint, body, asked.size, principal, self._abort)
-            made: Call = resolve("surfaces", LINE_CALL)(self._services, one)
-            return made
+            request = read_request(line, work.endpoint, max_bytes)
+            return call_of_line(self._gateway, work, new_id("req"), request, principal, self._abort)
 
-        return write_native(self._services, principal, work.endpoint, lines, make, longest)
+        return write_native(self._gateway, principal, work.endpoint, lines, make, max_bytes)
 
     def _checked_lines(self, lines: Iterator[Line]) -> Iterator[Line]:
-        """Yield lines, and let others go on between them."""
+        """Yield lines, and let other greenlets run between them."""
         turns = Turns()
         for line in lines:
             self._abort.check()
             yield line
             turns.take()
 
-    def _make(self, account: ProviderBatches, remote: RemoteBatch, target: Target) -> bool:
-        """Have the provider make the batch, unless it did so already."""
+    def _create(self, account: ProviderBatches, remote: RemoteBatch, target: Target) -> bool:
+        """Have the provider make the batch, unless it already has."""
         work = self._work
-        found = account.find(work.id) if remote.begun else None
-        if found is None and self._cancelled:
+        batch = account.find(work.id) if remote.begun else None
+        if batch is None and self._cancelled:
             self._finish("cancelled")
-            return self._forget(account, remote)
-        if found is None and (work.left <= 0 or work.fence.attempt > _MOST_TRIES):
-            return self._collect(account, remote)
-        if found is None:
+            return self._delete_files(account, remote)
+        if batch is None and (work.left <= 0 or work.fence.attempt > _MAX_ATTEMPTS):
+            return self._run_here(account, remote)
+        if batch is None:
             remote = replace(remote, begun=True)
             if not self._assign(remote):
                 return True
             try:
-                found = account.create(remote.input or "", work.endpoint, work.id)
+                batch = account.create(remote.input or "", work.endpoint, work.id)
             except GatewayError as error:
                 if self._is_final(error):
                     self._warn("was refused by its provider, and runs here", error)
-                    return self._collect(account, remote)
+                    return self._run_here(account, remote)
                 raise
-        remote = replace(remote, id=found.id)
-        return not self._assign(remote) or self._follow(account, found.id, remote, target, found)
+        remote = replace(remote, id=batch.id)
+        return not self._assign(remote) or self._follow(account, batch.id, remote, target, batch)
 
-    # --- there -----------------------------------------------------------------------------------
+    # --- following it ---------------------------------------------------------------------------------
 
     def _follow(
         self,
@@ -198,108 +182,98 @@ class NativeBatch:
         identity: str,
         remote: RemoteBatch,
         target: Target,
-        found: BatchObject | None = None,
+        batch: BatchObject | None = None,
     ) -> bool:
-        """Note how the batch stands; take its results once it has ended."""
-        found = found or account.retrieve(identity)
-        if self._cancelled and not found.ended and found.status != "cancelling":
+        """Note the progress of the batch; store its results once it has ended."""
+        batch = batch or account.retrieve(identity)
+        if self._cancelled and not batch.ended and batch.status != "cancelling":
             account.cancel(identity)
-        if not found.ended:
-            self._park(found)
+        if not batch.ended:
+            self._park(batch)
             return True
-        ran_nothing = not (found.completed or found.failed or found.output_file_id or found.error_file_id)
-        if found.status == "failed" and ran_nothing and not self._cancelled:
-            words = "; ".join(str(one["message"]) for one in found.errors)
-            self._warn(
-                "failed at its provider before a line ran, and runs here",
-                GatewayError("upstream_rejected", words),
-            )
-            return self._collect(account, remote)
-        errors = self._services.redactor.value(list(found.errors)) or None
+        no_line_ran = not (batch.completed or batch.failed or batch.output_file_id or batch.error_file_id)
+        if batch.status == "failed" and no_line_ran and not self._cancelled:
+            message = "; ".join(str(error["message"]) for error in batch.errors)
+            error = GatewayError("upstream_rejected", message)
+            self._warn("failed at its provider before a line ran, and runs here", error)
+            return self._run_here(account, remote)
+        errors = self._gateway.redactor.value(list(batch.errors)) or None
         if native_results.store_results(
-            self._services, self._state, self._work, account, found, target, errors
+            self._gateway, self._state, self._work, account, batch, target, errors
         ):
-            return self._forget(account, remote, found)
+            return self._delete_files(account, remote, batch)
         return True
 
-    def _collect(self, account: ProviderBatches, remote: RemoteBatch) -> bool:
+    def _run_here(self, account: ProviderBatches, remote: RemoteBatch) -> bool:
         """Have the batch run here."""
         if not self._assign(None):
             return True
-        self._forget(account, remote)
+        self._delete_files(account, remote)
         return False
 
-    def _forget(
-        self, account: ProviderBatches, remote: RemoteBatch, found: BatchObject | None = None
+    def _delete_files(
+        self, account: ProviderBatches, remote: RemoteBatch, batch: BatchObject | None = None
     ) -> bool:
-        """Delete the files of a batch at its provider; what cannot be deleted stays there."""
-        results = () if found is None else (found.output_file_id, found.error_file_id)
+        """Delete the files of a batch at its provider; those that cannot be deleted stay there."""
+        results = () if batch is None else (batch.output_file_id, batch.error_file_id)
         for file_id in (remote.input, *results):
             if file_id is not None:
                 try:
-                    account.forget(file_id)
+                    account.delete_file(file_id)
                 except GatewayError as error:
                     self._warn(f"left the file '{file_id}' at its provider", error)
         return True
 
     def _give_up(self, error: GatewayError) -> bool:
-        told: JSON = {
-            "code": error.code or error.kind.name,
-            "message": error.message,
-            "param": None,
-            "line": None,
-        }
-        self._finish("failed", [told])
+        code = error.code or error.kind.name
+        self._finish("failed", [{"code": code, "message": error.message, "param": None, "line": None}])
         return True
 
-    # --- what it writes down ---------------------------------------------------------------------
+    # --- writing it down -------------------------------------------------------------------------
 
     def _assign(self, remote: RemoteBatch | None) -> bool:
         work = self._work
         return self._retry(lambda: self._state.remote_batches.assign(work.id, work.fence, remote))
 
-    def _park(self, found: BatchObject | None = None) -> None:
+    def _park(self, batch: BatchObject | None = None) -> None:
         work = self._work
-        told = None if found is None else {"completed": found.completed, "failed": found.failed}
-        pause = min(max(_FIRST_PAUSE, work.age * _SHARE), _LONGEST_PAUSE)
-        if self._cancelled:
-            pause = _FIRST_PAUSE
-        self._retry(lambda: self._state.remote_batches.park(work.id, work.fence, pause, told))
+        counts = None if batch is None else {"completed": batch.completed, "failed": batch.failed}
+        pause = _MIN_PAUSE if self._cancelled else min(max(_MIN_PAUSE, work.age * _PAUSE_SHARE), _MAX_PAUSE)
+        self._retry(lambda: self._state.remote_batches.park(work.id, work.fence, pause, counts))
 
     def _finish(self, status: str, errors: Sequence[JSON] | None = None) -> None:
         work = self._work
-        listed = None if errors is None else list(errors)
-        self._retry(lambda: self._state.batch_queue.finish(work.id, work.fence, status, listed))
+        rows = None if errors is None else list(errors)
+        self._retry(lambda: self._state.batch_queue.finish(work.id, work.fence, status, rows))
 
     def _retry(self, run: Callable[[], T]) -> T:
-        """Return what the store answers, once it does; raises when the batch is another's meanwhile."""
+        """Return the store's answer, and wait while it is away; raises once the batch is another process's."""
         while True:
             try:
                 return run()
             except GatewayError as error:
                 if error.kind.name != "store_unavailable" or self._abort.reason is not None:
                     raise
-            gevent.sleep(_STORE_AWAY)
+            gevent.sleep(_STORE_PAUSE)
             self._abort.check()
 
     def _account(self, target: Target) -> ProviderBatches:
         return ProviderBatches(
-            self._services, native_results.call_of(self._services, self._work, target, self._abort), target
+            self._gateway, native_results.call_of(self._gateway, self._work, target, self._abort), target
         )
 
     def _is_final(self, error: GatewayError) -> bool:
-        """Tell whether a provider refused a batch for good, having done nothing."""
-        return error.status < 500 and error.kind.name not in _PASSING or error.kind.name == "upstream_auth"
+        """Tell whether a provider refused a batch for good before it did anything."""
+        return error.status < 500 and error.kind.name not in _TRANSIENT or error.kind.name == "upstream_auth"
 
     def _warn(self, what: str, error: GatewayError) -> None:
-        words = self._services.redactor.text(error.message)
-        _LOG.warning("the batch %s %s: %s", self._work.id, what, words)
+        _LOG.warning("the batch %s %s: %s", self._work.id, what, self._gateway.redactor.text(error.message))
 
     def _release(self) -> None:
         self._is_released = True
 
     def _record_reason(self, reason: str) -> None:
-        """Hear why the look must end; a cancelled batch is cancelled at its provider."""
+        """Note why the poll must end; a cancelled batch is cancelled at its provider."""
         if reason == "cancelled":
             self._cancelled = True
         else:

@@ -1,6 +1,6 @@
-"""What a provider's batch came to: its results in the batch's own files, and one row of the call log for all of them.
+"""Store the results of a provider's batch in the batch's own files, and write one row of the call log for all.
 
-Lines stand in the order of the provider. What they used up is summed line by line, at the catalogue's price of
+Lines keep the provider's order. Usage and cost are summed line by line, at the catalogue's price of
 batches. Tests: tests/lifecycle/test_native_batches.py.
 """
 
@@ -10,7 +10,7 @@ import time
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from app.canonical.batches import BatchObject
 from app.canonical.response import Billing, Usage
@@ -18,13 +18,11 @@ from app.dialects.chat.usage import decode_usage
 from app.dialects.shared.lenient_json import as_dict, count
 from app.errors import GatewayError
 from app.gateway.batch_lines import Line, error_line, lines_of
-from app.gateway.budgets.accounts import Accounts
-from app.gateway.call import Abort, Attempt, Call, Principal, Sealing, Target
+from app.gateway.call import Abort, Attempt, Call, Principal, Target
 from app.gateway.cost import PriceList
 from app.gateway.exchange import Answer
 from app.gateway.provider_batches import ProviderBatches
-from app.gateway.provider_batches import Services as Asked
-from app.gateway.run import Batch, Run, Source
+from app.gateway.run import Batch, Run
 from app.state.batch_queue import BatchWork, Lookahead, Progress
 from app.state.ids import new_id
 from app.state.records import JSON
@@ -33,10 +31,14 @@ from app.wire.fairness import Turns
 from app.wire.json import loads_lenient
 from app.wire.offload import aside
 
-_AT_ONCE: Final = 1024 * 1024  # bytes of results that are written in one transaction
-_LONGEST: Final = 128 * 1024 * 1024
+if TYPE_CHECKING:
+    from app.gateway.core import Gateway
+
+
+_CHUNK_BYTES: Final = 1024 * 1024  # of results that are written in one transaction
+_MAX_LINE: Final = 128 * 1024 * 1024
 _TERMS: Final = {"processing": "batch"}
-"""The catalogue's words for what a batch is charged by."""
+"""The catalogue's terms for the price of batches."""
 _OPERATIONS: Final[Mapping[str, str]] = {
     "/v1/chat/completions": "chat",
     "/v1/embeddings": "embedding",
@@ -44,66 +46,52 @@ _OPERATIONS: Final[Mapping[str, str]] = {
 }
 
 
-class Services(Asked, Protocol):
-    """What results need of the gateway."""
-
-    prices: PriceList
-    accounts: Accounts
-
-    def answer(self, call: Call, source: Source) -> Run: ...
-
-    def sealing(self, tenant: str) -> Sealing: ...
-
-    def background_timeout(self) -> float: ...
-
-
 def store_results(
-    services: Services,
+    gateway: Gateway,
     state: State,
     work: BatchWork,
     account: ProviderBatches,
-    found: BatchObject,
+    batch: BatchObject,
     target: Target,
     errors: list[JSON] | None,
 ) -> bool:
-    """Bring the results of a batch that has ended, end it here, and write its row; return whether this was the
-    process that did so."""
-    taken = _Progress(services.prices, target)
+    """Store the results of a batch that has ended, end it here, and write its row; return False where another
+    process did so."""
+    totals = _Totals(gateway.prices, target)
     writer, turns = _Writer(state, work), Turns()
-    for file_id in (found.output_file_id, found.error_file_id):
+    for file_id in (batch.output_file_id, batch.error_file_id):
         if file_id is not None:
-            for line in lines_of(account.content(file_id), longest=_LONGEST):
-                writer.write(*taken.row(line))
+            for line in lines_of(account.content(file_id), max_bytes=_MAX_LINE):
+                writer.write(*totals.row(line))
                 turns.take()
     writer.flush()
-    if not state.batch_queue.finish(work.id, work.fence, found.status, errors):
+    if not state.batch_queue.finish(work.id, work.fence, batch.status, errors):
         return False
-    _note(services, work, target, taken)
+    _record(gateway, work, target, totals)
     return True
 
 
-def call_of(services: Services, work: BatchWork, target: Target, abort: Abort) -> Call:
+def call_of(gateway: Gateway, work: BatchWork, target: Target, abort: Abort) -> Call:
     """Return the call that stands for a whole batch."""
-    operation = _OPERATIONS[work.endpoint]
     return Call(
         id=new_id("req"),
-        operation=operation,
+        operation=_OPERATIONS[work.endpoint],
         dialect="chat",
         body={},
         model=target.label,
         candidates=(target.label,),
         principal=Principal(key=work.key_id or "", tenant=work.tenant),
         abort=abort,
-        sealing=services.sealing(work.tenant),
-        deadline=time.monotonic() + services.background_timeout(),
+        sealing=gateway.sealing(work.tenant),
+        deadline=time.monotonic() + gateway.background_timeout(),
         door=work.mount,
         log_metadata={"batch": work.id},
     )
 
 
 @dataclass(slots=True)
-class _Progress:
-    """What the lines so far used up. ``cost`` is None once the price of one is unknown."""
+class _Totals:
+    """The usage and cost of the lines so far. ``cost`` is None once the price of one line is unknown."""
 
     prices: PriceList
     target: Target
@@ -111,9 +99,9 @@ class _Progress:
     cost: dict[str, Any] | None = field(default_factory=dict)
 
     def row(self, line: Line) -> tuple[bytes, bool]:
-        """Return a line of results, and whether it is an answer; what it used up is added."""
+        """Add the usage of a line; return the line, and whether it is an answer rather than an error."""
         if line.data is None:
-            error = GatewayError("upstream_invalid", f"The answer is longer than {_LONGEST} bytes.")
+            error = GatewayError("upstream_invalid", f"The answer is longer than {_MAX_LINE} bytes.")
             return error_line(None, error).encode(), False
         response = as_dict(aside(len(line.data), partial(_response, line.data)))
         status = count(response.get("status_code")) or 0
@@ -130,11 +118,11 @@ class _Progress:
             cached_tokens=so_far.cached_tokens + usage.cached_tokens,
             reasoning_tokens=so_far.reasoning_tokens + usage.reasoning_tokens,
         )
-        told = self.prices.cost(self.target, replace(usage, billing=Billing(terms=_TERMS)))
-        if told is None or self.cost is None:
+        cost = self.prices.cost(self.target, replace(usage, billing=Billing(terms=_TERMS)))
+        if cost is None or self.cost is None:
             self.cost = None
             return
-        for name, value in told.items():
+        for name, value in cost.items():
             before = self.cost.get(name)
             self.cost[name] = value if before is None or not isinstance(value, float) else before + value
 
@@ -147,7 +135,7 @@ def _response(data: bytes) -> Any:
 
 
 class _Writer:
-    """Appends results to a batch's files, from where a process before stopped."""
+    """Appends results to a batch's files, from where an earlier process stopped."""
 
     def __init__(self, state: State, work: BatchWork) -> None:
         self._state, self._work = state, work
@@ -157,17 +145,17 @@ class _Writer:
         self._size = 0
 
     def write(self, row: bytes, good: bool) -> None:
-        """Take a row, unless it stands there already."""
+        """Add a row, unless the files already have it."""
         self._seen += 1
         if self._seen <= self._work.line:
             return
         (self._good if good else self._bad).append(row)
         self._size += len(row)
-        if self._size >= _AT_ONCE:
+        if self._size >= _CHUNK_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits; raises ``server_lost`` where the batch is another process's."""
+        """Write the rows added so far; raises ``server_lost`` where another process has the batch."""
         good, bad = self._good, self._bad
         if not good and not bad:
             return
@@ -178,17 +166,17 @@ class _Writer:
         self._at, self._size, self._good, self._bad = line, 0, [], []
 
 
-def _note(services: Services, work: BatchWork, target: Target, taken: _Progress) -> None:
-    """Write the row of a batch into the call log, and into the ledger."""
-    call = call_of(services, work, target, Abort())
-    began = services.accounts.clock()
-    attempt = Attempt(call, target, status=200, usage=taken.usage, cost=taken.cost or None, complete=True)
+def _record(gateway: Gateway, work: BatchWork, target: Target, totals: _Totals) -> None:
+    """Write the row of a batch into the call log and the ledger."""
+    call = call_of(gateway, work, target, Abort())
+    began = gateway.accounts.clock()
+    attempt = Attempt(call, target, status=200, usage=totals.usage, cost=totals.cost or None, complete=True)
     call.attempts.append(attempt)
     attempt.close()
-    services.accounts.note(attempt, began)
+    gateway.accounts.note(attempt, began)
 
     def source(run: Run) -> Generator[Batch, None, None]:
         run.outcome.target = target
-        yield Batch([], last=True, answer=Answer(None, usage=taken.usage, cost=taken.cost or None))
+        yield Batch([], last=True, answer=Answer(None, usage=totals.usage, cost=totals.cost or None))
 
-    services.answer(call, source).result()
+    gateway.answer(call, source).result()

@@ -1,7 +1,7 @@
-"""Files that a provider keeps: put there, looked at, read and deleted, each time by the account that holds them.
+"""Files at a provider: upload, retrieve, read and delete them, with the account that holds them.
 
-A file is an account's: of several keys one is drawn for an upload, and that key alone can name the
-file ever after. Requests of files are tried once, for an upload may have arrived although its answer was lost.
+A file belongs to an account. Of several keys one is drawn for an upload, and only that key can use the file
+from then on. These requests are not retried: an upload may have arrived although its answer was lost.
 
 Tests: tests/lifecycle/test_provider_files.py.
 """
@@ -12,7 +12,7 @@ import random
 import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from app.canonical.files import FileObject, FileUpload
 from app.config import Settings
@@ -23,31 +23,26 @@ from app.errors import GatewayError
 from app.gateway.account_requests import AccountRequests
 from app.gateway.call import Attempt, Call, FileHome, Target
 from app.gateway.id_generation import mint
-from app.gateway.redaction import Redactor
 from app.gateway.router import Registry
 from app.gateway.translation import parse_upstream
 from app.providers.base import Wire, key_realm
 from app.state.records import StoredFile, missing
 from app.wire.paths import segment
 
+if TYPE_CHECKING:
+    from app.gateway.core import Gateway
+
+
 _WIRE: Final = "file_upload"
 
 
-class Services(Protocol):
-    """What files need of the gateway."""
-
-    settings: Settings
-    registry: Registry
-    redactor: Redactor
-
-
 def realm_of(target: Target) -> str:
-    """Return the account that would hold a target's files."""
+    """Return the realm of the account that a target's files are uploaded to."""
     return key_realm(target.provider.name, target.provider.settings, target.key)
 
 
 def account_of(registry: Registry, name: str, realm: str | None, model: str = "") -> Target | None:
-    """Return the account of a provider that a realm names, None where it is not configured any more."""
+    """Return the account of a provider in ``realm``, None where it is not configured any more."""
     if name not in registry.names:
         return None
     provider = registry.get(name)
@@ -59,11 +54,11 @@ def account_of(registry: Registry, name: str, realm: str | None, model: str = ""
 
 
 def at_home(targets: Iterable[Target | GatewayError], home: FileHome) -> list[Target | GatewayError]:
-    """Return the targets of the account that holds a file, and a refusal in the place of each other provider."""
-    listed = list(targets)
-    places = {_place(one) for one in listed if isinstance(one, Target) and realm_of(one) == home.realm}
+    """Return the targets of the account that holds a file, and a refusal in place of each other model."""
+    steps = list(targets)
+    places = {_place(step) for step in steps if isinstance(step, Target) and realm_of(step) == home.realm}
     result: list[Target | GatewayError] = []
-    for target in listed:
+    for target in steps:
         if isinstance(target, GatewayError) or realm_of(target) == home.realm:
             result.append(target)
         elif _place(target) not in places:
@@ -78,43 +73,43 @@ def _place(target: Target) -> tuple[str, str]:
 
 def _wrong_account(target: Target, home: FileHome) -> GatewayError:
     if target.provider.name == home.provider:
-        words = f"is kept by another account of provider '{home.provider}'"
+        reason = f"is kept by another account of provider '{home.provider}'"
     else:
-        words = f"is kept by provider '{home.provider}'; ask a model of it, not '{target.label}'"
-    return GatewayError("unsupported_parameter", f"The file '{home.file_id}' {words}.", param="file_id")
+        reason = f"is kept by provider '{home.provider}'; ask a model of it, not '{target.label}'"
+    return GatewayError("unsupported_parameter", f"The file '{home.file_id}' {reason}.", param="file_id")
 
 
 class ProviderFiles:
     """The files of all accounts."""
 
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
 
     def keeps(self, provider: str) -> bool:
         """Tell whether a provider keeps files."""
-        return self._services.registry.get(provider).wire(_WIRE, "") is not None
+        return self._gateway.registry.get(provider).wire(_WIRE, "") is not None
 
     def upload(self, call: Call, provider: str, new: FileUpload) -> tuple[Target, FileObject]:
-        """Put a file to one of a provider's accounts; return which, and the file."""
+        """Upload a file to one of a provider's accounts; return the account and the file."""
         target = self._target_of(provider)
         with self._open_attempt(call, target) as account:
             boundary = f"sluice-{secrets.token_hex(16)}"
             return target, account.dialect.upload(new, account.context, boundary, account.post)
 
     def retrieve(self, call: Call, stored: StoredFile) -> FileObject:
-        """Return a file as its provider tells it now; raises ``not_found`` where it is gone."""
+        """Return a file as its provider shows it now; raises ``not_found`` where it is gone."""
         with (
             self._open_attempt(call, self._target_at(stored), stored) as account,
-            account.opened("GET", account.path()) as upstream,
+            account.open("GET", account.path()) as upstream,
         ):
             return account.dialect.decode_file(parse_upstream(upstream.read()))
 
     def delete(self, call: Call, stored: StoredFile) -> None:
-        """Delete a file at its provider; one that is gone there is no fault."""
+        """Delete a file at its provider, if it is still there."""
         try:
             with (
                 self._open_attempt(call, self._target_at(stored), stored) as account,
-                account.opened("DELETE", account.path()) as upstream,
+                account.open("DELETE", account.path()) as upstream,
             ):
                 upstream.read()
         except GatewayError as error:
@@ -122,7 +117,7 @@ class ProviderFiles:
                 raise
 
     def content(self, call: Call, stored: StoredFile) -> Iterator[bytes]:
-        """Yield the bytes of a file; raises ``unsupported_operation`` where no upload can be read again."""
+        """Yield the bytes of a file; raises ``unsupported_operation`` where uploads cannot be downloaded."""
         home = self._target_at(stored)
         with self._open_attempt(call, home, stored) as account:
             if not account.dialect.downloads:
@@ -131,32 +126,32 @@ class ProviderFiles:
                     f"Provider '{home.provider.name}' does not give uploaded files back.",
                     param="file_id",
                 )
-            with account.opened("GET", account.path("/content")) as upstream:
+            with account.open("GET", account.path("/content")) as upstream:
                 while data := upstream.read1():
                     yield data
 
     def _target_of(self, name: str) -> Target:
-        provider = self._services.registry.get(name)
+        provider = self._gateway.registry.get(name)
         keys = provider.keys("")
         weights = [key.weight if key is not None else 1.0 for key in keys]
         return Target(provider, "", random.choices(keys, weights)[0])
 
     def _target_at(self, stored: StoredFile) -> Target:
         """Return the account that holds a file; raises ``provider_not_configured`` where it is gone."""
-        found = account_of(self._services.registry, stored.provider or "", stored.realm)
-        if found is None:
+        account = account_of(self._gateway.registry, stored.provider or "", stored.realm)
+        if account is None:
             raise GatewayError(
                 "provider_not_configured",
                 f"The account of provider '{stored.provider}' that holds this file is not configured any more.",
                 param="file_id",
             )
-        return found
+        return account
 
     @contextmanager
     def _open_attempt(
         self, call: Call, target: Target, stored: StoredFile | None = None
     ) -> Iterator[_FileRequests]:
-        """Give what asks an account on a call's behalf, as one attempt; says ``not_found`` of a file that is gone."""
+        """Open one attempt of a call at an account; raises ``not_found`` for a file that is gone."""
         wire = target.provider.wire(_WIRE, "")
         if wire is None:
             raise GatewayError(
@@ -168,12 +163,12 @@ class ProviderFiles:
         call.attempts.append(attempt)
         try:
             with target.provider.slots:
-                yield _FileRequests(self._services.settings, attempt, wire, stored)
+                yield _FileRequests(self._gateway.settings, attempt, wire, stored)
         except GatewayError as error:
             attempt.fail(error)
             if stored is not None and attempt.status == 404:
                 raise missing(stored.id) from error
-            raise self._services.redactor.error(error) from error.__cause__
+            raise self._gateway.redactor.error(error) from error.__cause__
         finally:
             attempt.close()
 
@@ -188,12 +183,12 @@ class _FileRequests(AccountRequests):
         self._stored = stored
 
     def path(self, below: str = "") -> str:
-        """Return the path of the stored file, or of what lies ``below`` it."""
+        """Return the path of the stored file, or of what is ``below`` it."""
         identity = self._stored.upstream_id if self._stored is not None else None
         return f"{self.wire.path}/{segment(identity or '', name='file id')}{below}"
 
 
 def context_of(attempt: Attempt, wire: Wire) -> ClientContext:
-    """Return what a dialect of files needs for an attempt."""
+    """Return the context that a dialect of files needs for an attempt."""
     provider = attempt.target.provider.name
     return ClientContext("", mint, attempt.call.created_at, options=wire.options, provider=provider)

@@ -104,7 +104,7 @@ def _input_file(gateway: Gateway, file_id: str) -> StoredFile:
 def _count_lines(gateway: Gateway, stored: StoredFile) -> int:
     """Return the number of lines of a file; raise 400 for none or too many."""
     count, turns = 0, Turns()
-    for _ in lines_of(gateway.state().files.content(stored), longest=gateway.settings.max_body_bytes):
+    for _ in lines_of(gateway.state().files.content(stored), max_bytes=gateway.settings.max_body_bytes):
         turns.take()
         count += 1
         if count > _MOST_LINES:
