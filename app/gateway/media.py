@@ -1,4 +1,4 @@
-"""Embeddings, rankings, moderation, speech and transcription: one attempt each, over their own dialects.
+"""Exchanges of embeddings, rankings, moderation, speech and transcription, over their own dialects.
 
 Tests: tests/surfaces/test_framing.py, tests/golden.
 """
@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from app.canonical.events import Failed
 from app.canonical.media import (
@@ -18,12 +18,10 @@ from app.canonical.media import (
     SpeechDelta,
     SpeechDone,
     SpeechEvent,
-    SpeechRequest,
     SpeechResponse,
     Transcript,
     TranscriptDone,
     TranscriptEvent,
-    TranscriptionRequest,
 )
 from app.canonical.response import Response
 from app.dialects import dialect_of
@@ -37,6 +35,7 @@ from app.dialects.media.audio import (
     replay_transcript,
 )
 from app.dialects.media.base import EmbeddingDialect, WholeDialect, merge, split
+from app.dialects.media.images import ImageDialect
 from app.dialects.media.moderations import ModerationDialect
 from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
@@ -50,62 +49,65 @@ from app.wire.json import dumps
 from app.wire.offload import aside
 from app.wire.paths import segment
 
+D = TypeVar("D", bound=Row)
+Whole = TypeVar("Whole", bound=WholeDialect[Any, Any])
+Form = TypeVar("Form", SpeechDialect, TranscriptionDialect, ImageDialect)
 
-class MediaExchange:
-    """What the attempts of all media operations share."""
+
+class MediaExchange(Generic[D]):
+    """What the attempts of all media operations share. ``family`` is the type of the rows of their dialects."""
 
     passed = False
+    family: Any
 
     def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
         self.wire: Wire = chosen.wire
         self.losses = losses_of(call, target)
+        self._client: D = dialect_of(self.family, self.wire.dialect)
+        self._server: D = dialect_of(self.family, call.dialect)
         self._server_context = server_context(call, target.model)
         self._context = client_context(call, target, self.wire, self.losses)
-        self._model = target.model
+        self._request: Any = replace(call.request, model=target.model)
+
+    def translator(self, headers: Mapping[str, str]) -> Any:
+        """Raise ``unsupported_operation``: most of these operations do not stream."""
+        raise GatewayError("unsupported_operation", "This operation is not streamed.", param="stream")
 
     def estimate(self, response: Response) -> None:
-        """Nothing is guessed for media."""
+        """Return None: usage is not estimated for media."""
         return None
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
-        return dialect_of(Row, self.wire.dialect).decode_error(status, body, headers)
+        return self._client.decode_error(status, body, headers)
 
 
-class EmbeddingExchange(MediaExchange):
-    """Embeddings in as many calls as the provider's limit asks for."""
+class EmbeddingExchange(MediaExchange[EmbeddingDialect]):
+    """Embeddings, in as many requests as the provider's limit needs."""
 
-    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
-        super().__init__(call, target, chosen)
-        self._client = dialect_of(EmbeddingDialect, self.wire.dialect)
-        self._server = dialect_of(EmbeddingDialect, call.dialect)
-        self._request: EmbeddingRequest = replace(call.request, model=target.model)
+    family = EmbeddingDialect
 
     def send(self) -> Sent:
         """Return the first batch."""
-        return self._encode_request(self._batches()[0])
+        return self._encode_batch(self._batches()[0])
 
     def fetch(self, fetch: Fetch) -> Answer:
-        """Fetch each batch in order and join the vectors."""
+        """Fetch the batches in order and join their vectors."""
         answers, size = [], 0
         for batch in self._batches():
-            received = fetch(self._encode_request(batch))
+            received = fetch(self._encode_batch(batch))
             size += len(received.body)
-            answers.append(aside(len(received.body), partial(self._read, received, batch)))
-        return aside(size, lambda: self._joined(answers))
+            answers.append(aside(len(received.body), partial(self._decode, received, batch)))
+        return aside(size, lambda: self._join(answers))
 
-    def _read(self, received: Received, batch: EmbeddingRequest) -> EmbeddingResponse:
+    def _decode(self, received: Received, batch: EmbeddingRequest) -> EmbeddingResponse:
         raw = parse_upstream(received.body)
         return self._client.decode_response(raw, batch, self._context, received.headers)
 
-    def _joined(self, answers: list[EmbeddingResponse]) -> Answer:
+    def _join(self, answers: list[EmbeddingResponse]) -> Answer:
         response = merge(answers)
         body = self._server.encode_response(response, self._request, self._server_context)
         return Answer(body, usage=response.usage)
-
-    def translator(self, headers: Mapping[str, str]) -> Any:
-        """Embeddings have no streams."""
-        raise GatewayError("unsupported_operation", "Embeddings are not streamed.", param="stream")
 
     def _batches(self) -> list[EmbeddingRequest]:
         if self._request.quantized and not self._client.quantizes(self._context):
@@ -113,23 +115,13 @@ class EmbeddingExchange(MediaExchange):
             self.losses.report("embedding_types", f"Vectors of type {names} are not made by this model")
         return split(self._request, self._client.batch_limit(self._context))
 
-    def _encode_request(self, batch: EmbeddingRequest) -> Sent:
+    def _encode_batch(self, batch: EmbeddingRequest) -> Sent:
         encoded = self._client.encode_request(batch, self._context)
         return Sent(dumps(encoded.body), encoded.headers)
 
 
-class WholeExchange(MediaExchange):
-    """One JSON body out, one JSON answer back, over wires that ``row`` finds by name."""
-
-    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
-        super().__init__(call, target, chosen)
-        self._client = self.row(self.wire.dialect)
-        self._server = self.row(call.dialect)
-        self._request = replace(call.request, model=target.model)
-
-    def row(self, name: str) -> WholeDialect[Any, Any]:
-        """Return the dialect called ``name``."""
-        raise NotImplementedError
+class WholeExchange(MediaExchange[Whole]):
+    """One JSON body out, one JSON answer back."""
 
     def send(self) -> Sent:
         """Encode the request."""
@@ -147,31 +139,25 @@ class WholeExchange(MediaExchange):
         body = self._server.encode_response(response, self._request, self._server_context)
         return Answer(body, usage=response.usage)
 
-    def translator(self, headers: Mapping[str, str]) -> Any:
-        """These operations have no streams."""
-        raise GatewayError("unsupported_operation", "This operation is not streamed.", param="stream")
+
+class RerankExchange(WholeExchange[RerankDialect]):
+    """Documents in order of their relevance to a query."""
+
+    family = RerankDialect
 
 
-class RerankExchange(WholeExchange):
-    """Documents by their relevance to a query."""
+class ModerationExchange(WholeExchange[ModerationDialect]):
+    """Judgements of harmful content."""
 
-    def row(self, name: str) -> RerankDialect:
-        """Return the dialect called ``name``."""
-        return dialect_of(RerankDialect, name)
+    family = ModerationDialect
 
 
-class ModerationExchange(WholeExchange):
-    """Judgements of what harms."""
-
-    def row(self, name: str) -> ModerationDialect:
-        """Return the dialect called ``name``."""
-        return dialect_of(ModerationDialect, name)
-
-
-class FormExchange(MediaExchange):
+class FormExchange(MediaExchange[Form]):
     """What speech, transcription and pictures share: bodies that may be forms, paths that may vary."""
 
-    def _encode_request(self, encoded: MediaRequest) -> Sent:
+    def send(self) -> Sent:
+        """Encode the request."""
+        encoded = self._client.encode_request(self._request, self._context)
         wire = _with_path(self.wire, encoded)
         if encoded.form is None:
             return Sent(dumps(encoded.body), encoded.headers, wire=wire)
@@ -180,56 +166,40 @@ class FormExchange(MediaExchange):
         return Sent(form, {**encoded.headers, **sizes}, wire=wire)
 
 
-class SpeechExchange(FormExchange):
+class SpeechExchange(FormExchange[SpeechDialect]):
     """Text to speech."""
 
-    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
-        super().__init__(call, target, chosen)
-        self._client = dialect_of(SpeechDialect, self.wire.dialect)
-        self._server = dialect_of(SpeechDialect, call.dialect)
-        self._request: SpeechRequest = replace(call.request, model=target.model)
-
-    def send(self) -> Sent:
-        """Encode the request."""
-        return self._encode_request(self._client.encode_request(self._request, self._context))
+    family = SpeechDialect
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch whole audio."""
         received = fetch(self.send())
-        response = self._whole(received.body, received.headers)
+        response = self._decode(received.body, received.headers)
         return Answer(response.audio, response.media_type, usage=response.usage)
 
-    def translator(self, headers: Mapping[str, str]) -> AudioStream[SpeechEvent]:
-        """Return the stream's translator: events of ours, or the bare bytes."""
+    def translator(self, headers: Mapping[str, str]) -> MediaStream[SpeechEvent]:
+        """Return the stream's translator: events, or the bytes of the audio."""
         encoder: AudioEncoder[SpeechEvent] = (
             self._server.stream_encoder() if self._request.stream else _BareAudio()
         )
-        return AudioStream(
+        return MediaStream(
             self._client.stream_decoder(self._request, self._context),
             encoder.feed,
-            lambda body: replay_speech(self._whole(body, headers)),
+            lambda body: replay_speech(self._decode(body, headers)),
             self._client.media_type(self._request, headers),
         )
 
-    def _whole(self, body: bytes, headers: Mapping[str, str]) -> SpeechResponse:
+    def _decode(self, body: bytes, headers: Mapping[str, str]) -> SpeechResponse:
         return self._client.decode_response(body, self._request, self._context, headers)
 
 
-class TranscriptionExchange(FormExchange):
+class TranscriptionExchange(FormExchange[TranscriptionDialect]):
     """Speech to text."""
 
-    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
-        super().__init__(call, target, chosen)
-        self._client = dialect_of(TranscriptionDialect, self.wire.dialect)
-        self._server = dialect_of(TranscriptionDialect, call.dialect)
-        self._request: TranscriptionRequest = replace(call.request, model=target.model)
-
-    def send(self) -> Sent:
-        """Encode the form."""
-        return self._encode_request(self._client.encode_request(self._request, self._context))
+    family = TranscriptionDialect
 
     def fetch(self, fetch: Fetch) -> Answer:
-        """Fetch a whole transcript in the form that the client asked for."""
+        """Fetch a whole transcript in the format that the client wants."""
         received = fetch(self.send())
         transcript = self._decode(received.body, received.headers)
         body = self._server.encode_response(transcript, self._request)
@@ -237,33 +207,32 @@ class TranscriptionExchange(FormExchange):
             return Answer(body.encode(), "text/plain; charset=utf-8", usage=transcript.usage)
         return Answer(body, usage=transcript.usage)
 
-    def translator(self, headers: Mapping[str, str]) -> AudioStream[TranscriptEvent]:
+    def translator(self, headers: Mapping[str, str]) -> MediaStream[TranscriptEvent]:
         """Return the stream's translator."""
-        return AudioStream(
+        return MediaStream(
             self._client.stream_decoder(self._request, self._context),
             self._server.stream_encoder().feed,
             lambda body: replay_transcript(
                 self._decode(body, headers), speakers=self._request.format == "diarized_json"
             ),
-            None,
         )
 
     def _decode(self, body: bytes, headers: Mapping[str, str]) -> Transcript:
         return self._client.decode_response(body, self._request, self._context, headers)
 
 
-E = TypeVar("E", bound=SpeechEvent | TranscriptEvent)
+E = TypeVar("E")
 
 
-class AudioStream(EventStream[E]):
-    """A speech or transcription stream on its way to the caller's frames."""
+class MediaStream(EventStream[E]):
+    """A stream of speech, of a transcript or of pictures on its way to the caller's frames."""
 
     def __init__(
         self,
         decoder: Decoder[E],
         encode: Callable[[E | Failed], list[Frame]],
         whole: Callable[[bytes], Iterable[E]],
-        media_type: str | None,
+        media_type: str | None = None,
     ) -> None:
         super().__init__(decoder, whole)
         self.media_type = media_type
@@ -275,7 +244,7 @@ class AudioStream(EventStream[E]):
         return self._encode(Failed(error))
 
     def response(self) -> Response | None:
-        """Audio has no canonical response."""
+        """Return None: media have no canonical response."""
         return None
 
     def _write(self, event: E) -> list[Frame]:
@@ -295,7 +264,7 @@ class AudioStream(EventStream[E]):
 
 
 class _BareAudio:
-    """Encodes speech as its bytes; a failure can only cut it short."""
+    """Encodes speech as the bytes of its audio; a failure cuts it short."""
 
     def feed(self, event: SpeechEvent) -> list[Frame]:
         """Return the audio of a delta as a frame; raises the error of a failure."""

@@ -14,7 +14,7 @@ from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect, dialect_of
-from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest, StreamDecoder
+from app.dialects.base import CompletionDialect, EncodedRequest, Row, StreamDecoder
 from app.dialects.completions.dialect import fold
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.errors import GatewayError
@@ -58,7 +58,7 @@ class _Completion:
         self._request = replace(request, model=target.model, stream=call.stream and wire.streams)
         self._server = dialect_of(CompletionDialect, SERVER)
         self._server_context = server_context(call, target.model)
-        self._context: ClientContext = client_context(call, target, wire, self.losses)
+        self._context = client_context(call, target, wire, self.losses)
 
     def send(self) -> Sent:
         """Encode the request."""
@@ -93,7 +93,7 @@ class _Completion:
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read the target's error body."""
-        raise NotImplementedError
+        return dialect_of(Row, self.wire.dialect).decode_error(status, body, headers)
 
     def _encode(self) -> EncodedRequest:
         raise NotImplementedError
@@ -113,10 +113,6 @@ class CompletionExchange(_Completion):
         super().__init__(call, target, wire, request)
         self._client = dialect_of(CompletionDialect, wire.dialect)
 
-    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read the target's error body."""
-        return self._client.decode_error(status, body, headers)
-
     def _encode(self) -> EncodedRequest:
         return self._client.encode_request(self._request, self._context)
 
@@ -133,10 +129,6 @@ class ChatCompletionExchange(_Completion):
     def __init__(self, call: Call, target: Target, wire: Wire, request: CompletionRequest) -> None:
         super().__init__(call, target, wire, request)
         self._client = dialect(wire.dialect)
-
-    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read the target's error body."""
-        return self._client.decode_error(status, body, headers)
 
     def _encode(self) -> EncodedRequest:
         request = replace(chat_request(self._request, self.losses), origin=self._request.origin)
