@@ -84,7 +84,7 @@ class Gateway:
         self.notices = Notices(self.state)
         self.events = Feed(self.state)
         self.key_cooldowns = KeyCooldowns() if has_pools(settings) else None
-        self.breaker = Breaker(on_change=self.notices.tell_circuit) if settings.breaker else None
+        self.breaker = Breaker(on_change=self.notices.report_circuit) if settings.breaker else None
         self.metrics = Metrics(names_of(settings)) if settings.metrics else None
         self.traces = self._make_traces()
         self.limits = Gate(settings, self.metrics)

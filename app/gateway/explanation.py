@@ -227,7 +227,7 @@ def _circuit_state(gateway: Gateway, call: Call, target: Target) -> str:
         found += "; its account holds what the request refers to"
     if gateway.key_cooldowns is not None and key in gateway.key_cooldowns.seconds(name):
         found += "; its key was refused lately"
-    if gateway.breaker is not None and (name, target.model, key) in gateway.breaker.resting():
+    if gateway.breaker is not None and (name, target.model, key) in gateway.breaker.open_circuits():
         found += "; it rests"
     return found
 

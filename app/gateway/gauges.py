@@ -123,7 +123,9 @@ class Gauges:
         seen: set[str] = set()
         while True:
             breaker = self._gateway.breaker
-            resting = Counter(provider for provider, _, _ in breaker.resting()) if breaker else Counter()
+            resting = (
+                Counter(provider for provider, _, _ in breaker.open_circuits()) if breaker else Counter()
+            )
             seen.update(resting)
             self._metrics.note_resting({provider: resting[provider] for provider in seen})
             gevent.sleep(_PAUSE)

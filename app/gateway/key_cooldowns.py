@@ -1,7 +1,7 @@
-"""Keys of a provider that were refused lately: passed over while another of the pool is left.
+"""Keys of a provider that were refused lately: they are used last while the pool has others.
 
-A key that is unknown, forbidden or out of quota fails each call that it is drawn for; its neighbours may not. It
-goes behind all others for ten minutes, and is still tried when nothing else is left. Kept per worker.
+A key that is unknown, forbidden or out of quota fails every call that it is drawn for; other keys may not. It
+goes behind all others for ten minutes; it is still tried when nothing else is left. State is kept per worker.
 
 Tests: tests/gateway/test_breaker.py.
 """
@@ -16,7 +16,7 @@ from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.call import Target
 
-_COOLDOWN: Final = 600.0
+_COOLDOWN: Final = 600.0  # seconds
 _REFUSALS: Final = frozenset({"upstream_auth", "upstream_quota"})
 
 
@@ -26,35 +26,34 @@ def has_pools(settings: Settings) -> bool:
 
 
 class KeyCooldowns:
-    """The refused keys of one worker, by provider and name: as many as are configured, at most."""
+    """The refused keys of one worker, by provider and name."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._now = monotonic
-        self._cooled_until: dict[tuple[str, str], float] = {}
+        self._until: dict[tuple[str, str], float] = {}
 
     def order(self, targets: Iterable[Target | GatewayError]) -> list[Target | GatewayError]:
-        """Return the targets, those with refused keys behind all others, order kept otherwise."""
-        listed = list(targets)
-        return sorted(listed, key=self._is_spent) if self._cooled_until else listed
+        """Return the targets, those with refused keys behind all others; the order is kept otherwise."""
+        return sorted(targets, key=self._is_cooling)
 
-    def failed(self, target: Target, error: GatewayError) -> None:
-        """Note that a key of a pool was refused."""
+    def record_failure(self, target: Target, error: GatewayError) -> None:
+        """Note an error; a key of a pool that it refuses cools down."""
         pool = len(target.provider.settings.keys) > 1
         if pool and target.key is not None and error.kind.name in _REFUSALS:
-            self._cooled_until[target.provider.name, target.key.name] = self._now() + _COOLDOWN
+            self._until[target.provider.name, target.key.name] = self._now() + _COOLDOWN
 
-    def succeeded(self, target: Target, began: float | None = None) -> None:
-        """Note an answer: the key is good again, whenever it was asked."""
-        if self._cooled_until and target.key is not None:
-            self._cooled_until.pop((target.provider.name, target.key.name), None)
+    def record_success(self, target: Target, began: float | None = None) -> None:
+        """Note an answer: the key is good again."""
+        if target.key is not None:
+            self._until.pop((target.provider.name, target.key.name), None)
 
     def seconds(self, provider: str) -> dict[str, float]:
-        """Return the seconds for which keys of a provider are still passed over, by name."""
+        """Return the seconds for which keys of a provider still cool down, by name."""
         now = self._now()
-        left = {name: until - now for (owner, name), until in self._cooled_until.items() if owner == provider}
+        left = {name: until - now for (owner, name), until in self._until.items() if owner == provider}
         return {name: seconds for name, seconds in left.items() if seconds > 0}
 
-    def _is_spent(self, target: Target | GatewayError) -> bool:
+    def _is_cooling(self, target: Target | GatewayError) -> bool:
         if isinstance(target, GatewayError) or target.key is None:
             return False
-        return self._now() < self._cooled_until.get((target.provider.name, target.key.name), 0.0)
+        return self._now() < self._until.get((target.provider.name, target.key.name), 0.0)

@@ -1,6 +1,6 @@
-"""What administrators who watch are told beside calls: written to the database off the calls' path.
+"""Notices for administrators who watch events that are no calls; they are written beside the calls' path.
 
-Few come; of too many at once, and of those that cannot be written, the log says how many were dropped.
+Of too many at once, and of those that cannot be written, the log says how many were dropped.
 Tests: tests/surfaces/test_admin_events.py.
 """
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 _LOG: Final = logging.getLogger(__name__)
-_MOST_WAITING: Final = 1_000
+_MAX_WAITING: Final = 1_000
 _BATCH: Final = 100
 
 
 class Notices:
-    """Takes notices, and writes them down soon. ``state`` opens the store."""
+    """Takes notices and writes them soon after. ``state`` opens the store."""
 
     def __init__(self, state: Callable[[], State]) -> None:
         self._state = state
@@ -37,21 +37,21 @@ class Notices:
         self._bell = Event()
         self._loop = Loop(self._run)
 
-    def tell_circuit(self, circuit: Circuit, phase: str, seconds: float) -> None:
-        """Tell that a circuit of this process's breaker changed."""
+    def report_circuit(self, circuit: Circuit, phase: str, seconds: float) -> None:
+        """Write down that a circuit of this process changed."""
         provider, model, key = circuit
         data = {"state": phase, "provider": provider, "model": model, "key": key or None}
         self._publish("breaker", data | {"seconds": round(seconds, 1)})
 
     def close(self) -> None:
-        """Write what still waits."""
+        """Write the notices that still wait."""
         self._loop.stop()
         while self._waiting:
             self._write()
 
     def _publish(self, kind: str, data: dict[str, Any]) -> None:
-        if len(self._waiting) >= _MOST_WAITING:
-            _LOG.warning("a notice was dropped: %d wait to be written", _MOST_WAITING)
+        if len(self._waiting) >= _MAX_WAITING:
+            _LOG.warning("a notice was dropped: %d wait to be written", _MAX_WAITING)
             return
         self._waiting.append({"type": kind, "timestamp": moment(time.time()), "data": data})
         self._bell.set()

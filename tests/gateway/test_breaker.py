@@ -43,7 +43,7 @@ class Scene:
     def fail(self, times: int = 10) -> None:
         """Let the first target fail so many calls."""
         for _ in range(times):
-            self.breaker.failed(self.first, _fault())
+            self.breaker.record_failure(self.first, _fault())
 
 
 def _target(name: str) -> Target:
@@ -66,8 +66,8 @@ def test_each_change_of_a_circuit_is_told_once() -> None:
     scene.fail(1)
     scene.clock.now += 31
     scene.order()
-    scene.breaker.succeeded(scene.first)
-    scene.breaker.succeeded(scene.first)
+    scene.breaker.record_success(scene.first)
+    scene.breaker.record_success(scene.first)
     assert [phase for _, phase, _ in told] == ["open", "half_open", "open", "half_open", "closed"]
 
 
@@ -77,7 +77,7 @@ def test_each_change_of_a_circuit_is_told_once() -> None:
 def test_half_of_at_least_ten_calls_open_a_circuit(good: int, bad: int, opens: bool) -> None:
     scene = Scene()
     for _ in range(good):
-        scene.breaker.succeeded(scene.first)
+        scene.breaker.record_success(scene.first)
     scene.fail(bad)
     assert scene.order() == (["second", "first"] if opens else ["first", "second"])
 
@@ -99,7 +99,7 @@ def test_after_its_rest_one_call_is_the_probe_and_its_answer_closes_the_circuit(
     assert scene.order(caller=1) == ["first", "second"]
     assert scene.order(caller=2) == ["second", "first"]
     assert scene.order(caller=1) == ["first", "second"], "a call may be planned twice"
-    scene.breaker.succeeded(scene.first)
+    scene.breaker.record_success(scene.first)
     assert scene.order(caller=2) == ["first", "second"]
     scene.fail(8)
     assert scene.order(caller=2) == ["first", "second"], "it begins to count anew"
@@ -119,7 +119,7 @@ def test_each_failed_probe_doubles_the_rest_up_to_five_minutes() -> None:
     scene.fail()
     rests = []
     for _ in range(7):
-        (rest,) = scene.breaker.resting().values()
+        (rest,) = scene.breaker.open_circuits().values()
         rests.append(rest)
         scene.clock.now += rest
         assert scene.order() == ["first", "second"]
@@ -154,22 +154,24 @@ def test_an_answer_to_what_began_before_the_circuit_opened_does_not_close_it() -
     began = scene.clock.now
     scene.clock.now += 1
     scene.fail()
-    scene.breaker.succeeded(scene.first, began)
+    scene.breaker.record_success(scene.first, began)
     assert scene.order() == ["second", "first"]
-    scene.breaker.succeeded(scene.first, scene.clock.now)
+    scene.breaker.record_success(scene.first, scene.clock.now)
     assert scene.order() == ["first", "second"]
 
 
 def test_a_worker_keeps_a_bounded_number_of_circuits() -> None:
     scene = Scene()
     for number in range(5_000):
-        scene.breaker.failed(replace(scene.first, model=f"m{number}"), _fault("upstream_rate_limited", 9))
-    assert len(scene.breaker.resting()) == 4096
+        scene.breaker.record_failure(
+            replace(scene.first, model=f"m{number}"), _fault("upstream_rate_limited", 9)
+        )
+    assert len(scene.breaker.open_circuits()) == 4096
 
 
 def test_a_rate_limit_rests_for_as_long_as_it_was_asked_for() -> None:
     scene = Scene()
-    scene.breaker.failed(scene.first, _fault("upstream_rate_limited", retry_after=7))
+    scene.breaker.record_failure(scene.first, _fault("upstream_rate_limited", retry_after=7))
     assert scene.order() == ["second", "first"]
     scene.clock.now += 8
     assert scene.order() == ["first", "second"]
@@ -179,7 +181,7 @@ def test_a_rate_limit_rests_for_as_long_as_it_was_asked_for() -> None:
 def test_a_refusal_of_the_request_is_no_failure_of_the_target(kind: str) -> None:
     scene = Scene()
     for _ in range(30):
-        scene.breaker.failed(scene.first, _fault(kind))
+        scene.breaker.record_failure(scene.first, _fault(kind))
     assert scene.order() == ["first", "second"]
 
 
@@ -206,7 +208,7 @@ def _pooled(*names: str) -> list[Target]:
 def test_a_refused_key_of_a_pool_is_passed_over_for_ten_minutes(kind: str, passed_over: bool) -> None:
     clock = Clock()
     spent, (one, two) = KeyCooldowns(clock), _pooled("one", "two")
-    spent.failed(one, _fault(kind))
+    spent.record_failure(one, _fault(kind))
     assert spent.order([one, two]) == ([two, one] if passed_over else [one, two])
     assert spent.seconds("pool") == ({"one": 600.0} if passed_over else {})
     clock.now += 601
@@ -215,8 +217,8 @@ def test_a_refused_key_of_a_pool_is_passed_over_for_ten_minutes(kind: str, passe
 
 def test_a_key_that_answers_again_or_has_no_neighbour_is_not_passed_over() -> None:
     spent, (one, two), (alone,) = KeyCooldowns(), _pooled("one", "two"), _pooled("alone")
-    spent.failed(one, _fault("upstream_auth"))
-    spent.succeeded(one)
+    spent.record_failure(one, _fault("upstream_auth"))
+    spent.record_success(one)
     assert spent.order([one, two]) == [one, two]
-    spent.failed(alone, _fault("upstream_auth"))
+    spent.record_failure(alone, _fault("upstream_auth"))
     assert spent.order([alone, two]) == [alone, two]

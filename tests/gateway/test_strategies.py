@@ -32,9 +32,9 @@ class Scene:
     def answers(self, place: Place, *seconds: float) -> None:
         """Let a place answer after so many seconds."""
         for one in seconds:
-            self.known.began(place)
-            self.known.answered(place, one)
-            self.known.ended(place)
+            self.known.record_start(place)
+            self.known.record_latency(place, one)
+            self.known.record_end(place)
 
 
 def test_the_cheapest_comes_first_and_an_unknown_price_last() -> None:
@@ -48,10 +48,10 @@ def test_equal_prices_stay_in_their_order() -> None:
 def test_the_least_busy_comes_first() -> None:
     scene = Scene()
     for place in (A, A, B):
-        scene.known.began(place)
+        scene.known.record_start(place)
     assert scene.order("least-busy") == "cba"
-    scene.known.ended(A)
-    scene.known.ended(A)
+    scene.known.record_end(A)
+    scene.known.record_end(A)
     assert scene.order("least-busy") == "acb"
 
 
@@ -79,8 +79,8 @@ def test_an_untried_target_goes_first_and_one_that_never_answers_last() -> None:
     scene.order("latency")
     scene.answers(A, 0.5)
     assert scene.order("latency") == "bca"
-    scene.known.began(B)
-    scene.known.ended(B)
+    scene.known.record_start(B)
+    scene.known.record_end(B)
     assert scene.order("latency") == "cab"
 
 

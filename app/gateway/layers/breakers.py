@@ -41,9 +41,9 @@ class _Report:
         attempt = self._attempt
         for listener in self._listeners:
             if error is None:
-                listener.succeeded(attempt.target, attempt.started)
+                listener.record_success(attempt.target, attempt.started)
             elif isinstance(error, GatewayError):
-                listener.failed(attempt.target, error)
+                listener.record_failure(attempt.target, error)
 
 
 def make_listener(services: Services) -> Listener | None:

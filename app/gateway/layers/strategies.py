@@ -23,11 +23,11 @@ def make(services: Services) -> AttemptLayer | None:
     @contextmanager
     def layer(attempt: Attempt) -> Iterator[None]:
         place = attempt.provider, attempt.model
-        strategies.began(place)
+        strategies.record_start(place)
         try:
             yield
         finally:
-            strategies.ended(place)
+            strategies.record_end(place)
 
     return layer
 
@@ -48,6 +48,6 @@ def make_listener(services: Services) -> Listener | None:
             waited = attempt.latency / 1000  # a whole answer comes with its first content
         else:
             return
-        strategies.answered((attempt.provider, attempt.model), waited)
+        strategies.record_latency((attempt.provider, attempt.model), waited)
 
     return listen

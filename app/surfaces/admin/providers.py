@@ -104,7 +104,7 @@ def _key(key: ProviderKey, cooldown: float | None) -> dict[str, Any]:
 
 
 def _resting_circuits(gateway: Gateway, name: str) -> list[dict[str, Any]]:
-    circuits = gateway.breaker.resting() if gateway.breaker is not None else {}
+    circuits = gateway.breaker.open_circuits() if gateway.breaker is not None else {}
     return [
         {"model": model, "key": key or None, "seconds": round(seconds, 1)}
         for (provider, model, key), seconds in circuits.items()
