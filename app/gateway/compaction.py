@@ -1,7 +1,7 @@
-"""Compaction: a conversation's history made short by the model that has it.
+"""Compaction: the model of a conversation summarizes its history.
 
-Done by the gateway for every provider. The summary travels in the item's
-``encrypted_content``, sealed for its tenant, and is put back as a message when the item
+The gateway does it for every provider. The summary travels in the item's
+``encrypted_content``, sealed for its tenant, and becomes a message when the item
 comes with a later turn (contract/responses.md 1: "Compaction on the wire").
 
 Tests: tests/lifecycle/test_compaction.py.
@@ -50,15 +50,15 @@ def compaction_object(
     Raises ``upstream_invalid`` when the model wrote none.
     """
     item = compaction_item(call, outcome, sealer)
-    made: dict[str, Any] = {
+    compaction: dict[str, Any] = {
         "id": new_id(RESPONSE),
         "object": "response.compaction",
         "created_at": call.created_at,
-        "output": [*_user_messages(items), item],
+        "output": [*(_complete_item(one) for one in items if one.get("role") == "user"), item],
         "usage": encode_usage(outcome.usage),
     }
-    put_cost(made, outcome)
-    return made
+    put_cost(compaction, outcome)
+    return compaction
 
 
 def compaction_item(call: Call, outcome: Outcome, sealer: Sealer) -> dict[str, Any]:
@@ -71,22 +71,23 @@ def compaction_item(call: Call, outcome: Outcome, sealer: Sealer) -> dict[str, A
 
 
 def open_items(items: Iterable[Any], sealer: Sealer, tenant: str) -> list[Any]:
-    """Return input items with our compactions as messages that tell the summary.
+    """Return input items with the gateway's compactions replaced by messages with the summary.
 
-    Raises 400 for one of ours that cannot be read: another tenant's, or an old key's.
+    Raises 400 for one that cannot be unsealed: another tenant's, or an old key's.
     """
     return [_open(item, sealer, tenant) for item in items]
 
 
 def holds_compaction(items: Any) -> bool:
-    """Tell whether any item is a compaction that we made."""
+    """Tell whether any item is a compaction of the gateway's."""
     return isinstance(items, list) and any(_sealed_text(item) is not None for item in items)
 
 
 def _sealed_text(item: Any) -> str | None:
     content = item.get("encrypted_content") if isinstance(item, Mapping) else None
-    ours = isinstance(content, str) and content.startswith(_TAG) and item.get("type") == "compaction"
-    return content[len(_TAG) :] if ours and isinstance(content, str) else None
+    if not isinstance(content, str) or not content.startswith(_TAG) or item.get("type") != "compaction":
+        return None
+    return content[len(_TAG) :]
 
 
 def _open(item: Any, sealer: Sealer, tenant: str) -> Any:
@@ -102,10 +103,6 @@ def _open(item: Any, sealer: Sealer, tenant: str) -> Any:
             code="invalid_value",
         )
     return {"type": "message", "role": "developer", "content": _OPENING + summary.decode()}
-
-
-def _user_messages(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    return [_complete_item(item) for item in items if item.get("role") == "user"]
 
 
 def _complete_item(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """A turn whose last item is ``compaction_trigger``: its answer is one ``compaction`` item.
 
 The gateway asks the same model for a summary, as for ``responses/compact``, for every provider; the
-trigger goes to none and is kept nowhere. Whole and streamed, stored and in the background alike.
+trigger is neither sent nor stored. This holds for whole and streamed turns, stored and in the background.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WIRE: Final = "responses"
 
 
 def asks_compaction(body: Mapping[str, Any]) -> bool:
-    """Tell whether a body's last item asks for the compaction of what stands before it."""
+    """Tell whether a body's last item asks for the compaction of those before it."""
     items = body.get("input")
     last = items[-1] if isinstance(items, list) and items else None
     return isinstance(last, Mapping) and last.get("type") == "compaction_trigger"
@@ -54,9 +54,15 @@ def proceed_with_turn(services: Services, call: Call, proceed: Proceed) -> Run:
 
 
 def summary_call(call: Call) -> Call:
-    """Return the call for the summary, in place of one that asks for a compaction and has its history."""
+    """Return the call for the summary that answers a call, which has its history, for a compaction."""
     body = summary_body(call, as_items(call.full_body.get("input")))
     return replace(call, body=body, upstream_body=None, stream=False)
+
+
+def frames_of(call: Call, response: Response, model: str | None) -> list[Frame]:
+    """Return the frames of a whole response of ``model``, as a stream of Responses events."""
+    encoder = dialect(_WIRE).stream_encoder(_request(call), server_context(call, model))
+    return [frame for event in replay(response) for frame in encoder.feed(event)]
 
 
 def _request(call: Call) -> Request:
@@ -79,9 +85,7 @@ def _stream(run: Run, inner: Run, answer: Any) -> Generator[Batch, None, None]:
     run.outcome.target, run.outcome.losses = outcome.target, outcome.losses
     run.outcome.upstream_ms = outcome.upstream_ms
     response = answer(outcome)
-    model = outcome.target.model if outcome.target else None
-    encoder = dialect(_WIRE).stream_encoder(_request(run.call), server_context(run.call, model))
-    frames = [frame for event in replay(response) for frame in encoder.feed(event)]
+    frames = frames_of(run.call, response, outcome.target.model if outcome.target else None)
     final = Answer(None, response=response, usage=outcome.usage, finish=response.choices[0].finish)
     final.cost = outcome.cost
     yield Batch(frames, last=True, content=True, answer=final)

@@ -1,4 +1,4 @@
-"""The gateway of one process: settings joined with providers, the driver, its layers and open calls.
+"""The gateway of one process: it joins settings, providers, the driver, layers and open calls.
 
 Tests: tests/behaviour, tests/lifecycle, tests/test_additions.py.
 """
@@ -63,13 +63,18 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """What surfaces call; one for each process."""
+    """What surfaces use; there is one for each process."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.egress = Egress(settings.environ)
-        self.registry = Registry(all_names(settings), configured_names(settings), self._make_provider)
-        self.strategies = self._make_strategies()
+        self.registry = Registry(
+            all_names(settings),
+            configured_names(settings),
+            lambda name: make_provider(name, settings, self.egress),
+        )
+        measured = any(alias.strategy in MEASURED for alias in settings.aliases.values())
+        self.strategies = Strategies(self._price) if measured else None
         self.router = Router(
             self.registry,
             settings.aliases,
@@ -86,24 +91,28 @@ class Gateway:
         self.key_cooldowns = KeyCooldowns() if has_pools(settings) else None
         self.breaker = Breaker(on_change=self.notices.report_circuit) if settings.breaker else None
         self.metrics = Metrics(names_of(settings)) if settings.metrics else None
-        self.traces = self._make_traces()
+        self.traces = (
+            Traces(settings.otlp_endpoint, self.redactor, content=settings.traces_content)
+            if settings.otlp_endpoint is not None
+            else None
+        )
         self.limits = Gate(settings, self.metrics)
         self.sealing: Callable[[str], Sealing] = make_sealing(settings)
         self.accounts = Accounts(
             settings, self.prices, self.state, self.egress, self.metrics, self.catalogue.most_output
         )
         self.cache_store = CacheStore(settings, self.state)
-        self._last_steps: list[Callable[[], None]] = [
+        self._closing_steps: list[Callable[[], None]] = [
             self.accounts.close,
             self.cache_store.close,
             self.events.close,
             self.notices.close,
         ]
         if self.traces is not None:
-            self._last_steps.append(self.traces.close)
+            self._closing_steps.append(self.traces.close)
         self.files = ProviderFiles(self)
         self.open_calls = OpenCalls()
-        self.sockets = OpenCalls()  # connections that hold many calls, idle ones too
+        self.sockets = OpenCalls()  # connections for many calls, idle ones too
         self.keys = KeyDirectory(settings, self.state, self.open_calls, on_change=self.accounts.forget)
         self.clients = ClientWatch()
         self.draining = threading.Event()
@@ -116,12 +125,12 @@ class Gateway:
         self._listeners = _make(LISTENERS, self)
         self._gauges = None if self.metrics is None else Gauges(self, self.metrics)
         if self.metrics is not None and self._gauges is not None:
-            self._last_steps += [self._gauges.close, self.metrics.flush]
+            self._closing_steps += [self._gauges.close, self.metrics.flush]
 
     def run(self, call: Call) -> Run:
         """Return the run of a client's call.
 
-        Raises the GatewayError of a call that is refused; its end is told all the same."""
+        Raises the GatewayError of a call that is refused, after listeners got its end."""
         end = self.begin(call.abort, call.socket, call.principal)
         try:
             run = self._begin(call, self._around_call)
@@ -129,60 +138,60 @@ class Gateway:
             end()
             raise
         run.outcome.on_end(lambda outcome: end())
-        return self._heard(run)
+        return self._observe(run)
 
     def run_job(self, call: Call) -> Run:
-        """Return the run of a background job's call, which was admitted when it was asked for."""
+        """Return the run of a background job's call, which was admitted when it was queued."""
         run = self._begin(call, self._around_job)
         self._count_open(run)
-        return self._heard(run)
+        return self._observe(run)
 
     def run_line(self, call: Call) -> Run:
-        """Return the run of a line of a batch, held by all limits of its owner.
+        """Return the run of a line of a batch, under all limits of its owner.
 
-        Raises the GatewayError of one that is refused, and tells nobody: it may be asked for again."""
+        Raises the GatewayError of one that is refused; listeners get no end, for the line may be tried again."""
         run = self._around_call(call)
         self._count_open(run)
-        return self._heard(run)
+        return self._observe(run)
 
     def answer(self, call: Call, source: Source) -> Run:
-        """Return the run of a call that ``source`` answers, for whom no model is asked."""
+        """Return the run of a call that ``source`` answers instead of a model."""
         run = self.feed(call, source)
         self._count_open(run)
-        return self._heard(run)
+        return self._observe(run)
 
     def run_inner(self, call: Call) -> Run:
-        """Return the run of a call that another call makes: on its behalf, without layers of its own."""
+        """Return the run of a call that another call makes, without layers of its own."""
         return self.feed(call, self._driver.drive)
 
     def cache_of(self, call: Call) -> str:
         """Return what the cache would do with ``call``: ``hit``, ``miss`` or ``off``."""
-        found = (layer.preview(call) for layer in self._call_layers if isinstance(layer, Cache))
-        return next(found, "off")
+        previews = (layer.preview(call) for layer in self._call_layers if isinstance(layer, Cache))
+        return next(previews, "off")
 
     def feed(self, call: Call, source: Source) -> Run:
         """Return a run of ``call`` that ``source`` feeds."""
         return Run(call, source, lambda error: self.fault(error, call.id))
 
     def refuse(self, error: GatewayError, call: Call | None = None) -> None:
-        """Tell the end of what was refused before it ran, or before there was a call."""
+        """End a call that was refused before it ran, or a request that was refused before there was a call."""
         if call is None or not call.progress.ended:
             outcome = Outcome(call, error=error)
             self._listen(outcome)
             outcome.end()
 
     def note_request(self, operation: str, error: GatewayError | None, status: int, **fields: Any) -> None:
-        """Tell log and metrics of a request of a door that was no call."""
+        """Log and count a request at a door that was no call."""
         log_request(self.redactor.text, error, operation=operation, status=status, **fields)
         if self.metrics is not None:
             self.metrics.note_request(operation, status, error)
 
     def plan(self, call: Call) -> Route:
-        """Return the planned targets of ``call``, which is about to ask them: those that rest last."""
+        """Return the planned targets of ``call``, which is about to ask them; open circuits come last."""
         return self._plan(call, id(call.progress))
 
     def preview(self, call: Call) -> Route:
-        """Return what ``plan`` would, for a call that asks nobody: no target's one probe is spent on it."""
+        """Return what ``plan`` would, for a call that does not go out and must not use up a circuit's probe."""
         return self._plan(call, None)
 
     def _plan(self, call: Call, caller: int | None) -> Route:
@@ -193,10 +202,12 @@ class Gateway:
             targets = context_windows.order(targets, call, self.prices.window)
         if self.key_cooldowns is not None:
             targets = self.key_cooldowns.order(targets)
-        return plan_route(call, targets if self.breaker is None else self.breaker.order(targets, caller))
+        if self.breaker is not None:
+            targets = self.breaker.order(targets, caller)
+        return plan_route(call, targets)
 
     def fault(self, error: Exception, request_id: str | None) -> GatewayError:
-        """Log a fault of ours; return the error that stands for it."""
+        """Log a fault of the gateway; return the error that clients get for it."""
         return fault_of(error, request_id, self.redactor.text)
 
     def _count_open(self, run: Run) -> None:
@@ -206,7 +217,7 @@ class Gateway:
             run.outcome.on_end(lambda outcome: metrics.closed())
 
     def _begin(self, call: Call, proceed: Proceed) -> Run:
-        """Return the run of ``call``; what is refused before there is one is told as its end."""
+        """Return the run of ``call``; a refusal before there is one ends the call."""
         try:
             return proceed(call)
         except GatewayError as error:
@@ -217,7 +228,7 @@ class Gateway:
             self.refuse(fault, call)
             raise fault from error
 
-    def _heard(self, run: Run) -> Run:
+    def _observe(self, run: Run) -> Run:
         metrics = self.metrics
         if run.call.stream and self.settings.log_bodies:
             run.outcome.capture = StreamCapture()
@@ -234,13 +245,15 @@ class Gateway:
             outcome.on_end(listener)
 
     def begin(self, abort: Abort, socket: Any, principal: Principal) -> Callable[[], None]:
-        """Count a call as open and watch its client's socket; return what ends both."""
+        """Count a call as open and watch its client's socket; return the function that ends both."""
         self.open_calls.add(abort, principal)
         if self.metrics is not None:
             self.metrics.opened()
         token = None
         if socket is not None:
-            token = self.clients.register(socket, lambda: abort(_client_gone_error()))
+            token = self.clients.register(
+                socket, lambda: abort(GatewayError("client_gone", "The client closed the connection."))
+            )
 
         def end() -> None:
             self.open_calls.discard(abort)
@@ -252,15 +265,15 @@ class Gateway:
         return end
 
     def on_close(self, step: Callable[[], None]) -> None:
-        """Have ``step`` done when the gateway closes, while the store is still open."""
-        self._last_steps.append(step)
+        """Register a step for the time when the gateway closes and the store is still open."""
+        self._closing_steps.append(step)
 
     def state(self) -> State:
         """Return the store, opened at first use; raises ``store_unavailable``."""
         return self._store.open()
 
     def attempts_of(self, stored: StoredResponse) -> list[dict[str, Any]]:
-        """Return the attempts of a background response, over all the times its work was run."""
+        """Return the attempts of a background response, over all runs of its work."""
         return attempts_of(self.state(), stored)
 
     def background_timeout(self) -> float:
@@ -268,23 +281,23 @@ class Gateway:
         return self.settings.timeouts.background
 
     def principal_of(self, key: str | None, tenant: str) -> Principal:
-        """Return the owner of stored work as he is now; raises ``forbidden`` when the key is gone."""
+        """Return the current owner of stored work; raises ``forbidden`` when the key is gone."""
         if key in _KEYLESS and (tenant, key) not in self.keys.configured:
             return self.keys.keyless(key or "", tenant)
-        found = None if key is None else self.keys.of_name(tenant, key)
-        if found is None:
+        principal = None if key is None else self.keys.of_name(tenant, key)
+        if principal is None:
             raise GatewayError("forbidden", "The key that asked for this response is no longer valid.")
-        return found
+        return principal
 
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
-        """Return the frames of a stream that failed before anything of it was made."""
+        """Return the frames of a stream that failed before its first event."""
         encoder = dialect(call.dialect).stream_encoder(decode_call(call), server_context(call, call.model))
         return [*encoder.feed(Started(model=call.model)), *encoder.feed(Failed(error))]
 
     def close(self, grace: float = 0.0) -> None:
         """Finish or hand over background work, close the store and the transports."""
         self._store.stop_background(grace)
-        for step in self._last_steps:
+        for step in self._closing_steps:
             step()
         self.keys.close()
         self._store.close(grace)
@@ -292,12 +305,12 @@ class Gateway:
         self.registry.close()
 
     def start_gauges(self) -> None:
-        """Begin to tell metrics what changes by itself."""
+        """Start to report gauges."""
         if self._gauges is not None:
             self._gauges.start()
 
     def start_background(self) -> None:
-        """Begin to run background responses and batches in this process."""
+        """Start to run background responses and batches in this process."""
         from app.gateway.batch_run import executor
         from app.gateway.native_batches import NativeBatch
 
@@ -312,26 +325,13 @@ class Gateway:
         state.run_batches(run)
 
     def stop_background(self, grace: float) -> None:
-        """Claim no more work; wait up to ``grace`` seconds for what runs, hand over the rest."""
+        """Claim no more work; wait up to ``grace`` seconds for running work, then hand it over."""
         self._store.stop_background(grace)
-
-    def _make_traces(self) -> Traces | None:
-        settings = self.settings
-        if settings.otlp_endpoint is None:
-            return None
-        return Traces(settings.otlp_endpoint, self.redactor, content=settings.traces_content)
-
-    def _make_strategies(self) -> Strategies | None:
-        measured = any(alias.strategy in MEASURED for alias in self.settings.aliases.values())
-        return Strategies(self._price) if measured else None
 
     def _price(self, call: Call, place: Place) -> int | None:
         """Return what ``call`` may cost at a place, in nano-dollars; None where no price is known."""
         provider, model = place
         return self.accounts.estimate_of(call, Target(self.registry.get(provider), model, None)).cost
-
-    def _make_provider(self, name: str) -> Provider:
-        return make_provider(name, self.settings, self.egress)
 
     def _knows_model(self, provider: Provider, model: str) -> bool:
         if model in provider.settings.models:
@@ -343,13 +343,12 @@ T = TypeVar("T")
 
 
 def _make(makers: Sequence[Callable[[Any], T | None]], gateway: Gateway) -> tuple[T, ...]:
-    """Return what the makers of a table make, without those that are not configured."""
-    made = (make(gateway) for make in makers)
-    return tuple(one for one in made if one is not None)
+    """Return what the functions of a table make, without None for what is not configured."""
+    return tuple(one for make in makers if (one := make(gateway)) is not None)
 
 
 def _chain(layers: Sequence[CallLayer], proceed: Proceed) -> Proceed:
-    """Return what ``layers``, outermost first, make around ``proceed``."""
+    """Return ``proceed`` inside of ``layers``, the outermost first."""
     for layer in reversed(layers):
         proceed = partial(_through, layer, proceed)
     return proceed
@@ -362,11 +361,7 @@ def _through(layer: CallLayer, proceed: Proceed, call: Call) -> Run:
 _KEYLESS: Final = frozenset({"open", "master"})
 
 
-def _client_gone_error() -> GatewayError:
-    return GatewayError("client_gone", "The client closed the connection.")
-
-
 def gateway_of(app: Any) -> Gateway:
     """Return the gateway of a Flask application."""
-    found: Gateway = app.extensions["sluice"]
-    return found
+    gateway: Gateway = app.extensions["sluice"]
+    return gateway

@@ -1,8 +1,8 @@
-"""The keys that callers may hold: those of the configuration, and those of the database kept in memory.
+"""The keys of callers: those of the configuration, and those of the database, which are cached.
 
-A key of the database is asked for once; its row stays in memory until a change of keys or tenants is
-heard of, within a second: by NOTIFY, else by a look at one number. Keys that nobody has are
-remembered, too, for five seconds. With the database away, keys that were seen go on working for a minute.
+A key of the database is read once; its row stays in memory until keys or tenants change. A process notices
+a change within a second: by NOTIFY, else by polling one number. Unknown keys are remembered, too, for five
+seconds. While the database is away, cached keys work for a minute.
 
 Tests: tests/surfaces/test_admin_keys.py.
 """
@@ -13,11 +13,12 @@ import logging
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from app.canonical.record import record
 from app.config import Budget, Limit, Settings, VirtualKey, budgets_of, limits_of
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance, allowance
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
 
 
 _LOG: Final = logging.getLogger(__name__)
-_MOST: Final = 10_000  # keys in memory, and as many that nobody has
+_MAX_KEYS: Final = 10_000  # in memory, and as many unknown ones
 _UNKNOWN_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 0.5
-_BLIND_SECONDS: Final = 60.0  # without the database
+_POLL_SECONDS: Final = 0.5
+_OUTAGE_SECONDS: Final = 60.0  # that keys in memory are good without the database
 _MINUTE: Final = 60
 
 
 @dataclass(slots=True)
-class _Seen:
+class _CachedKey:
     """A key in memory; ``minute`` is that of its last use, in Unix seconds."""
 
     found: FoundKey
@@ -49,8 +50,18 @@ class _Seen:
     minute: int = 0
 
 
+@record
+class _Tenant:
+    """What holds for all keys of a tenant."""
+
+    allowances: tuple[Allowance, ...] = ()
+    limits: tuple[Limit, ...] = ()
+    budgets: tuple[Budget, ...] = ()
+
+
 class KeyDirectory:
-    """Who a key belongs to. ``state`` opens the store; ``now`` is in Unix seconds; ``on_change`` hears of each change."""
+    """Finds who a key belongs to. ``state`` opens the store; ``now`` is in Unix seconds; ``on_change`` is called
+    after each change of keys or tenants."""
 
     def __init__(
         self,
@@ -61,26 +72,25 @@ class KeyDirectory:
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._tenants = {
-            name: allowance(row.models, row.operations) for name, row in settings.tenants.items()
+            name: _Tenant(allowance(row.models, row.operations), row.limits, row.budgets)
+            for name, row in settings.tenants.items()
         }
-        self._tenant_limits = {name: row.limits for name, row in settings.tenants.items()}
-        self._tenant_budgets = {name: row.budgets for name, row in settings.tenants.items()}
         self.configured = {(key.tenant, key.name): self._of_settings(key) for key in settings.keys}
-        self._expiring = {(key.tenant, key.name): key.expires_at for key in settings.keys}
+        self._expiry = {(key.tenant, key.name): key.expires_at for key in settings.keys}
         self._state = state
         self._open_calls = open_calls
         self._now = now
         self._on_change = on_change
         self._pepper = secrets.token_bytes(32)
-        self._seen: OrderedDict[bytes, _Seen] = OrderedDict()
+        self._cached: OrderedDict[bytes, _CachedKey] = OrderedDict()
         self._unknown_key: OrderedDict[bytes, float] = OrderedDict()
         self._uses: dict[str, float] = {}
         self._revision: int | None = None
-        self._looked = 0.0
-        self._watching = Loop(self._watch)
+        self._polled_at = 0.0
+        self._loop = Loop(self._watch)
 
     def find(self, secret: str) -> Principal:
-        """Return whose key of the database ``secret`` is; raises ``unauthenticated`` with the reason."""
+        """Return the owner of a key of the database; raises ``unauthenticated`` with the reason."""
         if not is_sound(secret):
             raise GatewayError(
                 "unauthenticated",
@@ -88,52 +98,47 @@ class KeyDirectory:
                 code="malformed_api_key",
             )
         label = blake2b(secret.encode(), key=self._pepper, digest_size=32).digest()
-        seen = self._in_memory(label) or self._ask(label, secret)
-        self._check(seen)
-        self._note_use(seen)
-        return seen.principal
+        cached = self._in_memory(label) or self._read(label, secret)
+        self._check(cached)
+        self._note_use(cached)
+        return cached.principal
 
     def of_name(self, tenant: str, name: str) -> Principal | None:
-        """Return the key of a tenant by its name, None where there is none that may be used now."""
+        """Return the key of a tenant by its name, None where there is none that is valid now."""
         configured = self.configured.get((tenant, name))
         if configured is not None:
-            return None if self.is_over(configured) else configured
+            return None if self.is_expired(configured) else configured
         found = self._state().keys.of_name(tenant, name)
         if found is None or not found.key.enabled or _is_past(found.key.expires_at, self._now()):
             return None
         return self._principal(found)
 
     def keyless(self, name: str, tenant: str, *, admin: bool = False) -> Principal:
-        """Return the caller that no client key stands for: anyone where that is allowed, or the administrator."""
-        return Principal(
-            name,
-            tenant,
-            admin=admin,
-            tenant_limits=self._tenant_limits.get(tenant, ()),
-            tenant_budgets=self._tenant_budgets.get(tenant, ()),
-        )
+        """Return a caller without a client key: anyone where that is allowed, or the administrator."""
+        row = self._tenants.get(tenant, _Tenant())
+        return Principal(name, tenant, admin=admin, tenant_limits=row.limits, tenant_budgets=row.budgets)
 
-    def is_over(self, principal: Principal) -> bool:
+    def is_expired(self, principal: Principal) -> bool:
         """Tell whether a key of the configuration has expired."""
-        return _is_past(self._expiring.get((principal.tenant, principal.key)), self._now())
+        return _is_past(self._expiry.get((principal.tenant, principal.key)), self._now())
 
     def close(self) -> None:
-        """Stop to listen for changes, and write down what was used last."""
-        self._watching.stop()
+        """Stop looking for changes; write down the last uses."""
+        self._loop.stop()
         if self._uses:
             self._write_uses()
 
     def refresh(self) -> None:
-        """Look for changes: forget what was in memory, and end the calls that they end."""
+        """Look for changes; after one, forget the keys in memory and end the calls of revoked keys."""
         if self._revision is None:
             return
         keys = self._state().keys
         number = keys.revision()
-        self._looked = time.monotonic()
+        self._polled_at = time.monotonic()
         if number == self._revision:
             return
         before, self._revision = self._revision, number
-        self._seen.clear()
+        self._cached.clear()
         self._unknown_key.clear()
         self._on_change()
         for ending in keys.endings(before):
@@ -141,57 +146,56 @@ class KeyDirectory:
 
     # --- memory --------------------------------------------------------------------------------
 
-    def _in_memory(self, label: bytes) -> _Seen | None:
-        if time.monotonic() - self._looked > _BLIND_SECONDS:
+    def _in_memory(self, label: bytes) -> _CachedKey | None:
+        if time.monotonic() - self._polled_at > _OUTAGE_SECONDS:
             return None
         until = self._unknown_key.get(label)
         if until is not None and until > time.monotonic():
             raise _unknown_key()
-        seen = self._seen.get(label)
-        if seen is not None:
-            self._seen.move_to_end(label)
-        return seen
+        if label in self._cached:
+            self._cached.move_to_end(label)
+        return self._cached.get(label)
 
-    def _ask(self, label: bytes, secret: str) -> _Seen:
+    def _read(self, label: bytes, secret: str) -> _CachedKey:
         self._listen()
         number = self._revision
         found = self._state().keys.find(secret)
         if found is None:
-            _keep(self._unknown_key, label, time.monotonic() + _UNKNOWN_SECONDS)
+            _remember(self._unknown_key, label, time.monotonic() + _UNKNOWN_SECONDS)
             raise _unknown_key()
-        seen = _Seen(found, self._principal(found))
-        if number == self._revision:  # else it may be what was before the change
-            _keep(self._seen, label, seen)
-        return seen
+        cached = _CachedKey(found, self._principal(found))
+        if number == self._revision:  # else the row may be older than the change
+            _remember(self._cached, label, cached)
+        return cached
 
-    def _check(self, seen: _Seen) -> None:
+    def _check(self, cached: _CachedKey) -> None:
         """Raise ``unauthenticated`` for a key that may not be used now."""
-        key, now = seen.found.key, self._now()
+        key, now = cached.found.key, self._now()
         if (key.tenant, key.name) in self.configured:
             raise _refusal("is no longer used: the configuration has a key of the same name")
         if not key.enabled:
             raise _refusal("is disabled")
         if _is_past(key.expires_at, now):
             raise _refusal("has expired")
-        if _is_past(seen.found.until, now):
+        if _is_past(cached.found.until, now):
             raise _refusal("was replaced by a new one")
 
-    def _note_use(self, seen: _Seen) -> None:
+    def _note_use(self, cached: _CachedKey) -> None:
         minute = int(self._now()) // _MINUTE * _MINUTE
-        if minute != seen.minute:
-            seen.minute = minute
-            self._uses[seen.found.key.id] = minute
+        if minute != cached.minute:
+            cached.minute = minute
+            self._uses[cached.found.key.id] = minute
 
     # --- changes -------------------------------------------------------------------------------
 
     def _listen(self) -> None:
-        """Begin to listen before the first key is asked for, so that no change of it is missed."""
+        """Start to look for changes before the first key is read, so that none is missed."""
         if self._revision is None:
             self._revision = self._state().keys.revision()
-        elif time.monotonic() - self._looked > _BLIND_SECONDS:
+        elif time.monotonic() - self._polled_at > _OUTAGE_SECONDS:
             self.refresh()
-        self._looked = self._looked or time.monotonic()
-        self._watching.start()
+        self._polled_at = self._polled_at or time.monotonic()
+        self._loop.start()
 
     def _watch(self) -> None:
         while True:
@@ -202,7 +206,7 @@ class KeyDirectory:
                         self._write_uses()
                 except GatewayError as error:
                     _LOG.warning("cannot look for changes of keys: %s", error.raw or error.message)
-                wakeup.wait(_LOOK_SECONDS)
+                wakeup.wait(_POLL_SECONDS)
 
     def _write_uses(self) -> None:
         uses, self._uses = self._uses, {}
@@ -210,53 +214,51 @@ class KeyDirectory:
 
     def _principal(self, found: FoundKey) -> Principal:
         key = found.key
-        of_tenant = self._tenants.get(key.tenant)
-        if of_tenant is None:
-            members = found.tenant_members or {}
-            of_tenant = allowance(members.get("models"), members.get("operations"))
-        own = allowance(key.members.get("models"), key.members.get("operations"))
+        tenant = self._tenants.get(key.tenant) or _Tenant(*_rules(found.tenant_members or {}))
+        allowances, limits, budgets = _rules(key.members)
         return Principal(
             key.name,
             key.tenant,
-            (*of_tenant, *own),
+            (*tenant.allowances, *allowances),
             id=key.id,
             digest=found.digest,
-            limits=limits_of(key.members.get("limits") or ()),
-            tenant_limits=self._limits_of_tenant(found),
-            budgets=budgets_of(key.members.get("budgets") or ()),
-            tenant_budgets=self._budgets_of_tenant(found),
+            limits=limits,
+            tenant_limits=tenant.limits,
+            budgets=budgets,
+            tenant_budgets=tenant.budgets,
         )
 
-    def _limits_of_tenant(self, found: FoundKey) -> tuple[Limit, ...]:
-        if found.key.tenant in self._tenants:
-            return self._tenant_limits.get(found.key.tenant, ())
-        return limits_of((found.tenant_members or {}).get("limits") or ())
-
-    def _budgets_of_tenant(self, found: FoundKey) -> tuple[Budget, ...]:
-        if found.key.tenant in self._tenants:
-            return self._tenant_budgets.get(found.key.tenant, ())
-        return budgets_of((found.tenant_members or {}).get("budgets") or ())
-
     def _of_settings(self, key: VirtualKey) -> Principal:
-        of_tenant: tuple[Allowance, ...] = self._tenants.get(key.tenant, ())
+        tenant = self._tenants.get(key.tenant, _Tenant())
         return Principal(
             key.name,
             key.tenant,
-            (*of_tenant, *allowance(key.models, key.operations)),
+            (*tenant.allowances, *allowance(key.models, key.operations)),
             limits=key.limits,
-            tenant_limits=self._tenant_limits.get(key.tenant, ()),
+            tenant_limits=tenant.limits,
             budgets=key.budgets,
-            tenant_budgets=self._tenant_budgets.get(key.tenant, ()),
+            tenant_budgets=tenant.budgets,
         )
+
+
+def _rules(
+    members: Mapping[str, Any],
+) -> tuple[tuple[Allowance, ...], tuple[Limit, ...], tuple[Budget, ...]]:
+    """Return the allowances, limits and budgets of a stored key's or tenant's members."""
+    return (
+        allowance(members.get("models"), members.get("operations")),
+        limits_of(members.get("limits") or ()),
+        budgets_of(members.get("budgets") or ()),
+    )
 
 
 T = TypeVar("T")
 
 
-def _keep(kept: OrderedDict[bytes, T], label: bytes, value: T) -> None:
-    kept[label] = value
-    if len(kept) > _MOST:
-        kept.popitem(last=False)
+def _remember(values: OrderedDict[bytes, T], label: bytes, value: T) -> None:
+    values[label] = value
+    if len(values) > _MAX_KEYS:
+        values.popitem(last=False)
 
 
 def _is_past(moment: float | None, now: float) -> bool:

@@ -1,6 +1,6 @@
-"""The list of models: every configured provider's own, asked side by side and kept a while.
+"""The list of models: those of all configured providers, read at the same time and cached.
 
-One provider that fails or is slow does not fail the list; asked for alone, its failure is
+A provider that fails or is slow does not fail the list; where it alone is listed, its failure is
 the answer (contract/surfaces.md 1).
 
 Tests: tests/replay/test_catalogue.py.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
@@ -48,7 +49,7 @@ class _CachedList:
 class Catalogue:
     """The operator's own names, and the models of all configured providers, with ids ``provider/id``.
 
-    ``resolve`` says what a model string means: provider and model, or ``model_not_found``.
+    ``resolve`` returns provider and model of a model string; it raises ``model_not_found``.
     """
 
     def __init__(self, registry: Registry, settings: Settings, resolve: Resolve) -> None:
@@ -56,7 +57,7 @@ class Catalogue:
         self._resolve = resolve
         self._registry = registry
         self._timeouts = settings.timeouts
-        self._keep = settings.models_kept
+        self._cache_seconds = settings.models_kept
         self._redactor = Redactor(settings)
         self._cached: dict[str, _CachedList] = {}
 
@@ -64,8 +65,8 @@ class Catalogue:
         """Return the models that ``principal`` may use: the operator's names, then by provider in the
         operator's order.
 
-        ``only`` asks one provider; its GatewayError is raised then, and
-        ``provider_not_configured`` or ``model_not_found`` for a name that is none.
+        ``only`` lists one provider. Then its GatewayError is raised, and ``bad_request`` for the name of
+        no provider.
         """
         if only is not None:
             return _filter_allowed(self._list(self._provider(only)), only, principal)
@@ -81,7 +82,7 @@ class Catalogue:
         return [_alias_entry(name) for name in self._aliases if self._may_use(principal, name)] + lists
 
     def model(self, principal: Principal, model_id: str, default: str | None = None) -> ModelEntry:
-        """Return the model that a string means to a call, of ``default`` where it names no provider.
+        """Return the model that a string names, of provider ``default`` where it names none.
 
         Raises ``not_found``."""
         if model_id in self._aliases and self._may_use(principal, model_id):
@@ -98,15 +99,15 @@ class Catalogue:
         raise missing
 
     def most_output(self, provider: str, model: str) -> int | None:
-        """Return the tokens that a model answers with at most, where a list that was asked for told so; asks nobody."""
+        """Return the most tokens that a model answers with, as a cached list says; None where none does."""
         cached = self._cached.get(provider)
         models = () if cached is None else cached.models
         return next((one.max_output_tokens for one in models if one.id == model), None)
 
     def check(self, name: str) -> int:
-        """Ask a provider for one page of its models, whatever is kept; return how many it has.
+        """Read one page of a provider's models, past the cache; return how many it has.
 
-        Raises what the provider answers, and ``not_found`` where there is nothing that cheap to ask.
+        Raises the provider's error, and that of ``unsupported`` where it has no list.
         """
         provider = self._registry.get(name)
         wire = provider.wire("models", "")
@@ -118,15 +119,15 @@ class Catalogue:
             raise self._redactor.error(error) from error.__cause__
 
     def _may_use(self, principal: Principal, name: str) -> bool:
-        """Tell whether one of the models behind an operator's name is allowed."""
+        """Tell whether one of the models of an alias is allowed."""
         alias = self._aliases[name]
         for model in (*(target for target, _ in alias.targets), *alias.fallbacks):
             try:
-                provider, own = self._resolve(model, None)
+                provider, model_id = self._resolve(model, None)
             except GatewayError as error:
                 _LOG.debug("the alias %s names a model that is none: %s", name, error.message)
                 continue
-            if principal.allows(f"{provider}/{own}", name):
+            if principal.allows(f"{provider}/{model_id}", name):
                 return True
         return False
 
@@ -153,13 +154,13 @@ class Catalogue:
         if cached is not None and cached.until > time.monotonic():
             return cached.models
         wire = provider.wire("models", "")
-        own = _configured_entries(provider)
-        if wire is None and not own:
+        configured = _configured_entries(provider)
+        if wire is None and not configured:
             raise unsupported("list_models", provider.name)
         entries = self._fetch_entries(provider, wire) if wire is not None else ()
         known = {model.id for model in entries}
-        models = (*entries, *(model for model in own if model.id not in known))
-        self._cached[provider.name] = _CachedList(time.monotonic() + self._keep, models)
+        models = (*entries, *(model for model in configured if model.id not in known))
+        self._cached[provider.name] = _CachedList(time.monotonic() + self._cache_seconds, models)
         return models
 
     def _fetch_entries(self, provider: Provider, wire: Wire) -> tuple[ModelEntry, ...]:
@@ -170,7 +171,7 @@ class Catalogue:
 
 
 def _alias_entry(alias: str) -> ModelEntry:
-    """Return the entry of an operator's own name."""
+    """Return the entry of an alias."""
     return ModelEntry(alias, owned_by="operator")
 
 
@@ -179,27 +180,27 @@ def _timeout_of(timeouts: Timeouts) -> float:
 
 
 def _configured_entries(provider: Provider) -> tuple[ModelEntry, ...]:
-    """Return the models that the operator's own file names."""
+    """Return the models that the configuration names."""
     return tuple(ModelEntry(model, owned_by=provider.name) for model in provider.settings.models)
 
 
 def _filter_allowed(models: tuple[ModelEntry, ...], name: str, principal: Principal) -> list[ModelEntry]:
-    named = (replace(model, id=f"{name}/{model.id}") for model in models)
-    return [model for model in named if principal.allows(model.id)]
+    entries = (replace(model, id=f"{name}/{model.id}") for model in models)
+    return [model for model in entries if principal.allows(model.id)]
 
 
 def _fetch(provider: Provider, wire: Wire, timeouts: Timeouts) -> tuple[ModelEntry, ...]:
-    """Return all pages of a provider's list, each id once (some list one twice)."""
-    found: dict[str, ModelEntry] = {}
+    """Return all pages of a provider's list; an id that is listed twice comes once."""
+    by_id: dict[str, ModelEntry] = {}
     query: Mapping[str, str] | None = {}
     for _ in range(_PAGES):
         if query is None:
             break
         page = _page(provider, replace(wire, query={**wire.query, **query}), timeouts)
         for model in page.models:
-            found.setdefault(model.id, model)
+            by_id.setdefault(model.id, model)
         query = page.next_query
-    return tuple(found.values())
+    return tuple(by_id.values())
 
 
 def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
@@ -207,15 +208,14 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
     key = provider.keys("")[0]
     context = ClientContext("", mint, int(time.time()), options=wire.options, provider=provider.name)
     outgoing = provider.outgoing(wire, key, "", None)
-    patience = _timeout_of(timeouts)
-    clocks = Clocks(timeouts.connect, patience, patience, patience)
-    upstream = provider.transport.open(
-        outgoing.method, outgoing.url, outgoing.headers, outgoing.body, clocks=clocks, stream=False
-    )
-    try:
+    seconds = _timeout_of(timeouts)
+    clocks = Clocks(timeouts.connect, seconds, seconds, seconds)
+    with closing(
+        provider.transport.open(
+            outgoing.method, outgoing.url, outgoing.headers, outgoing.body, clocks=clocks, stream=False
+        )
+    ) as upstream:
         data = upstream.read()
-    finally:
-        upstream.close()
     failed = not 200 <= upstream.status < 300
     try:
         body = loads_lenient(data)

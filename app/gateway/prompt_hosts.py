@@ -1,4 +1,4 @@
-"""Hosts of calls that look at a prompt and keep nothing: counts and compaction.
+"""Hosts of calls that read a prompt and store nothing: counts and compaction.
 
 Tests: tests/lifecycle/test_compaction.py, tests/surfaces.
 """
@@ -24,42 +24,38 @@ from app.state.records import Expansion
 
 
 class HistoryHost:
-    """A call that has its history, and is not kept."""
+    """A call that has its history and is not stored."""
 
     def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
         """Return the run of the call with its history."""
         return proceed(self.preview(services, call))
 
     def preview(self, services: Services, call: Call) -> Call:
-        """Return the call as targets would be asked."""
+        """Return the call as targets would get it: with its history."""
         return with_history(call, _history(services, call))
 
 
-class EstimateHost:
-    """A count of a prompt that names no model: nobody is asked."""
+class EstimateHost(HistoryHost):
+    """A count of a prompt that names no model: it is estimated here."""
 
     def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
-        """Return a run that estimates."""
+        """Return a run whose answer is an estimate."""
         call = self.preview(services, call)
 
         def source(run: Run) -> Generator[Batch, None, None]:
             request = decode_count(call)
             tokens = aside_for(call, lambda: tokens_of_request(request))
-            counted = dialect(call.dialect).encode_count_response(tokens, estimated=True)
-            yield Batch([], last=True, answer=Answer(counted))
+            body = dialect(call.dialect).encode_count_response(tokens, estimated=True)
+            yield Batch([], last=True, answer=Answer(body))
 
         return services.feed(call, source)
 
-    def preview(self, services: Services, call: Call) -> Call:
-        """Return the call with its history."""
-        return with_history(call, _history(services, call))
-
 
 class CompactionHost:
-    """A call whose answer is a summary, asked of the same model, in the place of its history."""
+    """A call whose answer is a summary of its history by the same model."""
 
     def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
-        """Return the run of the call for the summary, as that of the compaction."""
+        """Return the run of the call for the summary, shown as that of the compaction."""
         items = _history(services, call).input
         sealer = services.state().sealer
 

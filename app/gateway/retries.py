@@ -1,4 +1,4 @@
-"""The retry rule: one layer retries, once a target, within a budget (before content everything is free).
+"""The retry rule: one place retries, once for a target, within a budget, and only before content was sent.
 
 Tests: tests/behaviour/test_faults_before_content.py.
 """
@@ -15,11 +15,11 @@ import gevent
 from app.errors import GatewayError
 from app.gateway.call import Call
 
-_WAITABLE: Final = 2  # seconds of Retry-After worth waiting for on the same target
+_MAX_RETRY_AFTER: Final = 2  # seconds that a retry at the same target waits at most
 
 
 class RetryBudget:
-    """At most one retry in ten calls, with a floor of ten a second, per worker."""
+    """At most one retry in ten calls, but ten a second in any case, for each worker."""
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._now = monotonic
@@ -41,14 +41,14 @@ class RetryBudget:
         return True
 
     def grants(self, call: Call, last: bool) -> bool:
-        """Tell whether the target just tried gets another attempt, after its wait; one that asked for
-        a pause is waited for only if it is the ``last``."""
+        """Wait and return True where the target just tried gets another attempt, else return False. A target
+        that asked for a pause gets one only if it is the ``last``."""
         error = call.progress.last_error
         if error is None:
             return False
         wait = random.uniform(0.0, 0.25)
         if error.kind.name == "upstream_rate_limited" and error.retry_after is not None:
-            if error.retry_after > _WAITABLE or not last:
+            if error.retry_after > _MAX_RETRY_AFTER or not last:
                 return False
             wait = float(error.retry_after)
         elif not error.kind.retryable:
@@ -61,7 +61,7 @@ class RetryBudget:
 
 
 def goes_on(call: Call, error: GatewayError) -> bool:
-    """Tell whether another attempt may follow ``error``; remembers it for the retry rule."""
+    """Tell whether another attempt may follow ``error``; note the error for the retry rule."""
     progress = call.progress
     if call.abort.reason is not None or progress.refusal is not None:
         return False

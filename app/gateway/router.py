@@ -1,9 +1,9 @@
-"""From a model string to ordered targets.
+"""Resolve model strings to ordered targets.
 
-The rules are contract/surfaces.md 2: ``provider/model`` only when the left part is a
+The rules are contract/surfaces.md 2: ``provider/model`` where the left part is a
 provider's name; then the operator's aliases; then the mount's default provider, or the
-first configured provider whose offline list knows the model. Each candidate must be
-allowed for the caller. No network is used.
+first configured provider that lists the model offline. The caller must be allowed to use each
+candidate. No network is used.
 
 Tests: tests/behaviour/test_routes.py, tests/surfaces/test_model_strings.py.
 """
@@ -18,16 +18,16 @@ from typing import Final, TypeVar
 from app.config import Alias, ProviderKey, TargetMembers
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
-from app.gateway.stickiness import Stickiness, bond_of, rank
+from app.gateway.stickiness import Stickiness, rank, stickiness_of
 from app.gateway.strategies import Place, Strategies
 from app.providers import PROVIDERS
 from app.providers.base import Provider
 
 
 class Registry:
-    """The providers by name, made when first asked for.
+    """The providers by name, each made at first use.
 
-    ``make`` builds one from its name; ``names`` are those that exist; ``configured`` those
+    ``make`` makes one from its name; ``names`` are those that exist, ``configured`` those
     that have what they need, in the operator's order.
     """
 
@@ -57,8 +57,10 @@ def _is_refusal(target: Target | GatewayError) -> bool:
     return isinstance(target, GatewayError) and not target.kind.falls_back
 
 
-_EASE: Final = {name: (len(row.needs), position) for position, (name, row) in enumerate(PROVIDERS.items())}
-"""The providers in order: those first that want a key alone."""
+_SETUP_ORDER: Final = {
+    name: (len(row.needs), position) for position, (name, row) in enumerate(PROVIDERS.items())
+}
+"""Sort keys of the providers: those that need only a key come first."""
 
 T = TypeVar("T")
 
@@ -87,12 +89,12 @@ class Router:
 
     def targets(self, call: Call) -> Iterator[Target | GatewayError]:
         """Yield the targets of a call in order; an error stands for a candidate that
-        cannot be tried (unknown, not configured, forbidden). A key that may not use the
-        model it asks for gets that refusal alone; a forbidden fallback is passed over."""
+        cannot be tried (unknown, not configured, forbidden). Where the key may not use the first
+        candidate, that refusal is all; a forbidden fallback is skipped."""
         for position, candidate in enumerate(call.candidates):
-            found = self._of_candidate(call, candidate)
-            yield from found
-            if position == 0 and found and all(_is_refusal(target) for target in found):
+            targets = self._of_candidate(call, candidate)
+            yield from targets
+            if position == 0 and targets and all(_is_refusal(target) for target in targets):
                 return
 
     def _of_candidate(self, call: Call, candidate: str) -> list[Target | GatewayError]:
@@ -101,9 +103,7 @@ class Router:
         except GatewayError as error:
             return [error]
         alias = candidate if self.is_alias(candidate) else None
-        members = (
-            self._members(alias, call.default_provider) if alias is not None and self._has_members else {}
-        )
+        members = self._members(alias, call.default_provider) if alias and self._has_members else {}
         return [
             target
             if isinstance(target, GatewayError) or place not in members
@@ -113,9 +113,9 @@ class Router:
         ]
 
     def _members(self, name: str, default: str | None) -> dict[Place, TargetMembers]:
-        """Return the members of the places that a name leads to; those of an outer name win."""
+        """Return the members of the places that an alias leads to; those of an outer alias win."""
         alias = self._aliases[name]
-        found: dict[Place, TargetMembers] = {}
+        by_place: dict[Place, TargetMembers] = {}
         for target in dict.fromkeys([*(target for target, _ in alias.targets), *alias.fallbacks]):
             own, inner = alias.members.get(target), {}
             if target != name and self.is_alias(target):
@@ -124,11 +124,11 @@ class Router:
                 continue
             for place in self._names(target, default) if own is not None else inner:
                 deep = inner.get(place)
-                found.setdefault(place, deep if own is None and deep is not None else own.over(deep))  # type: ignore[union-attr]
-        return found
+                by_place.setdefault(place, deep if own is None and deep is not None else own.over(deep))  # type: ignore[union-attr]
+        return by_place
 
     def is_alias(self, model: str) -> bool:
-        """Tell whether a model string is a name of the operator's."""
+        """Tell whether a model string is an alias of the operator's."""
         provider, slash, rest = model.partition("/")
         return model in self._aliases and not (slash and rest and provider in self.registry.names)
 
@@ -136,8 +136,7 @@ class Router:
         """Return (provider name, model id) of a model string.
 
         Raises GatewayError ``model_not_found``."""
-        found = self._names(model, default_provider)[0]
-        return found[0], found[1]
+        return self._names(model, default_provider)[0]
 
     def _names(self, model: str, default: str | None, call: Call | None = None) -> list[Place]:
         provider, slash, rest = model.partition("/")
@@ -154,9 +153,9 @@ class Router:
         raise GatewayError("model_not_found", message, param="model")
 
     def _advice(self, model: str) -> str:
-        """Return what would serve a model that no configured provider lists: who, which variable, which form."""
-        unset = self.registry.names.difference(self.registry.configured)
-        for name in sorted(unset & PROVIDERS.keys(), key=_EASE.__getitem__):
+        """Return advice for a model that no configured provider lists: which provider has it, and what to set."""
+        unconfigured = self.registry.names.difference(self.registry.configured)
+        for name in sorted(unconfigured & PROVIDERS.keys(), key=_SETUP_ORDER.__getitem__):
             provider = self.registry.get(name)
             if self._knows_model(provider, model):
                 return (
@@ -166,12 +165,12 @@ class Router:
         return ""
 
     def _of_alias(self, name: str, default: str | None, call: Call | None) -> list[Place]:
-        """Return the places of a name in the order of its strategy, then its fallbacks."""
+        """Return the places of an alias in the order of its strategy, then its fallbacks."""
         alias = self._aliases[name]
         models = [target for target, _ in alias.targets]
         if alias.strategy != "ordered":
-            chosen = self._chosen(alias.targets, call)
-            models = [chosen, *(target for target in models if target != chosen)]
+            first = self._first(alias.targets, call)
+            models = [first, *(target for target in models if target != first)]
         places = self._places(name, models, default, call)
         if self._strategies is not None and call is not None and len(places) > 1:
             places = self._strategies.order(alias.strategy, call, places)
@@ -180,8 +179,8 @@ class Router:
     def _places(
         self, name: str, models: Iterable[str], default: str | None, call: Call | None
     ) -> list[Place]:
-        found = (place for m in models if m != name for place in self._names(m, default, call))
-        return list(dict.fromkeys(found))
+        places = (place for m in models if m != name for place in self._names(m, default, call))
+        return list(dict.fromkeys(places))
 
     def _keys(self, call: Call, name: str, model: str, alias: str | None) -> Iterator[Target | GatewayError]:
         label = f"{name}/{model}"
@@ -201,22 +200,21 @@ class Router:
             yield Target(provider, model, key)
 
     def stickiness(self, call: Call) -> Stickiness | None:
-        """Return what keeps a call with others, None for one of its own."""
-        return bond_of(call, self._sticky_prompts)
+        """Return what ties a call to others, None for a call of its own."""
+        return stickiness_of(call, self._sticky_prompts)
 
     def draws(self, call: Call) -> bool:
-        """Tell whether weights have a say in the order of a call's targets: by draw, or by its bond."""
+        """Tell whether weights influence the order of a call's targets."""
         return any(self._is_random(call, candidate) for candidate in call.candidates)
 
     def explores(self, call: Call) -> bool:
-        """Tell whether one call in twenty goes elsewhere, to see how fast that is."""
-        reached = (
-            self._aliases[name] for candidate in call.candidates for name in self._reachable_names(candidate)
-        )
-        return any(alias.strategy == "latency" and len(alias.targets) > 1 for alias in reached)
+        """Tell whether one call in twenty goes to another target, to measure its latency."""
+        names = {name for candidate in call.candidates for name in self._reachable_names(candidate)}
+        aliases = [self._aliases[name] for name in names]
+        return any(alias.strategy == "latency" and len(alias.targets) > 1 for alias in aliases)
 
     def strategy(self, model: str) -> str | None:
-        """Return the strategy that orders the targets of a name, None for a model string that is none of several."""
+        """Return the strategy of an alias, None for one with a single target and for any other model string."""
         alias = self._aliases[model] if self.is_alias(model) else None
         return None if alias is None or len(alias.targets) < 2 else alias.strategy
 
@@ -232,7 +230,7 @@ class Router:
         return len(keys) > len({key[:2] for key in keys})
 
     def _is_tied(self, name: str, alias: Alias, call: Call) -> bool:
-        """Tell whether the strategy of a name leaves its order to the weights."""
+        """Tell whether the strategy of an alias leaves the order to the weights."""
         if self._strategies is None or alias.strategy == "weighted":
             return True
         try:
@@ -242,21 +240,21 @@ class Router:
         return self._strategies.ties(alias.strategy, call, places)
 
     def _reachable_names(self, model: str) -> list[str]:
-        """Return the names of the operator's that a model string leads to, itself included."""
-        found: dict[str, None] = {}
+        """Return the aliases that a model string leads to, itself included."""
+        names: dict[str, None] = {}
         waiting = [model]
         while waiting:
             name = waiting.pop()
-            if name not in found and self.is_alias(name):
-                found[name] = None
+            if name not in names and self.is_alias(name):
+                names[name] = None
                 waiting += [
                     *(target for target, _ in self._aliases[name].targets),
                     *self._aliases[name].fallbacks,
                 ]
-        return list(found)
+        return list(names)
 
-    def _chosen(self, targets: Sequence[tuple[str, float]], call: Call | None) -> str:
-        """Return the target that comes first: that of the call's bond, else one drawn by weight."""
+    def _first(self, targets: Sequence[tuple[str, float]], call: Call | None) -> str:
+        """Return the first target: by the call's stickiness, else drawn by weight."""
         stickiness = self.stickiness(call) if call is not None and len(targets) > 1 else None
         if stickiness is not None:
             return rank(stickiness, targets, str)[0]

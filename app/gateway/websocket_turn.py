@@ -1,4 +1,4 @@
-"""The turn of a message on a WebSocket: as a request's, with the turns that are not stored in memory.
+"""The turn of a message on a WebSocket: like a request's, but turns that are not stored stay in memory.
 
 Tests: tests/surfaces/test_sockets.py.
 """
@@ -10,13 +10,11 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from app.canonical.events import replay
 from app.canonical.record import record
-from app.canonical.request import Origin, Request
 from app.canonical.response import Choice, Finish, Response
-from app.dialects import dialect
 from app.dialects.base import Frame
 from app.gateway.call import Call
+from app.gateway.compaction_turn import frames_of
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.offload import aside_for
@@ -24,13 +22,11 @@ from app.gateway.outcome import Outcome
 from app.gateway.request_turn import RequestHost
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import StoredTurn, expand, holds_reference, with_history
-from app.gateway.translation import server_context
 from app.responses_form.items import as_items, is_reference, item_type, normalise
 from app.state.records import EXPANDED_MAX
 from app.state.state import State
 from app.wire.json import dumps
 
-_WIRE: Final = "responses"
 _VISIBLE: Final = frozenset({"response.created", "response.completed"})
 
 Items = Sequence[dict[str, Any]]
@@ -38,8 +34,8 @@ Items = Sequence[dict[str, Any]]
 
 @record
 class Past:
-    """A thread up to one of its turns: all its items, what they weigh in bytes, and the realm of the
-    account that answered last."""
+    """A thread up to one of its turns: all its items, their size in bytes, and the realm of the account that
+    answered last."""
 
     items: tuple[dict[str, Any], ...]
     size: int
@@ -50,26 +46,26 @@ class Past:
 class Memory:
     """The turns of one connection that are not stored, by the ids of their responses.
 
-    The oldest are forgotten where all together weigh more than ``most`` bytes."""
+    The oldest are forgotten where all together have more than ``max_bytes``."""
 
-    most: int = EXPANDED_MAX
+    max_bytes: int = EXPANDED_MAX
     _turns: OrderedDict[str, Past] = field(default_factory=OrderedDict)
     _size: int = 0
 
     def find(self, response_id: Any) -> Past | None:
-        """Return the thread that ends in a response, None where it is not here."""
+        """Return the thread that ends in a response, None where it is not in memory."""
         return self._turns.get(response_id) if isinstance(response_id, str) else None
 
-    def keep(self, response_id: str, past: Past) -> None:
+    def add(self, response_id: str, past: Past) -> None:
         """Remember a thread."""
         self._turns[response_id] = past
         self._size += past.size
-        while self._size > self.most:
+        while self._size > self.max_bytes:
             _, forgotten = self._turns.popitem(last=False)
             self._size -= forgotten.size
 
     def forget(self, response_id: Any) -> None:
-        """Forget a response, if it is here."""
+        """Forget a response, if it is in memory."""
         past = self.find(response_id)
         if past is not None:
             del self._turns[response_id]
@@ -78,7 +74,7 @@ class Memory:
 
 @record
 class SocketHost(RequestHost):
-    """A message on a connection with ``memory``; not to be ``generated``: it asks nobody."""
+    """A message on a connection with ``memory``. Without ``generates`` no model answers it."""
 
     memory: Memory = field(default_factory=Memory)
     generates: bool = True
@@ -87,8 +83,8 @@ class SocketHost(RequestHost):
         past = self.memory.find(call.body.get("previous_response_id"))
         if past is None or holds_reference(call.body.get("input")):
             return RequestHost._state(self, services, call)
-        named = {**call.body, "previous_response_id": None}
-        return RequestHost._state(self, services, replace(call, body=named))
+        body = {**call.body, "previous_response_id": None}
+        return RequestHost._state(self, services, replace(call, body=body))
 
     def _expand(self, services: Services, state: State | None, call: Call) -> StoredTurn:
         past = self.memory.find(call.body.get("previous_response_id"))
@@ -111,7 +107,7 @@ class SocketHost(RequestHost):
         return run
 
     def _remember(self, turn: StoredTurn, outcome: Outcome, frames: list[Frame]) -> None:
-        """Keep a turn that ended well, before its client hears of the end."""
+        """Remember a turn that succeeded, before its client gets the end."""
         ends = [frame.data["response"] for frame in frames if _is_end(frame)]
         if outcome.error is not None or not ends:
             return
@@ -119,7 +115,7 @@ class SocketHost(RequestHost):
         items = (*turn.expansion.input, *ends[-1]["output"])
         size = len(aside_for(call, lambda: dumps(items)))
         realm = target.provider.realm(target.key) if target else call.realm
-        self.memory.keep(call.response_id or "", Past(items, size, realm))
+        self.memory.add(call.response_id or "", Past(items, size, realm))
 
 
 def _is_end(frame: Frame) -> bool:
@@ -127,7 +123,7 @@ def _is_end(frame: Frame) -> bool:
 
 
 def _join(past: Items, body: Any) -> list[dict[str, Any]]:
-    """Return the items of a thread, then those of a body that the thread does not hold already."""
+    """Return the items of a thread, then those of a body that the thread does not have."""
     known = {one["id"]: one for one in past if isinstance(one.get("id"), str)}
     new = [one for one in as_items(body.get("input")) if not _repeats(one, known)]
     answered = {one.get("call_id") for one in (*past, *new) if item_type(one).endswith("_output")}
@@ -140,21 +136,17 @@ def _repeats(one: dict[str, Any], known: dict[str, dict[str, Any]]) -> bool:
 
 
 def _is_cut_off(one: dict[str, Any], answered: set[Any]) -> bool:
-    """Tell whether an item is a thought or a call that a cut-off turn left unfinished."""
+    """Tell whether an item is reasoning or a call that an interrupted turn left unfinished."""
     unfinished = one.get("status") in ("incomplete", "in_progress") and one.get("type") != "message"
     return unfinished and one.get("call_id") not in answered
 
 
 def _empty(services: Services, call: Call) -> Run:
-    """Return the run of a turn that takes its input in and answers nothing."""
+    """Return the run of a turn whose input is taken and that has no answer."""
 
     def source(run: Run) -> Generator[Batch, None, None]:
         response = Response(None, None, (Choice(0, (), Finish("stop")),))
-        encoder = dialect(_WIRE).stream_encoder(
-            Request(call.model, origin=Origin(_WIRE, call.body)), server_context(call, call.model)
-        )
-        frames = [frame for event in replay(response) for frame in encoder.feed(event)]
-        shown = [frame for frame in frames if frame.event in _VISIBLE]
-        yield Batch(shown, last=True, content=True, answer=Answer(None, response=response))
+        frames = [frame for frame in frames_of(call, response, call.model) if frame.event in _VISIBLE]
+        yield Batch(frames, last=True, content=True, answer=Answer(None, response=response))
 
     return services.feed(call, source)

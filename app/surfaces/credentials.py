@@ -59,7 +59,7 @@ class KeyRing:
             raise _missing_key_error(places, request)
         row = self._rows.get(self._digest(presented))
         if row is not None and is_equal(row[0].reveal(), presented):
-            if self._directory.is_over(row[1]):
+            if self._directory.is_expired(row[1]):
                 raise GatewayError("unauthenticated", "This API key has expired.")
             return row[1]
         if is_ours(presented):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.gateway.call import Abort, Call, Principal, Sealing
-from app.gateway.stickiness import bond_of
+from app.gateway.stickiness import stickiness_of
 
 LONG = "x" * 4_096
 CHAT = [{"role": "system", "content": LONG}]
@@ -16,7 +16,7 @@ CHAT = [{"role": "system", "content": LONG}]
 
 def bond(body: dict[str, Any], operation: str = "chat", **members: Any) -> str | None:
     """Return the name of what keeps a call with others."""
-    found = bond_of(make(body, operation, **members), by_prompt=True)
+    found = stickiness_of(make(body, operation, **members), by_prompt=True)
     return found and found.name
 
 
@@ -47,12 +47,12 @@ def test_what_is_no_prompt_has_none() -> None:
     assert bond({"messages": [{"role": "system", "content": LONG[1:]}]}) is None
     assert bond({"input": LONG}, "embedding") is None
     assert bond({"metadata": {"a": LONG}, "user": LONG, "messages": []}) is None
-    assert bond_of(make({"messages": CHAT})) is None  # where the operator did not ask for it
+    assert stickiness_of(make({"messages": CHAT})) is None  # where the operator did not ask for it
 
 
 def test_members_that_nobody_reads_do_not_count_and_texts_do() -> None:
     def of(*items: dict[str, Any], **members: Any) -> Any:
-        return bond_of(make({"input": list(items)}, "responses", **members), by_prompt=True)
+        return stickiness_of(make({"input": list(items)}, "responses", **members), by_prompt=True)
 
     plain = {"role": "user", "content": LONG}
     stored = {"id": "msg_1", "type": "message", "status": "completed", **plain}

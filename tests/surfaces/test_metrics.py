@@ -232,7 +232,7 @@ def test_keys_made_at_run_time_show_when_much_of_theirs_is_used() -> None:
 def test_of_very_many_allowances_the_highest_are_told() -> None:
     readings = [("sluice_limit_used_ratio", (f"{number}",), number / 100) for number in range(101)]
     told = gauges._highest(readings)
-    assert [round(value * 100) for _, _, value in told] == list(range(100, 100 - gauges.MOST_MADE, -1))
+    assert [round(value * 100) for _, _, value in told] == list(range(100, 100 - gauges.MAX_STORED, -1))
     assert [value for _, _, value in gauges._highest(readings[:52])] == [0.51, 0.5]
 
 
