@@ -1,8 +1,7 @@
-"""Background responses: one job run for its owner, its events logged, its end stored.
+"""Background responses: run a job for its owner, log its events and store its end.
 
-The runner of ``app.state`` claims the work and keeps its lease; ``BackgroundWork.execute`` does it by
-the same run that an HTTP call uses. Events gather while the log is being written and go in as one
-batch. Tests: tests/lifecycle/test_matrix.py, tests/lifecycle/test_processes.py, tests/lifecycle/test_kill_loop.py.
+The runner of ``app.state`` claims the work and keeps its lease; ``BackgroundWork.execute`` runs it as an
+HTTP call is run. Events that come while the log is being written go in as one batch. Tests: tests/lifecycle/test_matrix.py, tests/lifecycle/test_processes.py, tests/lifecycle/test_kill_loop.py.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     from app.state.state import State
 
 
-_MOST: Final = 1_000  # events that may wait for the log
+_MAX_PENDING: Final = 1_000  # events that may wait for the log
 
 _ABORTS: Final[Mapping[str, tuple[str, str]]] = {
     "cancelled": ("cancelled", "The response was cancelled."),
@@ -54,7 +53,7 @@ _STARTED: Final = frozenset({*_OPENED, "response.in_progress"})
 
 
 def job_extra(call: Call) -> dict[str, Any]:
-    """Return what a job must know of the call beyond its body."""
+    """Return what a job needs of the call besides its body."""
     return {
         "model": call.model,
         "candidates": list(call.candidates),
@@ -66,14 +65,14 @@ def job_extra(call: Call) -> dict[str, Any]:
 
 
 def job_headers(call: Call, targets: Iterable[Planned]) -> dict[str, str]:
-    """Return the client's headers that one of ``targets`` takes; no other header is stored."""
-    taken = {name for planned in targets for name in _forwarded_names(planned)}
-    return {name: value for name, value in call.client_headers.items() if name in taken}
+    """Return the client's headers that one of ``targets`` takes; only these are stored."""
+    names = {name for planned in targets for name in _forwarded_names(planned)}
+    return {name: value for name, value in call.client_headers.items() if name in names}
 
 
 def _forwarded_names(planned: Planned) -> tuple[str, ...]:
-    of_wire = () if isinstance(planned.plan, GatewayError) else planned.plan.wire.forwards
-    return (*planned.target.provider.spec.forwards, *of_wire)
+    wire_names = () if isinstance(planned.plan, GatewayError) else planned.plan.wire.forwards
+    return (*planned.target.provider.spec.forwards, *wire_names)
 
 
 class BackgroundWork:
@@ -84,7 +83,7 @@ class BackgroundWork:
         self._state = state
 
     def execute(self, job: Job[Work]) -> None:
-        """Run one job to its stored end; stores nothing once it was told to stop."""
+        """Run one job to its stored end; store nothing once the job is aborted."""
         host = JobHost(job, self._state)
         call = self._call(job, host)
         job.on_abort(lambda reason: call.abort(GatewayError(*_ABORTS[reason])))
@@ -94,7 +93,7 @@ class BackgroundWork:
                 if not batch.last:
                     host.log(call, batch.frames or run.take_held())
         except GatewayError:
-            return  # its turn stored the end, and the listeners were told
+            return  # its turn stored the end, and listeners got it
 
     def _call(self, job: Job[Work], host: JobHost) -> Call:
         work = job.work
@@ -126,7 +125,7 @@ class BackgroundWork:
 
 
 class JobHost:
-    """Keeps the turn of a job: under the job's fence, with its events in the log."""
+    """Stores the turn of a job under the job's fence, with its events in the log."""
 
     def __init__(self, job: Job[Work], state: State) -> None:
         self._job = job
@@ -135,7 +134,7 @@ class JobHost:
         self._failing: Callable[[GatewayError], list[Frame]]
 
     def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
-        """Return the run of a job's call; what fails before it is stored as the job's end."""
+        """Return the run of a job's call; an error before it is stored as the job's end."""
         work = self._job.work
         self._failing = lambda error: self._failure_frames(services, call, error, work.next_number)
         if work.stream:
@@ -154,26 +153,26 @@ class JobHost:
         return run
 
     def log(self, call: Call, frames: list[Frame]) -> None:
-        """Have frames logged; they are kept for the end where nobody reads from the start."""
+        """Log frames; where the log has no reader they wait for the end."""
         if self._job.aborted is None:
             self._log.add(_events(call, frames))
 
     def begin(self, turn: StoredTurn) -> None:
-        """Do nothing: the row is there, and its fence is the job's."""
+        """Do nothing: the row exists, and its fence is the job's."""
 
     def events(self, turn: StoredTurn, frames: list[Frame]) -> list[dict[str, Any]]:
-        """Return the events that the log still lacks."""
+        """Return the events that are not yet in the log."""
         return [*self._log.drain(), *_events(turn.call, frames)]
 
     def end(self, turn: StoredTurn, ending: Ending) -> bool:
-        """Store the end together with the last events; nothing once the job was told to stop."""
+        """Store the end together with the last events; nothing once the job is aborted."""
         work = self._job.work
         if self._job.aborted is not None:
             return True
         return self._state.responses.finish(work.tenant, work.id, work.fence, ending)
 
     def failure(self, turn: StoredTurn, error: GatewayError) -> tuple[Mapping[str, Any], list[Frame]]:
-        """Return the frames that end a job of which no output was made."""
+        """Return the response object, and the frames, that end a job without output."""
         frames = self._failing(error)
         return next(frame.data["response"] for frame in frames if is_terminal(frame)), frames
 
@@ -204,17 +203,17 @@ class JobHost:
     ) -> list[Frame]:
         work = self._job.work
         started = number > work.next_number or work.started
-        left_out = _STARTED if started else _OPENED
-        frames = [frame for frame in services.failure_frames(call, error) if frame.event not in left_out]
+        logged = _STARTED if started else _OPENED
+        frames = [frame for frame in services.failure_frames(call, error) if frame.event not in logged]
         for offset, frame in enumerate(frames):
             frame.data["sequence_number"] = number + offset
         return frames
 
 
 class EventSink:
-    """Events on their way to a log: those that come while it is written go in as one batch.
+    """Events for a log: those that come while it is written go in as one batch.
 
-    Until it is opened it only keeps them. Trouble with the log is told to ``fail``, once.
+    Until ``open`` it only collects them. ``fail`` gets the error of the log, once.
     """
 
     def __init__(self) -> None:
@@ -226,22 +225,22 @@ class EventSink:
     def open(
         self, append: Callable[[list[dict[str, Any]]], None], fail: Callable[[GatewayError], None]
     ) -> None:
-        """Begin to write by ``append``."""
+        """Start to write with ``append``."""
         self._append = append
         self._fail = fail
 
     def add(self, events: list[dict[str, Any]]) -> None:
-        """Take events; waits where the log is far behind."""
+        """Add events; wait where the log is far behind."""
         self._pending += events
         if self._append is None or not self._pending:
             return
         if self._writer is None or self._writer.ready():
             self._writer = gevent.spawn(self._write, self._append)
-        if len(self._pending) > _MOST:
+        if len(self._pending) > _MAX_PENDING:
             self._writer.join()
 
     def drain(self) -> list[dict[str, Any]]:
-        """Wait for the writer; return what was not written."""
+        """Wait for the writer; return the events that it did not write."""
         if self._writer is not None:
             self._writer.join()
         pending, self._pending = self._pending, []

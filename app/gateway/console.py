@@ -1,7 +1,7 @@
-"""The log as a person reads it: one line a call, coloured where standard error is a terminal.
+"""The log for people: one line for each call, coloured where standard error is a terminal.
 
-What JSON lines say in full (app/gateway/layers/log.py), shortened to what one looks for first. It knows
-no call, only the fields of a line.
+A line has the most important fields of a JSON line (app/gateway/layers/log.py). This module knows no calls,
+only the fields of a line.
 
 Tests: tests/gateway/test_console.py.
 """
@@ -17,33 +17,33 @@ Fields = Mapping[str, Any]
 
 _CODES: Final[Mapping[str, str]] = {"red": "31", "green": "32", "yellow": "33", "grey": "90", "bold": "1"}
 _LEVELS: Final[Mapping[str, str]] = {"error": "red", "critical": "red", "warning": "yellow"}
-_SEEN: Final = frozenset({"time", "level", "event", "trace", "message", "source", "cause"})
+_PREFIX_FIELDS: Final = frozenset({"time", "level", "event", "trace", "message", "source", "cause"})
 _INDENT: Final = "\n    "
 _COMMANDS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-"""What a terminal would obey: clients write some of what is shown."""
+"""Characters that a terminal obeys; some of the text comes from clients."""
 
 
-def form(*, coloured: bool) -> Callable[[Fields], str]:
-    """Return what makes a line, without its end, of a line's fields."""
+def make_formatter(*, coloured: bool) -> Callable[[Fields], str]:
+    """Return the function that makes a line, without its line end, of the fields."""
     paint = _colour if coloured else _uncoloured
     return lambda fields: _text(paint, {name: _escape(value) for name, value in fields.items()})
 
 
 def _escape(value: Any) -> Any:
-    """Return a value whose text moves no cursor and paints nothing; its lines are indented."""
+    """Return a value without control characters; its further lines are indented."""
     if isinstance(value, int | float | None):
         return value
     lines = str(value).rstrip("\n").split("\n")
-    return _INDENT.join(_COMMANDS.sub(lambda found: f"\\x{ord(found[0]):02x}", line) for line in lines)
+    return _INDENT.join(_COMMANDS.sub(lambda match: f"\\x{ord(match[0]):02x}", line) for line in lines)
 
 
 def _text(paint: Callable[[str, str], str], fields: Fields) -> str:
-    lines = _LINES.get(fields.get("event", ""), _format_other)
+    form = _LINES.get(fields.get("event", ""), _format_other)
     moment = time.strftime("%H:%M:%S", time.localtime(fields["time"]))
-    shown = f"{paint('grey', moment)} {lines(paint, fields)}"
+    line = f"{paint('grey', moment)} {form(paint, fields)}"
     cause = f"{_INDENT}{paint('yellow', str(fields['cause']))}" if fields.get("cause") else ""
     trace = f"{_INDENT}{fields['trace']}" if fields.get("trace") else ""
-    return shown + cause + trace
+    return line + cause + trace
 
 
 def _call(paint: Callable[[str, str], str], fields: Fields) -> str:
@@ -71,7 +71,7 @@ def _status(paint: Callable[[str, str], str], fields: Fields) -> str:
 
 
 def _route(fields: Fields) -> str:
-    """Return what was asked for and, where that is another, who answered."""
+    """Return the requested model and, where it is another, the one that answered."""
     requested = str(fields.get("model") or "-")
     provider, model = fields.get("provider"), fields.get("sent_model")
     answered = f"{provider}/{model}" if provider else ""
@@ -80,10 +80,10 @@ def _route(fields: Fields) -> str:
 
 def _duration(fields: Fields) -> str:
     first = fields.get("first_content_ms")
-    within = f", first {first} ms" if first is not None else ""
-    attempts = int(fields.get("attempts") or 0)
-    tried = f", {attempts} attempts" if attempts > 1 else ""
-    return f"{fields.get('ms')} ms{within}{tried}"
+    first_content = f", first {first} ms" if first is not None else ""
+    count = int(fields.get("attempts") or 0)
+    attempts = f", {count} attempts" if count > 1 else ""
+    return f"{fields.get('ms')} ms{first_content}{attempts}"
 
 
 def _usage(fields: Fields) -> str:
@@ -99,14 +99,14 @@ def _owner(fields: Fields) -> str:
 
 
 def _request(paint: Callable[[str, str], str], fields: Fields) -> str:
-    shown = (
+    parts = (
         _status(paint, fields),
         paint("bold", f"{fields.get('method')} {fields.get('operation')}"),
         f"{fields.get('door')} {fields.get('ms')} ms",
         paint("red", str(fields["error"])) if fields.get("error") else "",
         paint("grey", _owner(fields)),
     )
-    return " ".join(filter(None, shown))
+    return " ".join(filter(None, parts))
 
 
 def _note(paint: Callable[[str, str], str], fields: Fields) -> str:
@@ -118,7 +118,9 @@ def _format_other(paint: Callable[[str, str], str], fields: Fields) -> str:
     """Return any other line: its event, and its fields by name."""
     level = str(fields.get("level"))
     rest = " ".join(
-        f"{name}={value}" for name, value in fields.items() if name not in _SEEN and value is not None
+        f"{name}={value}"
+        for name, value in fields.items()
+        if name not in _PREFIX_FIELDS and value is not None
     )
     return f"{paint(_LEVELS.get(level, 'grey'), level)} {paint('bold', str(fields.get('event')))} {rest}"
 

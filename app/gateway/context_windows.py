@@ -1,7 +1,7 @@
-"""Targets whose context window is too small for a request: passed over while another is left.
+"""Targets whose context window is too small for a request are tried last.
 
-Windows are the price catalogue's; what it does not tell is never too small. The estimate is that of budgets. A target
-that is asked all the same answers for itself (``context_length_exceeded``).
+Windows come from the price catalogue; an unknown one is never too small. The estimate of the request is that of
+budgets. A target that is tried anyway gives its own answer (``context_length_exceeded``).
 
 Tests: tests/governance/test_stickiness.py.
 """
@@ -15,24 +15,24 @@ from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_body
 
 Window = Callable[[Target], int | None]
-_BYTES = 4  # of a token at least
+_BYTES = 4  # a token has at least
 
 
 def order(
     targets: Sequence[Target | GatewayError], call: Call, window: Window
 ) -> list[Target | GatewayError]:
-    """Return the targets, those that are too small behind all others, order kept otherwise."""
-    known = [window(target) if isinstance(target, Target) else None for target in targets]
-    least = min((size for size in known if size is not None), default=None)
+    """Return the targets, those that are too small behind all others; the order is kept otherwise."""
+    windows = [window(target) if isinstance(target, Target) else None for target in targets]
+    least = min((size for size in windows if size is not None), default=None)
     if least is None or (call.upstream_body is None and 0 < call.size <= least * _BYTES):
         return list(targets)
     needed = tokens_of_body(call.full_body)
-    places = sorted(range(len(targets)), key=lambda place: _is_small(known[place], needed))
-    return [targets[place] for place in places]
+    order = sorted(range(len(targets)), key=lambda index: _is_small(windows[index], needed))
+    return [targets[index] for index in order]
 
 
 def describe_shortage(target: Target, call: Call, window: Window) -> str:
-    """Return what a target lacks, in words, "" for nothing."""
+    """Return in words that a target is too small, "" where it is not."""
     size = window(target)
     if not _is_small(size, tokens_of_body(call.full_body)):
         return ""

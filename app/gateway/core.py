@@ -68,11 +68,8 @@ class Gateway:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.egress = Egress(settings.environ)
-        self.registry = Registry(
-            all_names(settings),
-            configured_names(settings),
-            lambda name: make_provider(name, settings, self.egress),
-        )
+        names, configured = all_names(settings), configured_names(settings)
+        self.registry = Registry(names, configured, lambda name: make_provider(name, settings, self.egress))
         measured = any(alias.strategy in MEASURED for alias in settings.aliases.values())
         self.strategies = Strategies(self._price) if measured else None
         self.router = Router(

@@ -1,7 +1,7 @@
-"""Token counts where nobody tells: a rough guess, always marked as one.
+"""Estimate tokens where a provider does not report them; the result is always marked as an estimate.
 
-Four characters of text make a token, an image 765 (OpenAI's figure for a small picture in
-high detail), a message or tool a few more for its frame.
+Four characters of text are a token; an image has 765 (OpenAI's figure for a small picture in
+high detail); a message or tool has a few more for its frame.
 
 Tests: tests/replay, tests/behaviour/test_odd_shapes.py.
 """
@@ -32,17 +32,17 @@ _IMAGE: Final = 765
 _FRAME: Final = 4
 _BYTES: Final = 4
 _MEDIA: Final[Mapping[str, int]] = {"image": _IMAGE, "audio": 500, "video": 3_000, "file": 1_500}
-"""Tokens of what is no text: a picture, half a minute of sound, ten seconds of film, some pages."""
+"""Tokens of media: a picture, half a minute of sound, ten seconds of film, some pages."""
 _MEDIA_PARTS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("image_url", "input_image", "image"), "image"),
     **dict.fromkeys(("input_audio", "audio"), "audio"),
     **dict.fromkeys(("input_file", "file", "document"), "file"),
     "video": "video",
 }
-_TYPED: Final = ("inlineData", "inline_data", "fileData", "file_data")
-_SOURCED: Final = ("image", "document", "video")
-_OF_MEDIA: Final = frozenset(("type", *_TYPED, *_SOURCED))
-"""Members that tell of a medium."""
+_TYPED_MEMBERS: Final = ("inlineData", "inline_data", "fileData", "file_data")
+_SOURCE_MEMBERS: Final = ("image", "document", "video")
+_MEDIA_MEMBERS: Final = frozenset(("type", *_TYPED_MEMBERS, *_SOURCE_MEMBERS))
+"""Members that an object with a medium has one of."""
 _DATA_URL: Final = re.compile(r"data:([^,;]{0,64})[^,]{0,128};base64,")
 NO_INPUT: Final = frozenset(
     {
@@ -52,23 +52,23 @@ NO_INPUT: Final = frozenset(
         *("conversation", "include", "encrypted_content", "signature", "thoughtSignature"),
     }
 )
-"""Members that steer, or that nobody reads as a prompt."""
+"""Members that are no part of the prompt."""
 
 
 def tokens_of_text(text: str) -> int:
-    """Return the guessed tokens of a text."""
+    """Return the estimated tokens of a text."""
     return -(-len(text) // CHARACTERS)
 
 
 def tokens_of_body(body: Any) -> int:
-    """Return the guessed input tokens of a client's body in any dialect, as it came.
+    """Return the estimated input tokens of a client's body in any dialect, as it came.
 
     UTF-8 bytes of text by four, a token array as it is, and pictures, sound and files by a table, never by
     the length of their base64. Linear in the body."""
     size, total = 0, 0
-    waiting = [body]
-    while waiting:
-        value = waiting.pop()
+    stack = [body]
+    while stack:
+        value = stack.pop()
         if isinstance(value, str):
             medium = _medium_of_url(value) if value.startswith("data:") else None
             size += 0 if medium else _bytes_of(value)
@@ -76,10 +76,10 @@ def tokens_of_body(body: Any) -> int:
         elif isinstance(value, Mapping):
             medium = _medium_of(value)
             total += _MEDIA[medium] if medium else 0
-            waiting += () if medium else [v for name, v in value.items() if name not in NO_INPUT]
+            stack += () if medium else [v for name, v in value.items() if name not in NO_INPUT]
         elif isinstance(value, list | tuple):
             total += sum(1 for one in value if type(one) is int)
-            waiting += [one for one in value if not isinstance(one, int)]
+            stack += [one for one in value if not isinstance(one, int)]
         elif isinstance(value, bytes):
             total += _MEDIA["audio"]
     return total - (-size // _BYTES)
@@ -90,8 +90,8 @@ def _bytes_of(text: str) -> int:
 
 
 def _medium_of_url(text: str) -> str | None:
-    found = _DATA_URL.match(text)
-    return _medium_of_type(found[1]) if found else None
+    match = _DATA_URL.match(text)
+    return _medium_of_type(match[1]) if match else None
 
 
 def _medium_of_type(media_type: Any) -> str:
@@ -101,18 +101,18 @@ def _medium_of_type(media_type: Any) -> str:
 
 def _medium_of(value: Mapping[str, Any]) -> str | None:
     """Return the row of the table for a member that is a picture, sound or file, in any dialect's words."""
-    if _OF_MEDIA.isdisjoint(value):
+    if _MEDIA_MEMBERS.isdisjoint(value):
         return None
-    named = value.get("type")
-    if isinstance(named, str) and named in _MEDIA_PARTS:
+    kind = value.get("type")
+    if isinstance(kind, str) and kind in _MEDIA_PARTS:
         source = value.get("source")
         is_text = isinstance(source, Mapping) and source.get("type") in ("text", "content")
-        return None if is_text else _MEDIA_PARTS[named]
-    for name in _TYPED:
+        return None if is_text else _MEDIA_PARTS[kind]
+    for name in _TYPED_MEMBERS:
         data = value.get(name)
         if isinstance(data, Mapping):
             return _medium_of_type(data.get("mimeType") or data.get("mime_type"))
-    for name in _SOURCED:
+    for name in _SOURCE_MEMBERS:
         data = value.get(name)
         if isinstance(data, Mapping) and "source" in data:
             return _MEDIA_PARTS[name]
@@ -120,7 +120,7 @@ def _medium_of(value: Mapping[str, Any]) -> str | None:
 
 
 def tokens_of_parts(parts: Iterable[Part]) -> int:
-    """Return the guessed tokens of message parts."""
+    """Return the estimated tokens of message parts."""
     return sum(_tokens_of(part) for part in parts)
 
 
@@ -137,7 +137,7 @@ def _tokens_of(part: Part) -> int:
 
 
 def tokens_of_request(request: Request) -> int:
-    """Return the guessed input tokens of a request: instructions, messages and tools."""
+    """Return the estimated input tokens of a request: instructions, messages and tools."""
     total = tokens_of_text(request.instructions or "")
     total += sum(_FRAME + tokens_of_parts(message.parts) for message in request.messages)
     for tool in request.tools:
@@ -147,7 +147,7 @@ def tokens_of_request(request: Request) -> int:
 
 
 def estimated_usage(request: Request, response: Response) -> Usage:
-    """Return the guessed usage of an answer whose wire told none."""
+    """Return the estimated usage of an answer without usage."""
     messages = [message for choice in response.choices for message in choice.messages]
     return Usage(
         input_tokens=tokens_of_request(request),
@@ -163,7 +163,7 @@ def estimated_usage(request: Request, response: Response) -> Usage:
 
 
 def estimated_completion_usage(request: CompletionRequest, texts: Iterable[str]) -> Usage:
-    """Return the guessed usage of text completions whose wire told none; a token array counts as it is."""
+    """Return the estimated usage of text completions without usage; a token array is counted exactly."""
     before = sum(len(p) if isinstance(p, tuple) else tokens_of_text(p) for p in request.prompts)
     return Usage(
         input_tokens=before, output_tokens=sum(tokens_of_text(text) for text in texts), estimated=True

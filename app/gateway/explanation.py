@@ -1,6 +1,6 @@
-"""What would become of a call: its limits, budgets, targets and refusal, by the functions that decide it.
+"""Explain a call without running it: its limits, budgets, targets and refusal, by the functions that decide them.
 
-Nobody is called and nothing is charged. What a turn refers to is read from the store, as the turn would.
+No provider is called and nothing is charged. What a turn refers to is read from the store, as in a real turn.
 Tests: tests/governance/test_explain.py (200 drawn requests), tests/governance/test_explained_configurations.py.
 """
 
@@ -36,43 +36,42 @@ from app.gateway.strategies import MEASURED
 Json = dict[str, Any]
 
 _NEXT: Final = "next choice"
-_LEFT_OUT: Final = "left out"
+_OMISSION: Final = "left out"
 
 
 def explain(gateway: Gateway, call: Call) -> Json:
     """Return the explanation of a call; raises ``store_unavailable``, and ``overloaded`` without Redis."""
     call.progress.only_looks = True
-    refused, limits = _limits(gateway, call)
+    refusal, limits = _limits(gateway, call)
     frame = {**_frame(gateway, call.principal), "limits": limits}
     try:
         call = call if call.host is None else call.host.preview(gateway, call)
     except GatewayError as error:
-        return {**frame, **_empty_plan(_show_refusal(call, refused or error))}
+        return {**frame, **_empty_plan(_show_refusal(call, refusal or error))}
     if isinstance(call.host, EstimateHost):
-        return {**frame, **_empty_plan(_show_refusal(call, refused)), "cost_estimate": 0}
+        return {**frame, **_empty_plan(_show_refusal(call, refusal)), "cost_estimate": 0}
     route = call.progress.route = gateway.preview(call)
     cache = gateway.cache_of(call)
-    places = _steps(gateway, call, route)
-    shown = [place.row for place in places if place.row is not None]
-    first = next((place.row for place in places if place.error is None), None)
-    if refused is None and cache != "hit":
-        refused = _end_in_queue(gateway, call) if is_queued(call) else _end(call, places)
+    steps = _steps(gateway, call, route)
+    first = next((step.row for step in steps if step.error is None), None)
+    if refusal is None and cache != "hit":
+        refusal = _queue_error(gateway, call) if is_queued(call) else _driver_error(call, steps)
     return {
         **frame,
-        "targets": shown,
+        "targets": [step.row for step in steps if step.row is not None],
         "cost_estimate": 0 if cache == "hit" else first and first["cost_estimate"],
-        "refused": _show_refusal(call, refused),
+        "refused": _show_refusal(call, refusal),
         "cache": cache,
     }
 
 
-def refused_before(gateway: Gateway, principal: Principal, error: GatewayError, status: int) -> Json:
-    """Return the explanation of a request that is no call, because ``error`` refuses it at the door."""
+def explain_rejection(gateway: Gateway, principal: Principal, error: GatewayError, status: int) -> Json:
+    """Return the explanation of a request that ``error`` refuses before it is a call."""
     return {**_frame(gateway, principal), "limits": [], **_empty_plan(refusal_row(error, status))}
 
 
-def _empty_plan(refused: Json | None) -> Json:
-    return {"targets": [], "cost_estimate": None, "refused": refused, "cache": "off"}
+def _empty_plan(refusal: Json | None) -> Json:
+    return {"targets": [], "cost_estimate": None, "refused": refusal, "cache": "off"}
 
 
 def _show_refusal(call: Call, error: GatewayError | None) -> Json | None:
@@ -80,7 +79,7 @@ def _show_refusal(call: Call, error: GatewayError | None) -> Json | None:
 
 
 def refusal_row(error: GatewayError, status: int) -> Json:
-    """Return how a refusal reaches a client."""
+    """Return a refusal as a client gets it."""
     body = error.body()
     return {"status": status, "code": body.get("code"), "message": body.get("message")}
 
@@ -109,7 +108,7 @@ def _allowance(level: Allowance) -> Json:
 
 
 def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Json]]:
-    """Return what the limits would refuse the call with, and how they stand."""
+    """Return the error of the limits that refuse the call, if one does, and their rows."""
     touches = touches_of_call(call, gateway.settings.limits, gateway.preview)
     if is_queued(call):
         touches = [touch for touch in touches if touch.limit.kind != "concurrent"]
@@ -120,7 +119,7 @@ def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Jso
 
 
 def _refusal(hold: Hold, tokens: int) -> GatewayError | None:
-    """Return the refusal of a call of so many estimated tokens by limits that were only looked at."""
+    """Return the refusal of a call of ``tokens`` (estimated) by limits that were only read."""
     charges = tuple(
         charge._replace(amount=touch.charge(tokens).amount)
         for touch, charge in zip(hold.touches, hold.charges, strict=True)
@@ -139,8 +138,8 @@ def _refusal(hold: Hold, tokens: int) -> GatewayError | None:
 
 
 class _Step(NamedTuple):
-    """One place in the order: its row, None for a candidate that is no target, and the error for which it would
-    be passed over, made by a ``layer`` or not."""
+    """One step of the route: its row (None for a candidate that is no target), the error for which it would be
+    skipped, and whether a layer raises that error."""
 
     row: Json | None
     error: GatewayError | None
@@ -148,26 +147,26 @@ class _Step(NamedTuple):
 
 
 def _first_choice(gateway: Gateway, call: Call, count: int) -> str:
-    """Say why the first of ``count`` places is the first."""
+    """Say why the first of ``count`` steps is the first."""
     strategy = gateway.router.strategy(call.candidates[0])
     words = "first choice" + (f", by '{strategy}'" if strategy in MEASURED else "")
     if count < 2:
         return words
     if gateway.router.draws(call):
-        bond = gateway.router.stickiness(call)
-        how = f"by {bond.name}" if bond else "drawn by weight: another call may draw otherwise"
+        stickiness = gateway.router.stickiness(call)
+        how = f"by {stickiness.name}" if stickiness else "drawn by weight: another call may draw otherwise"
         words = f"{words}, {how}"
     return f"{words}; one call in twenty goes elsewhere" if gateway.router.explores(call) else words
 
 
 def _steps(gateway: Gateway, call: Call, route: Route) -> list[_Step]:
-    """Return the places in order; the first that would be asked says why it is that one."""
-    places: list[_Step] = []
+    """Return the steps in order; the first that would be tried says why it is the first."""
+    steps: list[_Step] = []
     choice = _first_choice(gateway, call, len(route.steps))
     for step in route.steps:
-        places.append(_step(gateway, call, step, choice))
-        choice = choice if places[-1].error is not None else _NEXT
-    return places
+        steps.append(_step(gateway, call, step, choice))
+        choice = choice if steps[-1].error is not None else _NEXT
+    return steps
 
 
 def _step(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: str) -> _Step:
@@ -175,9 +174,9 @@ def _step(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: st
         return _Step(None, step)
     target = step.target
     outlook = gateway.accounts.preview(call, target)
-    losses, unfit = _losses(call, step)
-    refused = _provider_limit(gateway, call, target) or outlook.refused
-    error, cost = refused or unfit, outlook.estimate.cost
+    losses, encoding_error = _losses(call, step)
+    refusal = _provider_limit(gateway, call, target) or outlook.refused
+    error, cost = refusal or encoding_error, outlook.estimate.cost
     row = {
         "provider": target.provider.name,
         "model": target.model,
@@ -187,30 +186,30 @@ def _step(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: st
         else f"{choice}{_circuit_state(gateway, call, target)}",
         "mode": None if isinstance(step.plan, GatewayError) else step.plan.way,
         "cost_estimate": None if cost is None else cost / NANO,
-        "adjusted": _warnings(loss for loss in losses if _LEFT_OUT not in loss.message),
-        "dropped": _warnings(loss for loss in losses if _LEFT_OUT in loss.message),
+        "adjusted": _warnings(loss for loss in losses if _OMISSION not in loss.message),
+        "dropped": _warnings(loss for loss in losses if _OMISSION in loss.message),
     }
-    return _Step(row, error, by_layer=refused is not None)
+    return _Step(row, error, by_layer=refusal is not None)
 
 
-def _end(call: Call, places: Sequence[_Step]) -> GatewayError | None:
-    """Return the error that the driver would end in, None where a target is left."""
+def _driver_error(call: Call, steps: Sequence[_Step]) -> GatewayError | None:
+    """Return the error that the driver would end in, None where a target can be tried."""
     first: GatewayError | None = None
-    refused: GatewayError | None = None
-    for row, error, by_layer in places:
+    refusal: GatewayError | None = None
+    for row, error, by_layer in steps:
         if error is None:
             return None
         if by_layer:
-            refused = more_retryable(refused, error)
+            refusal = more_retryable(refusal, error)
         else:
             first = first or error
         if row is not None and not by_layer and not goes_on(call, error):
             break
-    return first or refused or no_target(call)
+    return first or refusal or no_target(call)
 
 
-def _end_in_queue(gateway: Gateway, call: Call) -> GatewayError | None:
-    """Return the error with which a background response would not be queued, None for one that would."""
+def _queue_error(gateway: Gateway, call: Call) -> GatewayError | None:
+    """Return the error that keeps a background response out of the queue, None where it would be queued."""
     try:
         call.progress.route.first(call, lambda planned: encode(call, planned))
         check_budgets(gateway, call)
@@ -220,20 +219,20 @@ def _end_in_queue(gateway: Gateway, call: Call) -> GatewayError | None:
 
 
 def _circuit_state(gateway: Gateway, call: Call, target: Target) -> str:
-    """Return what sets a target behind others, or before them, in words."""
+    """Return in words what moves a target behind others, or before them."""
     name, key = target.provider.name, target.key.name if target.key else ""
-    found = context_windows.describe_shortage(target, call, gateway.prices.window)
+    words = context_windows.describe_shortage(target, call, gateway.prices.window)
     if call.realm is not None and target.provider.realm(target.key) == call.realm:
-        found += "; its account holds what the request refers to"
+        words += "; its account holds what the request refers to"
     if gateway.key_cooldowns is not None and key in gateway.key_cooldowns.seconds(name):
-        found += "; its key was refused lately"
+        words += "; its key was refused lately"
     if gateway.breaker is not None and (name, target.model, key) in gateway.breaker.open_circuits():
-        found += "; it rests"
-    return found
+        words += "; it rests"
+    return words
 
 
 def _losses(call: Call, step: Planned) -> tuple[Sequence[Loss], GatewayError | None]:
-    """Return what the target would not be told, and the error of a request that it cannot take."""
+    """Return what the target would not get, and the error of a request that it cannot take."""
     try:
         exchange, _ = encode(call, step)
     except GatewayError as error:

@@ -1,7 +1,7 @@
-"""Tenants and keys as an administrator sees them: those of the configuration, then those of the database.
+"""Tenants and keys for administrators: those of the configuration, then those of the database.
 
-The configuration's come first in every list, cannot be changed here, and win where names meet.
-Members were checked by the schemas. Tests: tests/surfaces/test_admin_keys.py.
+Those of the configuration come first in every list, cannot be changed here, and win where two have the same
+name. Schemas have checked the members. Tests: tests/surfaces/test_admin_keys.py.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ _RESERVED: Final = frozenset({"master", "open"})
 
 @record
 class Owners:
-    """Lists and changes. ``state`` opens the store; ``now`` is in Unix seconds. ``cache_store`` has the kept answers of tenants."""
+    """Lists and changes them. ``state`` opens the store; ``now`` is in Unix seconds; ``cache_store`` has the cached
+    answers of tenants."""
 
     settings: Settings
     state: Callable[[], State]
@@ -38,10 +39,10 @@ class Owners:
     # --- keys ----------------------------------------------------------------------------------
 
     def keys(self, limit: int, after: str | None, tenant: str | None = None) -> Page[Shown]:
-        """Return some keys after the one with the id ``after``, of one tenant or of all."""
-        mine = [key for key in self._list_configured_keys() if tenant in (None, key["tenant"])]
+        """Return ``limit`` keys after the one with the id ``after``, of one tenant or of all."""
+        configured = [key for key in self._list_configured_keys() if tenant in (None, key["tenant"])]
         return _join(
-            mine, limit, after, lambda n, a: _map_page(self.state().keys.page(n, a, tenant), keys.show)
+            configured, limit, after, lambda n, a: _map_page(self.state().keys.page(n, a, tenant), keys.show)
         )
 
     def key(self, key_id: str) -> Shown:
@@ -68,11 +69,11 @@ class Owners:
         self._check_key_name(tenant, name)
         self._check_future(expires_at)
         key = StoredKey("", tenant, name, "", enabled, expires_at, present, 0)
-        made, secret = self.state().keys.create(actor, key)
-        return {**keys.show(made), "key": secret}
+        created, secret = self.state().keys.create(actor, key)
+        return {**keys.show(created), "key": secret}
 
     def change_key(self, actor: Actor, key_id: str, changes: Mapping[str, Any], *, end_now: bool) -> Shown:
-        """Change a key; None takes a member away. ``end_now`` ends its running calls when it is disabled."""
+        """Change a key; None removes a member. ``end_now`` ends its running calls when it is disabled."""
         before = self._get_key(key_id)
         for required in ("name", "enabled"):
             if required in changes and changes[required] is None:
@@ -139,10 +140,10 @@ class Owners:
     # --- tenants -------------------------------------------------------------------------------
 
     def tenants(self, limit: int, after: str | None) -> Page[Shown]:
-        """Return some tenants after the one with the name ``after``."""
-        mine = list(self._list_configured_tenants().values())
+        """Return ``limit`` tenants after the one with the name ``after``."""
+        configured = list(self._list_configured_tenants().values())
         return _join(
-            mine, limit, after, lambda n, a: _map_page(self.state().tenants.page(n, a), tenants.show)
+            configured, limit, after, lambda n, a: _map_page(self.state().tenants.page(n, a), tenants.show)
         )
 
     def tenant(self, name: str) -> Shown:
@@ -161,7 +162,7 @@ class Owners:
         return tenants.show(self.state().tenants.create(actor, name, present))
 
     def change_tenant(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> Shown:
-        """Change a tenant; None takes a member away."""
+        """Change a tenant; None removes a member."""
         self._check_stored_tenant(name)
         return tenants.show(self.state().tenants.change(actor, name, changes))
 
@@ -184,8 +185,8 @@ class Owners:
             raise _read_only("tenant")
 
     def _list_configured_tenants(self) -> dict[str, Shown]:
-        named = dict.fromkeys([*self.settings.tenants, *(key.tenant for key in self.settings.keys)])
-        return {name: self._show_configured_tenant(name) for name in named}
+        names = dict.fromkeys([*self.settings.tenants, *(key.tenant for key in self.settings.keys)])
+        return {name: self._show_configured_tenant(name) for name in names}
 
     def _show_configured_tenant(self, name: str) -> Shown:
         row = self.settings.tenants.get(name)
@@ -209,7 +210,7 @@ def _join(
     after: str | None,
     stored: Callable[[int, str | None], Page[Shown]],
 ) -> Page[Shown]:
-    """Return one page of a list that begins with what is configured."""
+    """Return one page of a list that begins with the rows of the configuration."""
     places = {row["id"]: place for place, row in enumerate(configured, 1)}
     if after is not None and after not in places:
         return stored(limit, after)

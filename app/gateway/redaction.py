@@ -1,8 +1,8 @@
-"""What must never be said: the secrets that the gateway holds, taken out of others' words.
+"""Remove the gateway's secrets from the words of others.
 
 A provider that refuses a key may repeat it, and a proxy its password. ``scrub`` of the
-dialects knows what keys look like; this knows what ours are, so that no spelling escapes
-(contract/reliability.md 2, A10). Everything is replaced by value, before anyone sees it.
+dialects knows what keys look like; this module knows the secrets themselves, in every spelling
+(contract/reliability.md 2, A10). They are replaced by value, before anyone sees them.
 
 Tests: tests/behaviour/test_secrets.py.
 """
@@ -19,8 +19,8 @@ from app.config import Secret, Settings
 from app.database_url import password_of
 from app.errors import GatewayError
 
-_SHORTEST: Final = 8  # shorter ones would take harmless words out; nobody should have such a key
-_FRAGMENT: Final = 12  # characters of a secret that stand together; vendors show fewer, to tell keys apart
+_MIN_LENGTH: Final = 8  # characters; shorter secrets are left, for they would match harmless words
+_FRAGMENT: Final = 12  # characters of a secret in a row; vendors show fewer, to identify keys
 _DIGIT: Final = re.compile("[0-9]")
 _MASK: Final = "[redacted]"
 _LABEL: Final = re.compile(r"[\w.:/\[\]() -]{1,128}")
@@ -30,20 +30,20 @@ class Redactor:
     """Takes the secrets of ``settings`` out of texts, errors and JSON values."""
 
     def __init__(self, settings: Settings) -> None:
-        known = {secret for secret in _secrets(settings) if len(secret) >= _SHORTEST}
-        self._known = sorted(known, key=len, reverse=True)
-        self._fragments = {s[i : i + _FRAGMENT] for s in known for i in range(len(s) - _FRAGMENT + 1)}
-        self._pattern = re.compile("|".join(map(re.escape, self._known))) if known else None
+        secrets = {secret for secret in _secrets(settings) if len(secret) >= _MIN_LENGTH}
+        self._secrets = sorted(secrets, key=len, reverse=True)
+        self._fragments = {s[i : i + _FRAGMENT] for s in secrets for i in range(len(s) - _FRAGMENT + 1)}
+        self._pattern = re.compile("|".join(map(re.escape, self._secrets))) if secrets else None
 
     def text(self, text: str) -> str:
-        """Return ``text`` without secrets, nor the beginning of one at its cut-off end."""
+        """Return ``text`` without secrets, and without the beginning of one at a cut-off end."""
         if self._pattern is None:
             return text
-        shown = self._without_pieces(self._pattern.sub(_MASK, text))
-        return self._without_half(shown[:-1]) + "…" if shown.endswith("…") else shown
+        redacted = self._without_fragments(self._pattern.sub(_MASK, text))
+        return self._without_prefix(redacted[:-1]) + "…" if redacted.endswith("…") else redacted
 
     def error(self, error: GatewayError) -> GatewayError:
-        """Clean what a client will see of ``error``, in place, and return it."""
+        """Redact what a client sees of ``error``, in place, and return it."""
         error.message = self.text(error.message)
         error.code = self._label(error.code)
         error.param = self._label(error.param)
@@ -61,8 +61,8 @@ class Redactor:
     def _label(self, label: str | None) -> str | None:
         return self.text(label) if label is not None and _LABEL.fullmatch(label) else None
 
-    def _without_pieces(self, text: str) -> str:
-        """Return ``text`` without long pieces of a secret; those without a digit may be words."""
+    def _without_fragments(self, text: str) -> str:
+        """Return ``text`` without long fragments of a secret; those without a digit may be words and stay."""
         spans: list[list[int]] = []
         for start in range(len(text) - _FRAGMENT + 1):
             if text[start : start + _FRAGMENT] not in self._fragments:
@@ -78,8 +78,8 @@ class Redactor:
                 at = end
         return "".join(pieces) + text[at:]
 
-    def _without_half(self, text: str) -> str:
-        for secret in self._known:
+    def _without_prefix(self, text: str) -> str:
+        for secret in self._secrets:
             for size in range(len(secret) - 1, 3, -1):
                 if text.endswith(secret[:size]):
                     return text[:-size] + _MASK

@@ -1,8 +1,8 @@
-"""Reloads over one database: who is asked for one has the other servers take their configuration anew, too.
+"""Reloads of servers over one database: a reload of one makes the others load their configuration, too.
 
-The database keeps the moment of the last, in milliseconds; a worker looks at it every two seconds, off every call's path. The first
-one of a server that finds it later than its own configuration sends the server's first process SIGHUP, which judges its own file: a
-faulty one is told in its log and changes nothing there. Tests: tests/deploy/test_reload.py.
+The database has the time of the last reload, in milliseconds; a worker reads it every two seconds, beside the
+calls. The first worker of a server that finds it later than its own configuration sends SIGHUP to the server's
+first process, which checks its own file: a faulty one is logged and changes nothing. Tests: tests/deploy/test_reload.py.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 TOPIC: Final = "configuration"
 """Notified when a server was reloaded; also the name of the revision that then grows."""
 
-_LOOK_SECONDS: Final = 2.0
-_CLOCKS: Final = 2.0  # seconds by which those of two machines may differ
-_LOADED: Final = time.time()  # when this module was: a worker reads its configuration after that
+_POLL_SECONDS: Final = 2.0
+_CLOCK_SKEW: Final = 2.0  # seconds between the clocks of two machines
+_LOADED_AT: Final = time.time()  # a worker reads its configuration after it loads this module
 _LOG: Final = logging.getLogger(__name__)
 
 
-def tell(signals: Signals) -> None:
-    """Have the other servers over this database reload; this one has done so. Raises ``store_unavailable``."""
+def announce(signals: Signals) -> None:
+    """Make the other servers over this database reload, after this one has. Raises ``store_unavailable``."""
     from app.state import revisions
 
     def work(connection: Connection) -> None:
@@ -45,24 +45,24 @@ def tell(signals: Signals) -> None:
 
 
 def follow(signals: Signals, is_over: Callable[[], bool]) -> None:
-    """Reload this server when another was; returns once that is so, or this process leaves.
+    """Reload this server after another; returns then, or when ``is_over``.
 
-    The first look may come seconds after the configuration was read, so what was told meanwhile counts, too."""
+    The first look may come seconds after the configuration was read, so an announcement in between counts, too."""
     from app.state import revisions
 
-    taken = _milliseconds(_LOADED - _CLOCKS)
+    seen = _milliseconds(_LOADED_AT - _CLOCK_SKEW)
     while not is_over():
         try:
             with signals.wakeups.subscribed(TOPIC) as wakeup:
                 number = signals.db.read(lambda connection: revisions.current(connection, TOPIC))
-                if number > taken:
-                    taken = number
+                if number > seen:
+                    seen = number
                     if _reload(number):
                         return
-                wakeup.wait(_LOOK_SECONDS)
+                wakeup.wait(_POLL_SECONDS)
         except GatewayError as error:
             _LOG.warning("cannot look for reloads of other servers: %s", error.raw or error.message)
-            gevent.sleep(_LOOK_SECONDS)
+            gevent.sleep(_POLL_SECONDS)
 
 
 def _milliseconds(seconds: float) -> int:
@@ -70,7 +70,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _reload(number: int) -> bool:
-    """Ask the first process; False where another worker of it did, or it is not ours to ask."""
+    """Signal the first process; return False where another worker did, or where it is not this worker's parent."""
     verdict = BOARD.read()
     if verdict is None or verdict.master != os.getppid() or not BOARD.note(number):
         return False

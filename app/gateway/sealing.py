@@ -1,11 +1,10 @@
-"""How signatures of one model's reasoning travel through another surface's slots.
+"""Seal signatures of one model's reasoning, so that they can travel in another surface's slots.
 
-A signature leaves as ``slr1.`` and a token that holds its maker's dialect, realm and value,
-sealed with the operator's key for the caller's tenant. Text without that tag is native to the
-dialect that brought it; a token that does not open (another tenant's, an old key's) fits no
-target, so it is left out with a warning.
+A signature goes out as ``slr1.`` and a token that holds its dialect, realm and value, sealed with the
+operator's key for the caller's tenant. Text without that tag is native to the dialect that it came in. A
+token that cannot be opened (another tenant's, an old key's) fits no target, so it is left out with a warning.
 
-The key is found without opening the store, because stateless calls wrap too.
+The key is read without opening the store, because stateless calls seal, too.
 
 Tests: tests/lifecycle/test_sealing.py.
 """
@@ -28,18 +27,18 @@ _TAG: Final = "slr1."
 _LOG: Final = logging.getLogger(__name__)
 
 UNREADABLE: Final = Signature("", "unreadable", "unreadable")
-"""What stands for a token that cannot be opened; no target accepts it."""
+"""The signature in place of a token that cannot be opened; no target accepts it."""
 
 
-class Wrapping:
-    """Seals and opens signatures; the key is looked for at the first one."""
+class SignatureSealer:
+    """Seals and opens signatures; it reads the key at the first one."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sealer: Sealer | None = None
 
     def of(self, tenant: str) -> Sealing:
-        """Return the pair that serves the calls of ``tenant``."""
+        """Return the pair of functions for the calls of ``tenant``."""
         bound = tenant.encode()
         return Sealing(partial(self._wrap, bound), partial(self._unwrap, bound))
 
@@ -66,8 +65,7 @@ class Wrapping:
 
 
 def _keys(settings: Settings) -> list[str]:
-    """Return the operator's keys, or the one beside the SQLite file; where none can be kept,
-    one that lives as long as the process."""
+    """Return the operator's keys, or the one beside the SQLite file, or a new one for this process alone."""
     from app.state.database import parse_url
 
     try:
@@ -80,5 +78,5 @@ def _keys(settings: Settings) -> list[str]:
 
 
 def make_sealing(settings: Settings) -> Callable[[str], Sealing]:
-    """Return what gives each tenant its pair."""
-    return Wrapping(settings).of
+    """Return the function that returns each tenant's pair."""
+    return SignatureSealer(settings).of

@@ -1,9 +1,8 @@
-"""What must come back with a tool call although clients drop it: its signature, the thoughts before it.
+"""Restore what clients drop of a tool call and providers need: its signature, and the reasoning before it.
 
-A plain chat client sends back a call's id, name and arguments only. So an answer's signatures, and its
-signed thoughts with the first call that followed them, are kept in the vault under that call's id, and
-put back into the history of the next turn; each dialect then takes what is its own. Who keeps them is
-the layer of the same name. Tests: tests/lifecycle/test_sealing.py, tests/replay/test_continuing.py.
+A plain chat client sends back only a call's id, name and arguments. So an answer's signatures, and its signed
+reasoning with the first call after it, go into the vault under that call's id, and come back into the history
+of the next turn; each dialect takes its own. The layer of the same name stores them. Tests: tests/lifecycle/test_sealing.py, tests/replay/test_continuing.py.
 """
 
 from __future__ import annotations
@@ -19,29 +18,27 @@ from app.gateway.outcome import Outcome
 
 
 def signatures_of(outcome: Outcome) -> dict[str, Any]:
-    """Return the vault's entries for an answer: ``d``, ``r``, ``v`` are a call's own signature
-    (dialect, realm, value), ``t`` the thoughts before it: signed ones, and open ones of a server
-    that wants them again (DeepSeek refuses a call without the thoughts that led to it)."""
+    """Return the vault's entries for an answer, by call id: ``d``, ``r``, ``v`` are a call's own signature
+    (dialect, realm, value), ``t`` the reasoning before it. Unsigned reasoning is included for servers that
+    need it again (DeepSeek refuses a call without the reasoning that led to it)."""
     if outcome.response is None:
         return {}
-    found: dict[str, Any] = {}
-    for choice in outcome.response.choices:
-        found.update(_entries(choice, _needs_signatures(outcome)))
-    return found
+    unsigned = _takes_unsigned_reasoning(outcome)
+    return dict(entry for choice in outcome.response.choices for entry in _entries(choice, unsigned))
 
 
-def _needs_signatures(outcome: Outcome) -> bool:
-    """Tell whether the wire that answered has a slot for open thoughts."""
+def _takes_unsigned_reasoning(outcome: Outcome) -> bool:
+    """Tell whether the wire that answered has a slot for unsigned reasoning."""
     target = outcome.target
     wire = target.provider.wire("chat", target.model) if target is not None else None
     options = wire.options if wire is not None else None
     return isinstance(options, ChatOptions) and options.history in ("reasoning", "reasoning_content")
 
 
-def _entries(choice: Choice, open_too: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+def _entries(choice: Choice, unsigned: bool) -> Iterator[tuple[str, dict[str, Any]]]:
     thoughts: list[dict[str, Any]] = []
     for part in (part for message in choice.messages for part in message.parts):
-        if isinstance(part, ReasoningPart) and (part.signature is not None or thoughts or open_too):
+        if isinstance(part, ReasoningPart) and (part.signature is not None or thoughts or unsigned):
             thoughts.append({"x": part.text, "f": part.form, **_encode_signature(part.signature)})
         if not isinstance(part, ToolCallPart):
             continue
@@ -61,24 +58,25 @@ def _signature(row: Mapping[str, Any]) -> Signature | None:
     return Signature(str(row["v"]), str(row["d"]), row.get("r")) if "v" in row else None
 
 
-def with_signatures(request: Request, kept: Mapping[str, Any]) -> Request:
-    """Return ``request`` with the kept signatures on unsigned tool calls, and the kept thoughts
-    before calls of a turn that has no thoughts of its own."""
-    rows = {key: row for key, row in kept.items() if isinstance(row, Mapping)}
+def with_signatures(request: Request, entries: Mapping[str, Any]) -> Request:
+    """Return ``request`` with the vault's signatures on unsigned tool calls, and the vault's reasoning
+    before calls of a turn that has no reasoning of its own."""
+    rows = {key: row for key, row in entries.items() if isinstance(row, Mapping)}
     messages: list[Message] = []
-    thought = False
+    has_reasoning = False
     for message in request.messages:
         if message.role != "assistant":
-            thought = False
-        thought = thought or any(isinstance(part, ReasoningPart) for part in message.parts)
-        messages += _restore(message, rows, without_reasoning=not thought)
+            has_reasoning = False
+        has_reasoning = has_reasoning or any(isinstance(part, ReasoningPart) for part in message.parts)
+        messages += _restore(message, rows, without_reasoning=not has_reasoning)
     return replace(request, messages=tuple(messages))
 
 
 def _restore(
     message: Message, rows: Mapping[str, Mapping[str, Any]], *, without_reasoning: bool
 ) -> Iterator[Message]:
-    """Yield ``message`` with what was kept; an item of its own stays alone, its thoughts before it."""
+    """Yield ``message`` with the vault's entries; a message that is an item of its own gets its reasoning in a
+    message before it."""
     parts: list[Any] = []
     for part in message.parts:
         row = rows.get(part.id) if isinstance(part, ToolCallPart) else None

@@ -1,7 +1,7 @@
 """The store of one process, opened at first use.
 
-A gateway that is only asked stateless questions never opens it, and one whose database is
-down answers those all the same.
+A gateway that serves only stateless calls never opens it, and while the database is down such calls still
+work.
 
 Tests: tests/lifecycle/test_outage.py.
 """

@@ -1,9 +1,9 @@
-"""One Responses turn with its state: expanded from the store, written ahead, stored at its end.
+"""One Responses turn with its state: its history is read, its row written ahead, its end stored.
 
 The gateway keeps the state for every provider (architecture: state belongs to the gateway).
 A turn is settled exactly once: with the terminal object that the caller sees, or with what was known
-when it failed or was left. Where it lives (a request, a background job, a socket) is its host's
-affair. Tests: tests/lifecycle, tests/state/test_background.py.
+when it failed or its client left. Its host (a request, a background job, a socket) decides where it is
+stored. Tests: tests/lifecycle, tests/state/test_background.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from app.state.state import State
 
 
-_LEFT: Final = frozenset({"client_gone", "cancelled"})
+_CANCELLATIONS: Final = frozenset({"client_gone", "cancelled"})
 
 
 def wants_store(body: Mapping[str, Any], default: bool) -> bool:
@@ -51,7 +51,7 @@ def echo_body(body: Mapping[str, Any], store: bool) -> dict[str, Any]:
 
 
 def warnings_of(losses: Iterable[Loss]) -> dict[str, Any]:
-    """Return what a stored response keeps of its losses, so that GET can tell them too."""
+    """Return the losses in the form in which a response is stored, so that GET shows them, too."""
     warnings = [{"param": loss.param, "message": loss.message} for loss in losses]
     return {"warnings": warnings} if warnings else {}
 
@@ -67,50 +67,50 @@ def complete_now(response: dict[str, Any]) -> None:
         response["completed_at"] = int(time.time())
 
 
-class TurnKeeper(Protocol):
-    """What keeps a turn for its host."""
+class TurnStorage(Protocol):
+    """Where a host stores its turn."""
 
     def begin(self, turn: StoredTurn) -> None:
-        """Write the turn ahead, before its first request goes out; raises where it cannot be."""
+        """Write the row of the turn before its first request goes out; raises where that fails."""
         ...
 
     def events(self, turn: StoredTurn, frames: list[Frame]) -> list[dict[str, Any]]:
-        """Return the events that the turn's log still lacks, those of ``frames`` last."""
+        """Return the events that are not yet in the turn's log, those of ``frames`` last."""
         ...
 
     def end(self, turn: StoredTurn, ending: Ending) -> bool:
-        """Store the end; False when the turn had ended otherwise."""
+        """Store the end; return False where the turn had another end already."""
         ...
 
     def failure(self, turn: StoredTurn, error: GatewayError) -> tuple[Mapping[str, Any], list[Frame]]:
-        """Return the object, and the frames, of a turn of which nothing was shown."""
+        """Return the response object, and the frames, of a turn of which the client saw nothing."""
         ...
 
     def abandon(self, turn: StoredTurn) -> None:
-        """Let go of a turn whose end could not be stored."""
+        """Give up a turn whose end could not be stored."""
         ...
 
 
 class StoredTurn:
-    """The state of one Responses call, kept by ``keeper``; None for a turn that nobody keeps."""
+    """The state of one Responses call in ``storage``; None for a turn that is not stored."""
 
-    def __init__(self, call: Call, expansion: Expansion, keeper: TurnKeeper | None) -> None:
+    def __init__(self, call: Call, expansion: Expansion, storage: TurnStorage | None) -> None:
         self.call = call
         self.expansion = expansion
-        self._keeper = keeper
+        self._storage = storage
         self._begun = False
         self._settled = False
 
     def follow(self, run: Run) -> None:
-        """Begin with the run's first request, and settle with its end."""
+        """Begin with the run's first request and settle with its end."""
         run.on_attempt(lambda attempt: self.begin())
         run.on_terminal(self._settle)
         run.outcome.on_end(self._settle_failure)
 
     def begin(self) -> None:
-        """Write the turn ahead of the upstream's first request; later calls change nothing."""
-        if self._keeper is not None and not self._begun:
-            self._keeper.begin(self)
+        """Write the row before the first request goes out; further calls do nothing."""
+        if self._storage is not None and not self._begun:
+            self._storage.begin(self)
             self._begun = True
 
     def fail(self, error: GatewayError) -> None:
@@ -151,15 +151,15 @@ class StoredTurn:
 
     def end_in(self, error: GatewayError) -> dict[str, Any]:
         """Return the response object of a turn that ended in ``error`` before it had output."""
-        if error.kind.name in _LEFT:
+        if error.kind.name in _CANCELLATIONS:
             return self.shell("cancelled")
         return self.shell("failed", error=failure_body(error))
 
     def _settle(self, outcome: Outcome, frames: list[Frame]) -> None:
-        """Store what an answer says before it goes out.
+        """Store an answer before it goes out.
 
-        Raises where a success cannot be stored; a failure is stored if it can be. An answer for which no
-        request went out begins the turn here."""
+        Raises where a success cannot be stored; a failure is stored if possible. An answer without a request
+        begins the turn here."""
         if outcome.error is None:
             self.begin()
         if outcome.body is not None:
@@ -175,37 +175,37 @@ class StoredTurn:
                 self._finish_if_possible(frame.data["response"], outcome, frames)
 
     def _settle_failure(self, outcome: Outcome) -> None:
-        """Store the end of a turn of which nothing was shown."""
-        if self._settled or outcome.error is None or self._keeper is None or not self._begun:
+        """Store the end of a turn of which the client saw nothing."""
+        if self._settled or outcome.error is None or self._storage is None or not self._begun:
             return
-        ended, frames = self._keeper.failure(self, outcome.error)
+        ended, frames = self._storage.failure(self, outcome.error)
         self._finish_if_possible(ended, outcome, frames)
 
     def _finish_if_possible(self, ended: Mapping[str, Any], outcome: Outcome, frames: list[Frame]) -> None:
-        """Store an end that the caller has already; else the sweep marks the response lost."""
-        if self._keeper is None:
+        """Store an end that the caller already has; if that fails, the sweep marks the response lost."""
+        if self._storage is None:
             return
         try:
             self._finish(ended, outcome, frames)
         except GatewayError:
-            self._keeper.abandon(self)
+            self._storage.abandon(self)
 
     def _finish(self, ended: Mapping[str, Any], outcome: Outcome, frames: list[Frame]) -> None:
-        if self._settled or self._keeper is None or not self._begun:
+        if self._settled or self._storage is None or not self._begun:
             return
         target = outcome.target
-        left = _final_object(ended, outcome)
+        final = _final_object(ended, outcome)
         ending = Ending(
-            status=str(left.get("status")),
-            object=left,
-            events=self._keeper.events(self, frames),
+            status=str(final.get("status")),
+            object=final,
+            events=self._storage.events(self, frames),
             realm=target.provider.realm(target.key) if target else None,
             provider=target.provider.name if target else None,
             model=target.model if target else None,
             upstream_id=outcome.response.id if outcome.response else None,
             extra=warnings_of(outcome.losses),
         )
-        stored = self._keeper.end(self, ending)
+        stored = self._storage.end(self, ending)
         self._settled = True
         if not stored:
             raise GatewayError(
@@ -214,8 +214,8 @@ class StoredTurn:
 
 
 def _final_object(ended: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any]:
-    """Return the object to store: cancelled when it was the client that left."""
-    if outcome.error is not None and outcome.error.kind.name in _LEFT:
+    """Return the object to store: a cancelled one where the client left."""
+    if outcome.error is not None and outcome.error.kind.name in _CANCELLATIONS:
         return {**ended, "status": "cancelled", "error": None}
     return ended
 

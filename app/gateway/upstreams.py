@@ -1,4 +1,4 @@
-"""One request to a provider: its headers, its clocks, and the errors it is answered with.
+"""One request to a provider: its headers, its clocks and its errors.
 
 Tests: tests/behaviour/test_faults_of_connections.py, tests/behaviour/test_timing.py, tests/golden.
 """
@@ -23,7 +23,7 @@ _DEFAULT_FIRST_BYTE: Final = 120.0
 _ERROR_LIMIT: Final = 1024 * 1024
 
 
-class Asking(Protocol):
+class ErrorReader(Protocol):
     """What a request needs of an exchange."""
 
     wire: Wire
@@ -41,7 +41,7 @@ class OpenRequest:
     __slots__ = ("_attempt", "_began", "_exchange", "_sent", "_settings", "_stream", "_upstream")
 
     def __init__(
-        self, settings: Settings, attempt: Attempt, exchange: Asking, sent: Sent, *, stream: bool
+        self, settings: Settings, attempt: Attempt, exchange: ErrorReader, sent: Sent, *, stream: bool
     ) -> None:
         self._settings = settings
         self._attempt = attempt
@@ -82,7 +82,7 @@ class OpenRequest:
 
 def _open(settings: Settings, attempt: Attempt, outgoing: Outgoing, *, stream: bool) -> Upstream:
     call = attempt.call
-    opened: Upstream = attempt.target.provider.transport.open(
+    upstream: Upstream = attempt.target.provider.transport.open(
         outgoing.method,
         outgoing.url,
         outgoing.headers,
@@ -91,7 +91,7 @@ def _open(settings: Settings, attempt: Attempt, outgoing: Outgoing, *, stream: b
         stream=stream,
         on_open=call.abort.watch,
     )
-    return opened
+    return upstream
 
 
 def client_headers(call: Call, target: Target, sent: Sent, wire: Wire) -> dict[str, str]:
@@ -108,7 +108,7 @@ def client_headers(call: Call, target: Target, sent: Sent, wire: Wire) -> dict[s
 
 
 def _clocks(settings: Settings, call: Call, target: Target, stream: bool) -> Clocks:
-    """Return the clocks of one request: what the target, else the settings, say within what is left."""
+    """Return the clocks of one request: those of the target, else of the settings, within the time that is left."""
     times, remaining = settings.timeouts, call.remaining()
     if target.members is not None and target.members.timeouts:
         times = replace(times, **target.members.timeouts)
@@ -129,7 +129,7 @@ def _error_body(upstream: Upstream) -> Any:
 
 
 def _with_date(headers: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the headers with a date, so that a moment to wait for can be counted from it."""
+    """Return the headers with a date: the start of a wait until a point in time."""
     if "date" in headers:
         return headers
     now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())

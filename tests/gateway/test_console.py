@@ -43,7 +43,7 @@ CALL = {
 
 def plain(fields: dict[str, object]) -> str:
     """Return a line without its moment."""
-    return re.sub(r"^\d\d:\d\d:\d\d ", "", console.form(coloured=False)(fields))
+    return re.sub(r"^\d\d:\d\d:\d\d ", "", console.make_formatter(coloured=False)(fields))
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,16 @@ def test_other_lines_show_what_they_have() -> None:
 
 
 def test_nothing_in_a_line_commands_the_terminal() -> None:
-    line = console.form(coloured=False)({**CALL, "model": "\x1b[2J\x9b1m\u2028", "cause": "\x1b]0;x\x07"})
+    line = console.make_formatter(coloured=False)(
+        {**CALL, "model": "\x1b[2J\x9b1m\u2028", "cause": "\x1b]0;x\x07"}
+    )
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028]", line)
     assert "\\x1b[2J" in line
 
 
 def test_colours_stand_only_where_they_are_asked_for() -> None:
-    assert "\x1b[" not in console.form(coloured=False)(CALL)
-    assert console.form(coloured=True)(CALL).count("\x1b[") >= 6
+    assert "\x1b[" not in console.make_formatter(coloured=False)(CALL)
+    assert console.make_formatter(coloured=True)(CALL).count("\x1b[") >= 6
 
 
 def test_a_server_writes_for_a_person_where_that_is_set() -> None:

@@ -111,7 +111,7 @@ def take_notes(redact: Redact, form: str = "json") -> None:
     ``form`` is ``json``, ``console`` or ``auto``: ``console`` where standard error is a terminal."""
     terminal = sys.stderr.isatty()
     if form == "console" or (form == "auto" and terminal):
-        form_line = console.form(coloured=terminal and not os.environ.get("NO_COLOR"))
+        form_line = console.make_formatter(coloured=terminal and not os.environ.get("NO_COLOR"))
         _LOG.form = lambda fields: form_line(fields).encode("utf-8", "backslashreplace")
     logger = logging.getLogger("app")
     logger.handlers = [LogLines(redact)]

@@ -19,7 +19,7 @@ from app.config_loading.value_kinds import Checked
 from app.errors import GatewayError
 from app.gateway.call import Call, Principal
 from app.gateway.core import Gateway
-from app.gateway.explanation import explain, refused_before
+from app.gateway.explanation import explain, explain_rejection
 from app.gateway.run import Run
 from app.surfaces.admin import requests
 from app.surfaces.credentials import PRINCIPAL
@@ -86,7 +86,7 @@ def run() -> Response:
         except GatewayError as error:
             mount = mount_of(path.partition("?")[0])
             status = error.status if mount is None else mount.with_own_status(error).status
-            return json_response(refused_before(gateway, principal, error, status))
+            return json_response(explain_rejection(gateway, principal, error, status))
 
 
 def _call(surfaces: Flask, path: str) -> Call:
