@@ -34,14 +34,3 @@ class HeaderAuth:
     ) -> Mapping[str, str]:
         """Return that header."""
         return {} if key is None else {self.name: key.secret.reveal()}
-
-
-@record
-class NoAuth:
-    """No credential at all."""
-
-    def headers(
-        self, key: ProviderKey | None, settings: ProviderSettings, outgoing: Outgoing
-    ) -> Mapping[str, str]:
-        """Return no header."""
-        return {}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
 
 from app.config import ProviderKey, ProviderSettings, Secret
@@ -108,16 +108,15 @@ class MsalHttp:
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> MsalReply:
         reply = tokens.call(self._transport, method, url, {n: str(v) for n, v in headers.items()}, body)
-        return MsalReply(reply.status, reply.headers, reply.body.decode("utf-8", "replace"))
+        return MsalReply(reply.status, reply.headers, reply.data.decode("utf-8", "replace"))
 
 
-class MsalReply:
+class MsalReply(NamedTuple):
     """The members of an answer that msal reads."""
 
-    def __init__(self, status: int, headers: Mapping[str, str], text: str) -> None:
-        self.status_code = status
-        self.headers = headers
-        self.text = text
+    status_code: int
+    headers: Mapping[str, str]
+    text: str
 
     def raise_for_status(self) -> None:
         """Raise for a status of failure."""

@@ -142,10 +142,7 @@ PERPLEXITY: Final = ChatOptions(
 )
 
 SGL: Final = replace(CUSTOM, hosted_tools=frozenset(), also_reasoning=True)
-"""SGLang and vLLM, self-hosted: take their own sampling members, which clients write by name."""
-
-PARASAIL: Final = SGL
-"""vLLM behind a key."""
+"""SGLang and vLLM, self-hosted or at Parasail: they take sampling members of their own, by name."""
 
 OLLAMA: Final = ChatOptions(
     members=(COMMON_MEMBERS - {"logit_bias", "n", "parallel_tool_calls", "tool_choice", "user"}),

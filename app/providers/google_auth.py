@@ -93,17 +93,7 @@ class GoogleCredentials:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
         **options: Any,
-    ) -> _Reply:
+    ) -> tokens.Reply:
         """Send a request for google-auth: its transport interface."""
         data = body.encode() if isinstance(body, str) else body
-        reply = tokens.call(self._transport, method, url, dict(headers or {}), data)
-        return _Reply(reply.status, reply.headers, reply.body)
-
-
-class _Reply:
-    """A reply as google-auth reads it."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], data: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.data = data
+        return tokens.call(self._transport, method, url, dict(headers or {}), data)

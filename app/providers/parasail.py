@@ -10,6 +10,6 @@ SPEC = Spec(
     name="parasail",
     base_url="https://api.parasail.io/v1",
     auth=BearerAuth(),
-    wires={"chat": openai_like.chat(chat_rows.PARASAIL), "models": openai_like.models()},
+    wires={"chat": openai_like.chat(chat_rows.SGL), "models": openai_like.models()},
     missing="Set PARASAIL_API_KEY.",
 )

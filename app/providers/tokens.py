@@ -29,11 +29,11 @@ class Token(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """A token server's answer."""
+    """A token server's answer, as google-auth reads it, too."""
 
     status: int
     headers: Mapping[str, str]
-    body: bytes
+    data: bytes
 
 
 class TokenSource:

@@ -32,7 +32,7 @@ ROWS = {
     "openrouter.openai.chat": rows.OPENROUTER,
     "perplexity.openai.chat": rows.PERPLEXITY,
     "sgl.openai.chat": rows.SGL,
-    "parasail.openai.chat": rows.PARASAIL,
+    "parasail.openai.chat": rows.SGL,
     "ollama.openai.chat": rows.OLLAMA,
     "mistral.chat": rows.MISTRAL,
     "gemini.openai_compat.chat": replace(

@@ -11,7 +11,7 @@ from app.errors import GatewayError
 from app.gateway.breaker import Breaker
 from app.gateway.call import Target
 from app.gateway.key_cooldowns import KeyCooldowns
-from app.providers.auth import NoAuth
+from app.providers.auth import BearerAuth
 from app.providers.base import Provider, Spec
 
 
@@ -47,7 +47,7 @@ class Scene:
 
 
 def _target(name: str) -> Target:
-    spec = Spec(name=name, wires={}, auth=NoAuth(), base_url="http://127.0.0.1:9", needs_key=False)
+    spec = Spec(name=name, wires={}, auth=BearerAuth(), base_url="http://127.0.0.1:9", needs_key=False)
     return Target(Provider(spec, ProviderSettings(name, max_concurrency=1), None), "m", None)
 
 
@@ -197,7 +197,7 @@ def test_a_provider_takes_no_more_calls_at_once_than_it_is_set_to() -> None:
 
 def _pooled(*names: str) -> list[Target]:
     keys = tuple(ProviderKey(name, Secret(name)) for name in names)
-    spec = Spec(name="pool", wires={}, auth=NoAuth(), base_url="http://127.0.0.1:9", needs_key=False)
+    spec = Spec(name="pool", wires={}, auth=BearerAuth(), base_url="http://127.0.0.1:9", needs_key=False)
     provider = Provider(spec, ProviderSettings("pool", keys=keys, max_concurrency=1), None)
     return [Target(provider, "m", key) for key in keys]
 

@@ -21,7 +21,7 @@ from app.dialects.messages.options import MessagesOptions
 from app.dialects.responses.compatibility import ResponsesOptions
 from app.errors import GatewayError
 from app.providers import openai_like
-from app.providers.auth import NoAuth
+from app.providers.auth import BearerAuth
 from app.providers.base import Spec, Wire, provider_realm
 from app.providers.sandbox.routes import Sandbox
 from app.providers.sandbox.transport import ScriptedTransport
@@ -85,7 +85,7 @@ def choose(settings: ProviderSettings, operation: str, model: str) -> Wire | Non
 SPEC = Spec(
     name="sandbox",
     base_url=f"{SCHEME}://local",
-    auth=NoAuth(),
+    auth=BearerAuth(),
     wires=WIRES,
     choose=choose,
     realm=provider_realm,
