@@ -13,6 +13,7 @@ from array import array
 from binascii import a2b_base64, b2a_base64
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final
 
@@ -30,6 +31,12 @@ def bucket_of(milliseconds: int) -> int:
 def of(pairs: Iterable[tuple[int, int]]) -> int:
     """Return the histogram of buckets with their calls."""
     return sum(calls << bucket * _BITS for bucket, calls in pairs)
+
+
+@lru_cache(maxsize=4096)
+def of_one(milliseconds: int) -> int:
+    """Return the histogram of one call."""
+    return of([(bucket_of(milliseconds), 1)])
 
 
 def pairs(histogram: int) -> list[tuple[int, int]]:

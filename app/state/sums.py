@@ -82,8 +82,7 @@ class Sums:
         self.cache_hits += row.get("cache") == "hit"
         for name in _TIMES:
             if row.get(name) is not None:
-                one = histogram.of([(histogram.bucket_of(row[name]), 1)])
-                setattr(self, name, getattr(self, name) + one)
+                setattr(self, name, getattr(self, name) + histogram.of_one(row[name]))
 
     def take(self, figures: Sequence[int], *times: str) -> None:
         """Add other sums, as ``numbers`` writes them."""
