@@ -13,7 +13,7 @@ from app.canonical.response import Response, Usage
 from app.dialects.base import DONE, Frame, PassThrough
 from app.dialects.chat.compatibility import fit
 from app.dialects.chat.options import ChatOptions
-from app.dialects.chat.required import CONSTANT, Required
+from app.dialects.chat.required import CONSTANT, RequiredMembers
 from app.dialects.chat.usage import encode_usage, is_broken_off
 from app.dialects.shared.lenient_json import as_dict, count, dicts
 from app.dialects.shared.usage_repair import repair_usage
@@ -57,7 +57,7 @@ class ChatPatch:
         self._asks_usage = isinstance(options, dict) and options.get("include_usage") is True
         self._usage: Any = None
         self._last: dict[str, Any] = {}
-        self._required = Required(passage)
+        self._required = RequiredMembers(passage)
         self._finished: set[Any] = set()
 
     def request(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The members that a chat answer, and each chunk of a stream, must have, for bodies that pass.
+"""The required members of chat answers and chunks, filled in for bodies that pass.
 
-Clients read ``chunk.choices`` and ``choice.delta`` unasked; a server that leaves one of them out
-breaks them. What it says stays as it is (OpenAI's description of 2026-08-21 lists what is required).
+Clients read ``chunk.choices`` and ``choice.delta`` without a check, so a missing member breaks them. Members
+that the provider sent stay unchanged. Source: OpenAI's API description of 2026-08-21.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any, Final
 from app.dialects.base import PassThrough
 from app.dialects.chat.response_in import arguments_text, growing_member
 from app.dialects.chat.tool_calls_in import CallStream
-from app.dialects.shared.lenient_json import as_dict, count, dicts
+from app.dialects.shared.lenient_json import as_dict, count, dicts, rest
 
 CONSTANT: Final = ("id", "object", "created", "model")
-"""What all chunks of one stream have alike."""
+"""Members that are equal in all chunks of one stream."""
 
 _CHUNK: Final = "chat.completion.chunk"
-_NAMED: Final = frozenset({*CONSTANT, "choices", "usage"})
+_KNOWN: Final = frozenset({*CONSTANT, "choices", "usage"})
 
 
-class Required:
-    """Fills what is missing in one answer: with what its stream said before, else with our own."""
+class RequiredMembers:
+    """Fills in the missing members of one answer: with those of earlier chunks, or the gateway's own."""
 
     def __init__(self, passage: PassThrough) -> None:
         self._passage = passage
@@ -32,7 +32,7 @@ class Required:
         self._calls: dict[int, CallStream] = {}
 
     def fill_answer(self, body: dict[str, Any]) -> None:
-        """Fill a ``chat.completion`` object."""
+        """Fill in the members of a ``chat.completion`` object."""
         self.fill_names(body, "chat.completion")
         for place, choice in enumerate(dicts(body.get("choices"))):
             choice.setdefault("index", place)
@@ -41,17 +41,17 @@ class Required:
                 message.setdefault("content", None)
 
     def fill_chunk(self, data: dict[str, Any]) -> bool:
-        """Fill a chunk, and tell whether it says anything. The first of each choice tells the role.
+        """Fill in the members of a chunk; return whether it is to be sent. The first of each choice has the role.
 
-        A frame without choices is no chunk yet: what it says goes with the next one.
+        A frame without choices is not sent; its members are added to the next one.
         """
         if not isinstance(data.get("choices"), list):
-            self._pending |= {name: value for name, value in data.items() if name not in _NAMED}
+            self._pending |= rest(data, _KNOWN)
             data["choices"] = []
             return False
-        if not data["choices"] and data.keys() <= _NAMED:
+        if not data["choices"] and data.keys() <= _KNOWN:
             return False
-        data |= {name: value for name, value in self._pending.items() if name not in data}
+        data |= rest(self._pending, frozenset(data))
         self._pending = {}
         self.fill_names(data)
         for choice in dicts(data["choices"]):
@@ -59,7 +59,7 @@ class Required:
         return True
 
     def is_filled(self, data: Mapping[str, Any], choice: Mapping[str, Any]) -> bool:
-        """Tell whether a chunk that says more of ``choice`` lacks nothing."""
+        """Tell whether a chunk with more text of ``choice`` has all required members."""
         return (
             None not in (data.get("id"), data.get("object"), data.get("created"), data.get("model"))
             and type(index := choice.get("index")) is int
@@ -67,7 +67,7 @@ class Required:
         )
 
     def fill_names(self, body: dict[str, Any], kind: str = _CHUNK) -> None:
-        """Fill the members that all chunks of a stream have alike."""
+        """Fill in the members that are equal in all chunks of a stream."""
         for name in CONSTANT:
             constant = body.get(name)
             if constant:
@@ -76,7 +76,7 @@ class Required:
                 body[name] = self._constants[name] if name in self._constants else self._fill(name, kind)
 
     def _fill(self, name: str, kind: str) -> Any:
-        """Return our own word for what the provider never said, the same from now on."""
+        """Return the gateway's own value of a member, which stays the same from now on."""
         server = self._passage.server
         own: dict[str, Callable[[], Any]] = {
             "id": lambda: server.response_id or server.new_id("chatcmpl-"),
@@ -102,7 +102,7 @@ class Required:
 
 
 def _fill_call(fragment: dict[str, Any], calls: CallStream) -> None:
-    """Give a fragment its call's place. The first tells id and type; clients join what later ones repeat."""
+    """Set the index of a fragment of a call. Only the first has id, type and name: clients join repeated ones."""
     known = len(calls.all())
     call, _ = calls.feed(fragment, arguments_text)
     fragment["index"] = call.place
@@ -112,8 +112,8 @@ def _fill_call(fragment: dict[str, Any], calls: CallStream) -> None:
         fragment["type"] = fragment.get("type") or ("custom" if call.custom else "function")
     else:
         fragment.pop("id", None)
-        if call.told:
+        if call.passed:
             function.pop("name", None)
-    call.told = call.named
+    call.passed = bool(call.name)
     if "arguments" in function and not isinstance(function["arguments"], str):
         function["arguments"] = arguments_text(function["arguments"])

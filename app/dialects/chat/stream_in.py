@@ -1,9 +1,9 @@
-"""The stream of a chat completion, read into canonical events.
+"""The stream of a chat completion decoded as canonical events.
 
-The wire has no block edges: a block opens with the first delta of its kind, reasoning
-and text close when another kind begins, calls stay open because their fragments may
-interleave. Finish reasons come early, twice, or before further calls, so all closing
-events wait for ``[DONE]`` or, on wires without it, the end of the body.
+Chunks do not mark where blocks begin and end. A block opens with the first delta of its kind. Reasoning and
+text close when another kind begins; calls stay open, because their fragments may interleave. Finish
+reasons may come early, twice, or before further calls, so the closing events are returned at ``[DONE]``
+or, for servers without it, at the end of the body.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Finished, Started
-from app.canonical.request import OpaquePart, Part, ReasoningPart, RefusalPart, Signature, TextPart
+from app.canonical.request import Part, ReasoningPart, RefusalPart, Signature, TextPart
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.chunks import ChunkDecoder
@@ -33,19 +33,24 @@ from app.dialects.chat.response_in import (
     usage_member,
 )
 from app.dialects.chat.tool_calls_in import CallStream
-from app.dialects.chat.usage import decode_finish, decode_usage
+from app.dialects.chat.usage import decode_choice_finish, decode_usage
 from app.dialects.shared.decoder_parts import nameless_call
 from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
 from app.dialects.shared.repeats import Grow
 
 _NO_REMAINDER: Final = TOP_MEMBERS | {"obfuscation", "p"}
 _PLAIN: Final = frozenset({"role", "content"})
-"""The members of most deltas: the other readers need not look."""
+"""The members of most deltas, for which no other reader is needed."""
 
 
 @dataclass(slots=True)
 class _Choice:
-    """One choice as it grows: the open speech or reasoning block, its calls, its finish."""
+    """One choice: its open block, its calls and its finish.
+
+    ``kind`` and ``block`` are the open block (None if only calls are open), ``entry`` its index in
+    ``reasoning_details``. ``item`` is the current item, ``group`` what it collects. ``waiting`` are
+    annotations for which there is no text yet. ``finish`` is the chunk's choice with the finish reason.
+    """
 
     index: int
     calls: CallStream
@@ -64,8 +69,7 @@ class _Choice:
 
 
 class ChatStreamDecoder(ChunkDecoder):
-    """Frames of a chat-completions stream to events. ``feed`` takes parsed chunks; frames
-    after the end are passed over."""
+    """Decodes the chunks of a chat completion."""
 
     growing = (
         ("choices", 0, "delta", "content"),
@@ -91,23 +95,20 @@ class ChatStreamDecoder(ChunkDecoder):
         if rows[0].get("finish_reason") is not None:
             return None
         if choice.kind is not None and choice.block == block:
-            return choice.texts.append if choice.kind == "text" else str  # of a thought nothing is kept
+            return choice.texts.append if choice.kind == "text" else str  # reasoning is not recorded
         call = next((call for call in reversed(choice.calls.all()) if call.block == block), None)
-        return None if call is None else call.said.append
+        return None if call is None else call.arguments.append
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
-        """Keep what belongs to the whole answer: usage (the last wins), tier, further members."""
+        """Record what belongs to the whole answer: the latest usage, the service tier, native members."""
         self._usage = decode_usage(usage_member(chunk)) or self._usage
         self._tier = opt_str(chunk.get("service_tier")) or self._tier
         if not chunk.keys() <= _NO_REMAINDER:
             self._top |= remainder(chunk, _NO_REMAINDER)
 
     def _opening(self, chunk: Mapping[str, Any]) -> Started:
-        native = as_native(dict(self._top))
-        created = count(chunk.get("created"))
-        return Started(
-            opt_str(chunk.get("id")), opt_str(chunk.get("model")), created or None, self._tier, native
-        )
+        native, created = as_native(dict(self._top)), count(chunk.get("created")) or None
+        return Started(opt_str(chunk.get("id")), opt_str(chunk.get("model")), created, self._tier, native)
 
     def _feed_choice(self, raw: Mapping[str, Any], events: list[Event]) -> None:
         choice = self._latest = self._choice(count(raw.get("index")) or 0, raw)
@@ -124,19 +125,19 @@ class ChatStreamDecoder(ChunkDecoder):
             choice.finish = raw
 
     def _choice(self, index: int, raw: Mapping[str, Any]) -> _Choice:
-        known = self._choices.get(index)
-        if known is None:
-            known = self._choices[index] = _Choice(
-                index, CallStream(index, self._context), growing_member(raw)
-            )
-        return known
+        if index not in self._choices:
+            calls = CallStream(index, self._context)
+            self._choices[index] = _Choice(index, calls, growing_member(raw))
+        return self._choices[index]
 
     def _open(
         self, choice: _Choice, kind: str, part: Part, events: list[Event], group: str = "message"
     ) -> int:
-        """Open a block of ``kind``, closing the one that is open. Blocks of one ``group``
-        in a row are one item: reasoning, message; each call is an item of its own, and done
-        when what follows it begins, if its arguments are whole."""
+        """Open a block of ``kind`` and return its number; the open block is closed.
+
+        Adjacent blocks of one ``group`` (reasoning, message) are one item. Each call is an item of its
+        own, which ends when something follows it, if its arguments are complete.
+        """
         self._close(choice, events)
         events += choice.calls.ends(whole=True)
         if choice.group != group:
@@ -158,40 +159,53 @@ class ChatStreamDecoder(ChunkDecoder):
     def _reasoning(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
-        shown = self._details(choice, delta, events)
+        has_text = self._details(choice, delta, events)
         text = opt_str(delta.get("reasoning")) or opt_str(delta.get("reasoning_content"))
-        if text and not shown:
+        if text and not has_text:
             self._grow_thinking(choice, "text", text, None, events)
 
     def _details(self, choice: _Choice, delta: Mapping[str, Any], events: list[Event]) -> bool:
-        """Read ``reasoning_details``; tell whether they held any of the text."""
-        shown = False
+        """Decode ``reasoning_details``; return whether they have any text."""
+        has_text = False
         for entry in dicts(delta.get("reasoning_details")):
-            if choice.calls.sign(entry, lambda text: sign(self._context, text)):
+            if choice.calls.sign(entry, self._sign):
                 continue
-            part = decode_entry(entry, lambda text: sign(self._context, text))
-            if isinstance(part, OpaquePart):
-                self._open(choice, "opaque", part, events, "reasoning")
-                self._close(choice, events)
-                continue
+            part = decode_entry(entry, self._sign)
             if isinstance(part, ReasoningPart):
-                shown = shown or bool(part.text)
+                has_text = has_text or bool(part.text)
                 self._thought(choice, part, entry, events)
-        return shown
+            else:
+                self._add_whole(choice, "opaque", part, events, "reasoning")
+        return has_text
+
+    def _sign(self, text: str) -> Signature:
+        return sign(self._context, text)
+
+    def _add_whole(
+        self, choice: _Choice, kind: str, part: Part, events: list[Event], group: str = "message"
+    ) -> None:
+        """Add a block that has no deltas."""
+        self._open(choice, kind, part, events, group)
+        self._close(choice, events)
+
+    def _add_signature(
+        self, choice: _Choice, signature: Signature | None, native: dict[str, Any], events: list[Event]
+    ) -> None:
+        """Add a block of hidden reasoning, which has only a signature."""
+        self._open(choice, "hidden", ReasoningPart("", "hidden"), events, "reasoning")
+        choice.signature, choice.native = signature, native
+        self._close(choice, events)
 
     def _thought(
         self, choice: _Choice, part: ReasoningPart, entry: Mapping[str, Any], events: list[Event]
     ) -> None:
-        own = own_members(part.native)
+        native = own_members(part.native)
         if part.form == "hidden":
-            self._open(choice, "hidden", ReasoningPart("", "hidden"), events, "reasoning")
-            choice.signature, choice.native = part.signature, own
-            self._close(choice, events)
-            return
-        if not part.text and part.signature is None:
+            self._add_signature(choice, part.signature, native, events)
+        if part.form == "hidden" or not (part.text or part.signature):
             return
         self._grow_thinking(choice, part.form, part.text, entry.get("index"), events)
-        choice.native = own
+        choice.native = native
         if part.signature is not None:
             choice.signature = part.signature
             self._close(choice, events)
@@ -223,13 +237,12 @@ class ChatStreamDecoder(ChunkDecoder):
             elif isinstance(part, ReasoningPart):
                 self._grow_reasoning(choice, part, events)
             elif part is not None:
-                self._open(choice, "opaque", part, events)
-                self._close(choice, events)
+                self._add_whole(choice, "opaque", part, events)
         if content is None and logprobs and choice.kind == "text":
             events.append(BlockDelta(choice.block, logprobs=logprobs))
 
     def _grow_reasoning(self, choice: _Choice, part: ReasoningPart, events: list[Event]) -> None:
-        """A thinking part of a content list; its signature comes with the last."""
+        """Add a thinking part of a content list; the last one has the signature."""
         if part.text or part.signature is not None:
             self._grow_thinking(choice, "text", part.text, None, events)
         if part.signature is not None:
@@ -263,8 +276,7 @@ class ChatStreamDecoder(ChunkDecoder):
             return
         part = audio_part(audio, self._context)
         if choice.kind != "audio":
-            opened = audio_part({"id": audio.get("id")}, self._context)
-            self._open(choice, "audio", opened, events)
+            self._open(choice, "audio", audio_part({"id": audio.get("id")}, self._context), events)
         if part.native is not None:
             choice.native = own_members(part.native)
         if part.data or part.transcript:
@@ -274,8 +286,14 @@ class ChatStreamDecoder(ChunkDecoder):
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
         for row in dicts(delta.get("images")):
-            self._open(choice, "image", decode_image(row), events)
-            self._close(choice, events)
+            self._add_whole(choice, "image", decode_image(row), events)
+
+    def _thought_signature(
+        self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
+    ) -> None:
+        """Add the thought signature of a message, as Gemini's OpenAI-compatible API has it."""
+        if secret := thought_signature(delta):
+            self._add_signature(choice, self._sign(secret), {}, events)
 
     def _annotations(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
@@ -285,7 +303,7 @@ class ChatStreamDecoder(ChunkDecoder):
             self._place_text(choice, events)
 
     def _place_text(self, choice: _Choice, events: list[Event]) -> None:
-        """Give the waiting annotations to the open text."""
+        """Add the waiting annotations to the open text."""
         choice.annotated = choice.annotated or bool(choice.waiting)
         events += [BlockDelta(choice.block, annotation=row) for row in choice.waiting]
         choice.waiting = []
@@ -293,17 +311,15 @@ class ChatStreamDecoder(ChunkDecoder):
     def _calls(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
-        fragments = dicts(delta.get("tool_calls"))
-        legacy = as_dict(delta.get("function_call"))
-        if legacy:
-            fragments = [*fragments, {"index": -1, "function": legacy}]
-        for fragment in fragments:
+        for fragment in dicts(delta.get("tool_calls")):
             self._feed_call(choice, fragment, events)
+        if legacy := as_dict(delta.get("function_call")):
+            self._feed_call(choice, {"index": -1, "function": legacy}, events)
 
     def _feed_call(self, choice: _Choice, fragment: Mapping[str, Any], events: list[Event]) -> None:
-        """Pass one fragment on; a call that has its name now opens its block."""
+        """Add one fragment of a call; the block opens when the call has its name."""
         call, text = choice.calls.feed(fragment, arguments_text)
-        if call.block is None and call.named:
+        if call.block is None and call.name:
             self._close(choice, events)
             choice.item, choice.group = choice.item + 1, "call"
             call.block = self._next_block()
@@ -316,27 +332,23 @@ class ChatStreamDecoder(ChunkDecoder):
         return [choice.finish for choice in self._choices.values()]
 
     def _closing(self) -> list[Event]:
-        calls_made = (call for choice in self._choices.values() for call in choice.calls.all())
-        if any(call.block is None for call in calls_made):
+        choices = self._choices.values()
+        if any(call.block is None for choice in choices for call in choice.calls.all()):
             return self._fail(nameless_call())
         events: list[Event] = []
-        for choice in self._choices.values():
-            self._settle(choice, events)
-        for choice in self._choices.values():
-            raw = choice.finish or {}
-            calls = bool(choice.calls.all())
-            finish = decode_finish(
-                raw.get("finish_reason"), calls=calls, stop_sequence=raw.get("matched_stop")
-            )
+        for choice in choices:
+            self._close_choice(choice, events)
+        for choice in choices:
+            finish = decode_choice_finish(choice.finish or {}, calls=bool(choice.calls.all()))
             events.append(Finished(finish, choice.index))
         if self._rows:
             self._top["choices"] = [{"index": index, **row} for index, row in sorted(self._rows.items())]
         events.append(Ended(self._usage, as_native(self._top), self._tier))
         return events
 
-    def _settle(self, choice: _Choice, events: list[Event]) -> None:
-        """Close a choice's blocks; late annotations and citations go to its last text."""
-        if choice.item < 0 and not choice.calls.all():  # a whole answer says nothing in one empty text
+    def _close_choice(self, choice: _Choice, events: list[Event]) -> None:
+        """Close the blocks of a choice; late annotations and citations are added to its last text."""
+        if choice.item < 0 and not choice.calls.all():  # an empty answer is one empty text
             self._open(choice, "text", TextPart(""), events)
         if choice.kind == "text" and not (choice.waiting or choice.annotated):
             choice.waiting += citation_annotations("".join(choice.texts), self._top)
@@ -348,18 +360,8 @@ class ChatStreamDecoder(ChunkDecoder):
         events += choice.calls.ends()
 
 
-def _google(
-    decoder: ChatStreamDecoder, choice: _Choice, delta: Mapping[str, Any], _: Any, events: list[Event]
-) -> None:
-    """A thought signature on the message itself is a hidden reasoning block."""
-    if secret := thought_signature(delta):
-        decoder._open(choice, "hidden", ReasoningPart("", "hidden"), events, "reasoning")
-        choice.signature = sign(decoder._context, secret)
-        decoder._close(choice, events)
-
-
 _READERS: Final = (
-    # the members of a delta that it reads (none: whatever the delta holds), the reader
+    # the members of a delta that need the reader (none: it is always called), the reader
     (("reasoning", "reasoning_content", "reasoning_details"), ChatStreamDecoder._reasoning),
     ((), ChatStreamDecoder._content),
     (("refusal",), ChatStreamDecoder._refusal),
@@ -367,5 +369,5 @@ _READERS: Final = (
     (("images",), ChatStreamDecoder._images),
     ((), ChatStreamDecoder._annotations),
     (("tool_calls", "function_call"), ChatStreamDecoder._calls),
-    (("extra_content",), _google),
+    (("extra_content",), ChatStreamDecoder._thought_signature),
 )

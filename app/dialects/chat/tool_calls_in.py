@@ -1,7 +1,7 @@
-"""Tool calls of one streamed choice, put together from their fragments.
+"""The tool calls of one streamed choice, assembled from their fragments.
 
-Servers leave out the index, send one index for several calls, bring the name late or
-repeat it with every fragment, and forget ids; here each fragment finds its call.
+Servers omit the index, use one index for several calls, send the name late or in every fragment, and omit
+ids (recorded streams, and public reports of 2025 and 2026). Here each fragment is assigned to its call.
 """
 
 from __future__ import annotations
@@ -19,14 +19,18 @@ from app.dialects.shared.lenient_json import as_dict, count, opt_str, rest, with
 from app.dialects.shared.tool_forms import custom_tool_names, free_text
 from app.dialects.shared.tool_values import is_json
 
-_MAX_CHECKS: Final = 4  # how often it is asked whether a call that others interrupt is whole
+_MAX_CHECKS: Final = 4  # how often the arguments of an interrupted call are parsed
 _CALL_MEMBERS: Final = frozenset({"id", "type", "function", "custom", "index"})
 
 
 @dataclass(slots=True)
 class CallBlock:
-    """One call as it grows, the ``place``-th of its choice. ``told``: its name has passed. ``held`` keeps arguments that came before the name, and all of a
-    free-text tool's that was offered as a function (``free``)."""
+    """One call of a choice, and its block if that is open.
+
+    ``place`` is its position among the calls. ``free``: a free-text tool that was sent as a function.
+    ``arguments`` are all fragments of its arguments; ``buffer`` has those that came before the name,
+    or all if it is ``free``. ``passed``: its name was passed on to the client.
+    """
 
     index: int | None
     id: str
@@ -35,28 +39,22 @@ class CallBlock:
     custom: bool = False
     free: bool = False
     block: int | None = None
-    held: list[str] = field(default_factory=list)
-    wrote: bool = False
-    said: list[str] = field(default_factory=list)
+    buffer: list[str] = field(default_factory=list)
+    arguments: list[str] = field(default_factory=list)
     ended: bool = False
-    told: bool = False
+    passed: bool = False
     checks: int = 0
     signature: Signature | None = None
     native: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def named(self) -> bool:
-        """Whether the name is known, so that the block may open."""
-        return bool(self.name)
-
     def part(self) -> ToolCallPart:
-        """Return the part that opens the block: id and name final, arguments empty."""
+        """Return the part that opens the block, with id and name and without arguments."""
         kind: Literal["custom", "function"] = "custom" if self.custom or self.free else "function"
         return ToolCallPart(self.id, self.name, "", kind)
 
     def opening(self) -> str:
         """Return the arguments that came before the block opened."""
-        return "" if self.free else "".join(self.held)
+        return "" if self.free else "".join(self.buffer)
 
 
 class CallStream:
@@ -67,7 +65,7 @@ class CallStream:
         self._context = context
         self._customs = custom_tool_names(context.request)
         self._calls: list[CallBlock] = []
-        self._growing: list[CallBlock] = []  # those of which an interruption may be the end
+        self._growing: list[CallBlock] = []  # those that may end when something else follows
         self._latest: dict[int, CallBlock] = {}  # by index
         self._exact: dict[tuple[int, str], CallBlock] = {}  # the latest by index and id
         self._first: dict[str, CallBlock] = {}  # the first by id
@@ -77,9 +75,9 @@ class CallStream:
         return self._calls
 
     def feed(self, fragment: Mapping[str, Any], text_of: Callable[[Any], str]) -> tuple[CallBlock, str]:
-        """Take one ``tool_calls`` fragment; return its call and the arguments it brought.
+        """Add one ``tool_calls`` fragment; return its call, and the arguments in it that may be written.
 
-        Arguments that come before the name are held (``CallBlock.held``) and given with it.
+        ``text_of`` returns arguments as text.
         """
         custom = as_dict(fragment.get("custom"))
         function = custom or as_dict(fragment.get("function"))
@@ -90,15 +88,14 @@ class CallStream:
         call.free = not call.custom and call.name in self._customs
         self._keep(call, fragment)
         text = text_of(function.get("input") if custom else function.get("arguments"))
-        call.wrote = call.wrote or bool(text)
         if text:
-            call.said.append(text)
+            call.arguments.append(text)
         if text and (call.block is None or call.free):
-            call.held.append(text)
+            call.buffer.append(text)
         return call, "" if call.free else text
 
     def sign(self, entry: Mapping[str, Any], sign: Sign) -> bool:
-        """Give a ``reasoning_details`` entry to the call whose id it bears, if there is one."""
+        """Add the signature of a ``reasoning_details`` entry to the call with its id; return False if there is none."""
         identifier = opt_str(entry.get("id"))
         call = None if identifier is None else self._first.get(identifier)
         if call is None:
@@ -109,27 +106,31 @@ class CallStream:
         return True
 
     def ends(self, *, whole: bool = False) -> Iterator[BlockDelta | BlockEnded]:
-        """Yield the end of each open call's block; ``whole``: only of those whose arguments are. A call
-        that was not, several times, ends with the stream: to read it anew at each interruption would
-        cost the square of its length."""
+        """Yield the end of each open call's block; with ``whole`` only if its arguments are complete.
+
+        A call that was incomplete ``_MAX_CHECKS`` times ends with the stream: parsing it at each
+        interruption would take time quadratic in its length.
+        """
         candidates, self._growing = (self._growing, []) if whole else (self._calls, [])
         for call in candidates:
             if call.ended:
                 continue
-            if whole and not (call.block is not None and is_json("".join(call.said))):
+            if whole and not (call.block is not None and is_json("".join(call.arguments))):
                 call.checks += 1
                 if call.checks < _MAX_CHECKS:
                     self._growing.append(call)
                 continue
             call.ended = call.block is not None
-            if call.block is not None and call.free and (text := free_text("".join(call.held))):
+            if call.block is not None and call.free and (text := free_text("".join(call.buffer))):
                 yield BlockDelta(call.block, text)
             if call.block is not None:
                 yield BlockEnded(call.block, call.signature, as_native(call.native))
 
     def _find(self, index: int | None, identifier: str | None, name: str | None) -> CallBlock:
-        """Find the call of a fragment. A further id under a known index, with a name, is a
-        further call; without index, the id decides, else the latest call goes on."""
+        """Return the call of a fragment: by its index, otherwise by its id, otherwise the latest one.
+
+        A fragment with a name and a new id under a known index begins a new call.
+        """
         known = self._known(index, identifier)
         if known is not None and not (identifier and name and known.id != identifier and known.name):
             return known

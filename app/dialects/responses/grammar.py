@@ -181,9 +181,8 @@ class Grammar:
     def _item_added(self, kind: str, data: JSON) -> Iterator[Payload]:
         item = as_dict(data.get("item"))
         number = count(data.get("output_index"))
-        known = self._numbered.get(-1 if number is None else number) or self._by_id.get(
-            as_str(item.get("id"))
-        )
+        known = self._numbered.get(number) if number is not None else None
+        known = known or self._by_id.get(as_str(item.get("id")))
         if known is None or not _is_same(known, item):
             yield from self._announce(self._new(_type_of(item), item, number))
 
