@@ -59,7 +59,7 @@ def follow(signals: Signals, is_over: Callable[[], bool]) -> None:
                     seen = number
                     if _reload(number):
                         return
-                wakeup.wait(_POLL_SECONDS)
+                signals.wait(wakeup, _POLL_SECONDS)
         except GatewayError as error:
             _LOG.warning("cannot look for reloads of other servers: %s", error.raw or error.message)
             gevent.sleep(_POLL_SECONDS)

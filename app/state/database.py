@@ -165,6 +165,13 @@ class Database:
         """Write by one statement in a transaction of its own; return how many rows it changed."""
         return self.write(lambda connection: connection.execute(statement).rowcount, idempotent=idempotent)
 
+    def is_quiet(self, seconds: float) -> bool:
+        """Tell, without a look into the database, whether no process has committed for so many seconds.
+
+        False where nobody can tell, as on PostgreSQL."""
+        backend = self._current()
+        return isinstance(backend, SQLiteBackend) and backend.is_quiet(seconds)
+
     def close(self) -> None:
         """Finish what is queued and close every connection of this process."""
         backend, self._backend = self._backend, None

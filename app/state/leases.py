@@ -35,6 +35,8 @@ class LeaseRenewer(PeriodicTask):
         self._signals = signals
         self._lease = lease
         self._ids: set[str] = set()
+        self._all_ended = False
+        """Whether every lease had ended before the last sweep, so that there is nothing to sweep until somebody writes."""
 
     def add(self, response_id: str) -> None:
         """Renew the lease of a response from now on."""
@@ -53,7 +55,10 @@ class LeaseRenewer(PeriodicTask):
         db, ids = self._signals.db, list(self._ids)
         if ids:
             db.write(lambda c: renew_leases(c, response, ids, RUNNING, db.owner, self._lease))
-        sweep(self._signals)
+        is_quiet = db.is_quiet(max(self._lease, LEASE_SECONDS) + 2 * SWEEP_SECONDS)
+        if not (is_quiet and self._all_ended):
+            sweep(self._signals)
+        self._all_ended = is_quiet
 
 
 def renew_leases(

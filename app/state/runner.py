@@ -125,7 +125,10 @@ class Runner(Generic[W]):
                     self._claim()
                 except Exception:  # noqa: BLE001 - the loop must outlive any fault, or work would wait for ever
                     _LOG.exception("the runner could not look for work")
-                wakeup.wait(self._turn_seconds)
+                if self._jobs:
+                    wakeup.wait(self._turn_seconds)
+                else:
+                    self._signals.wait(wakeup, self._turn_seconds, quiet_after=self._lease)
 
     def _claim(self) -> None:
         """Claim as much work as there is room for.

@@ -8,10 +8,12 @@ processes see the change when they look again.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import gevent
+from gevent.event import Event
 from sqlalchemy import Connection
 
 from app.state.database import Database
@@ -23,6 +25,8 @@ _LOG: Final = logging.getLogger(__name__)
 _RECONNECT_SECONDS: Final = 2.0
 _POLL_SECONDS: Final = 0.05
 _POLL_MAX_SECONDS: Final = 0.5
+_QUIET_SECONDS: Final = 3.0  # a commit may be written so long before others see it
+_QUIET_MAX_SECONDS: Final = 5.0
 
 
 class Signals:
@@ -57,6 +61,18 @@ class Signals:
     def longer(self, seconds: float) -> float:
         """Return how long a reader waits next that found nothing after ``seconds``."""
         return min(seconds * 2, _POLL_MAX_SECONDS)
+
+    def wait(self, wakeup: Event, seconds: float, *, quiet_after: float = 0.0) -> None:
+        """Wait until ``wakeup`` is set, or for ``seconds``, and longer while nobody writes to the database.
+
+        ``quiet_after`` is the time after the last write in which time alone may bring something new, as the end of a
+        lease does. Whatever happens, the wait ends after some seconds.
+        """
+        limit = time.monotonic() + _QUIET_MAX_SECONDS
+        quiet_after = max(quiet_after, _QUIET_SECONDS) + seconds
+        while not wakeup.wait(seconds):
+            if time.monotonic() >= limit or not self.db.is_quiet(quiet_after):
+                return
 
     def start(self) -> None:
         """Listen for notifications of other processes; on SQLite there is nothing to do."""

@@ -96,6 +96,7 @@ class SQLiteBackend:
     There are no round trips here, so a single statement is like any others."""
 
     def __init__(self, path: str, cipher: Cipher, *, readers: int = 2) -> None:
+        self._log = f"{os.path.realpath(path)}-wal"  # the name that SQLite gives it
         self._writer = use_cipher(open_engine(path, write=True), cipher)
         self._readers = [use_cipher(open_engine(path, write=False), cipher) for _ in range(readers)]
         self._idle = list(self._readers)
@@ -109,6 +110,13 @@ class SQLiteBackend:
 
     def read(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
         return self._reads.submit(run).wait(timeout)
+
+    def is_quiet(self, seconds: float) -> bool:
+        """Tell whether no process has committed for so many seconds: each commit is written to the write-ahead log."""
+        try:
+            return time.time() - os.stat(self._log).st_mtime > seconds
+        except OSError:
+            return False
 
     def close(self) -> None:
         self._reads.close()

@@ -257,9 +257,10 @@ class CacheStore:
     def _watch(self) -> None:
         while True:
             try:
-                with self._state().signals.wakeups.subscribed(CACHE) as wakeup:
+                signals = self._state().signals
+                with signals.wakeups.subscribed(CACHE) as wakeup:
                     self._check_revision()
-                    wakeup.wait(_LOOK_SECONDS)
+                    signals.wait(wakeup, _LOOK_SECONDS)
             except GatewayError as error:
                 _LOG.warning("cannot look whether the cache was emptied: %s", error.raw or error.message)
                 gevent.sleep(_AWAY)
