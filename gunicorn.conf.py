@@ -16,6 +16,10 @@ import os
 import sys
 import time
 
+from app.late_patterns import load_marshmallow
+
+load_marshmallow()
+
 from app import bind_address, master_key, metrics_folder
 from app.config_loading import ConfigError, load
 from app.reload_report import BOARD

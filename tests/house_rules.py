@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "server": {"errors", "wire"},
     "config_loading": _VOCABULARY | {"config", "operations", "providers", "wire", "database_url"},
     "bind_address": {"config"},
+    "late_patterns": set(),
     "master_key": {"config"},
     "providers": _VOCABULARY | {"dialects", "wire", "config"},
     "state": _VOCABULARY | {"responses_form", "wire", "config", "database_url"},

@@ -76,6 +76,21 @@ def test_a_start_loads_nothing_of_what_is_needed_later_and_looks_for_no_plug_ins
     assert told.stdout.splitlines()[-2:] == ["[] notify", "[]"]
 
 
+def test_marshmallow_compiles_the_patterns_of_addresses_when_one_is_checked(repo_dir: Path) -> None:
+    checked = (
+        "import re, runpy; compiled, compile_now = [], re._compiler.compile\n"
+        "re._compiler.compile = lambda p, flags=0: compiled.append(p) or compile_now(p, flags)\n"
+        "runpy.run_path('gunicorn.conf.py'); from marshmallow.validate import Email\n"
+        "print(sum(']{2,6}' in str(p) for p in compiled), Email()('ann@example.com'),"
+        " sum(']{2,6}' in str(p) for p in compiled))"
+    )
+    environ = {**bare(), "OPENAI_API_KEY": "sk-x"}
+    told = subprocess.run(
+        [sys.executable, "-c", checked], cwd=repo_dir, env=environ, capture_output=True, text=True, check=True
+    )
+    assert told.stdout.split() == ["0", "ann@example.com", "1"]
+
+
 def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 

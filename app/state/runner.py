@@ -1,7 +1,8 @@
 """The runner: claims the work of one queue and renews its leases while a function does the work.
 
 ``execute(job)`` runs one piece of work in a greenlet of its own and stores the end itself, under ``job.work.fence``; after
-an abort it stores nothing. The runner looks for work when it is notified, and every second anyway. ``job.abort(reason)``
+an abort it stores nothing. The runner looks for work when it is notified, and every second anyway; while it runs nothing
+and nobody writes to the database, every five. ``job.abort(reason)``
 ends a job: it was cancelled, its lease was lost (``server_lost``), or this process leaves (``server_shutdown``). Before
 the last of these, ``job.leave()`` asks it to begin nothing new.
 """
