@@ -35,7 +35,7 @@ from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Original, Repetition, original_of
 from app.gateway.translation import client_context, parse_upstream, server_context
-from app.gateway.truncation import Breaks, check_whole
+from app.gateway.truncation import Breaks, check_whole, replay_answer
 from app.providers.base import Wire
 from app.wire.json import dumps
 from app.wire.offload import aside
@@ -167,7 +167,7 @@ class PassStream:
         """Take a whole JSON answer where a stream was asked for: it is encoded as one."""
         encoder, dialect = self._exchange.encoder(), self._exchange.dialect
         frames: list[Frame] = []
-        for event in replay(dialect.decode_response(parse_upstream(body), self._exchange.context)):
+        for event in replay_answer(dialect.decode_response(parse_upstream(body), self._exchange.context)):
             self._observe([event])
             frames += encoder.feed(event)
         return frames

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.events import Event, replay
+from app.canonical.events import Event
 from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response, Usage
@@ -31,7 +31,7 @@ from app.gateway.translation import (
     parse_upstream,
     server_context,
 )
-from app.gateway.truncation import Breaks, check_whole
+from app.gateway.truncation import Breaks, check_whole, replay_answer
 from app.providers.base import Wire
 from app.wire.json import dumps
 
@@ -175,4 +175,4 @@ def _events_of(response: CompletionResponse) -> Iterator[Event]:
         Choice(c.index, (Message("assistant", (TextPart(c.text),)),), c.finish or Finish("stop"))
         for c in response.choices
     )
-    return replay(Response(response.id, response.model, choices, response.usage, response.created))
+    return replay_answer(Response(response.id, response.model, choices, response.usage, response.created))

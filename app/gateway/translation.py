@@ -20,7 +20,6 @@ from app.canonical.events import (
     Event,
     Failed,
     Finished,
-    replay,
 )
 from app.canonical.request import OpaquePart, Request, ToolCallPart
 from app.canonical.response import Response, Usage
@@ -36,7 +35,7 @@ from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.id_generation import mint
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Repetition
-from app.gateway.truncation import Breaks, check_whole
+from app.gateway.truncation import Breaks, check_whole, replay_answer
 from app.providers.base import Wire
 from app.wire.json import dumps, loads_lenient
 from app.wire.offload import aside
@@ -155,7 +154,7 @@ class TranslateExchange:
         return TranslateStream(
             self._client.stream_decoder(self._context),
             self._server.stream_encoder(self._request, self._server_context),
-            lambda body: replay(self._client.decode_response(parse_upstream(body), self._context)),
+            lambda body: replay_answer(self._client.decode_response(parse_upstream(body), self._context)),
             self.estimate,
             breaks=None if self._server.reports_failure else Breaks(),
         )

@@ -2,16 +2,20 @@
 
 A Responses object says ``failed`` by itself. Elsewhere an answer whose finish is an error (a
 server that was aborted, a call that it could not write) becomes the error of its provider, so
-that a fallback is tried while nothing was shown.
+that a fallback is tried while nothing was shown. Tests: tests/gateway/test_truncation.py, tests/behaviour.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
-from app.canonical.events import Ended, Event, Failed, Finished
-from app.canonical.response import Finish
+from app.canonical.events import Ended, Event, Failed, Finished, replay
+from app.canonical.response import Finish, Response
 from app.errors import GatewayError
+
+MAX_BLOCKS: Final = 10_000
+"""Choices and parts of a whole answer that are made into a stream, each by some ten frames."""
 
 
 def broken_off(finish: Finish | None) -> GatewayError | None:
@@ -29,6 +33,20 @@ def check_whole(finishes: Iterable[Finish | None]) -> None:
     for finish in finishes:
         if (error := broken_off(finish)) is not None:
             raise error
+
+
+def replay_answer(response: Response) -> Iterator[Event]:
+    """Return the events of a whole answer that came where a stream was asked for.
+
+    Raises ``upstream_invalid`` where each of its choices and parts would be too many blocks of a stream.
+    """
+    blocks = sum(1 + len(message.parts) for choice in response.choices for message in choice.messages)
+    if len(response.choices) + blocks > MAX_BLOCKS:
+        raise GatewayError(
+            "upstream_invalid",
+            f"The provider's answer has more than {MAX_BLOCKS} choices and parts, too many for a stream.",
+        )
+    return replay(response)
 
 
 class Breaks:

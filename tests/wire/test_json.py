@@ -277,6 +277,19 @@ def test_a_providers_answer_of_too_many_values_is_refused(data: bytes, what: str
         json.loads_lenient(data)
 
 
+def test_log_probabilities_of_many_tokens_are_not_too_many_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HOLDERS", "MEMBERS", "STRINGS", "ELEMENTS"):
+        monkeypatch.setattr(json, f"MAX_{name}_LENIENT", 1_000)
+    entry = {"token": "a", "logprob": -12.345671653747559, "bytes": [97]}
+    tokens = [{**entry, "top_logprobs": [entry] * 20}] * 50
+    assert json.loads_lenient(stdlib.dumps(tokens, separators=(",", ":")).encode()) == tokens
+    for short, what in ((b"[],", "objects"), (b"1,", "elements"), (b'"",', "strings")):
+        with pytest.raises(json.InvalidJSON, match=what):
+            json.loads_lenient(b"[" + short * 20_000 + b"1]")
+    with pytest.raises(json.InvalidJSON, match="members"):
+        json.loads_lenient(b"{" + b'"abcdef":1.2,' * 20_000 + b'"":1}')
+
+
 def test_what_stands_in_a_providers_strings_counts_for_nothing() -> None:
     text = ",[{" * json.MAX_ELEMENTS_LENIENT
     assert json.loads_lenient(stdlib.dumps([text]).encode()) == [text]
