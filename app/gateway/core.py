@@ -24,7 +24,6 @@ from app.gateway.cache.store import CacheStore
 from app.gateway.call import Abort, Call, Principal, Sealing, Target
 from app.gateway.cost import PriceList
 from app.gateway.driver import Driver
-from app.gateway.feed import Feed
 from app.gateway.gauges import Gauges
 from app.gateway.key_cooldowns import KeyCooldowns, has_pools
 from app.gateway.keys import KeyDirectory
@@ -49,6 +48,7 @@ from app.gateway.sealing import make_sealing
 from app.gateway.store import Store
 from app.gateway.strategies import MEASURED, Place, Strategies
 from app.gateway.stream_capture import StreamCapture
+from app.gateway.subscriptions import Publisher
 from app.gateway.translation import decode_call, server_context
 from app.providers.base import Provider
 from app.providers.registry import all_names, configured_names, make_provider
@@ -84,7 +84,7 @@ class Gateway:
         self.redactor = Redactor(settings)
         self._store = Store(settings, lambda tenant: self.cache_store.drop_tenant(tenant))
         self.notices = Notices(self.state)
-        self.events = Feed(self.state)
+        self.events = Publisher(self.state)
         self.key_cooldowns = KeyCooldowns() if has_pools(settings) else None
         self.breaker = Breaker(on_change=self.notices.report_circuit) if settings.breaker else None
         self.metrics = Metrics(names_of(settings)) if settings.metrics else None

@@ -13,7 +13,7 @@ from typing import Any
 import gevent
 import pytest
 
-from app.gateway.feed import MOST_WAITING, Feed, Watcher
+from app.gateway.subscriptions import MAX_QUEUED, Publisher, Subscription
 from app.state.ids import new_id
 from app.state.live_events import MOST_MISSED, topics_of
 from app.state.state import open_state
@@ -215,29 +215,29 @@ def test_a_stream_ends_when_the_process_leaves() -> None:
 
 
 def test_who_is_slow_loses_events_and_is_told_how_many() -> None:
-    watcher = Watcher(("call",))
-    for number in range(MOST_WAITING + 7):
-        watcher.put(("call", b"%d" % number, None))
-    watcher.put(("breaker", b"not asked for", None))
-    items = watcher.take(0) or []
+    subscription = Subscription(("call",))
+    for number in range(MAX_QUEUED + 7):
+        subscription.put(("call", b"%d" % number, None))
+    subscription.put(("breaker", b"not asked for", None))
+    items = subscription.next_items(0) or []
     assert [data for _, data, _ in items[:2]] == [b"0", b"1"]
     assert (len(items), items[-1]) == (
-        MOST_WAITING + 1,
+        MAX_QUEUED + 1,
         ("lost", b'{"type":"lost","data":{"events":7}}', None),
     )
-    assert watcher.take(0) == []
-    watcher.end()
-    assert watcher.take(9) is None
+    assert subscription.next_items(0) == []
+    subscription.close()
+    assert subscription.next_items(9) is None
 
 
 def test_who_reads_fast_loses_nothing_of_a_crowd(tmp_path: Path) -> None:
     state = open_state(f"sqlite:///{tmp_path}/sluice.db", {})
-    feed = Feed(lambda: state)
-    watcher = feed.watch()
+    publisher = Publisher(lambda: state)
+    subscription = publisher.subscribe()
     told: list[str] = []
 
     def read() -> None:
-        while (items := watcher.take(5)) is not None:
+        while (items := subscription.next_items(5)) is not None:
             told.extend(kind for kind, _, _ in items)
 
     reading = gevent.spawn(read)
@@ -247,9 +247,9 @@ def test_who_reads_fast_loses_nothing_of_a_crowd(tmp_path: Path) -> None:
         while len(told) < 3_000:
             gevent.sleep(0.05)
     assert set(told) == {"call"}
-    feed.leave(watcher)
-    feed.close()
-    watcher.end()
+    publisher.unsubscribe(subscription)
+    publisher.close()
+    subscription.close()
     reading.join(5)
     state.stop()
 

@@ -15,7 +15,7 @@ from flask import Response, copy_current_request_context, request
 
 from app.errors import GatewayError
 from app.gateway.call import Abort
-from app.gateway.feed import TYPES, Item, Watcher, ready
+from app.gateway.subscriptions import TYPES, Item, Subscription, ready
 from app.surfaces.admin import requests
 from app.surfaces.admin.application import authenticate
 from app.surfaces.replies.framing import Events
@@ -35,18 +35,18 @@ def stream() -> Response:
     if gateway.draining.is_set():
         raise GatewayError("server_shutdown", "The server is shutting down; ask again.", retry_after=1)
     check = copy_current_request_context(lambda: authenticate(gateway))
-    watcher = gateway.events.watch(_types(), request.headers.get("last-event-id"))
-    writer = _Writer(watcher, check, min(gateway.settings.comment_every, _MOST_SILENT))
+    subscription = gateway.events.subscribe(_types(), request.headers.get("last-event-id"))
+    writer = _Writer(subscription, check, min(gateway.settings.comment_every, _MOST_SILENT))
     abort = Abort()
     abort.listen(writer.end)
     gateway.sockets.add(abort, None)
-    first = _frame(ready(gateway.settings.call_log, watcher.place))
+    first = _frame(ready(gateway.settings.call_log, subscription.cursor))
     response = Response(writer.chunks(first), 200, Events.headers)
 
     @response.call_on_close
     def close() -> None:
         gateway.sockets.discard(abort)
-        gateway.events.leave(watcher)
+        gateway.events.unsubscribe(subscription)
 
     return response
 
@@ -66,15 +66,15 @@ def _types() -> tuple[str, ...]:
 
 def _frame(item: Item) -> bytes:
     """Return the bytes of an event; a reconnecting page sends the last ``id`` that it received."""
-    kind, data, place = item
-    return (b"" if place is None else b"id: %b\n" % place.encode()) + encode_frame(kind, data)
+    kind, data, cursor = item
+    return (b"" if cursor is None else b"id: %b\n" % cursor.encode()) + encode_frame(kind, data)
 
 
 class _Writer:
-    """Writes the events of a watcher; ``check`` raises when the caller loses access."""
+    """Writes the events of a subscription; ``check`` raises when the caller loses access."""
 
-    def __init__(self, watcher: Watcher, check: Callable[[], object], silence: float) -> None:
-        self._watcher = watcher
+    def __init__(self, subscription: Subscription, check: Callable[[], object], silence: float) -> None:
+        self._subscription = subscription
         self._check = check
         self._silence = silence
         self._socket: Any = request.environ.get("gunicorn.socket")
@@ -93,14 +93,14 @@ class _Writer:
 
     def end(self) -> None:
         """End the stream; drop a client that does not read."""
-        self._watcher.end()
+        self._subscription.close()
         if self._writing:
             gevent.spawn_later(_HANGING, self._cut, self._writes)
 
     def _events(self, first: bytes) -> Iterator[bytes]:
         yield first
         checked = time.monotonic()
-        while (items := self._watcher.take(self._silence)) is not None:
+        while (items := self._subscription.next_items(self._silence)) is not None:
             yield b"".join(map(_frame, items)) or comment("keep-alive")
             if time.monotonic() - checked < _CHECK_EVERY:
                 continue
