@@ -1,4 +1,4 @@
-"""Make a Call of an HTTP request at a mount."""
+"""Makes the Call of an HTTP request at a mount."""
 
 from __future__ import annotations
 
@@ -49,28 +49,29 @@ def make_call(
 ) -> Call:
     """Return the Call of the current rule's operation for a checked body; it is the call of this request (``g.call``).
 
-    ``nameless``: it asks no model. ``operation`` and ``dialect`` are those of a body that says so itself, ``size`` the bytes of one that is no request's. ``more`` are members of the call that few have.
+    ``nameless``: the call has no model. ``operation`` and ``dialect`` replace those of the rule, for a body that names them.
+    ``size`` are the bytes of a body that is not the request's. ``more`` are other members of the call.
 
-    Raises GatewayError for a missing or malformed model or fallbacks.
+    Raises GatewayError for a missing or invalid model, and for invalid fallbacks.
     """
     gateway, rule = current_gateway(), current_rule()
-    asked, own = request_context().request, app_context().g
-    environ, principal = asked.environ, own.principal
+    request, own = request_context().request, app_context().g
+    environ, principal = request.environ, own.principal
     if operation is not None:
         check_operation(principal, operation.name)
     operation = operation or rule.served
-    spoken = dialect or rule.route.dialect or mount.dialect or operation.dialect
+    wire = dialect or rule.route.dialect or mount.dialect or operation.dialect
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
     strict = environ.get("HTTP_X_SLUICE_STRICT", "").lower() == "true"
-    body, left_out = without_forbidden(body, strict=strict)
+    body, losses = without_forbidden(body, strict=strict)
     own.call = call = Call(
         id=own.request_id,
         operation=operation.name,
-        dialect=spoken,
+        dialect=wire,
         body=body,
         model=model,
-        candidates=(model, *fallbacks_of(body, spoken)),
+        candidates=(model, *fallbacks_of(body, wire)),
         principal=principal,
         door=mount.name,
         status_of=lambda error: mount.with_own_status(error).status,
@@ -80,22 +81,23 @@ def make_call(
         default_provider=mount.provider_of_bare_name(gateway.registry.configured),
         stream=stream,
         strict=strict,
-        left_out=left_out,
+        left_out=losses,
         client_headers=_clean_headers(environ),
         keep_raw=_raw_members(environ) if gateway.settings.raw_allowed else frozenset(),
         socket=environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
-        size=size_of(asked) if size is None else size,
-        names_files=names_files(asked),
+        size=size_of(request) if size is None else size,
+        names_files=names_files(request),
         **more,
     )
     return call
 
 
 def model_string(body: Mapping[str, Any], deployment: str | None, providers: frozenset[str]) -> str:
-    """Return the model that body and path ask for (contract/surfaces.md 2).
+    """Return the model of body or path (contract/surfaces.md 2): a body's ``provider/model``, else the path's deployment,
+    else the body's bare model.
 
-    A body model ``provider/model`` decides alone; else the path's deployment wins.
+    Raises GatewayError ``bad_request`` for an invalid or missing one.
     """
     model = body.get("model")
     if isinstance(model, str) and not _MODEL.fullmatch(model):
@@ -105,9 +107,9 @@ def model_string(body: Mapping[str, Any], deployment: str | None, providers: fro
             param="model",
             code="invalid_value",
         )
-    named = isinstance(model, str) and "/" in model and model.partition("/")[0] in providers
-    if deployment is not None and not named:
-        return _deployment(deployment)
+    has_provider = isinstance(model, str) and "/" in model and model.partition("/")[0] in providers
+    if deployment is not None and not has_provider:
+        return _check_deployment(deployment)
     if not isinstance(model, str):
         raise GatewayError(
             "bad_request",
@@ -118,17 +120,17 @@ def model_string(body: Mapping[str, Any], deployment: str | None, providers: fro
     return model
 
 
-def _deployment(deployment: str) -> str:
-    parts = deployment.split("/")
-    if any(part in {"", ".", ".."} for part in parts) or not _MODEL.fullmatch(deployment):
+def _check_deployment(deployment: str) -> str:
+    if {"", ".", ".."} & set(deployment.split("/")) or not _MODEL.fullmatch(deployment):
         raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
     return deployment
 
 
 def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
-    """Return the model strings of a body's ``fallbacks``; raise 400 if they are invalid."""
+    """Return the model strings of a body's ``fallbacks``; raise GatewayError ``bad_request`` for invalid ones."""
     fallbacks = body.get("fallbacks") or ()
-    if dialect_of(Row, dialect).own_fallbacks and not _are_names(fallbacks):
+    names = isinstance(fallbacks, list) and all(isinstance(name, str) for name in fallbacks)
+    if dialect_of(Row, dialect).own_fallbacks and not names:
         return ()
     if len(fallbacks) > _MOST_FALLBACKS:
         raise GatewayError(
@@ -149,12 +151,8 @@ def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
     return tuple(fallbacks)
 
 
-def _are_names(fallbacks: Any) -> bool:
-    return isinstance(fallbacks, list) and all(isinstance(name, str) for name in fallbacks)
-
-
 def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Return the client's headers by lower-case name, if they may be forwarded."""
+    """Return the client's headers that may be forwarded, by lower-case name."""
     return {
         name: value
         for key, value in environ.items()
@@ -164,16 +162,16 @@ def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
 
 @lru_cache(maxsize=1024)
 def _header_name(key: str) -> str:
-    """Return the name of the header at ``key`` of an environ, "" if it is not forwarded."""
+    """Return the name of the header at ``key`` of an environ, "" if it may not be forwarded."""
     name = key.removeprefix("HTTP_").replace("_", "-").lower()
-    is_bare = name in ("content-type", "content-length")  # these have no prefix there
+    is_bare = name in ("content-type", "content-length")  # their keys have no prefix
     return name if is_bare != key.startswith("HTTP_") and name != SUBPROTOCOLS else ""
 
 
 def _log_metadata(header: str | None) -> dict[str, str]:
     """Return the strings of the JSON object in ``x-tfy-metadata``, for the log only.
 
-    Raises GatewayError ``bad_request`` when the header is not an object of strings."""
+    Raises GatewayError ``bad_request`` for anything else."""
     if header is None:
         return {}
     refusal = GatewayError("bad_request", "The header 'x-tfy-metadata' must be a JSON object of strings.")

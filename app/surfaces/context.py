@@ -1,7 +1,7 @@
-"""The contexts of the current request, for what every request asks.
+"""The contexts of the current request, for code that runs in every request.
 
-These are the variables below Flask's ``request``, ``g`` and ``current_app``, which are proxies: a look through one
-costs ten times as much. Both raise LookupError outside of a request.
+Flask's ``request``, ``g`` and ``current_app`` are proxies of these variables; access through a proxy takes ten times as
+long. Both functions raise LookupError outside of a request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from flask.ctx import AppContext, RequestContext
 from flask.globals import _cv_app, _cv_request
 
 request_context: Final[Callable[[], RequestContext]] = _cv_request.get
-"""Return what holds ``request``."""
+"""Return the context that has ``request``."""
 
 app_context: Final[Callable[[], AppContext]] = _cv_app.get
-"""Return what holds ``app`` and ``g``."""
+"""Return the context that has ``app`` and ``g``."""

@@ -1,7 +1,7 @@
-"""Idempotency-Key: the claim of a request before it is served, and its answer, kept before it goes out.
+"""Idempotency-Key: a request claims its key before it is served, and its answer is stored before it is sent.
 
-A body is claimed where it was read and checked (``body``), so a malformed one claims nothing. What answers it is
-kept whole, or recorded piece by piece, before its last byte is sent (decision 44, contract/governance.md 8).
+``body`` claims the key once the body is read and checked, so an invalid body claims nothing. The answer is stored whole, or
+recorded chunk by chunk, before its last byte is sent (decision 44, contract/governance.md 8).
 
 Tests: tests/governance/test_idempotency.py.
 """
@@ -31,7 +31,7 @@ REPLAYED: Final = "idempotent-replayed"
 _HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _REPEATABLE: Final = frozenset({400, 404, 413, 422})
-"""Refusals that the same request would meet again."""
+"""Refusals that the same request would get again."""
 _OF_ONE_REQUEST: Final = ("content-length", "server-timing", "vary", "connection", "transfer-encoding")
 _OF_ONE_MOMENT: Final = ("x-ratelimit-", "anthropic-ratelimit-", "access-control-")
 
@@ -39,7 +39,7 @@ Write = Callable[[Batch | Repetition], bytes]
 
 
 class Replay(Exception):
-    """Ends the serving of a request that was answered before."""
+    """Raised to answer a request with the stored answer to an earlier one."""
 
     def __init__(self, answer: FirstAnswer) -> None:
         super().__init__("answered before")
@@ -47,56 +47,56 @@ class Replay(Exception):
 
 
 class Claim:
-    """The claim of one request on its key. ``outlasts``: its answer is made to the end when the client leaves."""
+    """The claim of one request on its key. ``outlasts``: if the client leaves, its answer is completed anyway."""
 
     def __init__(self, gateway: Gateway, name: str) -> None:
         self._gateway = gateway
         self._name = name
-        self._pieces: list[bytes] = []
+        self._chunks: list[bytes] = []
         self._size = 0
         self._open = True
         self.outlasts = False
         self.response_id: str | None = None
         self.head: tuple[int, dict[str, str]] = (200, {})
 
-    def record(self, piece: bytes) -> None:
-        """Take a piece of a streamed answer; what is larger than can be kept is only counted."""
-        self._size += len(piece)
+    def record(self, chunk: bytes) -> None:
+        """Record a chunk of a streamed answer, unless the answer has become too large to store."""
+        self._size += len(chunk)
         if self._size <= LARGEST:
-            self._pieces.append(piece)
+            self._chunks.append(chunk)
 
-    def keep(self, body: bytes | None = None) -> None:
-        """Keep the answer: ``body``, or what was recorded. Raises ``store_unavailable``; later calls change nothing."""
+    def store(self, body: bytes | None = None) -> None:
+        """Store the answer: ``body``, or the recorded chunks. Only the first call counts; raise ``store_unavailable``."""
         if not self._open:
             return
         self._open = False
-        status, headers = self.head
-        whole = body if body is not None else b"".join(self._pieces) if self._size <= LARGEST else None
-        answer = None if whole is None else FirstAnswer(status, headers, whole, self.response_id)
+        if body is None and self._size <= LARGEST:
+            body = b"".join(self._chunks)
+        answer = None if body is None else FirstAnswer(*self.head, body, self.response_id)
         self._gateway.state().first_answers.keep(self._name, answer)
 
     def release(self) -> None:
-        """Let the next request have the key; later calls change nothing."""
+        """Let the next request claim the key, unless the answer is stored."""
         if self._open:
             self._open = False
             self._gateway.state().first_answers.release(self._name)
 
 
 def claim_json(gateway: Gateway, body: Any, size: int) -> None:
-    """Claim the request for a JSON body of ``size`` bytes, whose members may come in any order."""
+    """Claim the key for a JSON body of ``size`` bytes; the order of its members does not matter."""
     if _HEADER in request_context().request.environ:
         _claim(gateway, aside(size, partial(_digest_of_json, body)))
 
 
 def claim_form(gateway: Gateway, fields: Iterable[tuple[str, str]], files: Iterable[tuple[str, Any]]) -> None:
-    """Claim the request for the fields and files of a form; the files are read, and set back to their start."""
+    """Claim the key for the fields and files of a form; the files are read and rewound."""
     if _HEADER in request.environ:
         digests = [(name, _digest_of_file(file.stream)) for name, file in files]
         _claim(gateway, _digest_of_json([list(fields), digests]))
 
 
 def outlast() -> bool:
-    """Have the answer of the current request made to its end when the client leaves; False without a claim."""
+    """Complete the current request's answer even if the client leaves; return False without a claim."""
     claim: Claim | None = g.get("claim")
     if claim is not None:
         claim.outlasts = True
@@ -104,48 +104,48 @@ def outlast() -> bool:
 
 
 def point_to(response_id: str) -> None:
-    """Have the events of a background response for the answer of the current request."""
+    """Make the events of a background response the stored answer of the current request."""
     if "claim" in g:
         g.claim.response_id = response_id
 
 
 def record(run: Run, write: Write) -> Write:
-    """Return ``write`` with what it makes recorded for the claim of the current request, if there is one.
+    """Return ``write``, or a function that also records its bytes, if the current request has a claim.
 
-    The answer is kept with its last frames, before they go out, unless the run ended in an error."""
+    The answer is stored with its last frames, before they are sent, unless the run ended in an error."""
     claim: Claim | None = g.get("claim")
     if claim is None:
         return write
 
     def write_and_record(batch: Batch | Repetition) -> bytes:
-        piece = write(batch)
-        claim.record(piece)
+        chunk = write(batch)
+        claim.record(chunk)
         if batch.last and run.outcome.error is None:
-            claim.keep()
-        return piece
+            claim.store()
+        return chunk
 
     return write_and_record
 
 
 def settle(response: Response) -> Response:
-    """Keep or release what the current request claimed, now that its answer is known; after all headers."""
+    """Store the answer of the current request, or release its claim; called when all headers are set."""
     claim: Claim | None = g.pop("claim", None)
     if claim is None:
         return response
     claim.head = (response.status_code, _stored_headers(response))
     if claim.response_id is not None:
-        claim.keep(b"")
+        claim.store(b"")
     elif response.status_code == 200 and response.is_streamed:
         response.response = _Stream(claim, response.response)  # type: ignore[arg-type]
-    elif _is_kept(response.status_code):
-        claim.keep(response.get_data())
+    elif _is_final(response.status_code):
+        claim.store(response.get_data())
     else:
         claim.release()
     return response
 
 
 def replay(answer: FirstAnswer) -> Response:
-    """Return an answer once more."""
+    """Return a stored answer as a response."""
     return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})
 
 
@@ -166,32 +166,31 @@ def _claim(gateway: Gateway, digest: str) -> None:
     g.claim = Claim(gateway, name)
 
 
-def _is_kept(status: int) -> bool:
-    """Tell whether an answer is the first of all: a success, or a refusal of a call that was admitted."""
+def _is_final(status: int) -> bool:
+    """Tell whether the same request would get the same answer: a success, or a refusal of an admitted call."""
     call = g.get("call")
-    admitted = call is not None and call.progress.admitted
-    return 200 <= status < 300 or (admitted and status in _REPEATABLE)
+    is_admitted = call is not None and call.progress.admitted
+    return 200 <= status < 300 or (is_admitted and status in _REPEATABLE)
 
 
 def _stored_headers(response: Response) -> dict[str, str]:
-    """Return the headers that belong to the answer, without those of this request and this moment."""
-    request_id = g.request_id
+    """Return the headers of the answer, without those that depend on this request or on the time."""
     return {
         name.lower(): value
         for name, value in response.headers.items()
-        if value != request_id
+        if value != g.request_id
         and name.lower() not in _OF_ONE_REQUEST
         and not name.lower().startswith(_OF_ONE_MOMENT)
     }
 
 
 class _Stream:
-    """The pieces of a streamed answer. When its client leaves, they are read on for a claim that outlasts it."""
+    """The chunks of a streamed answer. If the client leaves and the claim outlasts it, the rest is read anyway."""
 
-    def __init__(self, claim: Claim, pieces: Iterable[bytes]) -> None:
+    def __init__(self, claim: Claim, source: Iterable[bytes]) -> None:
         self._claim = claim
-        self._source = pieces
-        self._pieces = iter(pieces)
+        self._source = source
+        self._chunks = iter(source)
         self._is_ended = False
 
     def __iter__(self) -> Iterator[bytes]:
@@ -199,24 +198,24 @@ class _Stream:
 
     def __next__(self) -> bytes:
         try:
-            return next(self._pieces)
-        except BaseException:  # its end, too
+            return next(self._chunks)
+        except BaseException:  # the end as well
             self._end()
             raise
 
     def close(self) -> None:
-        """Let go of the client."""
+        """End the answer, or read its rest in a greenlet."""
         if self._is_ended:
             return
         if self._claim.outlasts:
             self._is_ended = True
-            gevent.spawn(self._read_on)
+            gevent.spawn(self._read_rest)
         else:
             self._end()
 
-    def _read_on(self) -> None:
+    def _read_rest(self) -> None:
         try:
-            for _ in self._pieces:
+            for _ in self._chunks:
                 continue
         finally:
             self._is_ended = False
@@ -225,9 +224,7 @@ class _Stream:
     def _end(self) -> None:
         if not self._is_ended:
             self._is_ended = True
-            close = getattr(self._source, "close", None)
-            if close is not None:
-                close()
+            getattr(self._source, "close", lambda: None)()
             self._claim.release()
 
 

@@ -1,4 +1,4 @@
-"""Rules of the URL map that say what they serve, at which door, and who may call."""
+"""Rules of the URL map: each has its operation, its mount, and where the caller's key is."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ from app.surfaces.mounts import Credentials, Mount, mount_of
 
 
 class MatchedRule(Rule):
-    """A rule that is only matched. Werkzeug compiles two functions a rule, to make URLs of it: as much work again
-    as its own."""
+    """A rule that only matches paths. Werkzeug also compiles two functions that build URLs, which takes as long as the
+    rest of the rule."""
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:
         return _no_url
 
 
 class SurfaceRule(MatchedRule):
-    """A rule with its route, the operation and door that it belongs to (None for health and the
-    like), and where a caller's key is looked for."""
+    """A rule with its route, its operation and its mount (None for health and the like), and where the caller's key is."""
 
     def __init__(
         self,
@@ -62,13 +61,13 @@ def _no_url(rule: Rule, **values: Any) -> NoReturn:
 
 
 def matched_rule() -> SurfaceRule | None:
-    """Return the rule that the current request matched, None for one that matched none."""
+    """Return the rule that the current request matched, or None."""
     rule = request_context().request.url_rule
     return rule if isinstance(rule, SurfaceRule) else None
 
 
 def current_rule() -> SurfaceRule:
-    """Return the rule whose view is running."""
+    """Return the rule of the running view."""
     rule = matched_rule()
     if rule is None:
         raise RuntimeError("no rule was matched")
@@ -76,24 +75,24 @@ def current_rule() -> SurfaceRule:
 
 
 def current_mount() -> Mount | None:
-    """Return the door of the current request: its rule's, else that of its path by another method,
-    else the one that its path lies below."""
+    """Return the mount of the current request: that of its rule, else that of its path with another method, else the one
+    above its path."""
     request = request_context().request
     rule = request.url_rule or _other_method(request)
     return rule.mount if isinstance(rule, SurfaceRule) else mount_of(request.path)
 
 
-def _other_method(asked: Request) -> Rule | None:
-    error = asked.routing_exception
+def _other_method(request: Request) -> Rule | None:
+    error = request.routing_exception
     if not isinstance(error, MethodNotAllowed) or not error.valid_methods:
         return None
-    adapter = current_app.url_map.bind_to_environ(asked.environ)
+    adapter = current_app.url_map.bind_to_environ(request.environ)
     others = product((False, True), sorted(error.valid_methods))
     return next(filter(None, (_matched(adapter, method, upgrades) for upgrades, method in others)), None)
 
 
 def _matched(adapter: MapAdapter, method: str, upgrades: bool) -> Rule | None:
-    """Return the rule of a path by ``method``, or by an upgrade with it; None where that is refused, too."""
+    """Return the rule of the path for ``method``, or for an upgrade with it; None if there is none."""
     try:
         return adapter.match(method=method, return_rule=True, websocket=upgrades)[0]
     except HTTPException:
@@ -101,17 +100,14 @@ def _matched(adapter: MapAdapter, method: str, upgrades: bool) -> Rule | None:
 
 
 def current_operation() -> str | None:
-    """Return the operation of the current request, as far as its path tells where no rule was
-    matched; None for none of ours."""
+    """Return the operation of the current request; without a matched rule, the one that its path suggests, or None."""
     rule = matched_rule()
     if rule is not None and rule.operation is not None:
         return rule.operation.name
     path = request_context().request.path
-    named = (row.name for row in OPERATIONS.values() if any(path.endswith(r.path) for r in row.routes))
-    parts = path.split("/")
-    below = next((name for word, name in _FAMILIES.items() if word in parts), None)
-    return next(named, below)
+    names = (row.name for row in OPERATIONS.values() if any(path.endswith(r.path) for r in row.routes))
+    return next(names, next((word for word in _WITH_IDS if word in path.split("/")), None))
 
 
-_FAMILIES: Final = {"models": "models", "responses": "responses"}
-"""Words of paths that hold an id, and the operation that those belong to."""
+_WITH_IDS: Final = ("models", "responses")
+"""Operations whose name is a part of paths that end with an id."""

@@ -1,4 +1,4 @@
-"""How the frames of a stream are written: events, a growing array, or AWS's binary messages."""
+"""How the frames of a stream become bytes: server-sent events, a growing JSON array, or AWS's event stream."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _DONE: Final = b"data: [DONE]\n\n"
 
 
 class Framing(Protocol):
-    """Writes one stream. ``silence`` is what keeps a silent one open."""
+    """Writes one stream. ``silence`` are the bytes that keep a silent stream open."""
 
     headers: Mapping[str, str]
     silence: bytes
 
     def write(self, frames: list[Frame], *, last: bool) -> bytes:
-        """Return the bytes of frames; ``last`` marks those that end the stream."""
+        """Return the bytes of ``frames``; ``last``: they end the stream."""
         ...
 
 
 class Events:
-    """Server-sent events; ``done``: a last ``[DONE]``, where the dialect writes none."""
+    """Server-sent events; ``done`` adds a last ``[DONE]`` for a dialect that has none."""
 
     headers: Mapping[str, str] = {"content-type": "text/event-stream; charset=utf-8", **_UNBUFFERED}
 
@@ -39,12 +39,12 @@ class Events:
         """Return the events."""
         if len(frames) == 1 and frames[0].data is not None and not last:  # as nearly all are
             return encode_frame(frames[0].event, dumps_ascii(frames[0].data))
-        pieces = [_DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in frames]
-        return b"".join(pieces) + (_DONE if last and self._done else b"")
+        events = [_DONE if f.data is None else encode_frame(f.event, dumps_ascii(f.data)) for f in frames]
+        return b"".join(events) + (_DONE if last and self._done else b"")
 
 
 class GrowingArray:
-    """One JSON array, an element a frame; white space keeps it open."""
+    """One JSON array with an element for each frame; white space keeps it open."""
 
     headers: Mapping[str, str] = {"content-type": "application/json; charset=UTF-8", **_UNBUFFERED}
     silence = KEEP_ALIVE
@@ -53,13 +53,13 @@ class GrowingArray:
         self._array = JsonArray()
 
     def write(self, frames: list[Frame], *, last: bool) -> bytes:
-        """Return the further elements."""
-        written = self._array.write(dumps_ascii(frame.data) for frame in frames)
-        return written + (self._array.end() if last else b"")
+        """Return the next elements."""
+        elements = self._array.write(dumps_ascii(frame.data) for frame in frames)
+        return elements + (self._array.end() if last else b"")
 
 
 class Messages:
-    """AWS's event stream. Its SDKs pass over events that they do not know, so one keeps it open."""
+    """AWS's event stream. Its SDKs ignore unknown events, so one of these keeps it open."""
 
     headers: Mapping[str, str] = {
         "content-type": "application/vnd.amazon.eventstream",

@@ -1,9 +1,8 @@
-"""The writer of a stream: between a call and its client's socket.
+"""The writer of a stream, between a call and its client's socket.
 
-Until content comes a greenlet reads the upstream and fills a short channel, so that the
-writer can wait with a time limit: hold lifecycle frames for content, send a comment when
-nothing comes, and leave an upstream error before the status its real status. From then on
-the writer reads for itself: a hop between two greenlets costs as much as a read.
+Until the first content a greenlet reads the upstream and fills a short queue, so that the writer can wait with a time
+limit: it holds lifecycle frames back until content arrives, sends comments during silence, and gives an early upstream error
+its own status. After that the writer reads the upstream itself, since a switch of greenlets costs as much as a read.
 """
 
 from __future__ import annotations
@@ -25,17 +24,16 @@ from app.gateway.run import Batch, Run
 from app.wire.client_socket import is_closed
 
 _DEPTH: Final = 16  # upstream reads that may wait for a slow client before content
-_HANGING: Final = 1.0  # seconds that a write may still take once its call is aborted
+_HANGING: Final = 1.0  # seconds that a write may take after its call is aborted
 
 Write = Callable[[Batch | Repetition], bytes]
-"""Turns a batch into the bytes of one write."""
+"""Returns the bytes of a batch, for one write."""
 
 
 @record
 class Pace:
-    """How long the writer waits, in seconds: ``hold`` for content after the first
-    lifecycle frame, ``status_after`` in silence before the status is spent, ``comment_every``
-    between comments, which are left out when that is None."""
+    """How long the writer waits, in seconds: ``hold`` for content after the first lifecycle frame, ``status_after``
+    in silence before it sends the status, ``comment_every`` between comments (None: no comments)."""
 
     hold: float
     status_after: float
@@ -46,7 +44,7 @@ _Item = Batch | Repetition | GatewayError | None
 
 
 class StreamWriter:
-    """Runs one Run for a writer; ``silence`` is what keeps its connection open."""
+    """Writes one run. ``silence`` are the bytes that keep a silent connection open."""
 
     def __init__(
         self,
@@ -66,7 +64,7 @@ class StreamWriter:
         self._silence = silence
         self._source = self._items()
         self._channel: Queue[_Item] = Queue(_DEPTH)
-        self._handed_over = False  # the writer reads for itself
+        self._reads_itself = False  # not the greenlet
         self._over = False
         self._first: Batch | Repetition | None = None
         self._writes = 0
@@ -77,9 +75,8 @@ class StreamWriter:
     def open(self) -> None:
         """Wait until the status may be sent.
 
-        Returns on content, ``hold`` seconds after the first lifecycle frame, or after
-        ``status_after`` seconds of silence; raises the GatewayError of a call that failed
-        before any of these.
+        Returns when content arrives, ``hold`` seconds after the first lifecycle frame, or after ``status_after`` seconds
+        of silence. Raises the GatewayError of a call that fails before.
         """
         limit = time.monotonic() + self._pace.status_after
         while True:
@@ -90,19 +87,15 @@ class StreamWriter:
             if item is None:
                 self._over = True
                 return
-            if item is _SILENCE:
-                self._first = Batch(self._run.take_held(), last=False)
-                return
-            if item.frames:
-                self._first = item
+            if item is _SILENCE or item.frames:
+                self._first = Batch(self._run.take_held(), last=False) if item is _SILENCE else item
                 return
             limit = min(limit, time.monotonic() + self._pace.hold) if self._run.holding else limit
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield what goes to the client, one piece for each upstream read, never an empty one
-        (which would end a chunked body)."""
+        """Yield the bytes for the client, one chunk for each upstream read; never b"", which would end a chunked body."""
         try:
-            yield from self._pieces()
+            yield from self._chunks()
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the stream cut
@@ -114,28 +107,28 @@ class StreamWriter:
             self.close()
             self._run.call.abort.forget()
 
-    def _pieces(self) -> Iterator[bytes]:
-        piece = b""
+    def _chunks(self) -> Iterator[bytes]:
+        chunk = b""
         if self._first is not None:
-            piece = self._encode(self._first) if self._first.frames else self._silent()
-        spoken = time.monotonic()
+            chunk = self._encode(self._first) if self._first.frames else self._silent()
+        written_at = time.monotonic()
         while True:
-            if piece:
+            if chunk:
                 self._writes += 1
                 self._writing = True
-                yield piece
+                yield chunk
                 self._writing = False
-                spoken = time.monotonic()
+                written_at = time.monotonic()
             if self._over:
                 return
-            if self._handed_over and self._channel.empty():
+            if self._reads_itself and self._channel.empty():
                 item = next(self._source, None)
             else:
                 item = self._next(self._wait())
-            piece = self._piece(item, spoken)
+            chunk = self._bytes_of(item, written_at)
 
-    def _piece(self, item: _Item, spoken: float) -> bytes:
-        """Return what ``item`` makes, ``b""`` for nothing; ``spoken`` is when the last went out."""
+    def _bytes_of(self, item: _Item, written_at: float) -> bytes:
+        """Return the bytes of ``item``, perhaps none; ``written_at`` is the time of the last write."""
         if item is None:
             self._over = True
             return b""
@@ -143,17 +136,17 @@ class StreamWriter:
             self._over = True
             return self._write(Batch(self._fail(item), last=True))
         if isinstance(item, Repetition) or item.frames or item.last:
-            return self._write(item)  # an end may have no frames of its own, and is written
+            return self._write(item)  # the last batch may have no frames and is written anyway
         every = self._pace.comment_every
-        due = every is not None and time.monotonic() - spoken >= every
-        return self._silent() if item is _SILENCE or (self._handed_over and due) else b""
+        due = every is not None and time.monotonic() - written_at >= every
+        return self._silent() if item is _SILENCE or (self._reads_itself and due) else b""
 
     def close(self) -> None:
-        """Stop the call if it still runs, and let it come to its end."""
+        """Abort the call if it still runs, and read it to its end."""
         if not self._over:
             self._over = True
             self._run.call.abort(GatewayError("client_gone", "The client closed the connection."))
-        if self._handed_over:
+        if self._reads_itself:
             for _ in self._source:
                 continue
         self._channel.maxsize = None  # type: ignore[misc]  # gevent's stubs lack the setter
@@ -161,14 +154,13 @@ class StreamWriter:
             self._channel.get_nowait()  # wakes a greenlet that waits for room
 
     def _unblock(self) -> None:
-        """Let go of a client that does not take what is being written, now that the call is aborted."""
+        """Disconnect a client that does not read, now that the call is aborted."""
         if self._writing:
             gevent.spawn_later(_HANGING, self._cut, self._writes)
 
     def _cut(self, write: int) -> None:
         client: Any = self._run.call.socket
-        hangs = self._writing and self._writes == write
-        if hangs and client is not None and not is_closed(client):
+        if self._writing and self._writes == write and client is not None and not is_closed(client):
             client.shutdown(socket.SHUT_RDWR)
 
     def _wait(self) -> float | None:
@@ -197,14 +189,13 @@ class StreamWriter:
             yield self._fault(error)
 
     def _fill(self) -> None:
-        """Read until there is content to write (what began may show later); to the end where the
-        writer has left before."""
+        """Read until there is content to write, or to the end if the writer has left before."""
         for item in self._source:
             self._channel.put(item)
-            shown = isinstance(item, Batch | Repetition) and item.frames
-            if shown and self._run.content and not self._over:
+            has_frames = isinstance(item, Batch | Repetition) and item.frames
+            if has_frames and self._run.content and not self._over:
                 self._run.patience = self._pace.comment_every
-                self._handed_over = True
+                self._reads_itself = True
                 return
         self._channel.put(None)
 

@@ -1,4 +1,4 @@
-"""The view of ``POST responses``: one call, whose turn is kept or queued by the gateway."""
+"""The view of ``POST responses``: one call, whose turn the gateway stores or queues."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
 
 
 def require_prompt(body: Mapping[str, Any]) -> None:
-    """Raise 400 for a body that asks nothing and goes on from nothing."""
+    """Raise 400 for a body without input that continues nothing."""
     if all(body.get(name) is None for name in _PROMPTS):
         raise GatewayError(
             "bad_request",
@@ -77,7 +77,8 @@ def require_prompt(body: Mapping[str, Any]) -> None:
 def in_responses_shape(
     mount: Mount, body: dict[str, Any]
 ) -> tuple[dict[str, Any], frozenset[str], tuple[str, ...] | None]:
-    """Return the Responses body, what of a chat-shaped one may be left out, and preferred wires."""
+    """Return the body in the form of Responses; for a chat-shaped one also the members that may be dropped without a warning,
+    and the preferred wires."""
     if not (mount.chat_shaped and is_chat_shaped(body)):
         return body, frozenset(), None
     shaped, may_leave_out = to_responses_body(body)
@@ -85,7 +86,7 @@ def in_responses_shape(
 
 
 def shaper(call: Call) -> Callable[[list[Frame]], list[Frame]]:
-    """Return what the caller's own wishes change in frames: encrypted reasoning, padding."""
+    """Return the function that removes encrypted reasoning and adds padding to frames, as the caller requests."""
     include = call.body.get("include")
     options = call.body.get("stream_options")
     padded = not (isinstance(options, dict) and options.get("include_obfuscation") is False)
@@ -99,13 +100,13 @@ def shaper(call: Call) -> Callable[[list[Frame]], list[Frame]]:
 
 
 class _Random:
-    """Random text for padding; the system is asked once for many pieces."""
+    """Random text for padding; one call of the system yields many pieces."""
 
     def __init__(self) -> None:
         self._text = ""
 
     def take(self, length: int) -> str:
-        """Return so many characters that nobody was given before."""
+        """Return ``length`` new random characters."""
         if len(self._text) < length:
             self._text = secrets.token_hex(512 + length)
         piece, self._text = self._text[:length], self._text[length:]
