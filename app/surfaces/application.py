@@ -1,10 +1,11 @@
-"""The Flask application: ids and credentials before each request, JSON errors after."""
+"""The Flask application: it checks ids and credentials before each request, and turns errors into answers after it."""
 
 from __future__ import annotations
 
 import datetime
 import re
 import time
+from contextlib import suppress
 from typing import Final
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -32,9 +33,9 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _SLASH: Final = "%2f"
 _NO_PROGRESS: Final = 30.0  # seconds for one write
 _NO_PROGRESS_KEYLESS: Final = 5.0
-_PIECE: Final = 64 * 1024
-_SLASHED: Final = ("/deployments/", "/models/", "/model/", "/foundation-models/")
-"""Path parts that precede an argument with escaped slashes."""
+_CHUNK: Final = 64 * 1024  # bytes of one write
+_ABOVE_SLASHES: Final = ("/deployments/", "/models/", "/model/", "/foundation-models/")
+"""Parts of paths that precede an argument, which may have escaped slashes."""
 _ARGUMENT: Final = re.compile(r"<[^<>]+>")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
@@ -43,14 +44,13 @@ def build(settings: Settings) -> Flask:
     """Return the WSGI application for ``settings``."""
     app = build_surfaces(Gateway(settings))
     app.wsgi_app = mount_admin(app, build_surfaces)  # type: ignore[method-assign, assignment]
-    if settings.proxy_hops:
-        hops = settings.proxy_hops
+    if hops := settings.proxy_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)  # type: ignore[method-assign]
     return app
 
 
 def build_surfaces(gateway: Gateway) -> Flask:
-    """Return the application of the doors alone, over ``gateway``."""
+    """Return the application of the surfaces alone, over ``gateway``."""
     settings = gateway.settings
     app = SessionlessFlask("sluice")
     app.url_map.strict_slashes = True
@@ -73,9 +73,9 @@ def build_surfaces(gateway: Gateway) -> Flask:
 
 
 def _before() -> Response | None:
-    """Give the request an id, check who calls, then the api-version.
+    """Give the request an id, check the caller, then the api-version.
 
-    A path that no rule matches, but below a door's prefix, is asked for that door's key."""
+    A path without a rule below the prefix of a mount needs the key of that mount."""
     request, context = request_context().request, app_context()
     own = context.g
     request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
@@ -104,38 +104,38 @@ def _before() -> Response | None:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return the methods that the path of a request is served with."""
+    """Return the methods that the path of a request supports."""
     adapter = current_app.url_map.bind_to_environ(request.environ)
     return sorted(adapter.allowed_methods()) or ["GET", "POST", "DELETE"]
 
 
 def _mark_for_browsers(response: Response) -> Response:
-    """Say which web page may read an answer of a door."""
+    """Add the headers that say which web pages may read the answer of a surface."""
     if current_mount() is not None:
         current_app.extensions["sluice_browsers"].mark(request, response)
     return response
 
 
 def _check_spelling(raw: str) -> None:
-    """Refuse a path that only decoding or trimming would make one of ours; raises ``not_found``."""
-    fixed = raw.partition(next((word for word in _SLASHED if word in raw), "?"))[0]
+    """Raise ``not_found`` for a path that would match a rule only after decoding or trimming."""
+    fixed = raw.partition(next((word for word in _ABOVE_SLASHES if word in raw), "?"))[0]
     if raw.startswith("//") or _SLASH in fixed.lower():
         raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
 
 
 def _finish(response: Response) -> Response:
-    """Tell of a request that was no call, limit each write, add the headers of every answer, and settle a claim."""
-    asked, context, mount = request_context().request, app_context(), current_mount()
+    """Note a request that was no call, limit the time of writes, add the headers of every answer, and settle a claim."""
+    request, context, mount = request_context().request, app_context(), current_mount()
     own = context.g
     if mount is not None and "call" not in own:
         _note(response, mount)
-    _set_write_timeouts(response, asked, gateway_of(context.app).settings.timeouts)
+    _set_write_timeouts(response, request, gateway_of(context.app).settings.timeouts)
     finish_headers(response, own.request_id, mount)
     return _settle_claim(response) if "claim" in own else response
 
 
 def _note(response: Response, mount: Mount) -> None:
-    """Log and count a request that was no call; a call reports its own end."""
+    """Log and count a request that was no call; calls are logged when they end."""
     principal = g.get("principal")
     gateway_of(current_app).note_request(
         current_operation() or "none",
@@ -150,24 +150,29 @@ def _note(response: Response, mount: Mount) -> None:
     )
 
 
-def _set_write_timeouts(response: Response, asked: Request, times: Timeouts) -> None:
-    """Drop a client that stops reading: after 30 s without progress, or 5 s at paths without keys.
+def _set_write_timeouts(response: Response, request: Request, times: Timeouts) -> None:
+    """Disconnect a client that stops reading: after 30 s without progress, or 5 s on paths without keys.
 
-    A large body is written in pieces, because the limit applies to each write."""
-    sock, rule = asked.environ.get("gunicorn.socket"), asked.url_rule
+    A large body is written in chunks, because the limit applies to each write."""
+    sock, rule = request.environ.get("gunicorn.socket"), request.url_rule
     if sock is None:
         return
     keyless = not isinstance(rule, SurfaceRule) or rule.credentials.keyless
     sock.settimeout(min(_NO_PROGRESS_KEYLESS if keyless else _NO_PROGRESS, times.idle, times.total))
-    pieces = response.response
-    if isinstance(pieces, list) and any(len(piece) > _PIECE for piece in pieces):
-        whole = response.get_data()
-        response.response = [whole[at : at + _PIECE] for at in range(0, len(whole), _PIECE)]
+    chunks = response.response
+    if isinstance(chunks, list) and any(len(chunk) > _CHUNK for chunk in chunks):
+        body = response.get_data()
+        response.response = [body[start : start + _CHUNK] for start in range(0, len(body), _CHUNK)]
 
 
 def _check_version(version: str | None) -> None:
-    if version is None or _is_version(version):
+    if version is None:
         return
+    if _API_VERSION.fullmatch(version):
+        with suppress(ValueError):
+            if version[0].isdigit():
+                datetime.date.fromisoformat(version[:10])
+            return
     raise GatewayError(
         "bad_request",
         f"Invalid value: '{version[:64]}'. Supported values are: 'v1', 'preview' and dates such as "
@@ -175,18 +180,6 @@ def _check_version(version: str | None) -> None:
         param="api-version",
         code="invalid_value",
     )
-
-
-def _is_version(version: str) -> bool:
-    if not _API_VERSION.fullmatch(version):
-        return False
-    if not version[0].isdigit():
-        return True
-    try:
-        datetime.date.fromisoformat(version[:10])
-    except ValueError:
-        return False
-    return True
 
 
 def _gateway_error(error: GatewayError) -> Response:
@@ -199,18 +192,18 @@ def _gateway_error(error: GatewayError) -> Response:
     return error_response(error, call)
 
 
-def _replay(found: Replay) -> Response:
-    """Return the stored first answer."""
-    if found.answer.response_id is None:
-        return replay(found.answer)
+def _replay(stored: Replay) -> Response:
+    """Return the stored answer to an earlier request with the same key."""
+    answer = stored.answer
+    if answer.response_id is None:
+        return replay(answer)
     from app.surfaces.views.stored import follow
 
-    headers = {**found.answer.headers, REPLAYED: "true"}
-    return follow(gateway_of(current_app), found.answer.response_id, -1, headers)
+    return follow(gateway_of(current_app), answer.response_id, -1, {**answer.headers, REPLAYED: "true"})
 
 
 def _settle_claim(response: Response) -> Response:
-    """Keep the answer of a request with an Idempotency-Key; what cannot be kept is not sent."""
+    """Store the answer of a request with an Idempotency-Key; send an error if that fails."""
     try:
         return settle(response)
     except GatewayError as error:
@@ -218,7 +211,7 @@ def _settle_claim(response: Response) -> Response:
 
 
 def _drop_frames(error: BaseException) -> None:
-    """Clear the frames of a logged error: they hold the call, and the call holds the error."""
+    """Clear the tracebacks of a logged error, since their frames and the error would form a reference cycle."""
     link: BaseException | None = error
     while link is not None:
         link.__traceback__, link = None, link.__cause__ or link.__context__
@@ -226,30 +219,29 @@ def _drop_frames(error: BaseException) -> None:
 
 def _http_error(error: HTTPException) -> Response:
     if "websocket" in request.headers.get("upgrade", "").lower():
-        shown = no_websocket()
+        refusal = no_websocket()
     elif error.code == 404:
-        shown = GatewayError("not_found", f"Invalid URL ({request.method} {request.path})" + _describe_door())
+        refusal = GatewayError("not_found", f"Invalid URL ({request.method} {request.path}){_routes_here()}")
     elif error.code == 405:
-        shown = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
+        refusal = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
     else:
-        shown = GatewayError("bad_request", error.description or error.name, status=error.code or 400)
-    g.refusal = shown
-    response = error_response(shown)
+        refusal = GatewayError("bad_request", error.description or error.name, status=error.code or 400)
+    g.refusal = refusal
+    response = error_response(refusal)
     response.headers.update(allow_header(error))
     _drop_frames(error)
     return response
 
 
-def _describe_door() -> str:
-    """Say what there is at a door of few operations."""
+def _routes_here() -> str:
+    """Return a sentence that lists the routes of a mount with its own dialect, else nothing."""
     mount = current_mount()
     if mount is None or mount.dialect is None:
         return ""
-    routes = [route for served in mount.operations.values() for route in served]
-    shown = (f"{route.method} {mount.prefixes[0]}{route.path}" for route in routes)
-    return f". This door serves: {_ARGUMENT.sub('{id}', ', '.join(shown))}."
+    routes = (route for routes in mount.operations.values() for route in routes)
+    listed = ", ".join(f"{route.method} {mount.prefixes[0]}{route.path}" for route in routes)
+    return f". This API serves: {_ARGUMENT.sub('{id}', listed)}."
 
 
 def _fault(error: Exception) -> Response:
-    fault = gateway_of(current_app).fault(error, g.get("request_id"))
-    return _gateway_error(fault)
+    return _gateway_error(gateway_of(current_app).fault(error, g.get("request_id")))
