@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from flask import Response
 
 from app.config_loading.tenancy import NewAdminSchema
 from app.state import admins
 from app.state.listing import Page
 from app.surfaces.admin import requests
-
-_NEW: Final = NewAdminSchema()
 
 
 def index() -> Response:
@@ -22,7 +18,7 @@ def index() -> Response:
 
 def create() -> Response:
     """Create an administrator's key."""
-    members = requests.checked_body(_NEW)
+    members = requests.checked_body(NewAdminSchema)
     admin, secret = requests.state().admins.create(requests.actor(), members["name"], members["role"])
     return requests.creation_response({**admins.show(admin), "key": secret})
 

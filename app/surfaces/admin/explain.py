@@ -41,7 +41,6 @@ class ExplainSchema(Strict):
     body = fields.Dict(required=True)
 
 
-_SCHEMA: Final = ExplainSchema()
 _PAGE: Final = 100
 
 
@@ -69,7 +68,7 @@ class ExplainingGateway:
 
 def run() -> Response:
     """Explain a request."""
-    members = requests.checked_body(_SCHEMA)
+    members = requests.checked_body(ExplainSchema)
     gateway = requests.gateway()
     principal = _principal(gateway, members.get("key"), members.get("tenant"))
     path = members["path"]

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from flask import Response, request
 
 from app.config_loading.tenancy import KeyChangeSchema, NewKeySchema, RotationSchema
 from app.surfaces.admin import requests
 from app.surfaces.body import queries
 from app.surfaces.replies.answers import json_response
-
-_NEW: Final = NewKeySchema()
-_CHANGE: Final = KeyChangeSchema()
-_ROTATION: Final = RotationSchema()
 
 
 def index() -> Response:
@@ -24,7 +18,7 @@ def index() -> Response:
 
 def create() -> Response:
     """Create a key."""
-    key = requests.owners().create_key(requests.actor(), requests.checked_body(_NEW))
+    key = requests.owners().create_key(requests.actor(), requests.checked_body(NewKeySchema))
     return requests.creation_response(key)
 
 
@@ -36,7 +30,7 @@ def get(key_id: str) -> Response:
 def change(key_id: str) -> Response:
     """Change a key; ``?now=true`` ends its calls when it is disabled."""
     now = queries.boolean("now", False)
-    changes = requests.checked_body(_CHANGE)
+    changes = requests.checked_body(KeyChangeSchema)
     return json_response(requests.owners().change_key(requests.actor(), key_id, changes, end_now=now))
 
 
@@ -49,5 +43,5 @@ def delete(key_id: str) -> Response:
 def rotate(key_id: str) -> Response:
     """Give a key a new secret; ``?now=true`` ends the calls of the old one."""
     now = queries.boolean("now", False)
-    grace = requests.checked_body(_ROTATION, optional=True).get("grace") or 0
+    grace = requests.checked_body(RotationSchema, optional=True).get("grace") or 0
     return json_response(requests.owners().rotate_key(requests.actor(), key_id, grace, end_now=now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from flask import Response
 
@@ -12,8 +12,6 @@ from app.gateway.budgets.corrections import STATES, correct
 from app.state.ledger import FILTERS
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
-
-_CORRECTION: Final = CorrectionSchema()
 
 
 def index() -> Response:
@@ -29,7 +27,7 @@ def get(entry_id: str) -> Response:
 
 def settle(entry_id: str) -> Response:
     """Correct a lost or estimated row; answer with the correcting row."""
-    members = requests.checked_body(_CORRECTION)
+    members = requests.checked_body(CorrectionSchema)
     return requests.creation_response(correct(requests.gateway(), requests.actor(), entry_id, members))
 
 

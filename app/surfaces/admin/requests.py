@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
 from flask import Response, current_app, g, request
@@ -49,12 +50,15 @@ def owners() -> Owners:
     return Owners(gateway().settings, gateway().state, cache_store=gateway().cache_store)
 
 
-def checked_body(schema: Strict, *, optional: bool = False) -> dict[str, Any]:
+_instance: Final = cache(lambda schema: schema())
+
+
+def checked_body(schema: type[Strict], *, optional: bool = False) -> dict[str, Any]:
     """Return the body's members; raise ``bad_request`` with every fault and its place."""
     deadline = gateway().settings.body_deadline
     body = json_body(request, limit=_LARGEST_BODY, deadline=deadline, optional=optional)
     try:
-        return checked(schema, body)
+        return checked(_instance(schema), body)
     except ConfigError as error:
         raise _refusal(error) from error
 

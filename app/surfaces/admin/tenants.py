@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from flask import Response, request
 
 from app.config_loading.tenancy import NewTenantSchema, TenantSchema
 from app.errors import GatewayError
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
-
-_NEW: Final = NewTenantSchema()
-_CHANGE: Final = TenantSchema()
 
 
 def index() -> Response:
@@ -22,7 +17,7 @@ def index() -> Response:
 
 def create() -> Response:
     """Create a tenant."""
-    tenant = requests.owners().create_tenant(requests.actor(), requests.checked_body(_NEW))
+    tenant = requests.owners().create_tenant(requests.actor(), requests.checked_body(NewTenantSchema))
     return requests.creation_response(tenant)
 
 
@@ -33,7 +28,7 @@ def get(name: str) -> Response:
 
 def change(name: str) -> Response:
     """Change a tenant."""
-    changes = requests.checked_body(_CHANGE)
+    changes = requests.checked_body(TenantSchema)
     return json_response(requests.owners().change_tenant(requests.actor(), name, changes))
 
 

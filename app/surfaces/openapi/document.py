@@ -133,14 +133,8 @@ def _text(field: Text) -> Shape:
     return {"type": "string", **_limits(enum=list(field.choices) or None, maxLength=field.longest)}
 
 
-def _number(field: Number) -> Shape:
-    kind = "integer" if isinstance(field, Whole) else "number"
-    return {"type": kind, **_limits(minimum=field.least, maximum=field.most)}
-
-
 def _array(field: Array) -> Shape:
-    items = TEXT if field.each is string else {}
-    return {"type": "array", "items": items, **_limits(maxItems=field.longest)}
+    return {"type": "array", "items": TEXT if field.each is string else {}, **_limits(maxItems=field.longest)}
 
 
 _FIELDS: Final[Mapping[type[Strict], Callable[[Any], Shape]]] = {
@@ -148,8 +142,8 @@ _FIELDS: Final[Mapping[type[Strict], Callable[[Any], Shape]]] = {
     Endpoint: _text,
     Window: _text,
     Flag: lambda field: FLAG,
-    Number: _number,
-    Whole: _number,
+    Number: lambda field: {"type": "number", **_limits(minimum=field.least, maximum=field.most)},
+    Whole: lambda field: {"type": "integer", **_limits(minimum=field.least, maximum=field.most)},
     Array: _array,
     Table: lambda field: {"type": "object"},
     Either: lambda field: {"anyOf": [_FIELDS[type(option)](option) for option in field.options]},
@@ -227,11 +221,10 @@ def _operation(rule: SurfaceRule) -> dict[str, Any]:
 def _request(rule: SurfaceRule) -> dict[str, Any]:
     route = rule.route
     if route.form:
-        content: dict[str, Any] = {"multipart/form-data": {"schema": _form(route)}}
-    else:
-        name = _component(rule.body or "")
-        example = {"example": EXAMPLES[name]} if name in EXAMPLES else {}
-        content = {_JSON: {"schema": ref(name), **example}}
+        return {"required": True, "content": {"multipart/form-data": {"schema": _form(route)}}}
+    name = _component(rule.body or "")
+    example = {"example": EXAMPLES[name]} if name in EXAMPLES else {}
+    content = {_JSON: {"schema": ref(name), **example}}
     return {"required": not route.optional_body, "content": content}
 
 

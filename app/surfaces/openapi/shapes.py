@@ -49,103 +49,10 @@ _COST: Final = (
     "total_cost",
 )
 
-_ITEM: Final[Shape] = record(
-    {"id": TEXT, "type": TEXT, "status": TEXT, "role": TEXT, "content": {}, "name": TEXT, "arguments": TEXT},
-    optional=("id", "status", "role", "content", "name", "arguments"),
-)
-
-_RESPONSE: Final[Shape] = record(
-    {
-        "id": TEXT,
-        "object": always("response"),
-        "created_at": WHOLE,
-        "completed_at": {"type": ["integer", "null"]},
-        "status": {"enum": ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]},
-        "background": FLAG,
-        "store": FLAG,
-        "error": {"anyOf": [record({"code": TEXT, "message": TEXT}), {"type": "null"}]},
-        "incomplete_details": {"anyOf": [record({"reason": TEXT}), {"type": "null"}]},
-        "instructions": {"type": ["string", "array", "null"]},
-        "max_output_tokens": {"type": ["integer", "null"]},
-        "metadata": TABLE,
-        "model": TEXT,
-        "output": array_of(ref("Item")),
-        "parallel_tool_calls": FLAG,
-        "previous_response_id": TEXT_OR_NULL,
-        "conversation": {"anyOf": [record({"id": TEXT}), {"type": "null"}]},
-        "reasoning": {"type": ["object", "null"]},
-        "service_tier": TEXT,
-        "temperature": NUMBER,
-        "text": TABLE,
-        "tool_choice": {"type": ["string", "object"]},
-        "tools": array_of(TABLE),
-        "top_p": NUMBER,
-        "truncation": TEXT,
-        "usage": {"anyOf": [ref("ResponseUsage"), {"type": "null"}]},
-    },
-    optional=("conversation",),
-)
-
-_CHOICE: Final[Shape] = record(
-    {
-        "index": WHOLE,
-        "finish_reason": TEXT,
-        "logprobs": {"type": ["object", "null"]},
-        "message": ref("ChatMessage"),
-    },
-    optional=("logprobs",),
-)
-
-_MESSAGE: Final[Shape] = record(
-    {
-        "role": always("assistant"),
-        "content": TEXT_OR_NULL,
-        "refusal": TEXT_OR_NULL,
-        "reasoning": TEXT_OR_NULL,
-        "reasoning_details": array_of(TABLE),
-        "annotations": array_of(TABLE),
-        "tool_calls": array_of(
-            record({"id": TEXT, "type": TEXT, "function": TABLE, "custom": TABLE}, ("function", "custom"))
-        ),
-        "audio": {"type": ["object", "null"]},
-    },
-    optional=("reasoning", "reasoning_details", "annotations", "tool_calls", "audio"),
-)
-
 _TIME: Final[Shape] = {"type": ["integer", "null"]}
 _TIMES: Final = (
     *("in_progress_at", "expires_at", "finalizing_at", "completed_at", "failed_at"),
     *("expired_at", "cancelling_at", "cancelled_at"),
-)
-_FILE: Final[Shape] = record(
-    {
-        "id": TEXT,
-        "object": always("file"),
-        "bytes": WHOLE,
-        "created_at": WHOLE,
-        "expires_at": _TIME,
-        "filename": TEXT,
-        "purpose": TEXT,
-        "status": TEXT,
-        "status_details": TEXT_OR_NULL,
-    }
-)
-_BATCH: Final[Shape] = record(
-    {
-        "id": TEXT,
-        "object": always("batch"),
-        "endpoint": TEXT,
-        "errors": {"anyOf": [record({"object": always("list"), "data": array_of(TABLE)}), {"type": "null"}]},
-        "input_file_id": TEXT,
-        "completion_window": TEXT,
-        "status": TEXT,
-        "output_file_id": TEXT_OR_NULL,
-        "error_file_id": TEXT_OR_NULL,
-        "created_at": WHOLE,
-        **dict.fromkeys(_TIMES, _TIME),
-        "request_counts": record({"total": WHOLE, "completed": WHOLE, "failed": WHOLE}),
-        "metadata": {"type": ["object", "null"]},
-    }
 )
 _LIST: Final[Mapping[str, Shape]] = {
     "object": always("list"),
@@ -245,8 +152,49 @@ SHAPES: Final[Mapping[str, Shape]] = {
         },
         optional=("prompt_tokens_details", "completion_tokens_details", "cost_details"),
     ),
-    "Item": _ITEM,
-    "Response": _RESPONSE,
+    "Item": record(
+        {
+            "id": TEXT,
+            "type": TEXT,
+            "status": TEXT,
+            "role": TEXT,
+            "content": {},
+            "name": TEXT,
+            "arguments": TEXT,
+        },
+        optional=("id", "status", "role", "content", "name", "arguments"),
+    ),
+    "Response": record(
+        {
+            "id": TEXT,
+            "object": always("response"),
+            "created_at": WHOLE,
+            "completed_at": {"type": ["integer", "null"]},
+            "status": {"enum": ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]},
+            "background": FLAG,
+            "store": FLAG,
+            "error": {"anyOf": [record({"code": TEXT, "message": TEXT}), {"type": "null"}]},
+            "incomplete_details": {"anyOf": [record({"reason": TEXT}), {"type": "null"}]},
+            "instructions": {"type": ["string", "array", "null"]},
+            "max_output_tokens": {"type": ["integer", "null"]},
+            "metadata": TABLE,
+            "model": TEXT,
+            "output": array_of(ref("Item")),
+            "parallel_tool_calls": FLAG,
+            "previous_response_id": TEXT_OR_NULL,
+            "conversation": {"anyOf": [record({"id": TEXT}), {"type": "null"}]},
+            "reasoning": {"type": ["object", "null"]},
+            "service_tier": TEXT,
+            "temperature": NUMBER,
+            "text": TABLE,
+            "tool_choice": {"type": ["string", "object"]},
+            "tools": array_of(TABLE),
+            "top_p": NUMBER,
+            "truncation": TEXT,
+            "usage": {"anyOf": [ref("ResponseUsage"), {"type": "null"}]},
+        },
+        optional=("conversation",),
+    ),
     "ItemList": record({**_LIST, "data": array_of(ref("Item"))}),
     "DeletedResponse": record({"id": TEXT, "object": always("response"), "deleted": FLAG}),
     "InputTokens": record({"object": always("response.input_tokens"), "input_tokens": WHOLE}),
@@ -263,14 +211,38 @@ SHAPES: Final[Mapping[str, Shape]] = {
         {"id": TEXT, "object": always("conversation"), "created_at": WHOLE, "metadata": TABLE}
     ),
     "DeletedConversation": record({"id": TEXT, "object": always("conversation.deleted"), "deleted": FLAG}),
-    "ChatMessage": _MESSAGE,
+    "ChatMessage": record(
+        {
+            "role": always("assistant"),
+            "content": TEXT_OR_NULL,
+            "refusal": TEXT_OR_NULL,
+            "reasoning": TEXT_OR_NULL,
+            "reasoning_details": array_of(TABLE),
+            "annotations": array_of(TABLE),
+            "tool_calls": array_of(
+                record({"id": TEXT, "type": TEXT, "function": TABLE, "custom": TABLE}, ("function", "custom"))
+            ),
+            "audio": {"type": ["object", "null"]},
+        },
+        optional=("reasoning", "reasoning_details", "annotations", "tool_calls", "audio"),
+    ),
     "ChatCompletion": record(
         {
             "id": TEXT,
             "object": always("chat.completion"),
             "created": WHOLE,
             "model": TEXT,
-            "choices": array_of(_CHOICE),
+            "choices": array_of(
+                record(
+                    {
+                        "index": WHOLE,
+                        "finish_reason": TEXT,
+                        "logprobs": {"type": ["object", "null"]},
+                        "message": ref("ChatMessage"),
+                    },
+                    optional=("logprobs",),
+                )
+            ),
             "usage": ref("ChatUsage"),
             "service_tier": TEXT_OR_NULL,
             "system_fingerprint": TEXT_OR_NULL,
@@ -404,10 +376,40 @@ SHAPES: Final[Mapping[str, Shape]] = {
         ),
     ),
     "Health": record({"status": TEXT}),
-    "File": _FILE,
+    "File": record(
+        {
+            "id": TEXT,
+            "object": always("file"),
+            "bytes": WHOLE,
+            "created_at": WHOLE,
+            "expires_at": _TIME,
+            "filename": TEXT,
+            "purpose": TEXT,
+            "status": TEXT,
+            "status_details": TEXT_OR_NULL,
+        }
+    ),
     "FileList": record({**_LIST, "data": array_of(ref("File"))}),
     "DeletedFile": record({"id": TEXT, "object": always("file"), "deleted": FLAG}),
-    "Batch": _BATCH,
+    "Batch": record(
+        {
+            "id": TEXT,
+            "object": always("batch"),
+            "endpoint": TEXT,
+            "errors": {
+                "anyOf": [record({"object": always("list"), "data": array_of(TABLE)}), {"type": "null"}]
+            },
+            "input_file_id": TEXT,
+            "completion_window": TEXT,
+            "status": TEXT,
+            "output_file_id": TEXT_OR_NULL,
+            "error_file_id": TEXT_OR_NULL,
+            "created_at": WHOLE,
+            **dict.fromkeys(_TIMES, _TIME),
+            "request_counts": record({"total": WHOLE, "completed": WHOLE, "failed": WHOLE}),
+            "metadata": {"type": ["object", "null"]},
+        }
+    ),
     "BatchList": record({**_LIST, "data": array_of(ref("Batch"))}),
 }
 """Components by name."""
