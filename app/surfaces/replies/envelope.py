@@ -1,7 +1,7 @@
 """Envelopes: what a surface adds to an answer, a chunk, an event or an error.
 
-``extra_fields`` as contract/surfaces.md 3 has it, with both generations of names, or the
-one member ``provider``. Nothing here decides anything; it shows what the outcome says.
+That is ``extra_fields`` (contract/surfaces.md 3), which has both generations of names, or the one member ``provider``.
+All values come from the outcome.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PARAMS: Final[Mapping[str, str]] = {
 
 
 def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sampling parameters of a body under the page's names."""
+    """Return the sampling parameters of a body, under the names of page 000."""
     text = body.get("text")
     limit = {"max_tokens": text.get("max_tokens")} if isinstance(text, Mapping) else {}
     members = {
@@ -50,7 +50,7 @@ def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tools(tools: Any) -> list[dict[str, Any]]:
-    """Return tools as the page shows them, functions nested; without secrets."""
+    """Return tools in the form of page 000, with nested functions and without secrets."""
     return [_nest(echo_tool(tool)) for tool in tools]
 
 
@@ -69,15 +69,14 @@ _SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
 
 
 def billed_usage(usage: Usage | None) -> dict[str, int] | None:
-    """Return the usage that the cost was computed from."""
+    """Return the tokens on which the cost is based."""
     if usage is None:
         return None
     return {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
 
 
 def bare_fields(operation: str | None, provider: str | None = None) -> dict[str, Any]:
-    """Return ``extra_fields`` of an answer that no call to a model stands behind; an operation that
-    there is not is null."""
+    """Return the ``extra_fields`` of an answer without a call to a model; ``operation`` may be None."""
     names = ("model_requested", "original_model_requested", "model_deployment", "resolved_model_used")
     return {
         "request_type": request_type(operation, False) if operation is not None else None,
@@ -91,7 +90,7 @@ def bare_fields(operation: str | None, provider: str | None = None) -> dict[str,
 def seal_bare(
     mount: Mount, operation: str, body: dict[str, Any], provider: str | None = None
 ) -> dict[str, Any]:
-    """Return a JSON answer that no call stands behind in its surface's envelope."""
+    """Return a JSON answer without a call in its surface's envelope."""
     if mount.envelope == "provider":
         return {**body, "provider": provider}
     if mount.envelope == "headers":
@@ -102,8 +101,7 @@ def seal_bare(
 def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
     """Return the members of ``extra_fields`` that do not change during a call."""
     target = outcome.target if outcome else None
-    provider = target.provider.name if target else _last_attempt(call, "provider")
-    model = target.model if target else _last_attempt(call, "model")
+    provider, model = (target.provider.name, target.model) if target else last_attempt(call)
     return {
         "request_type": request_type(call.operation, call.stream and call.shown_stream),
         "provider": provider,
@@ -114,16 +112,20 @@ def base_fields(call: Call, outcome: Outcome | None) -> dict[str, Any]:
     }
 
 
-def _last_attempt(call: Call, member: str) -> str | None:
-    return getattr(call.attempts[-1], member) if call.attempts else None
+def last_attempt(call: Call) -> tuple[str | None, str | None]:
+    """Return provider and model of the last attempt, or None twice."""
+    return (call.attempts[-1].provider, call.attempts[-1].model) if call.attempts else (None, None)
+
+
+def _attempts(call: Call) -> dict[str, Any]:
+    """Return the member ``attempts``, if there was more than one."""
+    return {"attempts": [attempt.row() for attempt in call.attempts]} if len(call.attempts) > 1 else {}
 
 
 def extra_fields(outcome: Outcome, *, latency: int, chunk_index: int = 0) -> dict[str, Any]:
     """Return the whole ``extra_fields`` of a JSON answer or of the last frame of a stream."""
     call = outcome.call
-    fields = base_fields(call, outcome)
-    fields["latency"] = latency
-    fields["chunk_index"] = chunk_index
+    fields = {**base_fields(call, outcome), "latency": latency, "chunk_index": chunk_index}
     if call.operation == "responses":
         fields["model_params"] = model_params(call.body)
         fields["billed_usage"] = billed_usage(outcome.usage)
@@ -131,9 +133,7 @@ def extra_fields(outcome: Outcome, *, latency: int, chunk_index: int = 0) -> dic
 
 
 def _outcome_members(outcome: Outcome) -> dict[str, Any]:
-    members: dict[str, Any] = {}
-    if len(outcome.call.attempts) > 1:
-        members["attempts"] = [attempt.row() for attempt in outcome.call.attempts]
+    members = _attempts(outcome.call)
     if outcome.losses:
         members["warnings"] = [{"param": loss.param, "message": loss.message} for loss in outcome.losses]
     if outcome.call.progress.cache_debug is not None:
@@ -155,7 +155,7 @@ def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[st
 
 
 def page_members(body: Mapping[str, Any], finish: Finish | None) -> dict[str, Any]:
-    """Return the members that pages 000 and 001 show beside the response object."""
+    """Return the members that pages 000 and 001 have in addition to the response object."""
     conversation = body.get("conversation")
     return {
         "conversation_id": conversation.get("id") if isinstance(conversation, dict) else conversation,
@@ -176,24 +176,21 @@ def seal_error(
     *,
     plain: bool = False,
 ) -> dict[str, Any]:
-    """Return an error body in its door's form and envelope; ``plain``: without the envelope, as
-    the answer would have been."""
+    """Return the body of an error in its surface's form and envelope; ``plain``: without the envelope."""
     encode = encode_error if mount is None or mount.dialect is None else dialect(mount.dialect).encode_error
     body = encode(error)
     if mount is not None and mount.error_id is not None:
         body[mount.error_id] = request_id
     if plain or mount is None or mount.envelope != "extra_fields":
         return body
-    body |= {"is_bifrost_error": error.kind.name not in _UPSTREAM_SAID, "status_code": error.status}
+    body |= {"is_bifrost_error": error.kind.name not in _OF_PROVIDERS, "status_code": error.status}
     fields = bare_fields(operation)
     if call is not None:
-        fields = base_fields(call, None) | {"latency": call.elapsed_ms(), "chunk_index": 0}
-        if len(call.attempts) > 1:
-            fields["attempts"] = [attempt.row() for attempt in call.attempts]
+        fields = base_fields(call, None) | {"latency": call.elapsed_ms(), "chunk_index": 0} | _attempts(call)
     return body | {"extra_fields": fields}
 
 
-_UPSTREAM_SAID: Final = frozenset(
+_OF_PROVIDERS: Final = frozenset(
     {
         "upstream_rejected",
         "upstream_error",
@@ -205,7 +202,7 @@ _UPSTREAM_SAID: Final = frozenset(
         "content_filter",
     }
 )
-"""Kinds whose words are the provider's, so ``is_bifrost_error`` (our own fault) is false."""
+"""Kinds of a provider's errors, for which ``is_bifrost_error`` (the gateway's own error) is false."""
 
 
 def _form_cost(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> None:
