@@ -98,8 +98,8 @@ from flask import Response
 
 from app.surfaces.views.generation import generate
 from app.surfaces.mounts import Mount
-from app.surfaces.openapi.shapes import TABLE, TEXT, TEXT_OR_NULL, Shape, always, array_of, record
-from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Table, Text, Whole
+from app.surfaces.openapi.shapes import OBJECT, STRING, STRING_OR_NULL, Shape, always, array_of, record
+from app.surfaces.body.schemas.base import Array, Body, Boolean, Either, Integer, Number, Object, String
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
 
@@ -107,34 +107,34 @@ from app.surfaces.body.schemas.parts import string
 class AcmeBody(Body):
     """Shape and limits of the top level; what is deeper is read by the dialect."""
 
-    model = Text(longest=512)
+    model = String(longest=512)
     messages = Array(required=True, longest=MOST_MESSAGES)
-    max_tokens = Whole(least=1, most=MOST_TOKENS, required=True)
-    system = Either(Text(), Array())
+    max_tokens = Integer(least=1, most=MOST_TOKENS, required=True)
+    system = Either(String(), Array())
     temperature = Number(least=0, most=1)
     top_p = Number(least=0, most=1)
-    top_k = Whole(least=0)
+    top_k = Integer(least=0)
     stop_sequences = Array(each=string, longest=64)
-    stream = Flag()
+    stream = Boolean()
     tools = Array(longest=10_000)
-    tool_choice = Table()
-    thinking = Table()
-    output_config = Table()
-    metadata = Table()
-    service_tier = Text()
+    tool_choice = Object()
+    thinking = Object()
+    output_config = Object()
+    metadata = Object()
+    service_tier = String()
     fallbacks = Array(each=string, longest=16)
 
 
 AcmeMessage: Final[Shape] = record(
     {
-        "id": TEXT,
+        "id": STRING,
         "type": always("message"),
         "role": always("assistant"),
-        "model": TEXT,
-        "content": array_of(TABLE),
-        "stop_reason": TEXT_OR_NULL,
-        "stop_sequence": TEXT_OR_NULL,
-        "usage": TABLE,
+        "model": STRING,
+        "content": array_of(OBJECT),
+        "stop_reason": STRING_OR_NULL,
+        "stop_sequence": STRING_OR_NULL,
+        "usage": OBJECT,
     }
 )
 
@@ -372,20 +372,20 @@ from app.dialects import dialect_of
 from app.dialects.media.rank import RankDialect
 from app.surfaces.views.media import answer_json
 from app.surfaces.mounts import Mount
-from app.surfaces.openapi.shapes import WHOLE, Shape, array_of, record
-from app.surfaces.body.schemas.base import Array, Body, Text
+from app.surfaces.openapi.shapes import INTEGER, Shape, array_of, record
+from app.surfaces.body.schemas.base import Array, Body, String
 from app.surfaces.body.schemas.parts import string
 
 
 class RankBody(Body):
     """``POST rank``."""
 
-    model = Text(longest=512)
-    query = Text(required=True)
+    model = String(longest=512)
+    query = String(required=True)
     documents = Array(each=string, longest=1000, required=True)
 
 
-Ranking: Final[Shape] = record({"results": array_of(record({"index": WHOLE}))})
+Ranking: Final[Shape] = record({"results": array_of(record({"index": INTEGER}))})
 
 
 def rank(mount: Mount, deployment: str | None = None) -> Response:

@@ -190,9 +190,9 @@ def check_tool_calls(items: Sequence[Mapping[str, Any]]) -> None:
 
 def conversation_id_of(value: Any) -> str:
     """Return the id from a request's ``conversation`` (string or object); raises ``bad_request``."""
-    named = value.get("id") if isinstance(value, Mapping) else value
-    if isinstance(named, str):
-        return named
+    conversation_id = value.get("id") if isinstance(value, Mapping) else value
+    if isinstance(conversation_id, str):
+        return conversation_id
     raise GatewayError(
         "bad_request",
         "Invalid type for 'conversation': expected a conversation ID or an object with an 'id'.",

@@ -116,8 +116,8 @@ def _principal(gateway: Gateway, key: str | None, tenant: str | None) -> Princip
     Raises ``bad_request`` for an unknown key or an ambiguous name."""
     if key is None:
         return gateway.keys.keyless("open", tenant or "default")
-    named = [row for row in _rows(tenant) if key in (row["id"], row["name"])]
-    rows = [row for row in named if row["id"] == key] or named
+    matches = [row for row in _rows(tenant) if key in (row["id"], row["name"])]
+    rows = [row for row in matches if row["id"] == key] or matches
     if len(rows) != 1:
         why = "several tenants have such a key; add 'tenant'" if rows else "there is no such key"
         raise GatewayError("bad_request", f"Invalid 'key': {why}.", param="key", code="invalid_value")

@@ -61,8 +61,8 @@ def administrator(gateway: Gateway, key: str) -> Administrator | None:
     master = master_key(gateway.settings)
     if master is not None and is_equal(master.reveal(), key):
         return master_of(gateway, master)
-    if is_sound(key, ADMIN) and (found := gateway.state().admins.find(key)) is not None:
-        return Administrator(found.name, found.role, found.id)
+    if is_sound(key, ADMIN) and (stored := gateway.state().admins.find(key)) is not None:
+        return Administrator(stored.name, stored.role, stored.id)
     return None
 
 
@@ -88,8 +88,8 @@ def _administrator_of(gateway: Gateway, owner: str) -> Administrator | None:
         if master is not None and gateway.state().sessions.is_mark(mark, master.reveal()):
             return Administrator(_MASTER, "admin", owner)
         return None
-    found = gateway.state().admins.get(owner)
-    return None if found is None else Administrator(found.name, found.role, owner)
+    stored = gateway.state().admins.get(owner)
+    return None if stored is None else Administrator(stored.name, stored.role, owner)
 
 
 def token(gateway: Gateway, session: Session) -> str:
@@ -115,8 +115,8 @@ def check_token(gateway: Gateway, session: Session, request: Request, form_token
 def check_origin(request: Request) -> None:
     """Raise ``forbidden`` for a request from another site's page."""
     site, origin = request.headers.get("Sec-Fetch-Site"), request.headers.get("Origin")
-    own = site in ("same-origin", "none") if site else origin in (None, request.host_url.rstrip("/"))
-    if not own:
+    is_ours = site in ("same-origin", "none") if site else origin in (None, request.host_url.rstrip("/"))
+    if not is_ours:
         raise GatewayError("forbidden", "A page of another site may not ask for this.")
 
 

@@ -34,10 +34,10 @@ def without_forbidden(body: Mapping[str, Any], *, strict: bool) -> tuple[Mapping
 
     If ``strict``, raises GatewayError ``unsupported_parameter`` instead.
     """
-    found = {name for name in body if is_forbidden(name)}
-    if not found:
+    forbidden = {name for name in body if is_forbidden(name)}
+    if not forbidden:
         return body, ()
-    losses = tuple(Loss(name, f"'{name}' is set by the gateway's operator.") for name in sorted(found))
+    losses = tuple(Loss(name, f"'{name}' is set by the gateway's operator.") for name in sorted(forbidden))
     if strict:
         raise GatewayError("unsupported_parameter", losses[0].message, param=losses[0].param)
-    return {name: value for name, value in body.items() if name not in found}, losses
+    return {name: value for name, value in body.items() if name not in forbidden}, losses

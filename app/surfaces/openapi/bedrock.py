@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.surfaces.openapi.shapes import TABLE, TEXT, WHOLE, Shape, array_of, record
+from app.surfaces.openapi.shapes import INTEGER, OBJECT, STRING, Shape, array_of, record
 
 ConverseResponse: Final[Shape] = record(
     {
-        "output": record({"message": record({"role": TEXT, "content": array_of(TABLE)})}),
-        "stopReason": TEXT,
-        "usage": record({"inputTokens": WHOLE, "outputTokens": WHOLE, "totalTokens": WHOLE}),
-        "metrics": TABLE,
+        "output": record({"message": record({"role": STRING, "content": array_of(OBJECT)})}),
+        "stopReason": STRING,
+        "usage": record({"inputTokens": INTEGER, "outputTokens": INTEGER, "totalTokens": INTEGER}),
+        "metrics": OBJECT,
     }
 )
-InputTokenCount: Final[Shape] = record({"inputTokens": WHOLE})
-_SUMMARY: Final[Shape] = record({"modelArn": TEXT, "modelId": TEXT, "modelName": TEXT, "providerName": TEXT})
+InputTokenCount: Final[Shape] = record({"inputTokens": INTEGER})
+_SUMMARY: Final[Shape] = record(
+    {"modelArn": STRING, "modelId": STRING, "modelName": STRING, "providerName": STRING}
+)
 FoundationModels: Final[Shape] = record({"modelSummaries": array_of(_SUMMARY)})
 FoundationModel: Final[Shape] = record({"modelDetails": _SUMMARY})

@@ -15,12 +15,32 @@ from flask import Flask
 
 from app.operations import Route, resolve
 from app.surfaces.body.schemas import schemas
-from app.surfaces.body.schemas.base import Array, Body, Either, Flag, Number, Strict, Table, Text, Whole
+from app.surfaces.body.schemas.base import (
+    Array,
+    Body,
+    Boolean,
+    Either,
+    Integer,
+    Number,
+    Object,
+    Strict,
+    String,
+)
 from app.surfaces.body.schemas.batches import Endpoint, Window
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.mounts import Mount
 from app.surfaces.openapi.examples import EXAMPLES, argument
-from app.surfaces.openapi.shapes import FLAG, SHAPES, TEXT, TEXT_OR_NULL, WHOLE, Shape, array_of, record, ref
+from app.surfaces.openapi.shapes import (
+    BOOLEAN,
+    INTEGER,
+    SHAPES,
+    STRING,
+    STRING_OR_NULL,
+    Shape,
+    array_of,
+    record,
+    ref,
+)
 from app.surfaces.rules import SurfaceRule
 from app.version import __version__
 
@@ -29,28 +49,28 @@ _ARGUMENT_NAME: Final = re.compile(r"{([^{}]+)}")
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream"
 _QUERY: Final[Mapping[str, Shape]] = {
-    "limit": WHOLE,
+    "limit": INTEGER,
     "order": {"enum": ["asc", "desc"]},
-    "after": TEXT,
-    "after_id": TEXT,
-    "page_size": WHOLE,
-    "page_token": TEXT,
-    "endpoint": TEXT,
-    "before_id": TEXT,
-    "before": TEXT,
-    "include": {"type": "array", "items": TEXT},
-    "stream": FLAG,
-    "starting_after": WHOLE,
-    "include_obfuscation": FLAG,
-    "provider": TEXT,
-    "byProvider": TEXT,
-    "pageSize": WHOLE,
-    "pageToken": TEXT,
-    "api-version": TEXT,
-    "purpose": TEXT,
+    "after": STRING,
+    "after_id": STRING,
+    "page_size": INTEGER,
+    "page_token": STRING,
+    "endpoint": STRING,
+    "before_id": STRING,
+    "before": STRING,
+    "include": {"type": "array", "items": STRING},
+    "stream": BOOLEAN,
+    "starting_after": INTEGER,
+    "include_obfuscation": BOOLEAN,
+    "provider": STRING,
+    "byProvider": STRING,
+    "pageSize": INTEGER,
+    "pageToken": STRING,
+    "api-version": STRING,
+    "purpose": STRING,
 }
 
-_MODEL: Final[Shape] = {**TEXT, "example": "sandbox/echo"}
+_MODEL: Final[Shape] = {**STRING, "example": "sandbox/echo"}
 
 
 def _form_shape(fields: Mapping[str, Shape], required: tuple[str, ...] = ("file",)) -> Shape:
@@ -61,33 +81,33 @@ def _form_shape(fields: Mapping[str, Shape], required: tuple[str, ...] = ("file"
 _FORM: Final = _form_shape(
     {
         "model": _MODEL,
-        "language": TEXT,
-        "prompt": TEXT,
+        "language": STRING,
+        "prompt": STRING,
         "response_format": {"enum": ["json", "text", "srt", "verbose_json", "vtt", "diarized_json"]},
         "temperature": {"type": "number"},
-        "stream": FLAG,
+        "stream": BOOLEAN,
         "timestamp_granularities[]": {"type": "array", "items": {"enum": ["word", "segment"]}},
-        "fallbacks": {"type": "array", "items": TEXT},
+        "fallbacks": {"type": "array", "items": STRING},
     }
 )
 _FORMS: Final[Mapping[str, Shape]] = {
     "File": _form_shape(
         {
-            "purpose": {**TEXT, "example": "batch"},
+            "purpose": {**STRING, "example": "batch"},
             "expires_after[anchor]": {"enum": ["created_at"]},
-            "expires_after[seconds]": WHOLE,
-            "provider": TEXT,
-            "model": TEXT,
+            "expires_after[seconds]": INTEGER,
+            "provider": STRING,
+            "model": STRING,
         },
         ("file", "purpose"),
     ),
     "Translation": _form_shape(
         {
             "model": _MODEL,
-            "prompt": TEXT,
+            "prompt": STRING,
             "response_format": {"enum": ["json", "text", "srt", "verbose_json", "vtt"]},
             "temperature": {"type": "number"},
-            "fallbacks": {"type": "array", "items": TEXT},
+            "fallbacks": {"type": "array", "items": STRING},
         }
     ),
 }
@@ -95,7 +115,7 @@ _FORMS: Final[Mapping[str, Shape]] = {
 
 _MEDIA: Final[Mapping[str, Mapping[str, Any]]] = {
     "Speech": {"audio/*": {"schema": {"type": "string", "contentMediaType": "audio/*"}}},
-    "Plain": {"text/*": {"schema": TEXT}},
+    "Plain": {"text/*": {"schema": STRING}},
     "EventStream": {"application/vnd.amazon.eventstream": {"schema": {"type": "string"}}},
     "Content": {"application/octet-stream": {"schema": {"type": "string"}}},
     "Document": {_JSON: {"schema": {"type": "object"}}},
@@ -129,23 +149,27 @@ def _limits(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value not in (None, ())}
 
 
-def _text(field: Text) -> Shape:
+def _text(field: String) -> Shape:
     return {"type": "string", **_limits(enum=list(field.choices) or None, maxLength=field.longest)}
 
 
 def _array(field: Array) -> Shape:
-    return {"type": "array", "items": TEXT if field.each is string else {}, **_limits(maxItems=field.longest)}
+    return {
+        "type": "array",
+        "items": STRING if field.each is string else {},
+        **_limits(maxItems=field.longest),
+    }
 
 
 _FIELDS: Final[Mapping[type[Strict], Callable[[Any], Shape]]] = {
-    Text: _text,
+    String: _text,
     Endpoint: _text,
     Window: _text,
-    Flag: lambda field: FLAG,
+    Boolean: lambda field: BOOLEAN,
     Number: lambda field: {"type": "number", **_limits(minimum=field.least, maximum=field.most)},
-    Whole: lambda field: {"type": "integer", **_limits(minimum=field.least, maximum=field.most)},
+    Integer: lambda field: {"type": "integer", **_limits(minimum=field.least, maximum=field.most)},
     Array: _array,
-    Table: lambda field: {"type": "object"},
+    Object: lambda field: {"type": "object"},
     Either: lambda field: {"anyOf": [_FIELDS[type(option)](option) for option in field.options]},
 }
 
@@ -241,7 +265,7 @@ def _form(route: Route) -> Shape:
 def _answer(route: Route, mount: Mount | None) -> dict[str, Any]:
     content = dict(_MEDIA.get(route.answer) or {_JSON: {"schema": _envelope_schema(route, mount)}})
     if route.streams:
-        content[_EVENTS] = {"schema": TEXT}
+        content[_EVENTS] = {"schema": STRING}
     return {"description": "The answer.", "content": content}
 
 
@@ -251,7 +275,7 @@ def _envelope_schema(route: Route, mount: Mount | None) -> Shape:
     if mount is None or not route.sealed or mount.envelope == "headers":
         return shape
     if mount.envelope == "provider":
-        return {"allOf": [shape, record({"provider": TEXT_OR_NULL})]}
+        return {"allOf": [shape, record({"provider": STRING_OR_NULL})]}
     page = [ref("PageMembers")] if mount.page_members and route.answer == "Response" else []
     return {"allOf": [shape, record({"extra_fields": ref("ExtraFields")}), *page]}
 
@@ -262,7 +286,7 @@ def _parameter(place: str, name: str, shape: Shape) -> dict[str, Any]:
 
 def _argument(path: str, name: str) -> dict[str, Any]:
     example = argument(path, name)
-    return {**_parameter("path", name, TEXT), **({} if example is None else {"example": example})}
+    return {**_parameter("path", name, STRING), **({} if example is None else {"example": example})}
 
 
 def _summary(view: Any) -> str:

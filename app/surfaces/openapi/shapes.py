@@ -11,13 +11,13 @@ from typing import Any, Final
 
 Shape = Mapping[str, Any]
 
-TEXT: Final[Shape] = {"type": "string"}
-TEXT_OR_NULL: Final[Shape] = {"type": ["string", "null"]}
-WHOLE: Final[Shape] = {"type": "integer"}
+STRING: Final[Shape] = {"type": "string"}
+STRING_OR_NULL: Final[Shape] = {"type": ["string", "null"]}
+INTEGER: Final[Shape] = {"type": "integer"}
 NUMBER: Final[Shape] = {"type": "number"}
 NUMBER_OR_NULL: Final[Shape] = {"type": ["number", "null"]}
-FLAG: Final[Shape] = {"type": "boolean"}
-TABLE: Final[Shape] = {"type": "object"}
+BOOLEAN: Final[Shape] = {"type": "boolean"}
+OBJECT: Final[Shape] = {"type": "object"}
 
 
 def ref(name: str) -> Shape:
@@ -56,9 +56,9 @@ _TIMES: Final = (
 )
 _LIST: Final[Mapping[str, Shape]] = {
     "object": always("list"),
-    "first_id": TEXT_OR_NULL,
-    "last_id": TEXT_OR_NULL,
-    "has_more": FLAG,
+    "first_id": STRING_OR_NULL,
+    "last_id": STRING_OR_NULL,
+    "has_more": BOOLEAN,
 }
 
 SHAPES: Final[Mapping[str, Shape]] = {
@@ -66,47 +66,48 @@ SHAPES: Final[Mapping[str, Shape]] = {
         {
             "error": record(
                 {
-                    "message": TEXT,
-                    "type": TEXT,
-                    "param": TEXT_OR_NULL,
-                    "code": TEXT_OR_NULL,
-                    "details": array_of(TABLE),
+                    "message": STRING,
+                    "type": STRING,
+                    "param": STRING_OR_NULL,
+                    "code": STRING_OR_NULL,
+                    "details": array_of(OBJECT),
                 },
                 optional=("details",),
             ),
-            "is_bifrost_error": FLAG,
-            "status_code": WHOLE,
-            "extra_fields": TABLE,
+            "is_bifrost_error": BOOLEAN,
+            "status_code": INTEGER,
+            "extra_fields": OBJECT,
         },
         optional=("is_bifrost_error", "status_code", "extra_fields"),
     ),
     "GoogleError": record(
         {
             "error": record(
-                {"code": WHOLE, "message": TEXT, "status": TEXT, "details": array_of(TABLE)}, ("details",)
+                {"code": INTEGER, "message": STRING, "status": STRING, "details": array_of(OBJECT)},
+                ("details",),
             )
         }
     ),
-    "AwsError": record({"message": TEXT}),
+    "AwsError": record({"message": STRING}),
     "MessagesError": record(
-        {"type": always("error"), "error": record({"type": TEXT, "message": TEXT}), "request_id": TEXT}
+        {"type": always("error"), "error": record({"type": STRING, "message": STRING}), "request_id": STRING}
     ),
-    "CohereError": record({"message": TEXT, "id": TEXT}),
+    "CohereError": record({"message": STRING, "id": STRING}),
     "ExtraFields": record(
         {
-            "request_type": TEXT_OR_NULL,
-            "provider": TEXT_OR_NULL,
-            "model_requested": TEXT_OR_NULL,
-            "original_model_requested": TEXT_OR_NULL,
-            "model_deployment": TEXT_OR_NULL,
-            "resolved_model_used": TEXT_OR_NULL,
+            "request_type": STRING_OR_NULL,
+            "provider": STRING_OR_NULL,
+            "model_requested": STRING_OR_NULL,
+            "original_model_requested": STRING_OR_NULL,
+            "model_deployment": STRING_OR_NULL,
+            "resolved_model_used": STRING_OR_NULL,
             "latency": {"type": "integer", "description": "milliseconds"},
-            "chunk_index": WHOLE,
-            "model_params": TABLE,
+            "chunk_index": INTEGER,
+            "model_params": OBJECT,
             "billed_usage": {"type": ["object", "null"]},
-            "attempts": array_of(TABLE),
-            "warnings": array_of(record({"param": TEXT, "message": TEXT})),
-            "cache_debug": TABLE,
+            "attempts": array_of(OBJECT),
+            "warnings": array_of(record({"param": STRING, "message": STRING})),
+            "cache_debug": OBJECT,
             "raw_request": {},
             "raw_response": {},
         },
@@ -117,11 +118,11 @@ SHAPES: Final[Mapping[str, Shape]] = {
     ),
     "PageMembers": record(
         {
-            "conversation_id": TEXT_OR_NULL,
-            "finish_reason": TEXT_OR_NULL,
-            "stop_reason": TEXT_OR_NULL,
-            "stop_sequence": TEXT_OR_NULL,
-            "created": WHOLE,
+            "conversation_id": STRING_OR_NULL,
+            "finish_reason": STRING_OR_NULL,
+            "stop_reason": STRING_OR_NULL,
+            "stop_sequence": STRING_OR_NULL,
+            "created": INTEGER,
         }
     ),
     "Cost": record(
@@ -130,11 +131,11 @@ SHAPES: Final[Mapping[str, Shape]] = {
     ),
     "ResponseUsage": record(
         {
-            "input_tokens": WHOLE,
-            "input_tokens_details": record({"cached_tokens": WHOLE, "cache_write_tokens": WHOLE}),
-            "output_tokens": WHOLE,
-            "output_tokens_details": record({"reasoning_tokens": WHOLE}),
-            "total_tokens": WHOLE,
+            "input_tokens": INTEGER,
+            "input_tokens_details": record({"cached_tokens": INTEGER, "cache_write_tokens": INTEGER}),
+            "output_tokens": INTEGER,
+            "output_tokens_details": record({"reasoning_tokens": INTEGER}),
+            "total_tokens": INTEGER,
             "cost": NUMBER_OR_NULL,
             "cost_details": ref("Cost"),
         },
@@ -142,11 +143,11 @@ SHAPES: Final[Mapping[str, Shape]] = {
     ),
     "ChatUsage": record(
         {
-            "prompt_tokens": WHOLE,
-            "completion_tokens": WHOLE,
-            "total_tokens": WHOLE,
-            "prompt_tokens_details": TABLE,
-            "completion_tokens_details": TABLE,
+            "prompt_tokens": INTEGER,
+            "completion_tokens": INTEGER,
+            "total_tokens": INTEGER,
+            "prompt_tokens_details": OBJECT,
+            "completion_tokens_details": OBJECT,
             "cost": {"anyOf": [NUMBER_OR_NULL, ref("Cost")]},
             "cost_details": ref("Cost"),
         },
@@ -154,73 +155,78 @@ SHAPES: Final[Mapping[str, Shape]] = {
     ),
     "Item": record(
         {
-            "id": TEXT,
-            "type": TEXT,
-            "status": TEXT,
-            "role": TEXT,
+            "id": STRING,
+            "type": STRING,
+            "status": STRING,
+            "role": STRING,
             "content": {},
-            "name": TEXT,
-            "arguments": TEXT,
+            "name": STRING,
+            "arguments": STRING,
         },
         optional=("id", "status", "role", "content", "name", "arguments"),
     ),
     "Response": record(
         {
-            "id": TEXT,
+            "id": STRING,
             "object": always("response"),
-            "created_at": WHOLE,
+            "created_at": INTEGER,
             "completed_at": {"type": ["integer", "null"]},
             "status": {"enum": ["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]},
-            "background": FLAG,
-            "store": FLAG,
-            "error": {"anyOf": [record({"code": TEXT, "message": TEXT}), {"type": "null"}]},
-            "incomplete_details": {"anyOf": [record({"reason": TEXT}), {"type": "null"}]},
+            "background": BOOLEAN,
+            "store": BOOLEAN,
+            "error": {"anyOf": [record({"code": STRING, "message": STRING}), {"type": "null"}]},
+            "incomplete_details": {"anyOf": [record({"reason": STRING}), {"type": "null"}]},
             "instructions": {"type": ["string", "array", "null"]},
             "max_output_tokens": {"type": ["integer", "null"]},
-            "metadata": TABLE,
-            "model": TEXT,
+            "metadata": OBJECT,
+            "model": STRING,
             "output": array_of(ref("Item")),
-            "parallel_tool_calls": FLAG,
-            "previous_response_id": TEXT_OR_NULL,
-            "conversation": {"anyOf": [record({"id": TEXT}), {"type": "null"}]},
+            "parallel_tool_calls": BOOLEAN,
+            "previous_response_id": STRING_OR_NULL,
+            "conversation": {"anyOf": [record({"id": STRING}), {"type": "null"}]},
             "reasoning": {"type": ["object", "null"]},
-            "service_tier": TEXT,
+            "service_tier": STRING,
             "temperature": NUMBER,
-            "text": TABLE,
+            "text": OBJECT,
             "tool_choice": {"type": ["string", "object"]},
-            "tools": array_of(TABLE),
+            "tools": array_of(OBJECT),
             "top_p": NUMBER,
-            "truncation": TEXT,
+            "truncation": STRING,
             "usage": {"anyOf": [ref("ResponseUsage"), {"type": "null"}]},
         },
         optional=("conversation",),
     ),
     "ItemList": record({**_LIST, "data": array_of(ref("Item"))}),
-    "DeletedResponse": record({"id": TEXT, "object": always("response"), "deleted": FLAG}),
-    "InputTokens": record({"object": always("response.input_tokens"), "input_tokens": WHOLE}),
+    "DeletedResponse": record({"id": STRING, "object": always("response"), "deleted": BOOLEAN}),
+    "InputTokens": record({"object": always("response.input_tokens"), "input_tokens": INTEGER}),
     "Compaction": record(
         {
-            "id": TEXT,
+            "id": STRING,
             "object": always("response.compaction"),
-            "created_at": WHOLE,
+            "created_at": INTEGER,
             "output": array_of(ref("Item")),
             "usage": ref("ResponseUsage"),
         }
     ),
     "Conversation": record(
-        {"id": TEXT, "object": always("conversation"), "created_at": WHOLE, "metadata": TABLE}
+        {"id": STRING, "object": always("conversation"), "created_at": INTEGER, "metadata": OBJECT}
     ),
-    "DeletedConversation": record({"id": TEXT, "object": always("conversation.deleted"), "deleted": FLAG}),
+    "DeletedConversation": record(
+        {"id": STRING, "object": always("conversation.deleted"), "deleted": BOOLEAN}
+    ),
     "ChatMessage": record(
         {
             "role": always("assistant"),
-            "content": TEXT_OR_NULL,
-            "refusal": TEXT_OR_NULL,
-            "reasoning": TEXT_OR_NULL,
-            "reasoning_details": array_of(TABLE),
-            "annotations": array_of(TABLE),
+            "content": STRING_OR_NULL,
+            "refusal": STRING_OR_NULL,
+            "reasoning": STRING_OR_NULL,
+            "reasoning_details": array_of(OBJECT),
+            "annotations": array_of(OBJECT),
             "tool_calls": array_of(
-                record({"id": TEXT, "type": TEXT, "function": TABLE, "custom": TABLE}, ("function", "custom"))
+                record(
+                    {"id": STRING, "type": STRING, "function": OBJECT, "custom": OBJECT},
+                    ("function", "custom"),
+                )
             ),
             "audio": {"type": ["object", "null"]},
         },
@@ -228,15 +234,15 @@ SHAPES: Final[Mapping[str, Shape]] = {
     ),
     "ChatCompletion": record(
         {
-            "id": TEXT,
+            "id": STRING,
             "object": always("chat.completion"),
-            "created": WHOLE,
-            "model": TEXT,
+            "created": INTEGER,
+            "model": STRING,
             "choices": array_of(
                 record(
                     {
-                        "index": WHOLE,
-                        "finish_reason": TEXT,
+                        "index": INTEGER,
+                        "finish_reason": STRING,
                         "logprobs": {"type": ["object", "null"]},
                         "message": ref("ChatMessage"),
                     },
@@ -244,21 +250,21 @@ SHAPES: Final[Mapping[str, Shape]] = {
                 )
             ),
             "usage": ref("ChatUsage"),
-            "service_tier": TEXT_OR_NULL,
-            "system_fingerprint": TEXT_OR_NULL,
-            "citations": array_of(TEXT),
-            "search_results": array_of(TABLE),
-            "videos": array_of(TABLE),
+            "service_tier": STRING_OR_NULL,
+            "system_fingerprint": STRING_OR_NULL,
+            "citations": array_of(STRING),
+            "search_results": array_of(OBJECT),
+            "videos": array_of(OBJECT),
         },
         optional=("service_tier", "system_fingerprint", "citations", "search_results", "videos"),
     ),
     "TextCompletion": record(
         {
-            "id": TEXT,
+            "id": STRING,
             "object": always("text_completion"),
-            "created": WHOLE,
-            "model": TEXT,
-            "choices": array_of(record({"text": TEXT, "index": WHOLE, "finish_reason": TEXT_OR_NULL})),
+            "created": INTEGER,
+            "model": STRING,
+            "choices": array_of(record({"text": STRING, "index": INTEGER, "finish_reason": STRING_OR_NULL})),
             "usage": ref("ChatUsage"),
         }
     ),
@@ -269,103 +275,105 @@ SHAPES: Final[Mapping[str, Shape]] = {
                 record(
                     {
                         "object": always("embedding"),
-                        "index": WHOLE,
+                        "index": INTEGER,
                         "embedding": {"type": ["array", "string"]},
                     }
                 )
             ),
-            "model": TEXT,
-            "usage": TABLE,
+            "model": STRING,
+            "usage": OBJECT,
         }
     ),
     "Rerank": record(
         {
-            "id": TEXT,
-            "model": TEXT,
+            "id": STRING,
+            "model": STRING,
             "results": array_of(
-                record({"index": WHOLE, "relevance_score": NUMBER, "document": TABLE}, optional=("document",))
+                record(
+                    {"index": INTEGER, "relevance_score": NUMBER, "document": OBJECT}, optional=("document",)
+                )
             ),
-            "usage": TABLE,
+            "usage": OBJECT,
         }
     ),
     "Moderation": record(
         {
-            "id": TEXT,
-            "model": TEXT,
+            "id": STRING,
+            "model": STRING,
             "results": array_of(
                 record(
                     {
-                        "flagged": FLAG,
-                        "categories": TABLE,
-                        "category_scores": TABLE,
-                        "category_applied_input_types": TABLE,
+                        "flagged": BOOLEAN,
+                        "categories": OBJECT,
+                        "category_scores": OBJECT,
+                        "category_applied_input_types": OBJECT,
                     }
                 )
             ),
-            "usage": TABLE,
+            "usage": OBJECT,
         }
     ),
     "Transcription": record(
         {
-            "text": TEXT,
-            "language": TEXT,
+            "text": STRING,
+            "language": STRING,
             "duration": NUMBER,
-            "segments": array_of(TABLE),
-            "words": array_of(TABLE),
-            "usage": TABLE,
+            "segments": array_of(OBJECT),
+            "words": array_of(OBJECT),
+            "usage": OBJECT,
         },
         optional=("language", "duration", "segments", "words", "usage"),
     ),
     "Images": record(
         {
-            "created": WHOLE,
+            "created": INTEGER,
             "data": array_of(
                 record(
-                    {"b64_json": TEXT, "url": TEXT, "revised_prompt": TEXT},
+                    {"b64_json": STRING, "url": STRING, "revised_prompt": STRING},
                     optional=("b64_json", "url", "revised_prompt"),
                 )
             ),
-            "background": TEXT,
-            "output_format": TEXT,
-            "quality": TEXT,
-            "size": TEXT,
-            "usage": TABLE,
+            "background": STRING,
+            "output_format": STRING,
+            "quality": STRING,
+            "size": STRING,
+            "usage": OBJECT,
         },
         optional=("background", "output_format", "quality", "size"),
     ),
     "Translation": record(
         {
-            "text": TEXT,
+            "text": STRING,
             "task": always("translate"),
             "language": always("english"),
             "duration": NUMBER,
-            "segments": array_of(TABLE),
-            "usage": TABLE,
+            "segments": array_of(OBJECT),
+            "usage": OBJECT,
         },
         optional=("task", "language", "duration", "segments", "usage"),
     ),
     "Model": record(
-        {"id": TEXT, "object": always("model"), "created": WHOLE, "owned_by": TEXT, "name": TEXT},
+        {"id": STRING, "object": always("model"), "created": INTEGER, "owned_by": STRING, "name": STRING},
         optional=("name",),
     ),
     "ModelList": record(
-        {"object": always("list"), "data": array_of(ref("Model")), "has_more": FLAG}, ("has_more",)
+        {"object": always("list"), "data": array_of(ref("Model")), "has_more": BOOLEAN}, ("has_more",)
     ),
     "Key": record(
         {
-            "id": TEXT,
+            "id": STRING,
             "object": always("key"),
-            "name": TEXT,
-            "tenant": TEXT,
-            "prefix": TEXT_OR_NULL,
+            "name": STRING,
+            "tenant": STRING,
+            "prefix": STRING_OR_NULL,
             "source": {"enum": ["config", "store"]},
-            "enabled": FLAG,
+            "enabled": BOOLEAN,
             "expires_at": {"type": ["integer", "null"]},
-            "models": {"type": ["array", "null"], "items": TEXT},
-            "operations": {"type": ["array", "null"], "items": TEXT},
-            "limits": array_of(TABLE),
-            "budgets": array_of(TABLE),
-            "metadata": TABLE,
+            "models": {"type": ["array", "null"], "items": STRING},
+            "operations": {"type": ["array", "null"], "items": STRING},
+            "limits": array_of(OBJECT),
+            "budgets": array_of(OBJECT),
+            "metadata": OBJECT,
             "created_at": {"type": ["integer", "null"]},
             "last_used_at": {"type": ["integer", "null"]},
             "rotated_at": {"type": ["integer", "null"]},
@@ -375,38 +383,38 @@ SHAPES: Final[Mapping[str, Shape]] = {
             *("created_at", "last_used_at", "rotated_at"),
         ),
     ),
-    "Health": record({"status": TEXT}),
+    "Health": record({"status": STRING}),
     "File": record(
         {
-            "id": TEXT,
+            "id": STRING,
             "object": always("file"),
-            "bytes": WHOLE,
-            "created_at": WHOLE,
+            "bytes": INTEGER,
+            "created_at": INTEGER,
             "expires_at": _TIME,
-            "filename": TEXT,
-            "purpose": TEXT,
-            "status": TEXT,
-            "status_details": TEXT_OR_NULL,
+            "filename": STRING,
+            "purpose": STRING,
+            "status": STRING,
+            "status_details": STRING_OR_NULL,
         }
     ),
     "FileList": record({**_LIST, "data": array_of(ref("File"))}),
-    "DeletedFile": record({"id": TEXT, "object": always("file"), "deleted": FLAG}),
+    "DeletedFile": record({"id": STRING, "object": always("file"), "deleted": BOOLEAN}),
     "Batch": record(
         {
-            "id": TEXT,
+            "id": STRING,
             "object": always("batch"),
-            "endpoint": TEXT,
+            "endpoint": STRING,
             "errors": {
-                "anyOf": [record({"object": always("list"), "data": array_of(TABLE)}), {"type": "null"}]
+                "anyOf": [record({"object": always("list"), "data": array_of(OBJECT)}), {"type": "null"}]
             },
-            "input_file_id": TEXT,
-            "completion_window": TEXT,
-            "status": TEXT,
-            "output_file_id": TEXT_OR_NULL,
-            "error_file_id": TEXT_OR_NULL,
-            "created_at": WHOLE,
+            "input_file_id": STRING,
+            "completion_window": STRING,
+            "status": STRING,
+            "output_file_id": STRING_OR_NULL,
+            "error_file_id": STRING_OR_NULL,
+            "created_at": INTEGER,
             **dict.fromkeys(_TIMES, _TIME),
-            "request_counts": record({"total": WHOLE, "completed": WHOLE, "failed": WHOLE}),
+            "request_counts": record({"total": INTEGER, "completed": INTEGER, "failed": INTEGER}),
             "metadata": {"type": ["object", "null"]},
         }
     ),

@@ -6,11 +6,11 @@ from typing import Final
 
 from flask import Response
 
-from app.surfaces.body.schemas.base import Array, Flag, ModelBody, Number, Table, Text, Whole
+from app.surfaces.body.schemas.base import Array, Boolean, Integer, ModelBody, Number, Object, String
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.mounts import Mount
-from app.surfaces.openapi.shapes import FLAG, NUMBER, TABLE, TEXT, Shape, always, array_of, record
+from app.surfaces.openapi.shapes import BOOLEAN, NUMBER, OBJECT, STRING, Shape, always, array_of, record
 from app.surfaces.views.generation import generate
 from app.surfaces.views.media import embedding
 
@@ -19,74 +19,74 @@ class CohereChatBody(ModelBody):
     """``POST v2/chat``: the members of the top level; the dialect reads what is deeper."""
 
     messages = Array(required=True, longest=MOST_MESSAGES)
-    stream = Flag()
+    stream = Boolean()
     tools = Array(longest=10_000)
-    strict_tools = Flag()
-    tool_choice = Text(choices=("REQUIRED", "NONE"))
+    strict_tools = Boolean()
+    tool_choice = String(choices=("REQUIRED", "NONE"))
     documents = Array(longest=10_000)
-    citation_options = Table()
-    response_format = Table()
-    safety_mode = Text()
-    max_tokens = Whole(least=1, most=MOST_TOKENS)
+    citation_options = Object()
+    response_format = Object()
+    safety_mode = String()
+    max_tokens = Integer(least=1, most=MOST_TOKENS)
     stop_sequences = Array(each=string, longest=64)
     temperature = Number(least=0)
-    seed = Whole()
+    seed = Integer()
     frequency_penalty = Number()
     presence_penalty = Number()
-    k = Whole(least=0)
+    k = Integer(least=0)
     p = Number(least=0, most=1)
-    logprobs = Flag()
-    thinking = Table()
+    logprobs = Boolean()
+    thinking = Object()
 
 
 class CohereEmbedBody(ModelBody):
     """``POST v2/embed``."""
 
-    input_type = Text()
+    input_type = String()
     texts = Array(each=string, longest=100_000)
     inputs = Array(longest=100_000)
     images = Array(each=string)
     embedding_types = Array(each=string)
-    output_dimension = Whole(least=1)
-    truncate = Text()
-    max_tokens = Whole(least=1)
+    output_dimension = Integer(least=1)
+    truncate = String()
+    max_tokens = Integer(least=1)
 
 
 CohereAnswer: Final[Shape] = record(
     {
-        "id": TEXT,
+        "id": STRING,
         "message": record(
             {
                 "role": always("assistant"),
-                "content": array_of(TABLE),
-                "tool_plan": TEXT,
-                "tool_calls": array_of(TABLE),
-                "citations": array_of(TABLE),
+                "content": array_of(OBJECT),
+                "tool_plan": STRING,
+                "tool_calls": array_of(OBJECT),
+                "citations": array_of(OBJECT),
             },
             optional=("content", "tool_plan", "tool_calls", "citations"),
         ),
-        "finish_reason": TEXT,
-        "usage": TABLE,
-        "logprobs": array_of(TABLE),
+        "finish_reason": STRING,
+        "usage": OBJECT,
+        "logprobs": array_of(OBJECT),
     },
     optional=("usage", "logprobs"),
 )
 CohereEmbeddings: Final[Shape] = record(
-    {"id": TEXT, "embeddings": TABLE, "texts": array_of(TEXT), "response_type": TEXT, "meta": TABLE}
+    {"id": STRING, "embeddings": OBJECT, "texts": array_of(STRING), "response_type": STRING, "meta": OBJECT}
 )
-CohereRanking: Final[Shape] = record({"id": TEXT, "results": array_of(TABLE), "meta": TABLE})
+CohereRanking: Final[Shape] = record({"id": STRING, "results": array_of(OBJECT), "meta": OBJECT})
 CohereModel: Final[Shape] = record(
     {
-        "name": TEXT,
-        "is_deprecated": FLAG,
-        "endpoints": array_of(TEXT),
-        "finetuned": FLAG,
+        "name": STRING,
+        "is_deprecated": BOOLEAN,
+        "endpoints": array_of(STRING),
+        "finetuned": BOOLEAN,
         "context_length": NUMBER,
     },
     optional=("context_length",),
 )
 CohereModelList: Final[Shape] = record(
-    {"models": array_of(CohereModel), "next_page_token": TEXT}, optional=("next_page_token",)
+    {"models": array_of(CohereModel), "next_page_token": STRING}, optional=("next_page_token",)
 )
 
 

@@ -77,8 +77,8 @@ def _upload_to_provider(mount: Mount, call: Call, provider: str | None, upload: 
 
     def send(run: Run) -> dict[str, Any]:
         files = gateway.state().files  # the store must be open before the file is sent
-        run.outcome.target, sent = gateway.files.upload(call, provider, upload)
-        return show(files.note(_file_row(run.outcome.target, sent, upload), len(upload.content)))
+        run.outcome.target, file = gateway.files.upload(call, provider, upload)
+        return show(files.note(_file_row(run.outcome.target, file, upload), len(upload.content)))
 
     return answer_object(mount, call, send)
 

@@ -7,18 +7,18 @@ from typing import Final
 from flask import Response
 
 from app.dialects.messages.stream_out import PING
-from app.surfaces.body.schemas.base import Array, Either, Flag, ModelBody, Number, Table, Text, Whole
+from app.surfaces.body.schemas.base import Array, Boolean, Either, Integer, ModelBody, Number, Object, String
 from app.surfaces.body.schemas.chat import MOST_MESSAGES, MOST_TOKENS
 from app.surfaces.body.schemas.parts import string
 from app.surfaces.body.validation import read_body
 from app.surfaces.calls import make_call
 from app.surfaces.mounts import Mount
 from app.surfaces.openapi.shapes import (
-    FLAG,
-    TABLE,
-    TEXT,
-    TEXT_OR_NULL,
-    WHOLE,
+    BOOLEAN,
+    INTEGER,
+    OBJECT,
+    STRING,
+    STRING_OR_NULL,
     Shape,
     always,
     array_of,
@@ -37,55 +37,60 @@ class MessagesCountBody(ModelBody):
     """The members of a prompt, at the top level; the dialect reads what is deeper."""
 
     messages = Array(required=True, longest=MOST_MESSAGES)
-    system = Either(Text(), Array())
+    system = Either(String(), Array())
     tools = Array(longest=10_000)
-    tool_choice = Table()
-    thinking = Table()
-    output_config = Table()
-    fallbacks = Either(Text(), Array(longest=16))
+    tool_choice = Object()
+    thinking = Object()
+    output_config = Object()
+    fallbacks = Either(String(), Array(longest=16))
 
 
 class MessagesBody(MessagesCountBody):
     """The members of a whole request."""
 
-    max_tokens = Whole(least=1, most=MOST_TOKENS, required=True)
+    max_tokens = Integer(least=1, most=MOST_TOKENS, required=True)
     temperature = Number(least=0, most=1)
     top_p = Number(least=0, most=1)
-    top_k = Whole(least=0)
+    top_k = Integer(least=0)
     stop_sequences = Array(each=string, longest=64)
-    stream = Flag()
-    metadata = Table()
-    service_tier = Text()
+    stream = Boolean()
+    metadata = Object()
+    service_tier = String()
 
 
 Message: Final[Shape] = record(
     {
-        "id": TEXT,
+        "id": STRING,
         "type": always("message"),
         "role": always("assistant"),
-        "model": TEXT,
-        "content": array_of(TABLE),
-        "stop_reason": TEXT_OR_NULL,
-        "stop_sequence": TEXT_OR_NULL,
-        "usage": TABLE,
+        "model": STRING,
+        "content": array_of(OBJECT),
+        "stop_reason": STRING_OR_NULL,
+        "stop_sequence": STRING_OR_NULL,
+        "usage": OBJECT,
     }
 )
-MessageTokens: Final[Shape] = record({"input_tokens": WHOLE, "estimated": FLAG}, optional=("estimated",))
+MessageTokens: Final[Shape] = record({"input_tokens": INTEGER, "estimated": BOOLEAN}, optional=("estimated",))
 _LIMIT: Final[Shape] = {"type": ["integer", "null"]}
 MessagesModel: Final[Shape] = record(
     {
         "type": always("model"),
-        "id": TEXT,
-        "display_name": TEXT,
-        "created_at": TEXT,
-        "lifecycle": TEXT,
+        "id": STRING,
+        "display_name": STRING,
+        "created_at": STRING,
+        "lifecycle": STRING,
         "max_input_tokens": _LIMIT,
         "max_tokens": _LIMIT,
         "capabilities": {"type": ["object", "null"]},
     }
 )
 MessagesModelList: Final[Shape] = record(
-    {"data": array_of(MessagesModel), "has_more": FLAG, "first_id": TEXT_OR_NULL, "last_id": TEXT_OR_NULL}
+    {
+        "data": array_of(MessagesModel),
+        "has_more": BOOLEAN,
+        "first_id": STRING_OR_NULL,
+        "last_id": STRING_OR_NULL,
+    }
 )
 
 

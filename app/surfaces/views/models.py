@@ -25,8 +25,8 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
     if form is not None:
         return json_response(form.encode_list(models, request.args))
     limit = queries.integer("limit", None, least=1)
-    shown, more = page(models, limit, request.args.get("after") or None)
-    body = DIALECT.encode_list(shown, has_more=more)
+    rows, more = page(models, limit, request.args.get("after") or None)
+    body = DIALECT.encode_list(rows, has_more=more)
     if mount.envelope == "extra_fields":
         body["extra_fields"] = bare_fields("models", provider)
     return json_response(body)

@@ -62,7 +62,7 @@ class Strict(fields.Field[Any]):
         """Raise ValidationError for a value of the right type outside its bounds."""
 
 
-class Text(Strict):
+class String(Strict):
     """A string, perhaps one of ``choices``, of at most ``longest`` characters."""
 
     expected = "a string"
@@ -72,7 +72,7 @@ class Text(Strict):
         super().__init__(**kwargs)
         self.choices = tuple(choices)
         self.longest = longest
-        is_free = not self.choices and longest is None and type(self).check_bounds is Text.check_bounds
+        is_free = not self.choices and longest is None and type(self).check_bounds is String.check_bounds
         self.exact = str if is_free else None
 
     def check_bounds(self, value: Any) -> None:
@@ -87,7 +87,7 @@ class Text(Strict):
             )
 
 
-class Flag(Strict):
+class Boolean(Strict):
     """A boolean."""
 
     expected = "a boolean"
@@ -128,7 +128,7 @@ def _format_number(number: float) -> str:
     return str(number) if isinstance(number, int) else f"{number:g}"
 
 
-class Whole(Number):
+class Integer(Number):
     """An integer; ``5.0`` counts as one."""
 
     expected = "an integer"
@@ -161,12 +161,12 @@ class Array(Strict):
                 f"but got an array with length {len(value)} instead.",
             )
         if self.each is not None:
-            found = ((i, faults) for i, item in enumerate(value) if (faults := self.each(item)))
-            if first := dict(islice(found, _MAX_DETAILS)):
+            faulty = ((i, faults) for i, item in enumerate(value) if (faults := self.each(item)))
+            if first := dict(islice(faulty, _MAX_DETAILS)):
                 raise ValidationError(first)
 
 
-class Table(Strict):
+class Object(Strict):
     """An object; ``check`` returns the faults of its members."""
 
     expected = "an object"
@@ -249,4 +249,4 @@ class FallbackBody(Body):
 class ModelBody(FallbackBody):
     """A body that names its model."""
 
-    model = Text(longest=512)
+    model = String(longest=512)

@@ -9,7 +9,7 @@ from marshmallow import ValidationError
 
 from app.dialects.shared.faults import Faults, unsupported, wrong_type
 from app.gateway.batch_lines import ENDPOINTS, endpoint_of
-from app.surfaces.body.schemas.base import Body, Table, Text, fault
+from app.surfaces.body.schemas.base import Body, Object, String, fault
 from app.surfaces.body.schemas.parts import metadata
 
 LEAST_EXPIRY: Final = 3_600
@@ -20,7 +20,7 @@ _SECONDS: Final = {"h": 3_600.0, "d": 86_400.0}
 _MOST_DAYS: Final = 365
 
 
-class Window(Text):
+class Window(String):
     """A completion window: a number of hours or days, such as ``24h``."""
 
     def check_bounds(self, value: Any) -> None:
@@ -33,7 +33,7 @@ class Window(Text):
             )
 
 
-class Endpoint(Text):
+class Endpoint(String):
     """The endpoint of the lines of a batch."""
 
     def check_bounds(self, value: Any) -> None:
@@ -63,8 +63,8 @@ def window_seconds(window: str) -> float:
 class BatchBody(Body):
     """``POST batches``."""
 
-    input_file_id = Text(required=True, longest=512)
+    input_file_id = String(required=True, longest=512)
     endpoint = Endpoint(required=True)
     completion_window = Window(required=True)
-    metadata = Table(check=metadata)
-    output_expires_after = Table(check=expiry)
+    metadata = Object(check=metadata)
+    output_expires_after = Object(check=expiry)

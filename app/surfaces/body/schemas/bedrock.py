@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.surfaces.body.schemas.base import Array, Body, FallbackBody, Table
+from app.surfaces.body.schemas.base import Array, Body, FallbackBody, Object
 from app.surfaces.body.schemas.chat import MOST_MESSAGES
 
 
@@ -11,10 +11,10 @@ class ConverseBody(FallbackBody):
 
     messages = Array(longest=MOST_MESSAGES)
     system = Array(longest=10_000)
-    inferenceConfig = Table()
-    toolConfig = Table()
-    additionalModelRequestFields = Table()
-    outputConfig = Table()
+    inferenceConfig = Object()
+    toolConfig = Object()
+    additionalModelRequestFields = Object()
+    outputConfig = Object()
 
 
 class InvokeBody(Body):
@@ -26,4 +26,4 @@ class InvokeBody(Body):
 class BedrockCountBody(FallbackBody):
     """``count-tokens``: a prompt of either API."""
 
-    input = Table(required=True)
+    input = Object(required=True)

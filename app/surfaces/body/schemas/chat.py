@@ -8,13 +8,13 @@ from app.dialects.shared.faults import Faults, missing, wrong_type
 from app.surfaces.body.schemas.base import (
     Array,
     Body,
+    Boolean,
     Either,
-    Flag,
+    Integer,
     ModelBody,
     Number,
-    Table,
-    Text,
-    Whole,
+    Object,
+    String,
 )
 from app.surfaces.body.schemas.parts import chat_message, metadata, string, tool, tool_choice
 
@@ -40,46 +40,48 @@ def _format(value: dict[str, Any]) -> Faults:
 class SampledBody(ModelBody):
     """A body with the members that chat, Responses and text completions share."""
 
-    stream = Flag()
+    stream = Boolean()
     temperature = Number(least=0, most=2)
     top_p = Number(least=0, most=1)
     frequency_penalty = Number(least=-2, most=2)
     presence_penalty = Number(least=-2, most=2)
-    user = Text()
-    stream_options = Table(check=_stream_options)
+    user = String()
+    stream_options = Object(check=_stream_options)
 
 
 class ChoicesBody(Body):
     """The members that only chat and text completions have."""
 
-    logit_bias = Table()
-    n = Whole(least=1, most=128)
-    stop = Either(Text(), Array(each=string, longest=64))
-    seed = Whole()
+    logit_bias = Object()
+    n = Integer(least=1, most=128)
+    stop = Either(String(), Array(each=string, longest=64))
+    seed = Integer()
 
 
 class ToolsBody(SampledBody):
     """A body with the members that chat and Responses share."""
 
-    top_logprobs = Whole(least=0, most=20)
+    top_logprobs = Integer(least=0, most=20)
     tools = Array(each=tool, longest=10_000)
-    tool_choice = Either(Text(choices=("none", "auto", "required", "any", "tool")), Table(check=tool_choice))
-    parallel_tool_calls = Flag()
-    service_tier = Text()
-    store = Flag()
-    metadata = Table(check=metadata)
+    tool_choice = Either(
+        String(choices=("none", "auto", "required", "any", "tool")), Object(check=tool_choice)
+    )
+    parallel_tool_calls = Boolean()
+    service_tier = String()
+    store = Boolean()
+    metadata = Object(check=metadata)
 
 
 class ChatBody(ToolsBody, ChoicesBody):
     """``POST chat/completions``: the members of the top level; the dialect reads what is deeper."""
 
     messages = Array(each=chat_message, required=True, longest=MOST_MESSAGES)
-    max_tokens = Whole(least=1, most=MOST_TOKENS)
-    max_completion_tokens = Whole(least=1, most=MOST_TOKENS)
-    top_k = Whole(least=-1)
-    logprobs = Flag()
-    response_format = Table(check=_format)
-    reasoning_effort = Text(choices=EFFORTS)
-    verbosity = Text(choices=VERBOSITIES)
-    reasoning = Table()
+    max_tokens = Integer(least=1, most=MOST_TOKENS)
+    max_completion_tokens = Integer(least=1, most=MOST_TOKENS)
+    top_k = Integer(least=-1)
+    logprobs = Boolean()
+    response_format = Object(check=_format)
+    reasoning_effort = String(choices=EFFORTS)
+    verbosity = String(choices=VERBOSITIES)
+    reasoning = Object()
     modalities = Array(each=string)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.surfaces.body.schemas.base import Array, Body, Either, FallbackBody, Table, Text, Whole
+from app.surfaces.body.schemas.base import Array, Body, Either, FallbackBody, Integer, Object, String
 from app.surfaces.body.schemas.chat import MOST_MESSAGES
 
 MOST_INPUTS = 2048
@@ -11,47 +11,47 @@ MOST_INPUTS = 2048
 class GenerateContentBody(FallbackBody):
     """``generateContent`` and ``streamGenerateContent``; the dialect reads snake_case, too."""
 
-    contents = Either(Table(), Array(longest=MOST_MESSAGES))
-    systemInstruction = Either(Text(), Table())
-    tools = Either(Table(), Array(longest=10_000))
-    toolConfig = Table()
-    safetySettings = Either(Table(), Array(longest=64))
-    generationConfig = Table()
-    cachedContent = Text()
-    labels = Table()
+    contents = Either(Object(), Array(longest=MOST_MESSAGES))
+    systemInstruction = Either(String(), Object())
+    tools = Either(Object(), Array(longest=10_000))
+    toolConfig = Object()
+    safetySettings = Either(Object(), Array(longest=64))
+    generationConfig = Object()
+    cachedContent = String()
+    labels = Object()
 
 
 class CountTokensBody(FallbackBody):
     """``countTokens``: contents, or a whole request."""
 
-    contents = Either(Table(), Array(longest=MOST_MESSAGES))
-    generateContentRequest = Table()
+    contents = Either(Object(), Array(longest=MOST_MESSAGES))
+    generateContentRequest = Object()
 
 
 class EmbedContentBody(FallbackBody):
     """``embedContent``."""
 
-    content = Table()
-    taskType = Text()
-    title = Text()
-    outputDimensionality = Whole(least=1)
+    content = Object()
+    taskType = String()
+    title = String()
+    outputDimensionality = Integer(least=1)
 
 
 class BatchEmbedContentsBody(FallbackBody):
     """``batchEmbedContents``."""
 
-    requests = Either(Table(), Array(longest=MOST_INPUTS), required=True)
+    requests = Either(Object(), Array(longest=MOST_INPUTS), required=True)
 
 
 class PredictBody(FallbackBody):
     """``predict`` of the embedding families."""
 
-    instances = Either(Table(), Array(longest=MOST_INPUTS), required=True)
-    parameters = Table()
+    instances = Either(Object(), Array(longest=MOST_INPUTS), required=True)
+    parameters = Object()
 
 
 class ClaudeBody(Body):
     """A Messages body for Vertex: the model is in the URL."""
 
-    anthropic_version = Text()
+    anthropic_version = String()
     fallbacks = Array(longest=16)

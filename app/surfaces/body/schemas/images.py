@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.surfaces.body.schemas.base import Flag, ModelBody, Text, Whole
+from app.surfaces.body.schemas.base import Boolean, Integer, ModelBody, String
 
 MOST_PICTURES: Final = 10
 
@@ -15,27 +15,27 @@ MOST_PICTURES: Final = 10
 class ImageVariationBody(ModelBody):
     """``POST images/variations``: the fields beside the file."""
 
-    n = Whole(least=1, most=MOST_PICTURES)
-    size = Text()
-    response_format = Text(choices=("url", "b64_json"))
-    user = Text()
+    n = Integer(least=1, most=MOST_PICTURES)
+    size = String()
+    response_format = String(choices=("url", "b64_json"))
+    user = String()
 
 
 class ImageBody(ImageVariationBody):
     """``POST images/generations``."""
 
-    prompt = Text(required=True, longest=32_000)
-    quality = Text(longest=32)
-    background = Text(choices=("transparent", "opaque", "auto"))
-    output_format = Text(choices=("png", "webp", "jpeg", "gif", "svg"))
-    output_compression = Whole(least=0, most=100)
-    moderation = Text(longest=32)
-    style = Text(longest=32)
-    partial_images = Whole(least=0, most=3)
-    stream = Flag()
+    prompt = String(required=True, longest=32_000)
+    quality = String(longest=32)
+    background = String(choices=("transparent", "opaque", "auto"))
+    output_format = String(choices=("png", "webp", "jpeg", "gif", "svg"))
+    output_compression = Integer(least=0, most=100)
+    moderation = String(longest=32)
+    style = String(longest=32)
+    partial_images = Integer(least=0, most=3)
+    stream = Boolean()
 
 
 class ImageEditBody(ImageBody):
     """``POST images/edits``: the fields beside the files."""
 
-    input_fidelity = Text(longest=32)
+    input_fidelity = String(longest=32)

@@ -4,48 +4,48 @@ from __future__ import annotations
 
 from app.surfaces.body.schemas.base import (
     Array,
+    Boolean,
     Either,
-    Flag,
+    Integer,
     ModelBody,
     Number,
-    Table,
-    Text,
-    Whole,
+    Object,
+    String,
 )
 
 
 class EmbeddingBody(ModelBody):
     """``POST embeddings``."""
 
-    input = Either(Text(), Array(longest=100_000), required=True)
-    dimensions = Whole(least=1)
-    encoding_format = Text(choices=("float", "base64"))
-    user = Text()
+    input = Either(String(), Array(longest=100_000), required=True)
+    dimensions = Integer(least=1)
+    encoding_format = String(choices=("float", "base64"))
+    user = String()
 
 
 class RerankBody(ModelBody):
     """``POST rerank``: Cohere's v2 body, or Jina's."""
 
-    query = Text(required=True)
+    query = String(required=True)
     documents = Array(required=True, longest=10_000)
-    top_n = Whole(least=1)
-    max_tokens_per_doc = Whole(least=1)
-    return_documents = Flag()
+    top_n = Integer(least=1)
+    max_tokens_per_doc = Integer(least=1)
+    return_documents = Boolean()
 
 
 class ModerationBody(ModelBody):
     """``POST moderations``: a text, a list of texts, or the text and image parts of one message."""
 
-    input = Either(Text(), Array(longest=10_000), required=True)
+    input = Either(String(), Array(longest=10_000), required=True)
 
 
 class SpeechBody(ModelBody):
     """``POST audio/speech``."""
 
-    input = Text(required=True, longest=1_000_000)
-    voice = Either(Text(), Table())
-    response_format = Text(choices=("mp3", "opus", "aac", "flac", "wav", "pcm"))
+    input = String(required=True, longest=1_000_000)
+    voice = Either(String(), Object())
+    response_format = String(choices=("mp3", "opus", "aac", "flac", "wav", "pcm"))
     speed = Number(least=0.25, most=4)
-    instructions = Text()
-    stream_format = Text(choices=("sse", "audio"))
-    stream = Flag()
+    instructions = String()
+    stream_format = String(choices=("sse", "audio"))
+    stream = Boolean()

@@ -8,12 +8,12 @@ from app.dialects.responses.checks import item_faults
 from app.dialects.shared.faults import Fault, Faults, missing, wrong_type
 from app.surfaces.body.schemas.base import (
     Array,
+    Boolean,
     Either,
-    Flag,
+    Integer,
     Number,
-    Table,
-    Text,
-    Whole,
+    Object,
+    String,
 )
 from app.surfaces.body.schemas.chat import (
     EFFORTS,
@@ -75,23 +75,23 @@ def _inner_tokens(value: Any) -> Faults:
 class ResponsesBody(ToolsBody):
     """``POST responses``: the members of the top level; the dialect reads what is deeper."""
 
-    input = Either(Text(longest=_LONGEST_INPUT), Array(each=item_faults, longest=MOST_MESSAGES))
-    instructions = Either(Text(), Array(each=item_faults))
-    previous_response_id = Text()
-    conversation = Either(Text(), Table(check=_conversation))
-    max_output_tokens = Whole(least=16, most=MOST_TOKENS)
-    max_tool_calls = Whole(least=1, most=MOST_TOKENS)
-    text = Table(check=_text)
-    reasoning = Table(check=_reasoning)
+    input = Either(String(longest=_LONGEST_INPUT), Array(each=item_faults, longest=MOST_MESSAGES))
+    instructions = Either(String(), Array(each=item_faults))
+    previous_response_id = String()
+    conversation = Either(String(), Object(check=_conversation))
+    max_output_tokens = Integer(least=16, most=MOST_TOKENS)
+    max_tool_calls = Integer(least=1, most=MOST_TOKENS)
+    text = Object(check=_text)
+    reasoning = Object(check=_reasoning)
     include = Array(each=string)
-    background = Flag()
-    truncation = Text(choices=("auto", "disabled"))
-    safety_identifier = Text(longest=64)
-    prompt_cache_key = Text()
-    prompt_cache_retention = Text()
-    prompt_cache_options = Table()
-    prompt = Table()
-    moderation = Table()
+    background = Boolean()
+    truncation = String(choices=("auto", "disabled"))
+    safety_identifier = String(longest=64)
+    prompt_cache_key = String()
+    prompt_cache_retention = String()
+    prompt_cache_options = Object()
+    prompt = Object()
+    moderation = Object()
     context_management = Array()
 
 
@@ -99,9 +99,9 @@ class ChatShapedResponsesBody(ResponsesBody, ChoicesBody):
     """A Responses body with ``messages`` and other members of chat as well (page 002)."""
 
     messages = Array(each=chat_message, longest=MOST_MESSAGES)
-    max_tokens = Whole(least=1, most=MOST_TOKENS)
-    max_completion_tokens = Whole(least=1, most=MOST_TOKENS)
-    logprobs = Either(Flag(), Number(least=0, most=20))
+    max_tokens = Integer(least=1, most=MOST_TOKENS)
+    max_completion_tokens = Integer(least=1, most=MOST_TOKENS)
+    logprobs = Either(Boolean(), Number(least=0, most=20))
 
 
 class InputTokensBody(ResponsesBody):
@@ -111,5 +111,5 @@ class InputTokensBody(ResponsesBody):
 class CompactBody(ResponsesBody):
     """``POST responses/compact``."""
 
-    model = Text(longest=512, required=True)
-    prompt_cache_key = Text(longest=64)
+    model = String(longest=512, required=True)
+    prompt_cache_key = String(longest=64)
