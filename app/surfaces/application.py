@@ -53,7 +53,6 @@ def build_surfaces(gateway: Gateway) -> Flask:
     """Return the application of the surfaces alone, over ``gateway``."""
     settings = gateway.settings
     app = SessionlessFlask("sluice")
-    app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.extensions["sluice"] = gateway
     app.extensions["sluice_keys"] = KeyRing(settings, gateway.keys)

@@ -33,7 +33,6 @@ class Row(Protocol):
 def serve_routes(app: Flask, gateway: Gateway, package: str, routes: Iterable[Row]) -> None:
     """Serve ``routes`` over ``gateway``; their views are below ``package``, a path below ``app.surfaces``."""
     app.url_rule_class = MatchedRule
-    app.url_map.strict_slashes = True
     app.url_map.merge_slashes = False
     app.extensions["sluice"] = gateway
     table = app.extensions[_ROUTES] = {f"{row.view}_{number}": row for number, row in enumerate(routes)}

@@ -33,17 +33,7 @@ def refuse_nul(request: Request) -> None:
 
 def boolean(name: str, default: bool) -> bool:
     """Return a parameter that is ``true`` or ``false``."""
-    text = request.args.get(name)
-    if text is None:
-        return default
-    if text not in ("true", "false"):
-        raise GatewayError(
-            "bad_request",
-            f"Invalid value: '{text[:64]}'. Supported values are: 'true' and 'false'.",
-            param=name,
-            code="invalid_value",
-        )
-    return text == "true"
+    return choice(name, ("true", "false"), "true" if default else "false") == "true"
 
 
 def integer(name: str, default: int | None, *, least: int | None = None) -> int | None:
@@ -83,9 +73,9 @@ def limit(default: int, most: int) -> int:
     return value
 
 
-def choice(name: str, choices: Sequence[str]) -> str:
-    """Return a parameter that is one of ``choices``, by default the first."""
-    value = request.args.get(name, choices[0])
+def choice(name: str, choices: Sequence[str], default: str) -> str:
+    """Return a parameter that is one of ``choices``."""
+    value = request.args.get(name, default)
     if value not in choices:
         supported = " and ".join(f"'{choice}'" for choice in choices)
         raise GatewayError(

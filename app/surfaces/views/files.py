@@ -105,7 +105,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
         queries.limit(_MOST_ROWS, _MOST_ROWS),
         queries.cursor("after"),
         purpose=request.args.get("purpose") or None,
-        oldest_first=queries.choice("order", ("desc", "asc")) == "asc",
+        oldest_first=queries.choice("order", ("desc", "asc"), "desc") == "asc",
     )
     body = as_list([show(file) for file in page.rows], page.has_more)
     return json_response(seal_bare(mount, "file_list", body))

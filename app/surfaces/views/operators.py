@@ -134,13 +134,11 @@ def _check_docs() -> None:
 
 
 def _description() -> dict[str, Any]:
-    extensions = current_app.extensions
-    if _DESCRIPTION not in extensions:
-        from app.surfaces.openapi.document import describe
+    from app.surfaces.openapi.document import describe
 
-        extensions[_DESCRIPTION] = describe(current_app)
-    document: dict[str, Any] = extensions[_DESCRIPTION]
-    return document
+    if _DESCRIPTION not in current_app.extensions:
+        current_app.extensions[_DESCRIPTION] = describe(current_app)
+    return dict(current_app.extensions[_DESCRIPTION])
 
 
 def ready() -> Response:
