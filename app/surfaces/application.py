@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import re
 import time
-from contextlib import suppress
 from typing import Final
 
 from flask import Flask, Request, Response, current_app, g, request
@@ -165,13 +164,8 @@ def _set_write_timeouts(response: Response, request: Request, times: Timeouts) -
 
 
 def _check_version(version: str | None) -> None:
-    if version is None:
+    if version is None or _is_version(version):
         return
-    if _API_VERSION.fullmatch(version):
-        with suppress(ValueError):
-            if version[0].isdigit():
-                datetime.date.fromisoformat(version[:10])
-            return
     raise GatewayError(
         "bad_request",
         f"Invalid value: '{version[:64]}'. Supported values are: 'v1', 'preview' and dates such as "
@@ -179,6 +173,15 @@ def _check_version(version: str | None) -> None:
         param="api-version",
         code="invalid_value",
     )
+
+
+def _is_version(version: str) -> bool:
+    if not _API_VERSION.fullmatch(version):
+        return False
+    try:
+        return not version[0].isdigit() or bool(datetime.date.fromisoformat(version[:10]))
+    except ValueError:
+        return False
 
 
 def _gateway_error(error: GatewayError) -> Response:
