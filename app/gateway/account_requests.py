@@ -5,22 +5,47 @@ Tests: tests/lifecycle/test_provider_files.py, tests/lifecycle/test_native_batch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from app.config import Settings
 from app.dialects.base import Row
 from app.dialects.uploads.base import FileAnswer, FileRequest
 from app.errors import GatewayError
-from app.gateway.call import Attempt
+from app.gateway.call import Attempt, Call, Target
 from app.gateway.exchange import Sent
 from app.gateway.translation import parse_upstream
 from app.gateway.upstreams import OpenRequest
 from app.providers.base import Wire
 from app.wire.upstream import Upstream
+
+if TYPE_CHECKING:
+    from app.gateway.core import Gateway
+
+
+@contextmanager
+def open_attempt(
+    gateway: Gateway, call: Call, target: Target, not_found: Callable[[str], GatewayError] | None
+) -> Iterator[Attempt]:
+    """Open an attempt of ``call`` at an account, within its provider's slots; its errors are redacted.
+
+    ``not_found`` returns the error for a 404 of the provider, from the redacted message."""
+    attempt = Attempt(call, target)
+    call.attempts.append(attempt)
+    try:
+        with target.provider.slots:
+            yield attempt
+    except GatewayError as error:
+        attempt.fail(error)
+        redacted = gateway.redactor.error(error)
+        if not_found is not None and attempt.status == 404:
+            raise not_found(redacted.message) from error
+        raise redacted from error.__cause__
+    finally:
+        attempt.close()
 
 
 class AccountRequests:

@@ -108,7 +108,7 @@ class BackgroundWork:
             principal=Principal(work.key_id or "", work.tenant),
             abort=Abort(),
             sealing=self._gateway.sealing(work.tenant),
-            deadline=time.monotonic() + self._gateway.background_timeout(),
+            deadline=time.monotonic() + self._gateway.settings.timeouts.background,
             default_provider=extra.get("default_provider"),
             stream=True,
             strict=bool(extra.get("strict")),

@@ -9,7 +9,6 @@ Tests: tests/lifecycle/test_batches.py, tests/gateway/test_batch_run.py.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from app.errors import GatewayError
 from app.gateway.batch_lines import Line, Request, answer_line, error_line, lines_of, read_request
 from app.gateway.batch_slots import BatchSlots
 from app.gateway.call import Abort, Call, Principal
+from app.gateway.store import retry_while_away
 from app.operations import LINE_CALL, resolve
 from app.state.batch_queue import BatchWork, Lookahead, Progress, Result
 from app.state.ids import new_id
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
-_LOG: Final = logging.getLogger(__name__)
-_POLL_SECONDS: Final = 1.0  # between two looks at the clock, or attempts at a store that is away
+_POLL_SECONDS: Final = 1.0  # between two looks at the clock
 _MAX_WAIT: Final = 10.0  # seconds at a limit, which may be raised meanwhile
 _MAX_BUDGET_WAIT: Final = 60.0  # seconds at a budget; each attempt counts as a request and is logged
 _MAX_STARTS: Final = 2  # of one line
@@ -326,18 +325,11 @@ class BatchRun:
 
     def _retry(self, run: Callable[[], T]) -> T:
         """Return the store's answer, and wait while it is away; raises once the batch is lost."""
-        while True:
-            try:
-                return run()
-            except GatewayError as error:
-                if error.kind.name != "store_unavailable" or self._ending == "lost":
-                    raise
-                _LOG.warning(
-                    "the batch %s waits for the store: %s", self._work.id, error.raw or error.message
-                )
-            gevent.sleep(_POLL_SECONDS)
-            if self._ending == "lost":
-                raise _lost_error()
+        return retry_while_away(run, self._check_lost)
+
+    def _check_lost(self) -> None:
+        if self._ending == "lost":
+            raise _lost_error()
 
     def _on_abort(self, reason: str) -> None:
         """Note why the batch must stop; calls in flight go on only where their results can be stored."""

@@ -1,4 +1,4 @@
-"""The price catalogue as a worker reads it: ``catalogue.jsonl``, a line of JSON a provider.
+"""Read the price catalogue: ``catalogue.jsonl``, one line of JSON for each provider.
 
 The library (genai-prices) keeps every model as objects and takes a quarter of a second of CPU to load. Nearly all
 prices are products of counts and rates, so ``python -m tests.catalogue --write`` exports these, and a test holds
@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +32,7 @@ _COMPACT_DATE: Final = re.compile(r"-(20\d{2})(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01
 
 
 class Price(NamedTuple):
-    """US dollars for what went in, what came out and the whole."""
+    """US dollars for input, output and both."""
 
     input: Decimal
     output: Decimal
@@ -49,16 +49,16 @@ class Rates(NamedTuple):
     cache_write: Decimal
 
     def price(self, usage: Usage) -> Price:
-        """Return the price of ``usage``; ValueError for more cached tokens than came in."""
+        """Return the price of ``usage``; raises ValueError for more cached tokens than input tokens."""
         fresh = usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens
         if fresh < 0:
             raise ValueError("more cached tokens than input tokens")
-        came_in = fresh * self.input + usage.cached_tokens * self.cached
+        cost_in = fresh * self.input + usage.cached_tokens * self.cached
         if usage.cache_write_tokens:
-            came_in += usage.cache_write_tokens * self.cache_write
-        came_in /= _MILLION
-        went_out = usage.output_tokens * self.output / _MILLION
-        return Price(came_in, went_out, came_in + went_out)
+            cost_in += usage.cache_write_tokens * self.cache_write
+        cost_in /= _MILLION
+        cost_out = usage.output_tokens * self.output / _MILLION
+        return Price(cost_in, cost_out, cost_in + cost_out)
 
 
 class Period(NamedTuple):
@@ -69,7 +69,8 @@ class Period(NamedTuple):
 
 
 class Model(NamedTuple):
-    """A model of the catalogue: its context window in tokens and its prices, None where unknown or no product."""
+    """A model of the catalogue: its context window in tokens, None where unknown, and its prices, None where they
+    are no products."""
 
     window: int | None
     periods: tuple[Period, ...] | None
@@ -132,29 +133,26 @@ def _period(row: Any) -> Period:
     return Period(day, tuple(Rates(above, *map(Decimal, rates)) for above, *rates in steps))
 
 
+_KINDS: Final[Mapping[str, Callable[[Any, str], bool]]] = {
+    "or": lambda clauses, name: any(_matches(clause, name) for clause in clauses),
+    "and": lambda clauses, name: all(_matches(clause, name) for clause in clauses),
+    "regex": lambda pattern, name: re.search(pattern, name) is not None,
+    "equals": lambda text, name: bool(name == text),
+    "starts_with": lambda prefix, name: name.startswith(prefix),
+    "ends_with": lambda suffix, name: name.endswith(suffix),
+    "contains": lambda part, name: part in name,
+}
+
+
 def _matches(clause: Any, name: str) -> bool:
     kind, argument = clause
-    match kind:
-        case "or":
-            return any(_matches(one, name) for one in argument)
-        case "and":
-            return all(_matches(one, name) for one in argument)
-        case "regex":
-            return re.search(argument, name) is not None
-        case "equals":
-            return bool(name == argument)
-        case "starts_with":
-            return name.startswith(argument)
-        case "ends_with":
-            return name.endswith(argument)
-        case _:
-            return argument in name
+    return _KINDS[kind](argument, name)
 
 
-def _dash_date(found: re.Match[str]) -> str:
+def _dash_date(match: re.Match[str]) -> str:
     """Return ``-2025-12-11`` for ``-20251211``, which routers write, as the library does."""
     try:
-        day = date(*map(int, found.groups()))
+        day = date(*map(int, match.groups()))
     except ValueError:
-        return found[0]
+        return match[0]
     return f"-{day.isoformat()}"

@@ -44,7 +44,7 @@ from app.gateway.provider_files import ProviderFiles, at_home
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, Router
 from app.gateway.run import Run, Source
-from app.gateway.sealing import make_sealing
+from app.gateway.sealing import SignatureSealer
 from app.gateway.store import Store
 from app.gateway.strategies import MEASURED, Place, Strategies
 from app.gateway.stream_capture import StreamCapture
@@ -94,7 +94,7 @@ class Gateway:
             else None
         )
         self.limits = Gate(settings, self.metrics)
-        self.sealing: Callable[[str], Sealing] = make_sealing(settings)
+        self.sealing: Callable[[str], Sealing] = SignatureSealer(settings)
         self.accounts = Accounts(
             settings, self.prices, self.state, self.egress, self.metrics, self.catalogue.most_output
         )
@@ -272,10 +272,6 @@ class Gateway:
     def attempts_of(self, stored: StoredResponse) -> list[dict[str, Any]]:
         """Return the attempts of a background response, over all runs of its work."""
         return attempts_of(self.state(), stored)
-
-    def background_timeout(self) -> float:
-        """Return the seconds that a background response may take."""
-        return self.settings.timeouts.background
 
     def principal_of(self, key: str | None, tenant: str) -> Principal:
         """Return the current owner of stored work; raises ``forbidden`` when the key is gone."""

@@ -28,9 +28,10 @@ from app.gateway.id_generation import mint
 from app.gateway.plan import unsupported
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry
+from app.gateway.translation import parse_upstream
+from app.gateway.upstreams import parse_error_body
 from app.providers.base import Provider, Wire
 from app.wire.clocks import Clocks
-from app.wire.json import loads_lenient
 
 _LOG: Final = logging.getLogger(__name__)
 _TIMEOUT: Final = 10.0  # seconds for one provider, or less where the first byte must come sooner
@@ -216,13 +217,6 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
         )
     ) as upstream:
         data = upstream.read()
-    failed = not 200 <= upstream.status < 300
-    try:
-        body = loads_lenient(data)
-    except ValueError as error:
-        if not failed:
-            raise GatewayError("upstream_invalid", "The provider's list of models is not JSON.") from error
-        body = data.decode("utf-8", "replace")
-    if failed:
-        raise client.decode_error(upstream.status, body, upstream.headers)
-    return client.decode_page(body, context)
+    if not 200 <= upstream.status < 300:
+        raise client.decode_error(upstream.status, parse_error_body(data), upstream.headers)
+    return client.decode_page(parse_upstream(data), context)

@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
-import gevent
-
 from app.canonical.batches import BatchObject
 from app.dialects.uploads.batches import WINDOW
 from app.errors import GatewayError
@@ -25,6 +23,7 @@ from app.gateway.call import Abort, Call, Target
 from app.gateway.native_lines import NativeInput, write_native
 from app.gateway.provider_batches import ProviderBatches
 from app.gateway.provider_files import account_of, realm_of
+from app.gateway.store import retry_while_away
 from app.state.batch_queue import BatchWork
 from app.state.ids import new_id
 from app.state.records import JSON
@@ -44,7 +43,6 @@ _MAX_PAUSE: Final = 60.0
 _PAUSE_SHARE: Final = 0.1  # of the time that a batch took so far
 _GRACE: Final = 3_600.0  # seconds past its window for which a batch is still polled
 _MAX_ATTEMPTS: Final = 5
-_STORE_PAUSE: Final = 1.0  # seconds until the store is tried again
 _TRANSIENT: Final = frozenset({"rate_limited", "overloaded", "upstream_rate_limited", "conflict"})
 """Refusals that may be over soon."""
 
@@ -248,14 +246,7 @@ class NativeBatch:
 
     def _retry(self, run: Callable[[], T]) -> T:
         """Return the store's answer, and wait while it is away; raises once the batch is another process's."""
-        while True:
-            try:
-                return run()
-            except GatewayError as error:
-                if error.kind.name != "store_unavailable" or self._abort.reason is not None:
-                    raise
-            gevent.sleep(_STORE_PAUSE)
-            self._abort.check()
+        return retry_while_away(run, self._abort.check)
 
     def _account(self, target: Target) -> ProviderBatches:
         return ProviderBatches(

@@ -83,7 +83,7 @@ def call_of(gateway: Gateway, work: BatchWork, target: Target, abort: Abort) -> 
         principal=Principal(key=work.key_id or "", tenant=work.tenant),
         abort=abort,
         sealing=gateway.sealing(work.tenant),
-        deadline=time.monotonic() + gateway.background_timeout(),
+        deadline=time.monotonic() + gateway.settings.timeouts.background,
         door=work.mount,
         log_metadata={"batch": work.id},
     )

@@ -47,10 +47,8 @@ class Owners:
 
     def key(self, key_id: str) -> Shown:
         """Return a key; raises ``not_found``."""
-        for configured in self._list_configured_keys():
-            if configured["id"] == key_id:
-                return configured
-        return keys.show(self.state().keys.get(key_id))
+        configured = {key["id"]: key for key in self._list_configured_keys()}
+        return configured.get(key_id) or keys.show(self.state().keys.get(key_id))
 
     def key_of(self, tenant: str, name: str) -> Shown | None:
         """Return the key of a tenant by its name."""

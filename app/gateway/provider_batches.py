@@ -16,7 +16,7 @@ from app.dialects import dialect_of
 from app.dialects.uploads.base import FileDialect, FileRequest
 from app.dialects.uploads.batches import PURPOSE, BatchDialect, BatchOptions
 from app.errors import GatewayError
-from app.gateway.account_requests import AccountRequests
+from app.gateway.account_requests import AccountRequests, open_attempt
 from app.gateway.call import Attempt, Call, Target
 from app.gateway.provider_files import context_of
 from app.providers.base import Wire
@@ -122,15 +122,7 @@ class ProviderBatches:
                 "unsupported_operation", f"Provider '{self._target.provider.name}' has no batches."
             )
         row = dialect_of(BatchDialect, wire.dialect)
-        attempt = Attempt(self._call, self._target)
-        try:
-            with self._target.provider.slots:
-                yield AccountRequests(self._gateway.settings, attempt, wire, row), wire, row, attempt
-        except GatewayError as error:
-            attempt.fail(error)
-            redacted = self._gateway.redactor.error(error)
-            if attempt.status == 404:
-                raise GatewayError("not_found", redacted.message) from error
-            raise redacted from error.__cause__
-        finally:
-            attempt.close()
+        with open_attempt(
+            self._gateway, self._call, self._target, lambda message: GatewayError("not_found", message)
+        ) as attempt:
+            yield AccountRequests(self._gateway.settings, attempt, wire, row), wire, row, attempt

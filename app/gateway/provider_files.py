@@ -20,7 +20,7 @@ from app.dialects import dialect_of
 from app.dialects.base import ClientContext
 from app.dialects.uploads.base import FileDialect
 from app.errors import GatewayError
-from app.gateway.account_requests import AccountRequests
+from app.gateway.account_requests import AccountRequests, open_attempt
 from app.gateway.call import Attempt, Call, FileHome, Target
 from app.gateway.id_generation import mint
 from app.gateway.router import Registry
@@ -159,18 +159,9 @@ class ProviderFiles:
                 f"Provider '{target.provider.name}' keeps no files.",
                 param="file_id" if stored is not None else "purpose",
             )
-        attempt = Attempt(call, target)
-        call.attempts.append(attempt)
-        try:
-            with target.provider.slots:
-                yield _FileRequests(self._gateway.settings, attempt, wire, stored)
-        except GatewayError as error:
-            attempt.fail(error)
-            if stored is not None and attempt.status == 404:
-                raise missing(stored.id) from error
-            raise self._gateway.redactor.error(error) from error.__cause__
-        finally:
-            attempt.close()
+        not_found = None if stored is None else lambda message: missing(stored.id)
+        with open_attempt(self._gateway, call, target, not_found) as attempt:
+            yield _FileRequests(self._gateway.settings, attempt, wire, stored)
 
 
 class _FileRequests(AccountRequests):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -37,7 +36,7 @@ class SignatureSealer:
         self._settings = settings
         self._sealer: Sealer | None = None
 
-    def of(self, tenant: str) -> Sealing:
+    def __call__(self, tenant: str) -> Sealing:
         """Return the pair of functions for the calls of ``tenant``."""
         bound = tenant.encode()
         return Sealing(partial(self._wrap, bound), partial(self._unwrap, bound))
@@ -75,8 +74,3 @@ def _keys(settings: Settings) -> list[str]:
     except (OSError, ValueError) as error:
         _LOG.warning("reasoning is sealed with a key of this process alone: %s", error)
         return [secrets.token_urlsafe(32)]
-
-
-def make_sealing(settings: Settings) -> Callable[[str], Sealing]:
-    """Return the function that returns each tenant's pair."""
-    return SignatureSealer(settings).of

@@ -8,19 +8,41 @@ Tests: tests/lifecycle/test_outage.py.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
+import gevent
 from gevent.lock import RLock
 
 from app.config import Settings
+from app.errors import GatewayError
 from app.state.crypto import sealing_variables
 
 if TYPE_CHECKING:
     from app.state.state import State
 
 
+T = TypeVar("T")
+_LOG: Final = logging.getLogger(__name__)
 _DAY: Final = 86_400.0
+_PAUSE: Final = 1.0  # seconds until a store that is away is tried again
+
+
+def retry_while_away(run: Callable[[], T], check: Callable[[], object]) -> T:
+    """Return what ``run`` does, and run it again while the store is away.
+
+    ``check`` raises where there is no more use in waiting. Raises every other error of ``run``."""
+    while True:
+        try:
+            return run()
+        except GatewayError as error:
+            if error.kind.name != "store_unavailable":
+                raise
+            _LOG.warning("work waits for the store: %s", error.raw or error.message)
+        check()
+        gevent.sleep(_PAUSE)
+        check()
 
 
 class Store:

@@ -66,7 +66,11 @@ class OpenRequest:
             self._upstream = upstream = _open(self._settings, attempt, outgoing, stream=stream)
             attempt.status = upstream.status
             if not 200 <= upstream.status < 300:
-                raise exchange.error(upstream.status, _error_body(upstream), _with_date(upstream.headers))
+                raise exchange.error(
+                    upstream.status,
+                    parse_error_body(upstream.read(_ERROR_LIMIT)),
+                    _with_date(upstream.headers),
+                )
         except BaseException:
             self.__exit__()
             raise
@@ -119,9 +123,8 @@ def _clocks(settings: Settings, call: Call, target: Target, stream: bool) -> Clo
     return Clocks(times.connect, first_byte, times.idle, remaining).within(remaining)
 
 
-def _error_body(upstream: Upstream) -> Any:
-    """Return the error body as JSON where it is JSON, else as text."""
-    data = upstream.read(_ERROR_LIMIT)
+def parse_error_body(data: bytes) -> Any:
+    """Return an error body as JSON where it is JSON, else as text."""
     try:
         return loads_lenient(data)
     except ValueError:
