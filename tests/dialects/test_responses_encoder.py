@@ -34,7 +34,7 @@ from app.canonical.request import (
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects.responses.dialect import DIALECT
 from app.dialects.responses.echo import response_shell
-from app.dialects.responses.obfuscation import OBFUSCATED, obfuscation_for, pad
+from app.dialects.responses.obfuscation import OBFUSCATED, pad
 from app.dialects.responses.stream_out import ResponsesEncoder
 from app.errors import GatewayError
 from tests.dialects.generic import server_context
@@ -312,7 +312,8 @@ def test_the_echo_is_the_clients_own_request(sent: dict[str, Any], echoed: Any) 
 
 @pytest.mark.parametrize("length, missing", [(0, 0), (1, 15), (15, 1), (16, 0), (17, 15), (33, 15)])
 def test_a_pad_brings_a_delta_to_a_multiple_of_sixteen(length: int, missing: int) -> None:
-    assert obfuscation_for(length, lambda n: "x" * n) == "x" * missing
+    event = {"type": "response.output_text.delta", "delta": "y" * length}
+    assert pad(event, lambda n: "x" * n)["obfuscation"] == "x" * missing
 
 
 def test_only_the_listed_deltas_are_padded() -> None:

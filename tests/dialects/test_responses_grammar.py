@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.dialects.base import PassThrough, ServerContext
 from app.dialects.responses.dialect import DIALECT
 from app.dialects.responses.patch import ResponsesPatch
-from app.dialects.shared.losses import Losses
 from tests.dialects import generic
 from tests.dialects.openresponses import faults_of_response
 from tests.dialects.test_responses_sdk import client_of
@@ -189,11 +189,9 @@ def said(output: list[Json]) -> list[Any]:
 
 
 def patch() -> ResponsesPatch:
-    return ResponsesPatch(
-        caller_body={"model": "m", "input": "hi"}, id="resp_ours", model="m", realm="here", now=1_700_000_000,
-        wrap=lambda signature: signature.value, unwrap=lambda text: None, accepts=lambda signature: True,
-        losses=Losses("responses"), new_id=generic.counter(),
-    )  # fmt: skip
+    server = ServerContext(new_id=generic.counter(), now=1_700_000_000, response_id="resp_ours")
+    client = generic.client_context(realm="here")
+    return ResponsesPatch(PassThrough({"model": "m", "input": "hi"}, client, server))
 
 
 def passed(events: list[Json]) -> list[Json]:

@@ -9,10 +9,11 @@ import pytest
 
 from app.canonical.request import Signature
 from app.canonical.response import Usage
+from app.dialects.base import ClientContext, PassThrough, ServerContext
 from app.dialects.responses.compatibility import ResponsesOptions
 from app.dialects.responses.dialect import DIALECT
 from app.dialects.responses.echo import strip_encrypted
-from app.dialects.responses.patch import ResponsesPatch, reverse_patch, state_patch
+from app.dialects.responses.patch import ResponsesPatch, request_body, response_object
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
@@ -38,16 +39,24 @@ def unwrap(text: str) -> Signature | None:
     return Signature(value, "responses", realm)
 
 
+def passage(
+    body: dict[str, Any],
+    *,
+    model: str = "m",
+    losses: Losses | None = None,
+    options: ResponsesOptions | None = None,
+    expanded: dict[str, Any] | None = None,
+) -> PassThrough:
+    client = ClientContext(
+        model, generic.counter(), 10, options, "here", losses=losses or Losses("responses")
+    )
+    server = ServerContext(generic.counter(), 10, response_id="resp_ours", wrap=wrap, unwrap=unwrap)
+    return PassThrough(body, client, server, expanded)
+
+
 def sent(body: dict[str, Any], **members: Any) -> tuple[dict[str, Any], list[str]]:
     losses = members.pop("losses", Losses("responses", target="'openai/m'"))
-    patched = state_patch(
-        {"model": "openai/m", **body},
-        model="m",
-        unwrap=unwrap,
-        accepts=lambda signature: signature.realm == "here",
-        losses=losses,
-        **members,
-    )
+    patched = request_body(passage({"model": "openai/m", **body}, losses=losses, **members))
     return patched, [loss.param for loss in losses.items]
 
 
@@ -84,7 +93,7 @@ OUT = [
 
 
 @pytest.mark.parametrize("body, members, warned", OUT)
-def test_the_state_patch(body: dict[str, Any], members: dict[str, Any], warned: list[str]) -> None:
+def test_the_request_body(body: dict[str, Any], members: dict[str, Any], warned: list[str]) -> None:
     patched, params = sent(body)
     assert {name: patched.get(name) for name in members} == members
     assert params == warned
@@ -105,7 +114,7 @@ def test_several_answers_are_refused() -> None:
 
 def test_the_expanded_history_takes_the_place_of_the_input() -> None:
     history = [{"type": "message", "role": "user", "content": "before"}, {"role": "user", "content": "now"}]
-    patched, _ = sent({"input": "now", "previous_response_id": "resp_1"}, input=history)
+    patched, _ = sent({"input": "now", "previous_response_id": "resp_1"}, expanded={"input": history})
     assert patched["input"] == history
 
 
@@ -163,13 +172,8 @@ def test_foreign_item_ids_cache_marks_and_names_stay_here() -> None:
 )  # fmt: skip
 def test_a_model_that_does_not_reason_is_not_asked_to(model: str, asked: bool, left: bool) -> None:
     losses = Losses("responses")
-    patched = state_patch(
-        {"input": "hi", "reasoning": {"effort": "low"}},
-        model=model,
-        unwrap=unwrap,
-        accepts=lambda s: True,
-        losses=losses,
-    )
+    body = {"input": "hi", "reasoning": {"effort": "low"}}
+    patched = request_body(passage(body, model=model, losses=losses))
     assert (patched.get("include") == ENCRYPTED, [loss.param for loss in losses.items] == ["reasoning"]) == (
         asked,
         left,
@@ -251,17 +255,15 @@ UPSTREAM = {
 }  # fmt: skip
 
 
-def reversed_(upstream: dict[str, Any], body: dict[str, Any], **members: Any) -> dict[str, Any]:
-    return reverse_patch(
-        upstream, id="resp_ours", caller_body=body, wrap=wrap, realm="here", now=10, **members
-    )
+def reversed_(upstream: dict[str, Any], body: dict[str, Any]) -> dict[str, Any]:
+    return response_object(upstream, passage(body))
 
 
-def test_the_reverse_patch_echoes_the_caller_alone() -> None:
+def test_the_answer_echoes_the_caller_alone() -> None:
     shown = reversed_(UPSTREAM, CALLER)
     assert {name: shown[name] for name in ECHO} == ECHO
     assert {name: shown[name] for name in ("created_at", "completed_at", "model", "temperature", "top_p", "service_tier")} == {
-        "created_at": 5, "completed_at": 9, "model": "m-2026", "temperature": 0.7, "top_p": 0.98, "service_tier": "flex",
+        "created_at": 10, "completed_at": 9, "model": "m-2026", "temperature": 0.7, "top_p": 0.98, "service_tier": "flex",
     }  # fmt: skip
     assert (shown["content_filters"], shown["billing"], "output_text" in shown) == (
         [1],
@@ -277,9 +279,9 @@ def test_the_reverse_patch_echoes_the_caller_alone() -> None:
 
 
 def test_defaults_fill_what_the_caller_left_out() -> None:
-    shown = reversed_(UPSTREAM, {"model": "openai/m", "input": "hi"}, created_at=4)
+    shown = reversed_(UPSTREAM, {"model": "openai/m", "input": "hi"})
     assert (shown["created_at"], shown["store"], shown["instructions"], shown["truncation"]) == (
-        4,
+        10,
         True,
         None,
         "disabled",
@@ -312,18 +314,12 @@ def test_the_caller_sees_ciphers_only_when_it_asked() -> None:
 def patch_of(exchange: Exchange, **members: Any) -> ResponsesPatch:
     body = exchange.request["body"]
     return ResponsesPatch(
-        caller_body=body if isinstance(body, dict) else {"model": "m", "input": "hi"},
-        id="resp_ours", model="m", realm="here", now=1_700_000_000, wrap=wrap, unwrap=unwrap,
-        accepts=lambda signature: signature.realm == "here", losses=Losses("responses"), new_id=generic.counter(), **members,
-    )  # fmt: skip
+        passage(body if isinstance(body, dict) else {"model": "m", "input": "hi"}, **members)
+    )
 
 
 def test_items_without_an_id_get_one_of_their_kind() -> None:
-    patch = ResponsesPatch(
-        caller_body={"model": "m", "input": "hi"},
-        id="resp_ours", model="m", realm="here", now=1_700_000_000, wrap=wrap, unwrap=unwrap,
-        accepts=lambda signature: True, losses=Losses("responses"), new_id=generic.counter(),
-    )  # fmt: skip
+    patch = ResponsesPatch(passage({"model": "m", "input": "hi"}))
     call = {"type": "function_call", "id": None, "call_id": "c", "name": "f", "arguments": "{}"}
     output = [{"type": "message", "id": "msg_theirs", "content": []}, call]
     shown = patch.answer({"object": "response", "status": "completed", "output": output})
@@ -416,12 +412,9 @@ def test_a_cancelled_stream_ends_with_one_event() -> None:
     assert (frames[0].data["response"]["status"], frames[0].data["response"]["error"]) == ("cancelled", None)
 
 
-def test_a_request_of_the_patch_is_the_state_patch() -> None:
+def test_a_request_of_the_patch_is_the_request_body() -> None:
     require()
-    losses = Losses("responses")
-    patch = patch_of(RESPONSES.streams[0], input=[{"role": "user", "content": "hi"}])
-    expected = state_patch(
-        RESPONSES.streams[0].request["body"], model="m", input=[{"role": "user", "content": "hi"}], unwrap=unwrap,
-        accepts=lambda signature: True, losses=losses,
-    )  # fmt: skip
+    history = {"input": [{"role": "user", "content": "hi"}]}
+    patch = patch_of(RESPONSES.streams[0], expanded=history)
+    expected = request_body(passage(RESPONSES.streams[0].request["body"], expanded=history))
     assert patch.request() == expected

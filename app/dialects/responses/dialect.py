@@ -6,12 +6,17 @@ from functools import partial
 from typing import Final
 
 from app.dialects.base import Dialect
-from app.dialects.responses.count import encode_count_response
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.patch import ResponsesPatch
 from app.dialects.responses.request_in import decode_request
 from app.dialects.responses.request_out import encode_count, encode_request
-from app.dialects.responses.response import decode_error, decode_response, encode_response, encode_usage
+from app.dialects.responses.response import (
+    decode_error,
+    decode_response,
+    encode_count_response,
+    encode_response,
+    encode_usage,
+)
 from app.dialects.responses.stream_in import ResponsesDecoder
 from app.dialects.responses.stream_out import ResponsesEncoder
 from app.dialects.shared.decoder_parts import token_count
@@ -29,7 +34,7 @@ DIALECT: Final = Dialect(
     decode_response=decode_response,
     stream_decoder=ResponsesDecoder,
     decode_error=decode_error,
-    patch=ResponsesPatch.of,
+    patch=ResponsesPatch,
     write_usage=encode_usage,
     is_opening=lambda frame: frame.event in OPENING,
     is_terminal=lambda frame: frame.event in TERMINAL and isinstance(frame.data, dict),

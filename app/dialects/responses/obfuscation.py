@@ -1,18 +1,15 @@
 """Padding of stream deltas, so that the size of a frame does not reveal its tokens.
 
-In OpenAI's recorded streams ``obfuscation`` has random alphanumeric characters that extend the delta to the
-next multiple of 16 characters; it is empty if the delta has such a length. Randomness is an argument.
+In OpenAI's recorded streams ``obfuscation`` has random letters and digits that extend the delta to the next
+multiple of 16 characters; it is empty if the delta has such a length. Randomness is an argument.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from string import ascii_letters, digits
 from typing import Any, Final
 
-ALPHABET: Final = ascii_letters + digits
-
-_BLOCK: Final = 16
+_BLOCK: Final = 16  # characters
 
 OBFUSCATED: Final = frozenset(
     {
@@ -28,18 +25,13 @@ OBFUSCATED: Final = frozenset(
 """Types of events with this member."""
 
 
-def obfuscation_for(delta_length: int, rand: Callable[[int], str]) -> str:
-    """Return the padding of a delta of ``delta_length`` characters.
-
-    ``rand(n)`` returns n random characters of ``ALPHABET``; it is not called for n = 0.
-    """
-    missing = -delta_length % _BLOCK
-    return rand(missing) if missing else ""
-
-
 def pad(event: Mapping[str, Any], rand: Callable[[int], str]) -> dict[str, Any]:
-    """Return a stream event with its ``obfuscation``; events of other types unchanged."""
+    """Return a stream event with its ``obfuscation``; events of other types unchanged.
+
+    ``rand(n)`` returns n random letters and digits; it is not called for n = 0.
+    """
     delta = event.get("delta")
     if event.get("type") not in OBFUSCATED or not isinstance(delta, str):
         return dict(event)
-    return {**event, "obfuscation": obfuscation_for(len(delta), rand)}
+    size = -len(delta) % _BLOCK
+    return {**event, "obfuscation": rand(size) if size else ""}

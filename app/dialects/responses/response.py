@@ -160,6 +160,12 @@ def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
     }
 
 
+def encode_count_response(tokens: int, *, estimated: bool = False) -> dict[str, Any]:
+    """Return the answer of a token count (``POST /responses/input_tokens``); an estimate is marked as such."""
+    mark = {"estimated": True} if estimated else {}
+    return {"object": "response.input_tokens", "input_tokens": tokens, **mark}
+
+
 # --- client half -----------------------------------------------------------------------
 
 
