@@ -43,4 +43,4 @@ class CorrectionSchema(Strict):
     def check_one_way(self, data: dict[str, Any], **options: Any) -> None:
         """Require one of ``usd`` and ``usage``."""
         if ("usd" in data) == ("usage" in data):
-            raise ValidationError("needs either 'usd' or 'usage'")
+            raise ValidationError("must be given unless 'usage' is, and not with it", "usd")

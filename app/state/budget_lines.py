@@ -28,7 +28,12 @@ class Line:
     @property
     def id(self) -> str:
         """Return what names it, whatever its amount is."""
-        return f"{self.level}:{self.owner}:{self.per}:{self.period}:{self.models or ''}"
+        return id_of_budget(self.level, self.owner, self.per, self.period, self.models)
+
+
+def id_of_budget(level: str, owner: str, per: str, period: int, models: str | None) -> str:
+    """Return the id of a budget in the period that began at ``period``."""
+    return f"{level}:{owner}:{per}:{period}:{models or ''}"
 
 
 class Standing(NamedTuple):

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, inser
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import audit, revisions
+from app.state import audit, budget_owners, revisions
 from app.state.audit import Actor
 from app.state.ids import new_id
 from app.state.key_format import SHOWN, Hasher, make_key
@@ -172,6 +172,8 @@ class Keys:
             after = _change(before, changes)
             if after.name != before.name:
                 _check_name(connection, after)
+                old, new = (f"{one.tenant}/{one.name}" for one in (before, after))
+                budget_owners.rename_owner(connection, "key", old, new, time.time())
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
             if end_now:
                 _end(connection, number, key_id)

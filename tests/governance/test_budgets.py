@@ -14,7 +14,7 @@ import pytest
 
 from tests.behaviour.world import CHAT_DONE, ROLE, Answer, chat_body, chat_stream, chat_text, received
 from tests.governance.city import CHAT, PROMPT, City, good, running_city
-from tests.lifecycle.house import eventually
+from tests.lifecycle.house import Client, eventually
 from tests.running import ROOT, environment
 from tests.traffic.replay import Reply, Request
 from tests.websocket_client import connect
@@ -462,3 +462,17 @@ def test_counting_tokens_costs_nothing_and_is_never_refused(city: City) -> None:
     answer = city.client("poor").send("POST", "/anthropic/v1/messages/count_tokens", PROMPT)
     assert answer.status == 200, answer.text
     assert admin(city, "/ledger?key=poor")["data"] == []
+
+
+def test_a_key_that_is_renamed_keeps_what_it_spent(city: City) -> None:
+    master = city.client("master")
+    members = {"tenant": "red", "name": "before", "budgets": [{"usd": 1.2, "per": "total"}]}
+    made = master.post("/admin/keys", members).json
+    client = Client(city.gateways[0].port, made["key"])
+    assert client.post(CHAT, {**PROMPT, "max_tokens": 2}).status == 200
+    rows(city, "before")
+    assert master.send("PATCH", f"/admin/keys/{made['id']}", {"name": "after"}).status == 200
+    eventually(lambda: client.get("/v1/key").json["name"] == "after")
+    assert client.get("/v1/key").json["budgets"][0]["spent"] == 0.5
+    asked = [client.post(CHAT, {**PROMPT, "max_tokens": 2}).status for _ in range(3)]
+    assert (asked[0], asked[-1]) == (200, 402)

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, event, select, update
 
 from app.errors import GatewayError
 from app.state.budget_lines import Line, Reserved, Standing
+from app.state.budget_owners import rename_owner
 from app.state.budgets import Budgets
 from app.state.ledger import Ledger
 from app.state.ledger_rows import Entry, row_id
@@ -322,3 +323,29 @@ def test_what_was_reserved_for_nothing_is_taken_back_once(book: Budgets, ledger:
     assert book.release(["att_a", "att_b", "att_never"]) == {"att_a", "att_b"}
     assert book.release(["att_a"]) == set()
     assert (book.read(lines), ledger.check().faults) == ([Standing(0, 20)] * 2, [])
+
+
+def test_a_new_name_of_a_key_keeps_what_its_budgets_spent_and_reserved(
+    state: State, book: Budgets, ledger: Ledger
+) -> None:
+    under = {
+        name: [line(owner=f"red/{name}"), line(owner=f"red/{name}", models="groq/x")]
+        for name in ("ann", "eve")
+    }
+    tenant = line(level="tenant", owner="red")
+    book.reserve(entry("a"), [*under["ann"], tenant], 40, 60)
+    book.settle(entry("a", "settled", 30))
+    book.reserve(entry("b"), [*under["ann"], tenant], 20, 60)
+    rename = lambda old, new: state.db.write(  # noqa: E731
+        lambda connection: rename_owner(connection, "key", f"red/{old}", f"red/{new}", NOW)
+    )
+    rename("ann", "eve")
+    assert book.read([*under["eve"], tenant]) == [Standing(30, 20)] * 3
+    assert book.reserve(entry("c"), under["eve"], 60, 60).refused == 0
+    book.settle(entry("b", "settled", 5))
+    assert book.read([*under["eve"], *under["ann"], tenant]) == [Standing(35, 0)] * 5
+    book.reserve(entry("d"), under["eve"], 10, 60)
+    book.settle(entry("d", "settled", 10))
+    rename("eve", "ann")  # and back: nothing is charged twice
+    assert book.read([*under["eve"], *under["ann"]]) == [Standing(45, 0)] * 4
+    assert ledger.check().faults == []

@@ -128,8 +128,8 @@ def test_a_row_that_is_sure_is_not_corrected(app: Flask, state: str) -> None:
 @pytest.mark.parametrize(
     ("members", "param"),
     [
-        ({"reason": "x"}, None),
-        ({"usd": 1, "usage": {"input_tokens": 1}, "reason": "x"}, None),
+        ({"reason": "x"}, "usd"),
+        ({"usd": 1, "usage": {"input_tokens": 1}, "reason": "x"}, "usd"),
         ({"usd": 1}, "reason"),
         ({"usd": 1, "reason": " "}, "reason"),
         ({"usd": -1, "reason": "x"}, "usd"),
