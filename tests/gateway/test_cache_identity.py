@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.config import Alias, CacheSettings, Settings
-from app.gateway.cache.identity import digest_of, form_of
+from app.gateway.cache.identity import Digests, form_of
 from app.gateway.cache.memory import Entry, Memory
 from app.gateway.cache.policy import Policies
 from app.gateway.call import Abort, Call, Principal, Sealing
@@ -60,8 +60,8 @@ def test_what_a_call_says_beside_its_body_matters(members: dict[str, Any]) -> No
     sealing = Sealing(lambda signature: "", lambda token: None)
     principal, abort = Principal("ann", "north"), Abort()
     call = Call("req", "chat", "chat", CHAT, "m", ("m",), principal, abort, sealing, 0.0)
-    assert digest_of(replace(call, **members), Settings(), "") != digest_of(call, Settings(), "")
-    assert digest_of(replace(call, id="other"), Settings(), "") == digest_of(call, Settings(), "")
+    assert Digests(Settings()).of(replace(call, **members), "") != Digests(Settings()).of(call, "")
+    assert Digests(Settings()).of(replace(call, id="other"), "") == Digests(Settings()).of(call, "")
 
 
 def test_defaults_of_another_wire_are_not_openais() -> None:

@@ -45,31 +45,36 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
 _OPENAI_FORMS: Final = frozenset({"chat", "responses", "completions", "embeddings_openai"})
 
 
-def digest_of(call: Call, settings: Settings, scope: str) -> str:
-    """Return the name under which the answer of ``call`` is kept: ``cache_`` and 48 hexadecimal digits."""
-    return digest_of_form(call, settings, scope, form_of(call.dialect, call.full_body))
+class Digests:
+    """Names what calls ask, under the settings of this process."""
 
+    def __init__(self, settings: Settings) -> None:
+        self._aliases = {name: repr(alias) for name, alias in settings.aliases.items()}
 
-def digest_of_form(call: Call, settings: Settings, scope: str, form: Mapping[str, Any]) -> str:
-    """Return the name of what is asked by ``form``, and by all of ``call`` but its body."""
-    betas = {name: text for name, text in call.client_headers.items() if name.startswith("anthropic-")}
-    whole = [
-        call.principal.tenant,
-        scope,
-        call.dialect,
-        call.operation,
-        call.model,
-        repr(settings.aliases.get(call.model)),
-        list(call.candidates),
-        call.default_provider,
-        call.strict,
-        sorted(call.may_leave_out),
-        call.prefer,
-        betas,
-        form,
-    ]
-    text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
-    return "cache_" + hashlib.sha256(text.encode()).hexdigest()[:48]
+    def of(self, call: Call, scope: str) -> str:
+        """Return the name under which the answer of ``call`` is kept: ``cache_`` and 48 hexadecimal digits."""
+        return self.of_form(call, scope, form_of(call.dialect, call.full_body))
+
+    def of_form(self, call: Call, scope: str, form: Mapping[str, Any]) -> str:
+        """Return the name of what is asked by ``form``, and by all of ``call`` but its body."""
+        betas = {name: text for name, text in call.client_headers.items() if name.startswith("anthropic-")}
+        whole = [
+            call.principal.tenant,
+            scope,
+            call.dialect,
+            call.operation,
+            call.model,
+            self._aliases.get(call.model, "None"),
+            list(call.candidates),
+            call.default_provider,
+            call.strict,
+            sorted(call.may_leave_out),
+            call.prefer,
+            betas,
+            form,
+        ]
+        text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
+        return "cache_" + hashlib.sha256(text.encode()).hexdigest()[:48]
 
 
 def form_of(dialect: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from app.canonical.media import EmbeddingRequest
-from app.config import SemanticSettings, Settings
+from app.config import SemanticSettings
 from app.errors import GatewayError
-from app.gateway.cache.identity import digest_of_form, form_of
+from app.gateway.cache.identity import Digests, form_of
 from app.gateway.call import Abort, Call
 from app.gateway.run import Run
 
@@ -40,7 +40,7 @@ class PromptText(NamedTuple):
     text: str
 
 
-def words_of(call: Call, settings: Settings, scope: str, semantic: SemanticSettings) -> PromptText | None:
+def words_of(call: Call, digests: Digests, scope: str, semantic: SemanticSettings) -> PromptText | None:
     """Return what is compared by meaning; None where a conversation is too long, or does not end in a user's text."""
     form = form_of(call.dialect, call.full_body)
     name = next((one for one in _MESSAGES if isinstance(form.get(one), list)), None)
@@ -52,7 +52,7 @@ def words_of(call: Call, settings: Settings, scope: str, semantic: SemanticSetti
     if not text or len(text) > _LONGEST:
         return None
     form[name] = [*items[:-1], last]
-    return PromptText(digest_of_form(call, settings, f"{semantic.model}\n{scope}", form), text)
+    return PromptText(digests.of_form(call, f"{semantic.model}\n{scope}", form), text)
 
 
 def meaning_of(

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from app.dialects.base import Frame
 from app.errors import GatewayError
-from app.gateway.cache.identity import digest_of
+from app.gateway.cache.identity import Digests
 from app.gateway.cache.memory import Entry
 from app.gateway.cache.policy import Policies, Policy
 from app.gateway.cache.replay import debug_of, entry_of, semantic_debug_of, source_of
@@ -49,6 +49,7 @@ class Cache:
     def __init__(self, services: Services, policies: Policies) -> None:
         self._services = services
         self._policies = policies
+        self._digests = Digests(services.settings)
         self._store = services.cache_store
         self._store.use()
         self._flights = Flights()
@@ -57,7 +58,7 @@ class Cache:
         policy = self._policy(call)
         if policy is None:
             return proceed(call)
-        name = aside_for(call, lambda: digest_of(call, self._services.settings, policy.scope))
+        name = aside_for(call, lambda: self._digests.of(call, policy.scope))
         if not policy.reads:
             return self._record(call, proceed, Question(name, policy))
         words = self._prompt_text(call, policy)
@@ -88,7 +89,7 @@ class Cache:
         policy = self._policy(call)
         if policy is None or not policy.reads:
             return "off"
-        name = digest_of(call, self._services.settings, policy.scope)
+        name = self._digests.of(call, policy.scope)
         entry = self._find(call, name)
         return "hit" if entry is not None and self._target(call, entry) is not None else "miss"
 
@@ -119,7 +120,7 @@ class Cache:
         semantic = policy.semantic
         if semantic is None or call.operation not in _STREAMABLE:
             return None
-        return aside_for(call, lambda: words_of(call, self._services.settings, policy.scope, semantic))
+        return aside_for(call, lambda: words_of(call, self._digests, policy.scope, semantic))
 
     def _similar_run(self, call: Call, meaning: Meaning, threshold: float) -> Run | None:
         """Return the answer of a question that is like this one."""
