@@ -138,20 +138,22 @@ class PassStream:
             repair_usage(ended, self.usage, self._exchange.dialect.write_usage)
         return self._close(frames)
 
-    def repeat(self, strings: Sequence[str]) -> list[Frame] | Repetition:
-        """Take the last frame with other ``strings`` at the places of ``repeats``."""
+    def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
+        """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
         repeats, original = self.repeats, self._original
         assert repeats is not None
-        self._fold.grow(repeats.repeat(strings[0]))
+        for strings in rows:
+            self._fold.grow(repeats.repeat(strings[0]))
         if original is not None:
-            return Repetition(original, strings)
-        return self._patch.frames(None, fill(repeats.latest, repeats.places, strings))
+            return Repetition(original, rows)
+        again = [fill(repeats.latest, repeats.places, strings) for strings in rows]
+        return [frame for data in again for frame in self._patch.frames(None, data)]
 
-    def keep_original(self, frames: Sequence[Frame]) -> None:
+    def keep_original(self, frame: Frame) -> None:
         """Keep the last frame where one that repeats it goes out alike."""
         repeats, self._original = self.repeats, None
         if repeats is not None and self._patch.is_steady:
-            self._original = original_of(frames[0], repeats)
+            self._original = original_of(frame, repeats)
 
     def done(self) -> list[Frame]:
         """Take ``[DONE]``."""

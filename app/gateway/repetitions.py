@@ -8,7 +8,7 @@ made. Tests: tests/gateway/test_repetitions.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from app.canonical.record import record
 from app.dialects.base import Frame
@@ -18,6 +18,7 @@ from app.gateway.framing import FrameReader, SSEReader
 from app.wire.json_template import JsonTemplate, template_of
 from app.wire.offload import LARGE
 
+_EVENT_END: Final = b"\n\n"
 _MAX_MISSES: Final = 4  # templates in a row that no further read filled, before none is made any more
 
 
@@ -30,29 +31,32 @@ class Original:
 
 
 class Repetition:
-    """A batch (``app.gateway.run``) of one frame: ``original`` with ``strings``. It is made when it is asked for."""
+    """A batch (``app.gateway.run``) of frames: ``original`` once for each of ``rows``, the strings at its places.
 
-    __slots__ = ("original", "strings", "_frames")
+    The frames are made when they are asked for."""
+
+    __slots__ = ("original", "rows", "_frames")
 
     last = False
     content = True
     answer = None
 
-    def __init__(self, original: Original, strings: Sequence[str]) -> None:
+    def __init__(self, original: Original, rows: Sequence[Sequence[str]]) -> None:
         self.original = original
-        self.strings = strings
+        self.rows = rows
         self._frames: list[Frame] | None = None
 
     @property
     def frames(self) -> list[Frame]:
-        """The frame; who changes it changes what goes out."""
+        """The frames; who changes one changes what goes out."""
         if self._frames is None:
-            self._frames = [Frame(None, fill(self.original.data, self.original.places, self.strings))]
+            data, places = self.original.data, self.original.places
+            self._frames = [Frame(None, fill(data, places, strings)) for strings in self.rows]
         return self._frames
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nobody asked for the frame, so that it goes out as the original says."""
+        """Whether nobody asked for the frames, so that they go out as the original says."""
         return self._frames is None
 
 
@@ -61,11 +65,11 @@ class Repeating(Protocol):
 
     repeats: Repeats | None
 
-    def repeat(self, strings: Sequence[str]) -> list[Frame] | Repetition:
-        """Take the last frame with other ``strings`` at the places of ``repeats``."""
+    def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
+        """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
         ...
 
-    def keep_original(self, frames: Sequence[Frame]) -> None:
+    def keep_original(self, frame: Frame) -> None:
         """Keep what the last frame made, where one that repeats it makes the same but for the strings."""
         ...
 
@@ -93,28 +97,40 @@ class RepetitionReader:
         if self._next is None or len(chunk) >= LARGE:
             return None
         strings = self._next.strings(chunk)
-        if strings is None or not strings[0]:
+        rows = _rows_of(chunk, self._next) if strings is None else [strings]
+        if not rows or not all(row[0] for row in rows):
             return None
         self._misses = 0
-        return self._translator.repeat(strings)
+        return self._translator.repeat(rows)
 
     def follow(self, chunk: bytes, frames: Sequence[Frame]) -> None:
-        """Learn from a read that was taken apart, and made ``frames``."""
+        """Learn from the last event of a read that was taken apart, and made ``frames``."""
         self._next, repeats = None, self._repeats
         if repeats is None or not repeats.is_repeated or not self._is_between():
             return
-        if len(frames) == 1 and self._misses <= _MAX_MISSES and len(chunk) < LARGE:
+        if self._version == repeats.version and self._shape == _shape_of(repeats):
+            self._next = self._template
+        elif frames and self._misses <= _MAX_MISSES:
             self._misses += 1
-            self._template = _template_of(chunk, repeats)
+            self._template = self._next = _template_of(_last_event(chunk), repeats)
             self._version, self._shape = repeats.version, _shape_of(repeats)
             if self._template is not None:
-                self._translator.keep_original(frames)
-            self._next = self._template
-        elif self._template is not None and self._version == repeats.version:
-            self._next = self._template if self._shape == _shape_of(repeats) else None
+                self._translator.keep_original(frames[-1])
 
     def _is_between(self) -> bool:
         return isinstance(self._reader, SSEReader) and self._reader.is_between
+
+
+def _rows_of(chunk: bytes, template: JsonTemplate) -> list[list[str]]:
+    """Return the strings of a read that is the same event several times; nothing for any other read."""
+    *events, rest = chunk.split(_EVENT_END)
+    rows = [] if rest else [template.strings(event + _EVENT_END) for event in events]
+    return [] if None in rows else cast(list[list[str]], rows)
+
+
+def _last_event(chunk: bytes) -> bytes:
+    events = chunk.split(_EVENT_END)
+    return events[-2] + _EVENT_END if len(events) > 1 else chunk
 
 
 def _string_at(frame: Any, place: Place) -> Any:

@@ -196,14 +196,17 @@ class TranslateStream(EventStream[Event]):
         self._fold = Accumulator()
         self.repeats: Repeats | None = getattr(decoder, "repeats", None)
 
-    def repeat(self, strings: Sequence[str]) -> list[Frame] | Repetition:
-        """Take the last frame with other ``strings`` at the places of ``repeats``."""
+    def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
+        """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
         assert self.repeats is not None
-        delta = self.repeats.repeat(strings[0])
-        self._fold.grow(delta)
-        return self._encoder.feed(delta)
+        frames: list[Frame] = []
+        for strings in rows:
+            delta = self.repeats.repeat(strings[0])
+            self._fold.grow(delta)
+            frames += self._encoder.feed(delta)
+        return frames
 
-    def keep_original(self, frames: Sequence[Frame]) -> None:
+    def keep_original(self, frame: Frame) -> None:
         """Do nothing: frames are made of events."""
 
     def fail(self, error: GatewayError) -> list[Frame]:

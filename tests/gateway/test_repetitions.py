@@ -173,3 +173,15 @@ def test_a_string_that_stands_elsewhere_is_not_taken_for_the_text(translator: An
     reads = [data, data, data, data.replace(b'"elsewhere"', b'"other"')]
     quick, slow = (_read(translator(), reads, quick)[0] for quick in (True, False))
     assert quick == slow
+
+
+@pytest.mark.parametrize("translator", [_passing, lambda: _translating("responses")])
+def test_several_events_of_one_read_are_a_repetition_too(translator: Any) -> None:
+    more = [_chunk(f"text {number}") for number in range(4)]
+    reads = [
+        *_SAID,
+        *_bytes([(more, 1, 0, True), ([*more, _chunk("", choices=[])], 1, 0, True), (more, 1, 3, True)]),
+    ]
+    (quick, found), (slow, _) = (_read(translator(), reads, quick) for quick in (True, False))
+    assert quick == slow
+    assert found == 1

@@ -39,7 +39,7 @@ def _envelope(kind: str, monkeypatch: pytest.MonkeyPatch) -> FrameEnvelope:
     outcome: Any = SimpleNamespace(call=call, target=target, losses=(), upstream_ms=1)
     mount: Any = SimpleNamespace(envelope=kind, cost_object=False, page_members=False)
     envelope = FrameEnvelope(mount, outcome)
-    envelope.seal(Repetition(_original(*_PLACES), ["first", "f"]).frames, last=False)
+    envelope.seal(Repetition(_original(*_PLACES), [["first", "f"]]).frames, last=False)
     return envelope
 
 
@@ -51,15 +51,15 @@ def test_repetitions_are_written_as_frames_are(kind: str, places: Any, texts: li
         quick, slow = _envelope(kind, monkeypatch), _envelope(kind, monkeypatch)
         writer, originals = RepetitionWriter(quick), [_original(*places), _original(*places, model="é%")]
         for original in originals:
-            for text in texts:
-                strings = [text, *["pad"] * (len(places) - 1)]
-                frames = Repetition(original, strings).frames
-                written = writer.write(Repetition(original, strings))
+            rows = [[text, *["pad"] * (len(places) - 1)] for text in texts]
+            for several in [*([row] for row in rows), rows]:
+                frames = Repetition(original, several).frames
+                written = writer.write(Repetition(original, several))
                 assert written == Events().write(slow.seal(frames, last=False), last=False)
 
 
 def test_a_frame_that_somebody_changed_is_not_written_from_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
-    repetition = Repetition(_original(*_PLACES), ["a", "b"])
+    repetition = Repetition(_original(*_PLACES), [["a", "b"]])
     repetition.frames[0].data["id"] = "of another attempt"
     assert RepetitionWriter(_envelope("headers", monkeypatch)).write(repetition) is None
 
@@ -67,4 +67,4 @@ def test_a_frame_that_somebody_changed_is_not_written_from_the_form(monkeypatch:
 def test_a_frame_that_holds_what_marks_a_gap_has_no_form(monkeypatch: pytest.MonkeyPatch) -> None:
     original = _original(*_PLACES, model="a gap that Sluice fills, 0")
     writer = RepetitionWriter(_envelope("headers", monkeypatch))
-    assert writer.write(Repetition(original, ["a", "b"])) is None
+    assert writer.write(Repetition(original, [["a", "b"]])) is None

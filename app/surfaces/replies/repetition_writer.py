@@ -5,6 +5,7 @@ Its bytes are made once, with gaps for what differs. Tests: tests/surfaces/test_
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from app.dialects.shared.repeats import fill
@@ -26,12 +27,17 @@ class RepetitionWriter:
         self._order: list[int] = []
 
     def write(self, repetition: Repetition) -> bytes | None:
-        """Return the event; None where its frame must be written as any other."""
+        """Return the events; None where their frames must be written as any others."""
         if repetition.original is not self._original:
             self._learn(repetition.original)
         if self._form is None or not repetition.is_untouched:
             return None
-        values = [dumps_ascii(text) for text in repetition.strings]
+        rows = repetition.rows
+        return self._event(rows[0]) if len(rows) == 1 else b"".join(map(self._event, rows))
+
+    def _event(self, strings: Sequence[str]) -> bytes:
+        assert self._form is not None
+        values = [dumps_ascii(text) for text in strings]
         values += [b"%d" % number for number in self._envelope.next_numbers()]
         return self._form % tuple([values[number] for number in self._order])
 
