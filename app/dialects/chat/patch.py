@@ -1,7 +1,6 @@
-"""Pass: a chat body on its way to a provider of chat, and the answer on its way back.
+"""The patch of a chat body that passes to a chat-completions provider, and of the answer to it.
 
-The model, the usage that is asked for and the wrapping of signatures change; whatever
-else a body holds stays as it was sent.
+The model, the request for usage and the sealing of signatures change; everything else stays unchanged.
 """
 
 from __future__ import annotations
@@ -15,24 +14,25 @@ from app.dialects.chat.compatibility import fit
 from app.dialects.chat.options import ChatOptions
 from app.dialects.chat.required import CONSTANT, RequiredMembers
 from app.dialects.chat.usage import encode_usage, is_broken_off
-from app.dialects.shared.lenient_json import as_dict, count, dicts
+from app.dialects.shared.lenient_json import as_dict, count, dicts, rest
+from app.dialects.shared.plain_patch import FOREIGN_REASONING_LOST
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
 
-_SAID_AGAIN: Final = frozenset(
+_REPEATED: Final = frozenset(
     "index delta finish_reason logprobs native_finish_reason stop_reason matched_stop".split()
 )
-"""What a choice that has finished may hold once more without saying anything new."""
+"""Members of a finished choice that a later chunk may repeat."""
+_SIGNATURE_SLOTS: Final = ("signature", "data")
 
 
 def _without_break(choice: dict[str, Any]) -> dict[str, Any]:
-    """Return a choice without the word of a server that broke off: what it said is shown, the
-    stream ends in an error."""
+    """Return a choice without a finish reason that means a failure of the server; the stream ends in an error."""
     return {**choice, "finish_reason": None} if is_broken_off(choice.get("finish_reason")) else choice
 
 
 def _is_more_text(choices: Any) -> bool:
-    """Tell whether a chunk says more text of one choice, as nearly all do: nothing of it changes."""
+    """Tell whether a chunk only has more text of one choice, as nearly all have; such a chunk passes unchanged."""
     if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
         return False
     delta = choices[0].get("delta")
@@ -45,7 +45,7 @@ def _is_more_text(choices: Any) -> bool:
 
 
 class ChatPatch:
-    """What changes in chat bodies: the model, usage asked for, signatures' wrapping."""
+    """The patch of one attempt."""
 
     breaks_fail: Final = True
 
@@ -54,17 +54,16 @@ class ChatPatch:
         self._passage = passage
         self._target = passage.client
         options = passage.body.get("stream_options")
-        self._asks_usage = isinstance(options, dict) and options.get("include_usage") is True
+        self._wants_usage = isinstance(options, dict) and options.get("include_usage") is True
         self._usage: Any = None
         self._last: dict[str, Any] = {}
         self._required = RequiredMembers(passage)
         self._finished: set[Any] = set()
 
     def request(self) -> dict[str, Any]:
-        """Return the caller's body for the target."""
-        forwarded = {name: value for name, value in self._passage.body.items() if name != "fallbacks"}
-        forwarded["model"] = self._target.model
-        body = fit(forwarded, self._target.options or ChatOptions(), self._target.losses)
+        """Return the client's body for the target; usage is always requested in a stream."""
+        body = {**rest(self._passage.body, frozenset({"fallbacks"})), "model": self._target.model}
+        body = fit(body, self._target.options or ChatOptions(), self._target.losses)
         if self._passage.stream:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         if isinstance(body.get("messages"), list):
@@ -72,16 +71,16 @@ class ChatPatch:
         return body
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the answer with its reasoning details wrapped, and whatever it must have."""
+        """Return the answer with sealed signatures and all required members."""
         self._required.fill_answer(body)
         for choice in dicts(body.get("choices")):
-            self._wrap(choice.get("message"))
+            self._seal(choice.get("message"))
         return body
 
     def frames(self, event: str | None, data: dict[str, Any]) -> list[Frame]:
-        """Return a chunk. Usage is kept for the extra chunk at the end, where it belongs."""
+        """Return a chunk without its usage, which is recorded for the last chunk."""
         usage = data.pop("usage", None)
-        if self._asks_usage:
+        if self._wants_usage:
             data["usage"] = None
         before, self._last = self._last, data
         is_more_text = usage is None and _is_more_text(data.get("choices"))
@@ -95,29 +94,27 @@ class ChatPatch:
             self._last = before
             return []
         choices = dicts(data["choices"])
-        data["choices"] = [_without_break(choice) for choice in choices if self._is_news(choice)]
+        data["choices"] = [_without_break(choice) for choice in choices if self._is_new(choice)]
         if usage is not None:
             self._usage = usage
         if not data.get("choices") and (choices or usage is not None):
             return []
         for choice in data.get("choices") or ():
-            self._wrap(choice.get("delta"))
+            self._seal(choice.get("delta"))
         return [Frame(None, data)]
 
-    def _is_news(self, choice: dict[str, Any]) -> bool:
-        """Tell whether a choice of a chunk says more than that it has finished once more, as the
-        usage chunk of some hosts does."""
+    def _is_new(self, choice: dict[str, Any]) -> bool:
+        """Tell whether a choice of a chunk does more than repeat a finish, as the usage chunk of some hosts does."""
         index, delta = count(choice.get("index")), as_dict(choice.get("delta"))
-        says = any(value for name, value in delta.items() if name != "role")
-        says = says or any(value for name, value in choice.items() if name not in _SAID_AGAIN)
-        again = index in self._finished and not says
+        has_content = any(value for name, value in delta.items() if name != "role")
+        is_new = has_content or index not in self._finished or any(rest(choice, _REPEATED).values())
         if choice.get("finish_reason"):
             self._finished.add(index)
-        return not again
+        return is_new
 
     def closing(self, usage: Usage | None) -> list[Frame]:
-        """Return the usage chunk, if the caller asked for one, and ``[DONE]``."""
-        if not self._asks_usage or usage is None:
+        """Return the chunk with the usage, if the client requested it, and ``[DONE]``."""
+        if not self._wants_usage or usage is None:
             return [DONE]
         chunk = self._last if not self._last.get("choices") else {n: self._last.get(n) for n in CONSTANT}
         last = {**chunk, "choices": [], "usage": self._usage}
@@ -126,25 +123,24 @@ class ChatPatch:
         return [Frame(None, last), DONE]
 
     def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> None:
-        """Leave the ending to the encoder: chunks carry no numbers that must go on."""
+        """Return None: the dialect's encoder writes the error."""
         return None
 
     def _message(self, message: Any) -> Any:
         details = message.get("reasoning_details") if isinstance(message, dict) else None
         if not isinstance(details, list):
             return message
-        unwrapped = [detail for detail in map(self._unwrap, details) if detail is not None]
-        if len(unwrapped) != len(details):
-            self._target.losses.report(
-                "reasoning_signature", "Reasoning made by another provider was left out.", param="messages"
-            )
-        return {**message, "reasoning_details": unwrapped}
+        entries = [detail for detail in map(self._open, details) if detail is not None]
+        if len(entries) != len(details):
+            self._target.losses.report("reasoning_signature", FOREIGN_REASONING_LOST, param="messages")
+        return {**message, "reasoning_details": entries}
 
-    def _unwrap(self, detail: Any) -> Any:
+    def _open(self, detail: Any) -> Any:
+        """Return an entry with its original signature, None if the target does not accept it."""
         if not isinstance(detail, dict):
             return detail
         changed = dict(detail)
-        for slot in ("signature", "data"):
+        for slot in _SIGNATURE_SLOTS:
             text = detail.get(slot)
             signature = self._passage.server.unwrap(text) if isinstance(text, str) else None
             if signature is None:
@@ -154,10 +150,10 @@ class ChatPatch:
             changed[slot] = signature.value
         return changed
 
-    def _wrap(self, message: Any) -> None:
-        details = message.get("reasoning_details") if isinstance(message, dict) else None
-        for detail in details if isinstance(details, list) else ():
-            for slot in ("signature", "data"):
-                if isinstance(detail, dict) and isinstance(detail.get(slot), str):
+    def _seal(self, message: Any) -> None:
+        """Seal the signatures in the reasoning details of a message or delta."""
+        for detail in dicts(as_dict(message).get("reasoning_details")):
+            for slot in _SIGNATURE_SLOTS:
+                if isinstance(detail.get(slot), str):
                     signature = Signature(detail[slot], "chat", self._target.realm)
                     detail[slot] = self._passage.server.wrap(signature)

@@ -1,13 +1,13 @@
-"""A chat completion as an upstream answers it, read into the canonical Response.
+"""A provider's chat completion decoded as the canonical Response.
 
-Reads the API's own form and what vendors made of it: reasoning in three places, content
-as a list with thinking parts, tool calls without ids or with arguments as objects, the
-old ``function_call``, errors inside a 200.
+Decodes OpenAI's form and the variants in recorded answers: reasoning in three places, content as a list
+with thinking parts, tool calls without ids or with arguments as objects, the deprecated
+``function_call``, and errors in a 200.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -27,10 +27,11 @@ from app.canonical.response import Choice, Response
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.errors import failure_in
+from app.dialects.chat.images import image_of
 from app.dialects.chat.native import as_native
 from app.dialects.chat.reasoning import decode_reasoning, sign_calls, thought_signature
-from app.dialects.chat.usage import decode_finish, decode_usage
-from app.dialects.shared.decoder_parts import name_of_call
+from app.dialects.chat.usage import decode_choice_finish, decode_finish, decode_usage
+from app.dialects.shared.decoder_parts import choice_index, name_of_call
 from app.dialects.shared.lenient_json import (
     as_dict,
     as_list,
@@ -40,7 +41,6 @@ from app.dialects.shared.lenient_json import (
     json_text,
     opt_str,
     rest,
-    split_data_url,
     without_nulls,
 )
 from app.dialects.shared.tool_forms import custom_tool_names, free_text
@@ -75,21 +75,17 @@ _TEXT_MEMBERS: Final = frozenset({"role", "content"})
 def decode_response(body: Any, context: ClientContext) -> Response:
     """Return the canonical response of a chat completion.
 
-    Raises the upstream's own failure where a 200 holds an error, and ``upstream_invalid``
-    for a body without choices.
+    Raises the provider's error if the body has one, and ``upstream_invalid`` if it has no choices.
     """
     members = as_dict(body)
     if (plain := _plain_text(members)) is not None:
         return _response(members, (plain,), as_native(without_nulls({_PRINT: members.get(_PRINT)})))
     if (error := failure_in(body)) is not None:
         raise error
-    if not isinstance(members.get("choices"), list):
+    rows = dicts(members.get("choices"))
+    if not rows:
         raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
-    choices = tuple(
-        _choice(choice, index, members, context) for index, choice in enumerate(dicts(members["choices"]))
-    )
-    if not choices:
-        raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
+    choices = tuple(_choice(choice, index, members, context) for index, choice in enumerate(rows))
     return _response(members, choices, _top_native(members))
 
 
@@ -106,9 +102,9 @@ def _response(members: Mapping[str, Any], choices: tuple[Choice, ...], native: N
 
 
 def _plain_text(members: Mapping[str, Any]) -> Choice | None:
-    """Return the one choice of an answer that is text and nothing else, as most are; None for any other.
+    """Return the choice of an answer that has one choice with text and nothing else, as most have; else None.
 
-    What says nothing (null, an empty list) may stand beside it. A test holds it to the whole reading.
+    Other members may be null or empty. tests/dialects/test_chat_plain.py compares it with the full decoding.
     """
     choices = members.get("choices")
     if not isinstance(choices, list) or len(choices) != 1 or not members.keys() <= _PLAIN_TOP:
@@ -122,29 +118,29 @@ def _plain_text(members: Mapping[str, Any]) -> Choice | None:
     text = message.get("content")
     if not (isinstance(text, str) and text) or any(message[n] for n in message.keys() - _TEXT_MEMBERS):
         return None
-    spoken = Message("assistant", (TextPart(text),))
-    return Choice(_index(choice, 0), (spoken,), decode_finish(finish, calls=False))
+    message = Message("assistant", (TextPart(text),))
+    return Choice(choice_index(choice, 0), (message,), decode_finish(finish, calls=False))
 
 
 def usage_member(members: Mapping[str, Any]) -> Any:
-    """Return the usage object, which one vendor puts into ``x_groq`` instead."""
+    """Return the usage object, which Groq's streams have in ``x_groq``."""
     return members.get("usage") or as_dict(members.get("x_groq")).get("usage")
 
 
 def sign(context: ClientContext, text: str) -> Signature:
-    """Return the signature of this wire and target."""
+    """Return a signature in this dialect, of the realm of the target."""
     return Signature(text, "chat", context.realm)
 
 
 def remainder(members: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
-    """Return the members that the canonical form has no place for, nulls left out."""
+    """Return the members that are neither ``own`` nor null."""
     return without_nulls(rest(members, own))
 
 
 def _top_native(members: Mapping[str, Any]) -> Native | None:
     native = remainder(members, TOP_MEMBERS)
     rows = [
-        {"index": _index(choice, position), **own}
+        {"index": choice_index(choice, position), **own}
         for position, choice in enumerate(dicts(members.get("choices")))
         if (own := remainder(choice, CHOICE_MEMBERS))
     ]
@@ -153,68 +149,59 @@ def _top_native(members: Mapping[str, Any]) -> Native | None:
     return as_native(native)
 
 
-def _index(choice: Mapping[str, Any], position: int) -> int:
-    index = count(choice.get("index"))
-    return position if index is None else index
-
-
 def _choice(
     choice: Mapping[str, Any], position: int, body: Mapping[str, Any], context: ClientContext
 ) -> Choice:
     message = as_dict(choice.get("message")) or as_dict(choice.get("delta"))
-    thoughts, spoken, calls = _parts(message, choice, body, context)
-    items: list[list[Part]] = [thoughts, spoken]
-    items += [[call] for call in calls]
+    thoughts, content, calls = _parts(message, choice, body, context)
+    items: list[Sequence[Part]] = [thoughts, content, *([call] for call in calls)]
     messages = [Message("assistant", tuple(parts)) for parts in items if parts]
-    own = remainder(message, _MESSAGE)
-    if not messages:
-        messages = [Message("assistant", (TextPart(""),))]
-    if own:
-        messages[0] = Message("assistant", messages[0].parts, native=("chat", own))
-    finish = decode_finish(
-        choice.get("finish_reason"), calls=bool(calls), stop_sequence=choice.get("matched_stop")
-    )
-    return Choice(_index(choice, position), tuple(messages), finish)
+    messages = messages or [Message("assistant", (TextPart(""),))]
+    if native := as_native(remainder(message, _MESSAGE)):
+        messages[0] = Message("assistant", messages[0].parts, native=native)
+    finish = decode_choice_finish(choice, calls=bool(calls))
+    return Choice(choice_index(choice, position), tuple(messages), finish)
 
 
 def _parts(
     message: Mapping[str, Any], choice: Mapping[str, Any], body: Mapping[str, Any], context: ClientContext
 ) -> tuple[list[Part], list[Part], list[ToolCallPart]]:
-    """Return reasoning, speech and calls: an item each in the canonical form."""
+    """Return the parts of the reasoning item, those of the message item, and the calls."""
 
     def sign_text(text: str) -> Signature:
         return sign(context, text)
 
     thoughts = decode_reasoning(message, sign_text)
-    spoken: list[Part] = []
+    content: list[Part] = []
     for part in content_parts(message.get("content"), context):
-        (thoughts if isinstance(part, ReasoningPart) else spoken).append(part)
+        (thoughts if isinstance(part, ReasoningPart) else content).append(part)
     if secret := thought_signature(message):
         thoughts.append(ReasoningPart("", "hidden", sign_text(secret)))
-    _annotate(spoken, message, choice, body)
-    spoken += _extra_parts(message, context)
-    calls = [decode_call(call, context) for call in dicts(message.get("tool_calls"))]
-    calls += [
-        decode_call({"function": call}, context) for call in [as_dict(message.get("function_call"))] if call
-    ]
-    return thoughts, spoken, sign_calls(calls, message, sign_text)
+    _annotate(content, message, choice, body)
+    content += _extra_parts(message, context)
+    legacy = as_dict(message.get("function_call"))
+    rows = [*dicts(message.get("tool_calls")), *([{"function": legacy}] if legacy else [])]
+    calls = [decode_call(call, context) for call in rows]
+    return thoughts, content, sign_calls(calls, message, sign_text)
 
 
 def growing_member(choice: Mapping[str, Any]) -> str:
-    """Return the member in which a streamed choice grows, by its first chunk: some servers send a
-    ``message`` in each. Beside deltas a ``message`` is the whole so far, which says nothing new."""
+    """Return the member with the deltas of a streamed choice, by its first chunk.
+
+    Some servers send a ``message`` in each chunk. Beside a ``delta``, a ``message`` repeats the text so far.
+    """
     return "message" if choice.get("delta") is None and isinstance(choice.get("message"), dict) else "delta"
 
 
 def content_parts(content: Any, context: ClientContext) -> list[Part]:
-    """Return the parts of a message's content: a string, or a list with thinking in it."""
+    """Return the parts of a message's ``content``: a string, or a list of parts."""
     if isinstance(content, str):
         return [TextPart(content)] if content else []
     return [part for piece in as_list(content) if (part := content_part(as_dict(piece), context)) is not None]
 
 
 def content_part(piece: Mapping[str, Any], context: ClientContext) -> Part | None:
-    """Return one content part of an answer; unknown types are opaque."""
+    """Return one content part of an answer; an unknown type becomes an opaque part."""
     kind = opt_str(piece.get("type"))
     if kind in {"text", "output_text"} or (kind is None and isinstance(piece.get("text"), str)):
         return TextPart(as_str(piece.get("text")))
@@ -227,7 +214,7 @@ def content_part(piece: Mapping[str, Any], context: ClientContext) -> Part | Non
 
 
 def thinking_text(piece: Mapping[str, Any]) -> str:
-    """Return the text of a thinking part: its pieces' text, or the text itself."""
+    """Return the text of Mistral's thinking part: a string, or a list of text parts."""
     thinking = piece.get("thinking")
     return (
         thinking if isinstance(thinking, str) else "".join(as_str(row.get("text")) for row in dicts(thinking))
@@ -235,7 +222,7 @@ def thinking_text(piece: Mapping[str, Any]) -> str:
 
 
 def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart:
-    """Return a tool call of an answer; a missing id is minted."""
+    """Return a tool call of an answer; a missing id is replaced by a new one."""
     identifier = opt_str(call.get("id")) or context.new_id("call")
     extra = remainder(call, _CALL)
     secret = thought_signature(call)
@@ -243,8 +230,7 @@ def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart
         extra.pop("extra_content", None)
     signature = sign(context, secret) if secret else None
     native = as_native(extra)
-    if isinstance(call.get("custom"), dict):
-        custom = call["custom"]
+    if isinstance(custom := call.get("custom"), dict):
         name, text = name_of_call(custom.get("name")), as_str(custom.get("input"))
         return ToolCallPart(identifier, name, text, "custom", signature, native)
     function = as_dict(call.get("function"))
@@ -255,52 +241,48 @@ def decode_call(call: Mapping[str, Any], context: ClientContext) -> ToolCallPart
 
 
 def arguments_text(arguments: Any) -> str:
-    """Return tool arguments as JSON text: some servers send them parsed."""
-    if isinstance(arguments, dict | list):
-        return json_text(arguments)
-    return as_str(arguments)
+    """Return the arguments of a tool call as JSON text; some servers send them as values."""
+    return json_text(arguments) if isinstance(arguments, dict | list) else as_str(arguments)
 
 
 def token_logprobs(choice: Mapping[str, Any]) -> tuple[dict[str, Any], ...] | None:
-    """Return the token log probabilities of a choice's content, None where it has none."""
+    """Return the token log probabilities of a choice, None if it has none."""
     rows = as_dict(choice.get("logprobs")).get("content")
     return tuple(dicts(rows)) if isinstance(rows, list) else None
 
 
 def _annotate(
-    spoken: list[Part], message: Mapping[str, Any], choice: Mapping[str, Any], body: Mapping[str, Any]
+    content: list[Part], message: Mapping[str, Any], choice: Mapping[str, Any], body: Mapping[str, Any]
 ) -> None:
-    """Put annotations and log probabilities on the last text."""
+    """Add the annotations and log probabilities to the last text."""
     annotations, logprobs = annotations_of(message), token_logprobs(choice)
-    for index in range(len(spoken) - 1, -1, -1):
-        part = spoken[index]
+    for index in range(len(content) - 1, -1, -1):
+        part = content[index]
         if isinstance(part, TextPart):
-            spoken[index] = TextPart(
-                part.text, annotations or citation_annotations(part.text, body), logprobs
-            )
+            annotations = annotations or citation_annotations(part.text, body)
+            content[index] = TextPart(part.text, annotations, logprobs)
             return
     if annotations or logprobs:
-        spoken.insert(0, TextPart("", annotations, logprobs))
+        content.insert(0, TextPart("", annotations, logprobs))
 
 
 def _extra_parts(message: Mapping[str, Any], context: ClientContext) -> list[Part]:
-    """Refusal, spoken audio and generated pictures."""
-    parts: list[Part] = []
-    if refusal := opt_str(message.get("refusal")):
-        parts.append(RefusalPart(refusal))
-    if audio := as_dict(message.get("audio")):
-        parts.append(audio_part(audio, context))
-    parts += [decode_image(row) for row in dicts(message.get("images"))]
-    return parts
+    """Return the refusal, the audio and the generated images of a message."""
+    refusal, audio = opt_str(message.get("refusal")), as_dict(message.get("audio"))
+    return [
+        *([RefusalPart(refusal)] if refusal else []),
+        *([audio_part(audio, context)] if audio else []),
+        *map(decode_image, dicts(message.get("images"))),
+    ]
 
 
 def audio_part(audio: Mapping[str, Any], context: ClientContext) -> AudioPart:
-    """Return spoken audio: base64 data in the format that was asked for, its id, transcript and expiry."""
-    wanted = (context.request.output.audio if context.request is not None else None) or {}
+    """Return the audio of an answer: base64 data in the requested format, with id, transcript and expiry."""
+    options = (context.request.output.audio if context.request is not None else None) or {}
     expires = count(audio.get("expires_at"))
     return AudioPart(
         opt_str(audio.get("data")),
-        opt_str(wanted.get("format")),
+        opt_str(options.get("format")),
         audio_id=opt_str(audio.get("id")),
         transcript=opt_str(audio.get("transcript")),
         native=None if expires is None else ("chat", {"expires_at": expires}),
@@ -308,7 +290,5 @@ def audio_part(audio: Mapping[str, Any], context: ClientContext) -> AudioPart:
 
 
 def decode_image(row: Mapping[str, Any]) -> ImagePart:
-    """Return a generated picture (``images[].image_url.url``, a data URL as a rule)."""
-    url = as_str(as_dict(row.get("image_url")).get("url"))
-    inline = split_data_url(url)
-    return ImagePart(url=url) if inline is None else ImagePart(inline[1], inline[0])
+    """Return a generated image (``images[].image_url.url``, usually a data URL)."""
+    return image_of(as_str(as_dict(row.get("image_url")).get("url")))

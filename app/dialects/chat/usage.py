@@ -1,10 +1,9 @@
-"""The chat wire's usage object, its finish words and its token log probabilities, both ways.
+"""The usage object and the finish reasons of chat completions, both ways.
 
-``prompt_tokens`` includes the cached tokens and ``completion_tokens`` the reasoning, as
-canonical Usage has it; where the total says that the reasoning was counted beside them
-(xAI), it is added. Vendors add further counts at the top level (``reasoning_tokens``,
-``num_cached_tokens``, ``citation_tokens``) and a price (a number, or an object with
-``total_cost``), read in recorded answers of 2025 and 2026.
+As in canonical Usage, ``prompt_tokens`` includes cached tokens and ``completion_tokens`` includes reasoning.
+If the total shows that reasoning is not included (xAI), it is added. Vendors have further counts at the top
+level (``reasoning_tokens``, ``num_cached_tokens``, ``citation_tokens``) and a cost (a number, or an object
+with ``total_cost``), as in recorded answers of 2025 and 2026.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _PLAIN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"}
 _INPUT_OWN: Final = frozenset({"cached_tokens", "cache_write_tokens"})
 _OUTPUT_OWN: Final = frozenset({"reasoning_tokens"})
 _CACHED: Final = ("num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens")
-"""Where servers tell the cached tokens that ``prompt_tokens_details`` lacks (DeepSeek, Moonshot …)."""
+"""Members with cached tokens that are not in ``prompt_tokens_details`` (DeepSeek, Moonshot …)."""
 _EXTRA_OUTPUT: Final = ("citation_tokens", "num_search_queries")
 
 _FINISHES: Final[Mapping[str, FinishReason]] = {
@@ -52,7 +51,7 @@ _FINISHES: Final[Mapping[str, FinishReason]] = {
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "content_filter": "content_filter",
-    # ends of a server, not of an answer: SGLang, vLLM, DeepSeek and hosts of theirs
+    # failures of the server: SGLang, vLLM, DeepSeek and their hosts
     **dict.fromkeys(
         ("error", "abort", "aborted", "timeout", "cancelled", "canceled", "insufficient_system_resource"),
         "error",
@@ -70,8 +69,8 @@ _REASON_WORDS: Final[Mapping[FinishReason, str]] = {
 
 
 def decode_usage(raw: Any) -> Usage | None:
-    """Return the usage of a chat answer; None for an absent object or one without counts."""
-    if not raw:  # most chunks of a stream say null
+    """Return the usage of a chat answer, None if there is none or it has no counts."""
+    if not raw:  # null in most chunks of a stream
         return None
     members = as_dict(raw)
     if has_plain_counts(members):
@@ -105,8 +104,8 @@ def decode_usage(raw: Any) -> Usage | None:
 
 
 def has_plain_counts(usage: Mapping[str, Any]) -> bool:
-    """Tell whether a usage is of the API's own form, as most are: the three counts, of which the third is the sum of
-    the others, and no details but whole numbers."""
+    """Tell whether a usage has OpenAI's form, as most have: three counts, of which the third is the sum of the
+    others, and details that are counts."""
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if not (type(prompt) is type(completion) is type(usage.get("total_tokens")) is int):
         return False
@@ -126,7 +125,7 @@ def _are_counts(values: Iterable[Any]) -> bool:
 
 
 def _plain_usage(usage: Mapping[str, Any]) -> Usage:
-    """Return a usage that has plain counts; tests/dialects/test_chat_plain.py holds it to the reading of any other."""
+    """Return a usage with plain counts. tests/dialects/test_chat_plain.py compares it with the full decoding."""
     before, after = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     reasoning = after.get("reasoning_tokens", 0)
     return Usage(
@@ -141,7 +140,7 @@ def _plain_usage(usage: Mapping[str, Any]) -> Usage:
 
 
 def reasons_beside(usage: Mapping[str, Any]) -> bool:
-    """Tell whether a usage's total says that its reasoning is not among its output."""
+    """Tell whether the total of a usage shows that its reasoning is not included in its output."""
     after = as_dict(usage.get("completion_tokens_details"))
     reasoning = _first(after.get("reasoning_tokens"), usage.get("reasoning_tokens"))
     if not reasoning:
@@ -151,7 +150,7 @@ def reasons_beside(usage: Mapping[str, Any]) -> bool:
 
 
 def encode_usage(usage: Usage) -> dict[str, Any]:
-    """Return the usage object, details always present as the API sends them."""
+    """Return the usage object with its details, which OpenAI always sends."""
     before: dict[str, Any] = {"cached_tokens": usage.cached_tokens, "audio_tokens": 0}
     if usage.cache_write_tokens:
         before["cache_write_tokens"] = usage.cache_write_tokens
@@ -177,8 +176,10 @@ def encode_usage(usage: Usage) -> dict[str, Any]:
 
 
 def decode_finish(raw: Any, *, calls: bool, stop_sequence: Any = None) -> Finish:
-    """Return the finish of a choice. A choice with tool calls that says ``stop`` (a forced
-    call does) is a ``tool_calls`` finish; unknown words are ``stop``."""
+    """Return the finish of a choice; an unknown word is ``stop``.
+
+    ``stop`` becomes ``tool_calls`` if the choice has tool calls, as after a forced call.
+    """
     word = opt_str(raw)
     reason = _FINISHES.get(word or "", "stop")
     if calls and reason == "stop":
@@ -192,12 +193,12 @@ def decode_choice_finish(choice: Mapping[str, Any], *, calls: bool) -> Finish:
 
 
 def is_broken_off(raw: Any) -> bool:
-    """Tell whether a finish word says that the server, not the model, ended the answer."""
+    """Tell whether a finish reason means a failure of the server."""
     return _FINISHES.get(as_str(raw)) == "error"
 
 
 def encode_finish(finish: Finish | None, *, calls: bool, legacy: bool = False) -> str:
-    """Return the wire's finish word: one of the five that the API documents."""
+    """Return the finish reason: one of the five that OpenAI documents."""
     reason: FinishReason = "stop" if finish is None else finish.reason
     if calls and reason == "stop":
         reason = "tool_calls"
@@ -206,11 +207,11 @@ def encode_finish(finish: Finish | None, *, calls: bool, legacy: bool = False) -
 
 
 def _counts(side: str, members: Mapping[str, Any], own: frozenset[str]) -> dict[str, int]:
-    """Return further counts that are not zero, keyed ``input.NAME`` or ``output.NAME``."""
+    """Return the other counts that are not zero under ``input.NAME`` or ``output.NAME``."""
     return {
         f"{side}.{name}": value
-        for name, told in members.items()
-        if told and name not in own and (value := count(told))
+        for name, raw in members.items()
+        if raw and name not in own and (value := count(raw))
     }
 
 
