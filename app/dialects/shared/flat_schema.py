@@ -45,8 +45,8 @@ class _Root:
         node: Any = self.schema if reference.startswith("#") else None
         for step in reference[1:].strip("/").split("/"):
             node = as_dict(node).get(step.replace("~1", "/").replace("~0", "~")) if step else node
-        take = self.expansion.take_whole if whole else self.expansion.take
-        return as_dict(node) if take(as_dict(node)) else None
+        target = as_dict(node)
+        return target if self.expansion.take(target, whole=whole) else None
 
 
 def _join(schema: Mapping[str, Any], root: _Root, depth: int) -> dict[str, Any]:

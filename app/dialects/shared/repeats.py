@@ -1,8 +1,7 @@
-"""Frames that say again what the last one said, but for a piece of text: nearly all of a stream.
+"""Frames that differ from the last one only by a piece of text, as nearly all frames of a stream do.
 
-Reading such a frame changes nothing but the text, so the whole look at its members need not
-be repeated: one comparison of two JSON values stands for it. Where a text may stand is each
-wire's own to say. Tests: tests/dialects/test_repeats.py.
+Decoding such a frame yields nothing but that text, so one comparison of two JSON values takes the place of a
+full decoding. Each dialect lists where the text may be. Tests: tests/dialects/test_repeats.py.
 """
 
 from __future__ import annotations
@@ -12,19 +11,19 @@ from typing import Any, Final
 
 from app.canonical.events import BlockDelta, Event
 
-_MAX_MISSES: Final = 8  # frames in a row that repeated nothing, before it is no longer looked for
+_MAX_MISSES: Final = 8  # frames in a row without a repetition, after which none is expected
 
 Place = tuple[str | int, ...]
-"""The names and numbers that lead from a frame to a text."""
+"""The path from a frame to a text: names of members and indexes."""
 
 Grow = Callable[[str], object]
-"""Keeps a further piece of a block's text."""
+"""Records a further piece of a block's text."""
 
 
 class Repeats:
-    """Remembers the last frame that made one block longer, by a text at one of ``places``.
+    """Remembers the last frame that added text to one block, at one of ``places``.
 
-    Members of the frame in ``free`` may differ: they say nothing.
+    Members of the frame in ``free`` have no meaning and may differ.
     """
 
     def __init__(self, *places: Place, free: Sequence[str] = ()) -> None:
@@ -38,29 +37,31 @@ class Repeats:
         self._grow: Grow = str
         self._misses = 0
         self.version = 0
-        """Grows whenever another frame is remembered, or none."""
+        """Increases whenever another frame is remembered, or none any more."""
         self.is_repeated = False
-        """Whether the frame that is remembered came again."""
+        """True if the remembered frame was repeated."""
 
     @property
     def latest(self) -> Any:
-        """The frame that is remembered, with the strings that came last."""
+        """The remembered frame, with the latest strings."""
         return self._last
 
     @property
     def places(self) -> list[Place]:
-        """The places of the strings in ``latest`` that may differ, that of its text first."""
+        """The places of the strings in ``latest`` that may differ; that of its text is the first."""
         last = self._last
         return [self._place, *((name,) for name in self._free if isinstance(last[name], str))]
 
     def repeat(self, text: str) -> BlockDelta:
-        """Take the frame that is remembered with another ``text``: keep that text, and return what it says."""
+        """Record ``text`` as that of a repetition of the remembered frame, and return its event."""
         self._grow(text)
         return BlockDelta(self._block, text)
 
     def delta_of(self, frame: Any) -> BlockDelta | None:
-        """Return what a frame says that differs from the last one by its text alone, and keep that
-        text; None for any other, of which nothing is kept."""
+        """Return the event of a frame that differs from the remembered one only by its text, and record the text.
+
+        Returns None for any other frame, and records nothing.
+        """
         last, text = self._last, frame
         if last is None:
             return None
@@ -81,8 +82,10 @@ class Repeats:
         return self.repeat(text)
 
     def learn(self, frame: Any, events: Sequence[Event], grow: Grow | None) -> None:
-        """Remember a frame that was read as ``events``; ``grow`` is all that reading its text does
-        beside the event, None where it does more."""
+        """Remember a frame whose decoding returned ``events``.
+
+        ``grow`` is the only side effect of decoding its text, None if there are others.
+        """
         self._misses += self._last is not None
         self._last = None
         self.version += 1
@@ -102,7 +105,7 @@ class Repeats:
 
 
 def fill(frame: Any, places: Sequence[Place], strings: Iterable[str]) -> Any:
-    """Return a copy of ``frame`` that has ``strings`` at ``places``; the rest of it is shared."""
+    """Return a copy of ``frame`` with ``strings`` at ``places``; everything else is shared with it."""
     for place, text in zip(places, strings, strict=True):
         frame, holder = _copied(frame, place)
         holder[place[-1]] = text
@@ -110,7 +113,7 @@ def fill(frame: Any, places: Sequence[Place], strings: Iterable[str]) -> Any:
 
 
 def _copied(frame: Any, place: Place) -> tuple[Any, Any]:
-    """Return a frame whose way to ``place`` is its own, and the end of that way; None where there is none."""
+    """Return a copy of a frame along the path ``place``, and the holder of the text; (None, None) without one."""
     last = holder = frame.copy()
     try:
         for step in place[:-1]:

@@ -18,17 +18,13 @@ class Expansion:
     def __init__(self) -> None:
         self._left = MAX_EXPANDED
 
-    def take(self, schema: Mapping[str, Any]) -> bool:
-        """Charge for one schema without the schemas in it; return False if the budget is exhausted."""
-        return self._spend(lambda: _members(schema, _count_copied))
+    def take(self, schema: Mapping[str, Any], *, whole: bool = False) -> bool:
+        """Charge for one schema; return False if the budget is exhausted.
 
-    def take_whole(self, schema: Mapping[str, Any]) -> bool:
-        """Charge for one schema with everything in it; return False if the budget is exhausted."""
-        return self._spend(lambda: _weight(schema))
-
-    def _spend(self, weight: Callable[[], int]) -> bool:
+        ``whole``: charge for everything in it, rather than for the schema without those in it.
+        """
         if self._left > 0:
-            self._left -= weight()
+            self._left -= _weight(schema) if whole else _members(schema, _count_copied)
         return self._left > 0
 
 

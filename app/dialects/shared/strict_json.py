@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from app.dialects.shared import faults
 from app.dialects.shared.lenient_json import number
 from app.errors import GatewayError
+
+T = TypeVar("T")
 
 
 def wrong_type(path: str, expected: str, value: Any) -> GatewayError:
@@ -53,28 +55,28 @@ class ClientObject:
         """Return the path of the member ``name``."""
         return f"{self.path}.{name}" if self.path else name
 
-    def _member(self, name: str, kind: type, expected: str) -> Any:
+    def _member(self, name: str, kind: type[T], expected: str) -> T | None:
         value = self.members.get(name)
-        if value is not None and not isinstance(value, kind):
-            raise wrong_type(self.at(name), expected, value)
-        return value
+        if value is None or isinstance(value, kind):
+            return value
+        raise wrong_type(self.at(name), expected, value)
 
-    def text(self, name: str) -> str | None:
-        """Return a string member."""
-        text: str | None = self._member(name, str, "a string")
-        return text
-
-    def required_text(self, name: str) -> str:
-        """Return a string member that must be present; it may be empty."""
-        value = self.text(name)
+    def _require(self, name: str, value: T | None) -> T:
         if value is None:
             raise missing(self.at(name))
         return value
 
+    def text(self, name: str) -> str | None:
+        """Return a string member."""
+        return self._member(name, str, "a string")
+
+    def required_text(self, name: str) -> str:
+        """Return a string member that must be present; it may be empty."""
+        return self._require(name, self.text(name))
+
     def flag(self, name: str) -> bool | None:
         """Return a boolean member."""
-        flag: bool | None = self._member(name, bool, "a boolean")
-        return flag
+        return self._member(name, bool, "a boolean")
 
     def number(self, name: str) -> float | None:
         """Return a finite number; an integer stays an integer."""
@@ -111,10 +113,7 @@ class ClientObject:
 
     def required_object(self, name: str) -> Self:
         """Return an object member that must be present, wrapped."""
-        value = self.object(name)
-        if value is None:
-            raise missing(self.at(name))
-        return value
+        return self._require(name, self.object(name))
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """Return an object member as a plain dict."""
@@ -123,15 +122,11 @@ class ClientObject:
 
     def items(self, name: str) -> list[Any] | None:
         """Return an array member as a plain list."""
-        items: list[Any] | None = self._member(name, list, "an array")
-        return items
+        return self._member(name, list, "an array")
 
     def required_items(self, name: str) -> list[Any]:
         """Return an array member that must be present, as a plain list."""
-        value = self.items(name)
-        if value is None:
-            raise missing(self.at(name))
-        return value
+        return self._require(name, self.items(name))
 
     def objects(self, name: str) -> Iterator[Self]:
         """Yield the members of an array of objects, wrapped; nothing if it is absent."""

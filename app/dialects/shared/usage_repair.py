@@ -48,13 +48,13 @@ def is_valid(usage: Any) -> bool:
 
 def counts_only(members: Mapping[str, Any]) -> bool:
     """Tell whether all token counts in a wire's usage are valid counts or null."""
-    for name, value in members.items():
-        if name != "tokens" and name.lower().endswith(_COUNTS):
-            if value is not None and count(value) is None:
-                return False
-        elif isinstance(value, dict) and not counts_only(value):
-            return False
-    return True
+    return all(_is_valid_member(name, value) for name, value in members.items())
+
+
+def _is_valid_member(name: str, value: Any) -> bool:
+    if name != "tokens" and name.lower().endswith(_COUNTS):
+        return value is None or count(value) is not None
+    return not isinstance(value, dict) or counts_only(value)
 
 
 def native_usage(dialect: str, raw: Mapping[str, Any]) -> tuple[str, dict[str, Any]] | None:
