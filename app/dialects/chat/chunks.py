@@ -139,9 +139,6 @@ class ChunkEncoder:
         self._base["model"] = event.model or self._base["model"]
         self._base["created"] = self._context.now if event.created is None else event.created
 
-    def _frame(self, choice: dict[str, Any]) -> Frame:
-        return Frame(None, {**self._base, "choices": [choice], **self._no_usage})
-
     def _end(self, event: Ended, members: Mapping[str, Any]) -> list[Frame]:
         """Return the last frames: usage with further ``members`` if the client requested it, and ``[DONE]``."""
         if not self._include_usage or event.usage is None:

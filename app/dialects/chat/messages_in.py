@@ -26,9 +26,10 @@ from app.canonical.request import (
 )
 from app.dialects.chat.annotations import annotations_of
 from app.dialects.chat.images import image_of
-from app.dialects.chat.native import as_native
+from app.dialects.chat.native import NAME
 from app.dialects.chat.reasoning import Sign, decode_reasoning, sign_calls, thought_signature
-from app.dialects.shared.lenient_json import rest, split_data_url, without_nulls
+from app.dialects.shared.decoder_parts import native_rest
+from app.dialects.shared.lenient_json import split_data_url
 from app.dialects.shared.strict_json import ClientObject, wrong_type, wrong_value
 
 _ROLES: Final = "'system', 'developer', 'user', 'assistant', 'tool' and 'function'"
@@ -297,4 +298,4 @@ def _signs(part: Part, pictures: list[Part]) -> bool:
 
 
 def _native(members: ClientObject, own: frozenset[str]) -> Native | None:
-    return as_native(without_nulls(rest(members.members, own)))
+    return native_rest(NAME, members.members, own)

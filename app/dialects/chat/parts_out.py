@@ -37,7 +37,7 @@ def filter_native(
     its value is empty.
     """
     members: Json = {}
-    for name, value in own_members(native).items():
+    for name, value in own_members(native).items() if native is not None else ():
         if name in supported or options.open_members or name not in known:
             members[name] = value
         elif value:

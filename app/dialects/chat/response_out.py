@@ -40,7 +40,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
     legacy = uses_functions(request)
     choices = [encode_choice(choice, context, legacy) for choice in response.choices]
     for choice in choices:
-        choice |= rest(rows.get(choice["index"], {}), frozenset(choice))
+        choice |= {name: value for name, value in rows.get(choice["index"], {}).items() if name not in choice}
     body: Json = {
         "id": context.response_id or response.id or context.new_id("chatcmpl-"),
         "object": "chat.completion",
@@ -53,7 +53,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
     if response.service_tier is not None:
         body["service_tier"] = response.service_tier
     body.setdefault("system_fingerprint", top.pop("system_fingerprint", None))
-    return {**body, **rest(top, frozenset(body))}
+    return {**body, **{name: value for name, value in top.items() if name not in body}}
 
 
 def uses_functions(request: Request) -> bool:
@@ -83,7 +83,7 @@ def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) 
         **_calls(calls, legacy),
     }
     for item in choice.messages:
-        message |= rest(own_members(item.native), frozenset(message))
+        message |= {name: value for name, value in own_members(item.native).items() if name not in message}
     return {
         "index": choice.index,
         "message": message,

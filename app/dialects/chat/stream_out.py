@@ -78,7 +78,8 @@ class ChatStreamEncoder(ChunkEncoder):
         return [self._chunk(choice, {"role": "assistant", "content": "", "refusal": None})]
 
     def _chunk(self, choice: int, delta: Json, finish: str | None = None, logprobs: Any = None) -> Frame:
-        return self._frame({"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish})
+        row = {"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+        return Frame(None, {**self._base, "choices": [row], **self._no_usage})
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
         self._blocks[event.block] = event

@@ -95,7 +95,8 @@ class CompletionStreamEncoder(ChunkEncoder):
         return [self._chunk(choice, event.text, legacy_logprobs(event.logprobs or (), start))]
 
     def _chunk(self, choice: int, text: str, logprobs: Any, finish: str | None = None) -> Frame:
-        return self._frame({"text": text, "index": choice, "logprobs": logprobs, "finish_reason": finish})
+        row = {"text": text, "index": choice, "logprobs": logprobs, "finish_reason": finish}
+        return Frame(None, {**self._base, "choices": [row], **self._no_usage})
 
     def _ignore(self, _: Event) -> list[Frame]:
         return []

@@ -231,4 +231,5 @@ def _fit_item(item: Any, options: ResponsesOptions, with_ids: bool, losses: Loss
 
 def _without_mark(value: Any) -> Any:
     """Return a tool or part without ``cache_control``, a member of Anthropic's that other vendors refuse."""
-    return rest(value, _CACHE_CONTROL) if isinstance(value, dict) else value
+    has_mark = isinstance(value, dict) and "cache_control" in value
+    return rest(value, _CACHE_CONTROL) if has_mark else value

@@ -99,8 +99,12 @@ def response_shell(
 def _used_members(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the members that are shown only if the client sent them."""
     conversation = conversation_id(body.get("conversation"))
-    members = {"conversation": conversation and {"id": conversation}}
-    return without_nulls(members | {name: body.get(name) for name in ("prompt", "prompt_cache_options")})
+    members = {
+        "conversation": conversation and {"id": conversation},
+        "prompt": body.get("prompt"),
+        "prompt_cache_options": body.get("prompt_cache_options"),
+    }
+    return without_nulls(members)
 
 
 def conversation_id(value: Any) -> str | None:

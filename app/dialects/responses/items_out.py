@@ -42,7 +42,7 @@ class ItemWriter:
     """Encodes messages as items.
 
     - ``seal`` returns the ``encrypted_content`` of a signature.
-    - ``mint`` returns a new id for a prefix. With it, items are a server's output: all have ids and
+    - ``new_id`` returns a new id for a prefix. With it, items are a server's output: all have ids and
       statuses, and texts have annotations and logprobs. Without it, they are a client's input.
     - ``places`` has the place of each tool whose name on the wire differs from the client's.
     - ``summarises``: the client requested summaries, so reasoning text is written as one, too.
@@ -51,7 +51,7 @@ class ItemWriter:
     """
 
     seal: Seal
-    mint: Callable[[str], str] | None = None
+    new_id: Callable[[str], str] | None = None
     places: Mapping[str, Place] | None = None
     summarises: bool = False
     seals_open: bool = False
@@ -76,9 +76,9 @@ class ItemWriter:
     ) -> dict[str, Any]:
         """Return an item with id, status and phase in front of its members, and native members behind."""
         kind, item_id, status = as_str(item.get("type")), info.id, info.status
-        if item_id is None and self.mint is not None and not item.get("id"):
-            item_id = self.mint(item_prefix(kind))
-        if self.mint is not None and kind in _WITH_STATUS and status not in _CLOSED:
+        if item_id is None and self.new_id is not None and not item.get("id"):
+            item_id = self.new_id(item_prefix(kind))
+        if self.new_id is not None and kind in _WITH_STATUS and status not in _CLOSED:
             status = default
         phase = {"phase": info.phase} if info.phase is not None and kind == "message" else {}
         return {**without_nulls({"id": item_id, "type": kind, "status": status}), **item, **phase, **native}
@@ -86,7 +86,7 @@ class ItemWriter:
     def content(self, message: Message, parts: Sequence[Part]) -> dict[str, Any]:
         """Return a message item."""
         assistant = message.role == "assistant"
-        if self.mint is None and _is_plain(parts) and message.item is None:
+        if self.new_id is None and _is_plain(parts) and message.item is None:
             value: Any = parts[0].text  # type: ignore[union-attr]
         else:
             value = [self.part(part, assistant) for part in parts]
@@ -95,7 +95,7 @@ class ItemWriter:
     def part(self, part: Part, assistant: bool = False) -> dict[str, Any]:
         """Return one content part in the form of output if ``assistant``, otherwise of input."""
         body = _PART_WRITERS[type(part)](part, assistant)
-        if self.mint is None and not body.get("logprobs", True):
+        if self.new_id is None and not body.get("logprobs", True):
             del body["logprobs"]
         return body
 
@@ -229,9 +229,12 @@ def _is_plain(parts: Sequence[Part]) -> bool:
     return part.native is None and not part.annotations and part.logprobs is None
 
 
+_ITEM: Final = frozenset({"item"})
+
+
 def _native(part: Part) -> dict[str, Any]:
     """Return the native members of a part, without those of its item."""
-    return rest(own_members(NAME, part.native), frozenset({"item"}))
+    return {} if part.native is None else rest(own_members(NAME, part.native), _ITEM)
 
 
 def _reasoning_body(part: ReasoningPart, kind: str) -> dict[str, Any]:

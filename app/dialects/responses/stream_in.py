@@ -340,9 +340,8 @@ class ResponsesDecoder(TerminalDecoder):
 
     def _grow(self, data: Mapping[str, Any], key: Key, kind: str, empty: Part) -> list[Event]:
         state = self._item(data, kind)
-        events = self._begin(state, key, empty)
-        block = state.open.get(key)
-        return events if block is None else events + block.grow(data)
+        events = [] if key in state.open else self._begin(state, key, empty)
+        return [*events, *state.open[key].grow(data)] if key in state.open else events
 
     def _call_delta(self, data: Mapping[str, Any]) -> list[Event]:
         custom = self._last is not None and self._last.type == "custom_tool_call"
@@ -377,7 +376,8 @@ def _key(name: str, data: Mapping[str, Any]) -> Key:
 
 def _grower(name: str, kind: str, empty: Part) -> _Reader:
     """Return the reader of deltas for the ``name`` parts of items of ``kind``, which begin as ``empty``."""
-    return lambda decoder, data: decoder._grow(data, _key(name, data), kind, empty)
+    index = f"{name}_index"
+    return lambda decoder, data: decoder._grow(data, (name, count(data.get(index)) or 0), kind, empty)
 
 
 def _part_owner(data: Mapping[str, Any]) -> str:

@@ -113,7 +113,7 @@ def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:
 
 def _normalize(message: Message) -> Message:
     """Drop the name, and move a cache mark from the message to its last part that may have one."""
-    if cache_mark(message.native) is not None:
+    if message.native is not None and cache_mark(message.native) is not None:
         parts = list(message.parts)
         _mark_last(parts, message.native)
         return replace(message, name=None, parts=tuple(parts))

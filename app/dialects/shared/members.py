@@ -45,7 +45,9 @@ def own_members(native: Native | None, dialect: str) -> Mapping[str, Any]:
 
 def flat_members(native: Native | None) -> dict[str, Any]:
     """Return all native members in one dict, those of the item or function included."""
-    members = native[1] if native is not None else {}
+    if native is None:
+        return {}
+    members = native[1]
     return {**as_dict(members.get("item")), **as_dict(members.get("function")), **rest(members, _HOLDERS)}
 
 

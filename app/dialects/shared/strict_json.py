@@ -68,7 +68,10 @@ class ClientObject:
 
     def text(self, name: str) -> str | None:
         """Return a string member."""
-        return self._member(name, str, "a string")
+        value = self.members.get(name)
+        if value is None or isinstance(value, str):
+            return value
+        raise wrong_type(self.at(name), "a string", value)
 
     def required_text(self, name: str) -> str:
         """Return a string member that must be present; it may be empty."""
