@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from app.canonical.request import AudioPart, FilePart, ImagePart, Part
+from app.canonical.request import Part
 from app.dialects.shared.losses import Losses
 
 _SENTENCES: Final[Mapping[str, str]] = {
@@ -43,8 +43,5 @@ _MAX_DESCRIPTION: Final = 120  # characters
 
 def _describe(part: Part) -> str:
     """Return what identifies a part to its client: a file name, a URL, an id or a type."""
-    if isinstance(part, FilePart):
-        return part.filename or part.url or part.file_id or part.media_type or ""
-    if isinstance(part, ImagePart):
-        return part.url or part.file_id or part.media_type or ""
-    return part.format or "" if isinstance(part, AudioPart) else ""
+    names = ("filename", "url", "file_id", "media_type", "format")
+    return next((value for name in names if (value := getattr(part, name, None))), "")

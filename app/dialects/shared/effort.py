@@ -12,7 +12,8 @@ from typing import Final
 EFFORTS: Final = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 """Effort names from least to most."""
 
-FRACTIONS: Final[Mapping[str, float]] = {
+_FRACTIONS: Final[Mapping[str, float]] = {
+    "none": 0.0,
     "minimal": 0.025,
     "low": 0.15,
     "medium": 0.425,
@@ -25,15 +26,13 @@ FRACTIONS: Final[Mapping[str, float]] = {
 ASSUMED_LIMIT: Final = 16_384
 """Output limit in tokens for requests that set none, as the base of a thinking budget."""
 
-_LOW_RATIO: Final = 0.25
-_MEDIUM_RATIO: Final = 0.60
+_RATIOS: Final = ((0.25, "low"), (0.60, "medium"))
+"""Share of the output limit up to which a budget counts as an effort."""
 
 
 def budget_of(effort: str, max_tokens: int) -> int:
     """Return the budget in tokens for an effort and an output limit; an unknown name counts as ``medium``."""
-    if effort == "none":
-        return 0
-    return int(FRACTIONS.get(effort, FRACTIONS["medium"]) * max_tokens)
+    return int(_FRACTIONS.get(effort, _FRACTIONS["medium"]) * max_tokens)
 
 
 def effort_of(budget: int, max_tokens: int) -> str:
@@ -42,10 +41,7 @@ def effort_of(budget: int, max_tokens: int) -> str:
         return "none"
     if budget < 0 or max_tokens <= 0:
         return "medium"
-    ratio = budget / max_tokens
-    if ratio <= _LOW_RATIO:
-        return "low"
-    return "medium" if ratio <= _MEDIUM_RATIO else "high"
+    return next((effort for most, effort in _RATIOS if budget / max_tokens <= most), "high")
 
 
 def nearest_effort(effort: str, known: Sequence[str]) -> str:
