@@ -70,7 +70,7 @@ class StreamWriter:
         self._writes = 0
         self._writing = False
         run.call.abort.listen(self._unblock)
-        gevent.spawn(self._fill)
+        gevent.spawn(self._read_until_content)
 
     def open(self) -> None:
         """Wait until the status may be sent.
@@ -110,7 +110,7 @@ class StreamWriter:
     def _chunks(self) -> Iterator[bytes]:
         chunk = b""
         if self._first is not None:
-            chunk = self._encode(self._first) if self._first.frames else self._silent()
+            chunk = self._encode(self._first) if self._first.frames else self._encode_silence()
         written_at = time.monotonic()
         while True:
             if chunk:
@@ -139,7 +139,7 @@ class StreamWriter:
             return self._write(item)  # the last batch may have no frames and is written anyway
         every = self._pace.comment_every
         due = every is not None and time.monotonic() - written_at >= every
-        return self._silent() if item is _SILENCE or (self._reads_itself and due) else b""
+        return self._encode_silence() if item is _SILENCE or (self._reads_itself and due) else b""
 
     def close(self) -> None:
         """Abort the call if it still runs, and read it to its end."""
@@ -166,7 +166,7 @@ class StreamWriter:
     def _wait(self) -> float | None:
         return self._pace.hold if self._run.holding else self._pace.comment_every
 
-    def _silent(self) -> bytes:
+    def _encode_silence(self) -> bytes:
         if self._run.holding:
             return self._encode(Batch(self._run.take_held(), last=False))
         return self._silence if self._pace.comment_every is not None else b""
@@ -188,7 +188,7 @@ class StreamWriter:
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an ending
             yield self._fault(error)
 
-    def _fill(self) -> None:
+    def _read_until_content(self) -> None:
         """Read until there is content to write, or to the end if the writer has left before."""
         for item in self._source:
             self._channel.put(item)
