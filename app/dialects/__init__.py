@@ -1,4 +1,4 @@
-"""Wire formats, each usable from both ends; looked up by name, imported at first use."""
+"""Dialects: wire formats with a server and a client half, found by name and imported at first use."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ Kind = TypeVar("Kind", bound=Row)
 
 
 def dialect(name: str) -> Dialect:
-    """Return the generation dialect called ``name``; raises KeyError for what is none."""
+    """Return the generation dialect called ``name``; raises KeyError for any other name."""
     return dialect_of(Dialect, name)
 
 
 @cache
 def dialect_of(kind: type[Kind], name: str) -> Kind:
-    """Return the row called ``name``, which is of ``kind``; raises KeyError for what is none.
+    """Return the row of class ``kind`` called ``name``; raises KeyError if there is none.
 
-    Its module is imported at first use and offers it as ``DIALECT``.
+    It is ``DIALECT`` of its module, which is imported at first use.
     """
     row = import_module(_MODULES[name]).DIALECT
     if not isinstance(row, kind):

@@ -1,20 +1,19 @@
-"""What a dialect is: a typed row of functions, the contexts they are given, and a frame.
+"""What a dialect is: a typed row of functions, the contexts that they take, and a frame.
 
-A dialect translates between one wire format and the canonical vocabulary and is usable
-from both ends. The server half is what surfaces (and the sandbox) speak, the client half
-what providers are called with. Dialects do no input or output: JSON values, frames, ids
-and times come in as arguments.
+A dialect converts between one wire format and the canonical types. Surfaces and the sandbox
+use its server half, providers its client half. A dialect does no input or output: JSON
+values, frames, ids and times are arguments.
 
-A row is a value (``DIALECT`` of the wire's module). One class of rows exists for each
-family of operations, so that a type checker can follow a request: ``Dialect`` and
-``CompletionDialect`` here, those of embeddings and audio in ``media``.
+A row is a value, ``DIALECT`` of a module. There is a class of rows for each family of
+operations, so that a type checker can follow a request: ``Dialect`` and ``CompletionDialect``
+here, those of embeddings, audio and images in ``media``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from app.canonical.events import Event
 from app.canonical.media import CompletionRequest, CompletionResponse, ModelEntry, ModelPage
@@ -27,13 +26,15 @@ from app.errors import GatewayError
 
 
 class Frame(NamedTuple):
-    """One stream message with its JSON already parsed. ``data`` None is ``[DONE]``."""
+    """One message of a stream with its parsed JSON; ``data`` is None for ``[DONE]``."""
 
     event: str | None
     data: Any
 
 
 DONE = Frame(None, None)
+
+OptionsT = TypeVar("OptionsT")
 
 
 def _seal_nothing(signature: Signature) -> str:
@@ -46,16 +47,14 @@ def _unseal_nothing(text: str) -> Signature | None:
 
 @record
 class ServerContext:
-    """What a server half needs from outside.
+    """What the server half of a dialect needs.
 
-    ``new_id(prefix)`` mints an id: the prefix is a bare word (``"msg"`` gives ``msg_…``);
-    only OpenAI's two that are joined by a hyphen bring it along (``"chatcmpl-"``,
-    ``"cmpl-"``). ``now`` is Unix seconds. ``model`` is shown where the upstream told none.
-    ``response_id`` is the id of the answer as the client shall see it (None: mint one or
-    keep the upstream's). ``wrap`` turns a signature into the text of the surface's own slot
-    (``encrypted_content``, ``reasoning_details[].data``); ``unwrap`` reads such text back
-    and gives None for text that we did not make, which is then a native value of the
-    dialect being read.
+    ``new_id(prefix)`` returns a new id: ``"msg"`` gives ``msg_…``; a prefix that ends with a
+    hyphen (``"chatcmpl-"``) gets no underscore. ``now`` is Unix seconds. ``model`` is the model
+    of a response if the upstream reports none. ``response_id`` is the id that the client sees,
+    None to keep the upstream's or make a new one. ``wrap`` seals a signature into the text that
+    the client sees (``encrypted_content``, ``reasoning_details[].data``); ``unwrap`` opens such a
+    text, and returns None for a text that the gateway did not seal.
     """
 
     new_id: Callable[[str], str]
@@ -68,14 +67,13 @@ class ServerContext:
 
 @record
 class ClientContext:
-    """What a client half needs from outside.
+    """What the client half of a dialect needs.
 
-    ``new_id`` and ``now`` are as in ``ServerContext``; ``model`` is the id to send upstream;
-    ``options`` the dialect's own row of quirks (``ChatOptions`` …), given by the provider;
-    ``realm`` says whose signatures this target can verify; ``provider`` is for sentences
-    only, never for decisions. ``request`` is the request being answered, for decoders whose
-    wire does not say again what was asked (which tools are custom ones). ``headers`` are those of the
-    client that this wire's bodies speak of, by lower-case name.
+    ``new_id`` and ``now`` are those of ``ServerContext``. ``model`` is the id to send upstream.
+    ``options`` is the provider's row of quirks (``ChatOptions`` …). ``realm`` names who can verify
+    this target's signatures. ``provider`` is for messages only. ``request`` is the request of a
+    response, for decoders that need it (which tools are custom). ``headers`` are the client's, by
+    lower-case name, as far as the format has members for them.
     """
 
     model: str
@@ -89,34 +87,38 @@ class ClientContext:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def accepts(self, signature: Signature | None, dialect: str) -> bool:
-        """Tell whether ``signature`` may go to this target: same dialect, same realm."""
+        """Tell whether ``signature`` may be sent to this target: same dialect, same realm."""
         if signature is None or signature.dialect != dialect:
             return False
         return signature.realm is None or self.realm is None or signature.realm == self.realm
 
+    def options_as(self, kind: type[OptionsT]) -> OptionsT:
+        """Return the options if they are of ``kind``, else the defaults of ``kind``."""
+        return self.options if isinstance(self.options, kind) else kind()
+
 
 @record
 class EncodedRequest:
-    """A request ready for its wire: the JSON body and extra headers that it needs."""
+    """A request in its wire format: the JSON body, and the headers that it needs."""
 
     body: dict[str, Any]
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class StreamEncoder(Protocol):
-    """Events to frames of a surface."""
+    """Encodes canonical events as the frames of a surface."""
 
     def feed(self, event: Event) -> list[Frame]:
-        """Return the frames that ``event`` makes, in order; may be none."""
+        """Return the frames of ``event``, in order; there may be none."""
         ...
 
 
 class Patch(Protocol):
-    """What is changed in bodies of one dialect when they pass, for one attempt.
+    """The changes to bodies of one dialect that pass through, for one attempt.
 
-    ``breaks_fail``: an answer that its server broke off is an error, since the dialect's own
-    words for a finish do not say so. ``is_steady``: a frame that differs from the last one by its
-    text alone makes just what that made, with its own text.
+    ``breaks_fail``: a response that the server aborted is an error, since the dialect has no finish
+    reason for it. ``is_steady``: a frame that differs from the last one only in its text gives the same
+    frames with the new text.
     """
 
     @property
@@ -130,29 +132,31 @@ class Patch(Protocol):
         ...
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the whole answer as the client shall see it."""
+        """Return the body of the response for the client."""
         ...
 
     def frames(self, event: str | None, data: dict[str, Any]) -> list[Frame]:
-        """Return what the client shall see of a stream frame."""
+        """Return the frames for the client of an upstream's frame."""
         ...
 
     def closing(self, usage: Usage | None) -> list[Frame]:
-        """Return what ends a good stream of ``usage`` beyond the upstream's own frames."""
+        """Return the frames to add at the end of a complete stream with this ``usage``."""
         ...
 
     def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> list[Frame] | None:
-        """Return what ends a broken stream after the frames that went out, ``answer`` being
-        the fold of them; None where the dialect's own encoder can say it."""
+        """Return the frames that end a failed stream; ``answer`` is the response so far.
+
+        None if the dialect's encoder can encode the failure.
+        """
         ...
 
 
 @record
 class PassThrough:
-    """A request that passes: what its dialect's patch is made of.
+    """A request that passes through, for its dialect's patch.
 
-    ``body`` is the client's own; ``expanded`` holds the history that it refers to, None
-    where it refers to nothing. ``stream`` says whether a stream is asked for upstream.
+    ``body`` is the client's. ``expanded`` is the body with the history that it refers to, None if it
+    refers to none. ``stream``: the upstream is to stream.
     """
 
     body: Mapping[str, Any]
@@ -163,10 +167,10 @@ class PassThrough:
 
 
 class StreamDecoder(Protocol):
-    """Frames of a provider to events."""
+    """Decodes the frames of a provider as canonical events."""
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame (event name, parsed JSON). An error frame becomes Failed."""
+        """Take one frame: event name and parsed JSON. An error becomes Failed."""
         ...
 
     def done(self) -> list[Event]:
@@ -176,27 +180,26 @@ class StreamDecoder(Protocol):
     def eof(self) -> list[Event]:
         """Take the end of the body.
 
-        Returns the closing events when the terminal was already met or the wire ends by
-        closing after its finish; else a Failed of kind ``upstream_cut``. After Ended or
-        Failed was given, returns [].
+        Returns the final events if the stream is complete, else Failed with the kind ``upstream_cut``.
+        Returns [] after Ended or Failed.
         """
         ...
 
 
 ErrorDecoder = Callable[[int, Any, Mapping[str, str]], GatewayError]
-"""Reads an answer of status 400 and above: status, parsed JSON or text, lower-case headers."""
+"""Decodes a response with status 400 or above: status, parsed JSON or text, lower-case headers."""
 
 ErrorEncoder = Callable[[GatewayError], dict[str, Any]]
-"""Writes an error as the body of an answer."""
+"""Encodes an error as the body of a response."""
 
 
 def encode_error(error: GatewayError) -> dict[str, Any]:
-    """Return the error envelope that all of OpenAI's wires share."""
+    """Return the error body of all of OpenAI's APIs."""
     return {"error": error.body()}
 
 
 def error_status(error: GatewayError) -> int:
-    """Return the HTTP status of an error where a wire has no other for its kind."""
+    """Return the HTTP status of an error's kind."""
     return error.status
 
 
@@ -205,7 +208,7 @@ def status_of_error(error: GatewayError) -> int:
     return 404 if error.kind.name == "model_not_found" else error.status
 
 
-def _is_never(frame: Frame) -> bool:
+def _never(frame: Frame) -> bool:
     return False
 
 
@@ -222,21 +225,21 @@ def _no_ids(body: Mapping[str, Any]) -> Iterable[str]:
 
 
 def not_supported(*_: object, **__: object) -> NoReturn:
-    """Stand for a half that a wire does not have."""
-    raise NotImplementedError("This wire lacks the half that was asked for.")
+    """Take the place of a function that a dialect does not have."""
+    raise NotImplementedError("The dialect does not have this half.")
 
 
 @record(kw_only=True)
 class Row:
-    """What every wire has: its name, errors in both directions, and how its frames look.
+    """What every dialect has: its name, errors in both directions, and facts about its frames.
 
-    ``is_opening`` knows a frame that only opens a stream, ``is_terminal`` the event that ends
-    one and holds the whole answer; ``identity`` returns the members that all frames of one
-    stream have alike. ``reports_cost``: as a server we put a call's cost beside its usage, as
-    OpenAI's wires bear. ``reports_failure``: its answers can say that the model broke off.
-    ``error_status`` and ``error_headers`` are those of an error's answer at its doors. ``own_fallbacks``:
-    its bodies have a member ``fallbacks`` of their own, so only a list of names is the gateway's. ``limit_headers`` tell
-    how a caller's limits stand.
+    ``is_opening``: a frame only opens a stream. ``is_terminal``: a frame ends a stream and has the
+    whole response. ``identity`` returns the members that all frames of one stream have in common.
+    ``reports_cost``: the gateway adds a call's cost to its usage, as OpenAI's formats allow.
+    ``reports_failure``: a response can say that the server aborted it. ``error_status`` and
+    ``error_headers`` are those of an error's response. ``own_fallbacks``: ``fallbacks`` is also a
+    member of the format itself, so that only a list of names is the gateway's. ``limit_headers``
+    returns the headers with the state of a caller's limits.
     """
 
     name: str
@@ -248,35 +251,33 @@ class Row:
     limit_headers: LimitHeaders = limit_headers
     reports_cost: bool = True
     reports_failure: bool = False
-    is_opening: Callable[[Frame], bool] = _is_never
-    is_terminal: Callable[[Frame], bool] = _is_never
+    is_opening: Callable[[Frame], bool] = _never
+    is_terminal: Callable[[Frame], bool] = _never
     identity: Callable[[Frame], dict[str, Any]] = _no_members
 
 
 class CountEncoder(Protocol):
-    """Writes a prompt's token count; ``estimated`` where no provider counted it."""
+    """Encodes the token count of a prompt; ``estimated`` if no provider counted it."""
 
     def __call__(self, tokens: int, *, estimated: bool = False) -> dict[str, Any]: ...
 
 
 @record(kw_only=True)
 class Dialect(Row):
-    """A wire of generation (chat completions, Responses, Messages …).
+    """A dialect of generation (chat completions, Responses, Messages …).
 
-    ``decode_request`` raises ``bad_request`` with the member's path. ``encode_request``
-    reports losses to the context and raises ``unsupported_parameter`` where one would
-    change the answer. ``decode_response`` raises the failure that a success holds, and
-    ``upstream_invalid`` for what is no answer. ``encode_count`` and ``decode_count`` ask
-    for the tokens of a prompt; ``decode_count_request`` and ``encode_count_response`` are the
-    server's side of that. What a wire lacks raises NotImplementedError.
+    ``decode_request`` raises ``bad_request`` with the path of a wrong member. ``encode_request``
+    reports losses to the context, and raises ``unsupported_parameter`` where one would change the
+    response. ``decode_response`` raises the error that a response of status 200 holds, and
+    ``upstream_invalid`` for anything else. ``encode_count`` and ``decode_count`` request the token
+    count of a prompt; ``decode_count_request`` and ``encode_count_response`` are their server half.
+    A function that a dialect does not have raises NotImplementedError.
 
-    What a wire alone knows of itself, where a client writes it:
-
-    - ``patch`` makes the changes of a body that passes whole; None: nothing passes.
-    - ``write_usage`` returns a usage in the wire's own members, which stands in ``usage_member``.
-    - ``call_ids`` yields the ids of the tool calls that a request's history holds, without
-      decoding it.
-    - ``echoes``: an answer repeats members of its request. Without it an answer's head needs no decoded one.
+    - ``patch`` makes the changes to a body that passes through; None if bodies cannot pass.
+    - ``write_usage`` returns a usage in the members of the format, the value of ``usage_member``.
+    - ``call_ids`` yields the ids of the tool calls in a request's history, without decoding it.
+    - ``echoes``: a response repeats members of its request. Other responses can begin before the
+      request was decoded.
     """
 
     encode_request: Callable[[Request, ClientContext], EncodedRequest]
@@ -298,8 +299,8 @@ class Dialect(Row):
 
 @record(kw_only=True)
 class CompletionDialect(Row):
-    """A wire of text completions. ``decode_response`` is given the answer's headers, too:
-    some wires count tokens there only."""
+    """A dialect of text completions. ``decode_response`` also takes the response's headers: some
+    providers report tokens only there."""
 
     encode_request: Callable[[CompletionRequest, ClientContext], EncodedRequest]
     decode_response: Callable[[Any, ClientContext, Mapping[str, str]], CompletionResponse]
@@ -312,14 +313,14 @@ class CompletionDialect(Row):
 
 
 class ListEncoder(Protocol):
-    """Writes a list of models; ``has_more`` is told only where a page was asked for."""
+    """Encodes a list of models; ``has_more`` is None unless the client requested a page."""
 
     def __call__(self, models: Iterable[ModelEntry], *, has_more: bool | None = None) -> dict[str, Any]: ...
 
 
 @record(kw_only=True)
 class ModelListDialect(Row):
-    """A wire that lists models."""
+    """A dialect of model lists."""
 
     encode_list: ListEncoder
     encode_model: Callable[[ModelEntry], dict[str, Any]]

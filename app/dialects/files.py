@@ -1,4 +1,4 @@
-"""Files and batches, in OpenAI's words (https://platform.openai.com/docs/api-reference/files, read 2026-11)."""
+"""The errors of files and batches for clients, in OpenAI's format (https://platform.openai.com/docs/api-reference/files, read 2026-11)."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def test_what_counts_nothing_is_no_usage(raw: Any) -> None:
 
 def test_the_author_of_an_svg_is_charged_besides() -> None:
     authored = {"model": "gpt-6-luna", "input_tokens": 3, "output_tokens": 4, "reasoning_tokens": 1}
-    usage = decode_image_usage(COUNTS, authored=authored)
+    usage = decode_image_usage(COUNTS, svg=authored)
     assert usage is not None
     ((model, run),) = usage.billing.further
     assert (model, run.input_tokens, run.output_tokens) == ("gpt-6-luna", 3, 4)

@@ -1,7 +1,7 @@
-"""The rows of the audio dialects, and what speech and transcription share.
+"""The rows of the audio dialects, and what dialects of speech, transcription and images share.
 
-A stream decoder's ``feed`` takes a frame (event name and parsed JSON) where the answer
-comes as server-sent events, and ``(None, bytes)`` where it comes as raw audio.
+The ``feed`` of a stream decoder takes a frame (event name and parsed JSON) of server-sent
+events, or ``(None, bytes)`` of raw audio.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import Any, Final, Literal, Protocol, TypeVar
+from typing import Any, Final, Generic, Literal, Protocol, TypeVar
 
+from app.canonical.events import Failed
 from app.canonical.media import (
     SpeechDelta,
     SpeechDone,
@@ -43,18 +45,18 @@ MEDIA_TYPES: Final[Mapping[str, str]] = {
     "wav": "audio/wav",
     "pcm": "audio/pcm",
 }
-"""Speech formats of OpenAI's API and the content type of each."""
+"""The speech formats of OpenAI's API, and their content types."""
 
 DEFAULT_FORMAT: Final = "mp3"
 
 
 @record
 class MediaRequest:
-    """A request of an audio wire: a JSON ``body`` or a multipart ``form``.
+    """A request of audio or images: a JSON ``body`` or a multipart ``form``.
 
-    ``path`` fills placeholders of the wire's path (each value one segment, unquoted),
-    ``suffix`` is appended to it as it is, ``query`` is added. ``framing`` says how the
-    answer to this very request is framed.
+    ``path`` has the values of the placeholders in the provider's path (each one segment,
+    unquoted), ``suffix`` is appended to the path, ``query`` is added. ``framing`` is that of
+    the response.
     """
 
     body: dict[str, Any] | None = None
@@ -66,69 +68,99 @@ class MediaRequest:
     framing: Framing = "json"
 
 
-E_co = TypeVar("E_co", covariant=True)
+E = TypeVar("E")
 E_contra = TypeVar("E_contra", contravariant=True)
 
 
-class AudioDecoder(Protocol[E_co]):
-    """A provider's stream to events; ``eof`` closes it."""
+class MediaDecoder(ABC, Generic[E]):
+    """Decodes a provider's stream as events of the type ``E``, up to the one that ends it."""
 
-    def feed(self, event: str | None, data: Any) -> Sequence[E_co]: ...
+    def __init__(self) -> None:
+        self._over = False
 
-    def done(self) -> Sequence[E_co]: ...
+    def feed(self, event: str | None, data: Any) -> Sequence[E]:
+        """Take one frame, or ``(None, bytes)``; after the end returns []."""
+        return [] if self._over else self._decode(event, data)
 
-    def eof(self) -> Sequence[E_co]: ...
+    def done(self) -> Sequence[E]:
+        """Take ``[DONE]``, where a provider sends it: the stream ends."""
+        return self.eof()
+
+    def eof(self) -> Sequence[E]:
+        """Take the end of the body; returns the events that end the stream, once."""
+        if self._over:
+            return []
+        self._over = True
+        return self._finish()
+
+    def _end(self, event: E) -> list[E]:
+        """End the stream with ``event``."""
+        self._over = True
+        return [event]
+
+    @abstractmethod
+    def _decode(self, event: str | None, data: Any) -> Sequence[E]: ...
+
+    @abstractmethod
+    def _finish(self) -> Sequence[E]:
+        """Return the events for a body that ends without a terminal frame."""
 
 
 class AudioEncoder(Protocol[E_contra]):
-    """Events to a surface's frames."""
+    """Encodes events as the frames of a surface."""
 
     def feed(self, event: E_contra) -> list[Frame]: ...
 
 
 @record(kw_only=True)
 class SpeechDialect(Row):
-    """A wire of speech. ``decode_response`` takes the whole body as bytes and the answer's
-    headers; ``media_type`` is the type of the audio that the client gets, whole or streamed."""
+    """A dialect of speech.
+
+    ``decode_response`` takes the body as bytes, and the response's headers; ``media_type`` is the type
+    of the audio for the client, streamed or not.
+    """
 
     encode_request: Callable[[SpeechRequest, ClientContext], MediaRequest]
     decode_response: Callable[[bytes, SpeechRequest, ClientContext, Mapping[str, str]], SpeechResponse]
     media_type: Callable[[SpeechRequest, Mapping[str, str]], str]
-    stream_decoder: Callable[[SpeechRequest, ClientContext], AudioDecoder[SpeechEvent]]
+    stream_decoder: Callable[[SpeechRequest, ClientContext], MediaDecoder[SpeechEvent]]
     decode_request: Callable[[Mapping[str, Any], ServerContext], SpeechRequest] = not_supported
     stream_encoder: Callable[[], AudioEncoder[SpeechEvent]] = not_supported
 
 
 @record(kw_only=True)
 class TranscriptionDialect(Row):
-    """A wire of transcription. ``decode_response`` takes the whole body as bytes;
-    ``encode_response`` returns JSON or text, as the request's format has it."""
+    """A dialect of transcription.
+
+    ``decode_response`` takes the body as bytes; ``encode_response`` returns JSON or text, by the
+    format of the request.
+    """
 
     encode_request: Callable[[TranscriptionRequest, ClientContext], MediaRequest]
     decode_response: Callable[[bytes, TranscriptionRequest, ClientContext, Mapping[str, str]], Transcript]
-    stream_decoder: Callable[[TranscriptionRequest, ClientContext], AudioDecoder[TranscriptEvent]]
+    stream_decoder: Callable[[TranscriptionRequest, ClientContext], MediaDecoder[TranscriptEvent]]
     decode_request: Callable[[Fields, Upload | None, ServerContext], TranscriptionRequest] = not_supported
     encode_response: Callable[[Transcript, TranscriptionRequest], dict[str, Any] | str] = not_supported
     stream_encoder: Callable[[], AudioEncoder[TranscriptEvent]] = not_supported
 
 
 def error_frames(error: GatewayError) -> list[Frame]:
-    """Return what ends an OpenAI audio stream in ``error``, speech and transcript alike."""
+    """Return the frames that end an OpenAI stream of audio or images with ``error``."""
     return [Frame(None, {"type": "error", "error": error.body()})]
 
 
 def replay_speech(response: SpeechResponse) -> Iterator[SpeechEvent]:
-    """Turn whole audio into the events of a stream that has one delta."""
+    """Yield the events of a stream with the whole audio in one delta."""
     if response.audio:
         yield SpeechDelta(response.audio)
     yield SpeechDone(response.usage, response.characters)
 
 
 def replay_transcript(transcript: Transcript, *, speakers: bool = False) -> Iterator[TranscriptEvent]:
-    """Turn a whole transcript into the events of a stream.
+    """Yield the events of a stream with a whole transcript.
 
-    With ``speakers`` its segments are told one by one, as OpenAI's diarizing model does;
-    otherwise the text is one delta.
+    The text is one delta; with ``speakers`` there is an event for each segment instead, as in the
+    streams of OpenAI's diarizing model.
     """
     if speakers and transcript.segments:
         yield from map(TranscriptSegment, transcript.segments)
@@ -138,28 +170,37 @@ def replay_transcript(transcript: Transcript, *, speakers: bool = False) -> Iter
 
 
 def speech_format(request: SpeechRequest) -> str:
-    """Return the format that the client expects."""
+    """Return the format of the audio for the client."""
     return request.format or DEFAULT_FORMAT
 
 
 def whole_json(content: bytes) -> Any:
-    """Parse a whole JSON body; raises ``upstream_invalid`` for anything else."""
+    """Return the JSON of a body; raises ``upstream_invalid`` for anything else."""
     try:
         return json.loads(content)
     except ValueError as error:
         raise GatewayError("upstream_invalid", "The provider's answer is no JSON.", raw=str(error)) from error
 
 
+def is_json(headers: Mapping[str, str]) -> bool:
+    """Tell whether a response is JSON by its content type."""
+    return headers.get("content-type", "").startswith("application/json")
+
+
 def audio_bytes(coded: str) -> bytes:
-    """Return the audio that a wire codes in base64; raises ``upstream_invalid``."""
+    """Return audio that is sent in base64; raises ``upstream_invalid`` for anything else."""
     try:
         return base64.b64decode(coded, validate=True)
     except binascii.Error as error:
-        raise GatewayError(
-            "upstream_invalid", "The provider's audio is no base64.", raw=str(error)
-        ) from error
+        message = "The provider's audio is no base64."
+        raise GatewayError("upstream_invalid", message, raw=str(error)) from error
 
 
 def no_audio(raw: Any = None) -> GatewayError:
-    """Return the error of an answer that should hold audio and does not."""
+    """Return the error of a response without audio."""
     return GatewayError("upstream_invalid", "The provider's answer holds no audio.", raw=raw)
+
+
+def cut_stream(message: str) -> Failed:
+    """Return the event of a stream that ended too early."""
+    return Failed(GatewayError("upstream_cut", message))

@@ -1,4 +1,4 @@
-"""Usage of speech and transcription: tokens, or the seconds of the audio."""
+"""Decode and encode the usage of speech and transcription: tokens, or seconds of audio."""
 
 from __future__ import annotations
 
@@ -13,28 +13,26 @@ _NAME: Final = "openai_audio"
 
 
 def decode_audio_usage(raw: Any) -> Usage | None:
-    """Read OpenAI's ``input_tokens`` form, Mistral's and Groq's ``prompt_tokens`` form, or a duration.
+    """Return the usage of OpenAI's ``input_tokens`` or Mistral's and Groq's ``prompt_tokens``, or of a duration.
 
-    Whole seconds of audio, rounded up, are the detail ``input.audio_seconds``; the wire's
-    own object stays in ``native``. The counts are the wire's: Mistral's prompt tokens
-    leave out the audio's, which are a detail.
+    Seconds of audio, rounded up, are the detail ``input.audio_seconds``; the object itself is
+    native. Mistral's prompt tokens exclude those of the audio, which are a detail (recorded
+    traffic). None without any count.
     """
     members = as_dict(raw)
-    if not members:
-        return None
-    before = count(members.get("input_tokens", members.get("prompt_tokens")))
-    after = count(members.get("output_tokens", members.get("completion_tokens")))
+    input_tokens = count(members.get("input_tokens", members.get("prompt_tokens")))
+    output_tokens = count(members.get("output_tokens", members.get("completion_tokens")))
     total = count(members.get("total_tokens"))
     seconds = number(members.get("seconds", members.get("prompt_audio_seconds")))
-    if before is None and after is None and total is None and seconds is None:
+    if input_tokens is None and output_tokens is None and total is None and seconds is None:
         return None
     details = _details(members.get("input_token_details") or members.get("prompt_tokens_details"))
     if seconds is not None and seconds >= 0:
         details[SECONDS] = math.ceil(seconds)
     cost = number(members.get("cost"))
     return Usage(
-        input_tokens=before or 0,
-        output_tokens=after or 0,
+        input_tokens=input_tokens or 0,
+        output_tokens=output_tokens or 0,
         total_tokens=total,
         details=details,
         cost=None if cost is None else {"total_cost": cost},
@@ -48,21 +46,20 @@ def _details(raw: Any) -> dict[str, int]:
 
 
 def encode_audio_usage(usage: Usage | None) -> dict[str, Any] | None:
-    """Return OpenAI's usage object: of type ``tokens``, or ``duration`` where only seconds are known."""
+    """Return OpenAI's usage object: of type ``tokens``, or ``duration`` if only seconds are known."""
     if usage is None:
         return None
     seconds = usage.details.get(SECONDS)
     if seconds is not None and not usage.total:
         raw = as_dict(usage.native[1] if usage.native else None)
         return {"type": "duration", "seconds": raw.get("seconds", seconds)}
-    encoded: dict[str, Any] = {
+    members: dict[str, Any] = {
         "type": "tokens",
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
         "total_tokens": usage.total,
     }
-    kinds = ("text_tokens", "audio_tokens")
-    details = {kind: usage.details.get(f"input.{kind}", 0) for kind in kinds}
+    details = {kind: usage.details.get(f"input.{kind}", 0) for kind in ("text_tokens", "audio_tokens")}
     if any(details.values()) or not usage.input_tokens:
-        encoded["input_token_details"] = details
-    return encoded
+        members["input_token_details"] = details
+    return members

@@ -1,13 +1,12 @@
-"""The rows of an embedding wire and of wires that answer one body by one object, and what embeddings share.
+"""The rows of embedding dialects and of dialects without streams, and what embedding dialects share.
 
-Embeddings go out in batches: ``split`` cuts a request to what one call may hold, and
-``merge`` joins the answers again, order kept and usage summed. Pure functions.
+Embeddings are requested in batches: ``split`` divides a request by the number of inputs that
+one call takes, ``merge`` joins the responses in order and sums their usage.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import sys
 from array import array
@@ -19,6 +18,7 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.record import record
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext, EncodedRequest, Row, ServerContext, not_supported
+from app.dialects.shared.lenient_json import number
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 
@@ -27,11 +27,11 @@ _CHARS_PER_TOKEN: Final = 4
 
 @record(kw_only=True)
 class EmbeddingDialect(Row):
-    """A wire of embeddings.
+    """A dialect of embeddings.
 
-    ``batch_limit`` is the number of inputs that one call may hold. ``decode_response`` is
-    given the batch that it answers and the answer's headers, lower-case: some wires count
-    tokens there only. ``quantizes`` says whether a model makes vectors of whole numbers.
+    ``batch_limit`` is the number of inputs that one call takes. ``decode_response`` takes the batch
+    and the response's headers, by lower-case name: some providers report tokens only there.
+    ``quantizes``: the model returns vectors of integers, too.
     """
 
     batch_limit: Callable[[ClientContext], int]
@@ -44,22 +44,22 @@ class EmbeddingDialect(Row):
     )
 
 
-Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
 
 
 @record(kw_only=True)
-class WholeDialect(Row, Generic[Asked, Answered]):
-    """A wire of one JSON body and one JSON answer, without streams. What it answers has a ``usage``."""
+class WholeDialect(Row, Generic[RequestT, ResponseT]):
+    """A dialect of one JSON request and one JSON response, without streams. The response has a ``usage``."""
 
-    encode_request: Callable[[Asked, ClientContext], EncodedRequest]
-    decode_response: Callable[[Any, Asked, ClientContext], Answered]
-    decode_request: Callable[[Mapping[str, Any], ServerContext], Asked] = not_supported
-    encode_response: Callable[[Answered, Asked, ServerContext], dict[str, Any]] = not_supported
+    encode_request: Callable[[RequestT, ClientContext], EncodedRequest]
+    decode_response: Callable[[Any, RequestT, ClientContext], ResponseT]
+    decode_request: Callable[[Mapping[str, Any], ServerContext], RequestT] = not_supported
+    encode_response: Callable[[ResponseT, RequestT, ServerContext], dict[str, Any]] = not_supported
 
 
 def split(request: EmbeddingRequest, limit: int) -> list[EmbeddingRequest]:
-    """Cut ``request`` into requests of at most ``limit`` inputs, in order."""
+    """Divide ``request`` into requests of at most ``limit`` inputs, in order."""
     inputs = request.inputs
     if len(inputs) <= limit:
         return [request]
@@ -67,10 +67,9 @@ def split(request: EmbeddingRequest, limit: int) -> list[EmbeddingRequest]:
 
 
 def merge(responses: Sequence[EmbeddingResponse]) -> EmbeddingResponse:
-    """Join the answers of ``split``'s requests: vectors in order, usage and costs summed.
+    """Join the responses to the requests of ``split``: vectors in order, usage and costs summed.
 
-    The first answer's model and native members stand for all. Usage is None only where
-    no answer had any.
+    Model and native members are those of the first response. Usage is None if no response has any.
     """
     if len(responses) == 1:
         return responses[0]
@@ -97,16 +96,14 @@ def _sum(usages: Sequence[Usage]) -> Usage:
 
 def _sum_costs(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     total: dict[str, Any] = {}
-    for cost in costs:
-        for name, value in cost.items():
-            known = total.get(name, 0)
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            total[name] = known + value if is_number and isinstance(known, int | float) else value
+    for name, value in (item for cost in costs for item in cost.items()):
+        known = total.get(name, 0)
+        total[name] = value if number(value) is None or number(known) is None else known + value
     return total
 
 
 def texts_only(request: EmbeddingRequest, losses: Losses) -> list[str]:
-    """Return the inputs as texts; token arrays are refused (``tokens_input``)."""
+    """Return the inputs as texts; token arrays and images are refused."""
     refuse_pictures(request, losses)
     texts = [item for item in request.inputs if isinstance(item, str)]
     if len(texts) != len(request.inputs):
@@ -117,19 +114,19 @@ def texts_only(request: EmbeddingRequest, losses: Losses) -> list[str]:
 def refuse_pictures(
     request: EmbeddingRequest, losses: Losses, message: str = "Pictures cannot be embedded by this model"
 ) -> None:
-    """Refuse a request with pictures, naming the member that holds them."""
+    """Refuse a request with images; the error names the member that has them."""
     if has_pictures(request):
         body = request.origin.body if request.origin is not None else {}
         losses.report("image", message, param="images" if body.get("images") else "inputs")
 
 
 def has_pictures(request: EmbeddingRequest) -> bool:
-    """Tell whether any input has a picture."""
+    """Tell whether any input has an image."""
     return any(isinstance(item, MixedInput) for item in request.inputs)
 
 
 _PICTURE_TOKENS: Final = 258
-"""What Google counts for a small picture (https://ai.google.dev/gemini-api/docs/tokens, 2026)."""
+"""Google's count of a small image (https://ai.google.dev/gemini-api/docs/tokens, 2026)."""
 
 
 def _tokens(item: str | tuple[int, ...] | MixedInput) -> int:
@@ -139,46 +136,45 @@ def _tokens(item: str | tuple[int, ...] | MixedInput) -> int:
 
 
 def estimated_usage(inputs: Iterable[str | tuple[int, ...] | MixedInput]) -> Usage:
-    """Return a usage for a wire that tells none: a token is four characters, marked as a guess."""
+    """Return the estimated usage of inputs, for providers that report none: a token is four characters."""
     tokens = sum(map(_tokens, inputs))
     return Usage(input_tokens=tokens, total_tokens=tokens, estimated=True)
 
 
 def counted_usage(tokens: int | None, request: EmbeddingRequest) -> Usage:
-    """Return the usage for a count of input tokens, or an estimate where there is none."""
+    """Return the usage of a number of input tokens, an estimate if it is None."""
     if tokens is None:
         return estimated_usage(request.inputs)
     return Usage(input_tokens=tokens, total_tokens=tokens)
 
 
 def vector_of(value: Any, *, coding: str = "base64") -> Sequence[float]:
-    """Read one vector: a JSON array of numbers, or base64 text.
+    """Return one vector: a JSON array of numbers, or base64 text.
 
     ``coding`` of a text is ``base64`` (little-endian float32, OpenAI) or ``base64_int8``
     (signed bytes, Perplexity). Raises ``upstream_invalid`` for anything else, also for
-    numbers that no finite float32 holds: JSON cannot say them.
+    numbers that are no finite float32, which JSON cannot represent.
     """
     try:
-        vector = _read(value, coding)
-    except (TypeError, ValueError, OverflowError, binascii.Error) as error:
+        vector = (
+            _unpack(base64.b64decode(value, validate=True), coding)
+            if isinstance(value, str)
+            else array("d", value)
+        )
+        is_finite = isinstance(value, str | list) and all(map(math.isfinite, array("f", vector)))
+    except (TypeError, ValueError, OverflowError) as error:
         raise not_a_vector(value) from error
-    if vector is None or not all(map(math.isfinite, array("f", vector))):
+    if not is_finite:
         raise not_a_vector(value)
     return vector
 
 
 def bytes_of(value: Any, *, signed: bool) -> Sequence[int]:
-    """Read one vector of whole numbers, each a byte; raises ``upstream_invalid`` for anything else."""
+    """Return one vector of integers, each a byte; raises ``upstream_invalid`` for anything else."""
     try:
         return array("b" if signed else "B", value if isinstance(value, list) else [None])
     except (TypeError, OverflowError) as error:
         raise not_a_vector(value) from error
-
-
-def _read(value: Any, coding: str) -> Sequence[float] | None:
-    if isinstance(value, str):
-        return _unpack(base64.b64decode(value, validate=True), coding)
-    return array("d", value) if isinstance(value, list) else None
 
 
 def _unpack(data: bytes, coding: str) -> Sequence[float]:
@@ -192,7 +188,7 @@ def _unpack(data: bytes, coding: str) -> Sequence[float]:
 
 
 def not_a_vector(value: Any) -> GatewayError:
-    """Return the error for an embedding that is none."""
+    """Return the error of an embedding that is not a vector."""
     return GatewayError(
         "upstream_invalid", "The provider's answer holds an embedding that is no vector.", raw=value
     )

@@ -1,8 +1,8 @@
-"""Pictures by Bedrock's InvokeModel: Amazon's families (Nova Canvas, Titan) and Stability's.
+"""Images of Bedrock's InvokeModel: Amazon's families (Nova Canvas, Titan) and Stability's (client half).
 
-Each has a body of its own and answers with ``images`` in base64; neither counts tokens. Sources: AWS's examples of
+Each has its own request and answers with ``images`` in base64; neither reports tokens. Sources: AWS's examples of
 InvokeModel with Nova Canvas and Titan Image Generator, its pages "Image generation access and usage" (Nova) and
-"Stability.ai Stable Diffusion 3.5 Large" (read 2026-11-28), and public code that calls Stability's Stable Image models there.
+"Stability.ai Stable Diffusion 3.5 Large" (read 2026-11-28), public code that calls Stability's Stable Image models.
 """
 
 from __future__ import annotations
@@ -14,56 +14,57 @@ from app.canonical.images import ImageRequest, ImageResponse, Picture
 from app.dialects.base import ClientContext
 from app.dialects.converse.response_in import decode_error
 from app.dialects.media.audio import MediaRequest
-from app.dialects.media.image_usage import untold_usage
+from app.dialects.media.image_usage import estimated_image_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
-    base64_of,
-    no_picture,
-    no_safe_picture,
+    encode_extras,
+    filtered,
+    image_data,
     pixels_of,
-    report_others,
+    refuse_mask,
+    report_count,
 )
 from app.dialects.media.openai_images import stream_decoder
 from app.dialects.shared.lenient_json import as_dict, as_list, opt_str, without_nulls
 from app.dialects.shared.strict_json import missing
 
 _AMAZON: Final = ("amazon.nova-canvas", "amazon.titan-image")
-_REDRAWING: Final = "stability.sd3"
-_STABILITY: Final = ("stability.stable-image", _REDRAWING)
+_STABILITY_EDITS: Final = "stability.sd3"
+_STABILITY: Final = ("stability.stable-image", _STABILITY_EDITS)
 _MOST_IMAGES: Final = 5
 _RATIOS: Final = ("1:1", "2:3", "3:2", "4:5", "5:4", "9:16", "16:9", "9:21", "21:9")
 _QUALITIES: Final[Mapping[str, str]] = {
     **dict.fromkeys(("low", "medium", "standard"), "standard"),
     **dict.fromkeys(("high", "hd", "premium"), "premium"),
 }
-_SEEDED: Final = frozenset({"seed"})
+_PROMPT_EXTRAS: Final = frozenset({"seed", "negative_prompt"})
+"""Extra members of Stability's models; Amazon's have the seed."""
 
 
 def draws(model: str) -> bool:
-    """Tell whether a model, whose id a region or an ARN may precede, is of a family that draws."""
+    """Tell whether a model makes images; its id may have a region or an ARN before it."""
     return any(name in model for name in (*_AMAZON, *_STABILITY))
 
 
 def varies(model: str) -> bool:
-    """Tell whether a model makes pictures of one that it is given alone."""
+    """Tell whether a model makes variations of an image without a prompt."""
     return any(name in model for name in _AMAZON)
 
 
 def edits(model: str) -> bool:
-    """Tell whether a model makes pictures of one with a prompt."""
-    return varies(model) or _REDRAWING in model
+    """Tell whether a model edits an image by a prompt."""
+    return varies(model) or _STABILITY_EDITS in model
 
 
 def encode_request(request: ImageRequest, context: ClientContext) -> MediaRequest:
-    """Return the family's body; the model is in the URL."""
-    if request.mask is not None:
-        context.losses.report("image", "Edits by a mask are not supported by this model", param="mask")
+    """Return the request of the model's family; the model is part of the URL."""
+    refuse_mask(request, context, "Edits by a mask are not supported by this model")
     return MediaRequest((_amazon if varies(context.model) else _stability)(request, context))
 
 
 def _amazon(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
-    report_others(request, context, "n", "size", "quality", own=_SEEDED)
+    extras = encode_extras(request, context, "n", "size", "quality", own=frozenset({"seed"}))
     quality = None if request.quality is None else _QUALITIES.get(request.quality)
     if request.quality not in (None, "auto") and quality is None:
         context.losses.report("quality")
@@ -75,63 +76,55 @@ def _amazon(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
         "width": width,
         "height": height,
         "quality": quality,
-        "seed": request.extra.get("seed"),
+        **extras,
     }
-    return {
-        **_task(request, context),
-        **({"imageGenerationConfig": without_nulls(config)} if without_nulls(config) else {}),
-    }
+    members = without_nulls(config)
+    return {**_task(request, context), **({"imageGenerationConfig": members} if members else {})}
 
 
 def _task(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
-    """Return what is to be drawn: of a prompt, or of up to five pictures, which a prompt may steer."""
+    """Return the task: an image of a prompt, or of up to five images and perhaps a prompt."""
     if request.kind == "generation":
         return {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": request.prompt}}
     if len(request.images) > _MOST_IMAGES:
         context.losses.report("image", f"this model takes {_MOST_IMAGES} pictures at most", param="image")
-    params: dict[str, Any] = {"images": [base64_of(image) for image in request.images]}
+    params: dict[str, Any] = {"images": [image_data(image) for image in request.images]}
     if request.prompt:
         params["text"] = request.prompt
     return {"taskType": "IMAGE_VARIATION", "imageVariationParams": params}
 
 
 def _stability(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
-    if request.count > 1:
-        context.losses.report("n", "This model draws one picture a call")
+    report_count(request, context)
     if request.kind != "generation":
-        return _variation_body(request, context)
-    report_others(request, context, "n", "size", "output_format", own=_SEEDED | {"negative_prompt"})
+        return _edit(request, context)
+    extras = encode_extras(request, context, "n", "size", "output_format", own=_PROMPT_EXTRAS)
     aspect = aspect_of(request, _RATIOS, context)
     if aspect is None and request.size not in (None, "auto"):
         context.losses.report("size")
-    members = {"aspect_ratio": aspect, "output_format": request.output_format, **request.extra}
-    known = ("aspect_ratio", "output_format", "seed", "negative_prompt")
-    return {
-        "prompt": request.prompt,
-        **{name: value for name, value in members.items() if name in known and value is not None},
-    }
+    members = {"aspect_ratio": aspect, "output_format": request.output_format, **extras}
+    return {"prompt": request.prompt, **without_nulls(members)}
 
 
-def _variation_body(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
-    """Return the body of an image drawn anew: how much of it may change has no default there."""
-    own = _SEEDED | {"negative_prompt", "strength"}
-    report_others(request, context, "n", "output_format", own=own)
+def _edit(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
+    """Return the request of an edit; ``strength``, how much of the image may change, has no default."""
+    extras = encode_extras(request, context, "n", "output_format", own=_PROMPT_EXTRAS | {"strength"})
     if len(request.images) > 1:
         context.losses.report("image", "this model takes one picture", param="image")
-    if request.extra.get("strength") is None:
+    if extras.get("strength") is None:
         raise missing("strength")
     return {
         "prompt": request.prompt,
         "mode": "image-to-image",
-        "image": base64_of(request.images[0]),
-        "strength": _number(request.extra["strength"]),
+        "image": image_data(request.images[0]),
+        "strength": _number(extras.pop("strength")),
         **without_nulls({"output_format": request.output_format}),
-        **{name: value for name, value in request.extra.items() if name in own - {"strength"}},
+        **extras,
     }
 
 
 def _number(value: Any) -> Any:
-    """A field of a form is text."""
+    """Return a number that a form has as text as a number; any other value unchanged."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -139,16 +132,15 @@ def _number(value: Any) -> Any:
 
 
 def decode_response(body: Any, request: ImageRequest, context: ClientContext) -> ImageResponse:
-    """Read the pictures; Amazon's ``error`` and Stability's ``finish_reasons`` tell why there are none."""
+    """Return the images; Amazon's ``error`` and Stability's ``finish_reasons`` say why there are none."""
     members = as_dict(body)
-    drawn = [data for data in as_list(members.get("images")) if isinstance(data, str) and data]
-    reasons = [opt_str(reason) for reason in as_list(members.get("finish_reasons"))]
-    why = opt_str(members.get("error")) or next((reason for reason in reasons if reason), None)
-    if not drawn or any(reasons):
-        raise no_picture() if why is None else no_safe_picture(why)
+    images = [data for data in map(opt_str, as_list(members.get("images"))) if data]
+    reason = next(filter(None, map(opt_str, as_list(members.get("finish_reasons")))), None)
+    if not images or reason:
+        raise filtered(opt_str(members.get("error")) or reason)
     return ImageResponse(
-        tuple(Picture(data) for data in drawn),
-        usage=untold_usage(request, len(drawn)),
+        tuple(map(Picture, images)),
+        usage=estimated_image_usage(request, len(images)),
         members={"output_format": request.output_format or "png"},
     )
 

@@ -1,4 +1,4 @@
-"""ElevenLabs' errors: ``{"detail": {"status", "message"}}``, a text, or FastAPI's list."""
+"""Decode ElevenLabs' errors: ``{"detail": {"status", "message"}}``, a text, or FastAPI's list."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _STATUSES: Final[Mapping[str, int]] = {
     "voice_not_found": 404,
     "model_not_found": 404,
 }
-"""Words that mean another status than the one they come with: an empty quota is sent as 401."""
+"""The HTTP status of errors that ElevenLabs sends with another one (an exhausted quota with 401)."""
 
 _CODES: Final[Mapping[str, str]] = {"quota_exceeded": "insufficient_quota"}
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Return the error of an answer with ``status`` 400 or above."""
+    """Return the error of a response with status 400 or above."""
     detail = as_dict(body).get("detail", body)
     members = as_dict(detail)
     word = opt_str(members.get("status")) or opt_str(members.get("code"))
@@ -38,8 +38,6 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 
 def _faults(detail: Any) -> str | None:
-    messages = []
-    for row in dicts(detail):
-        path = ".".join(str(step) for step in as_list(row.get("loc")))
-        messages.append(f"{path}: {as_str(row.get('msg'))}")
-    return "; ".join(messages) or None
+    """Return the messages of FastAPI's list of errors with their paths, None for anything else."""
+    rows = [(".".join(map(str, as_list(row.get("loc")))), as_str(row.get("msg"))) for row in dicts(detail)]
+    return "; ".join(f"{path}: {message}" for path, message in rows) or None

@@ -1,7 +1,7 @@
-"""ElevenLabs' text to speech: the voice is in the path, the format in the query.
+"""ElevenLabs' text to speech: the voice is part of the path, the format of the query (client half).
 
-Raw PCM becomes a WAV file here, because the API has no WAV of its own. Sources:
-contract/providers.md 3.11 and ElevenLabs' published request schema.
+The API has no WAV: it is made of PCM here. Sources: contract/providers.md 3.11, ElevenLabs'
+published request schema.
 """
 
 from __future__ import annotations
@@ -15,18 +15,21 @@ from app.canonical.record import record
 from app.dialects.base import ClientContext
 from app.dialects.media.audio import (
     MEDIA_TYPES,
+    MediaDecoder,
     MediaRequest,
     SpeechDialect,
     audio_bytes,
+    is_json,
     no_audio,
     speech_format,
     whole_json,
 )
 from app.dialects.media.elevenlabs_errors import decode_error
 from app.dialects.media.wav import wav, wav_header
-from app.dialects.shared.lenient_json import as_dict, as_str
+from app.dialects.shared.lenient_json import as_dict, as_str, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.strict_json import missing
+from app.dialects.shared.unmapped_members import known_extras
 
 NAME: Final = "elevenlabs_speech"
 
@@ -36,7 +39,7 @@ _FORMATS: Final[Mapping[str, str]] = {
     "wav": "pcm_44100",
     "pcm": "pcm_24000",
 }
-"""OpenAI's pcm is 24 kHz by definition; a WAV file tells its own rate."""
+"""ElevenLabs' ``output_format`` of each format; OpenAI's pcm is 24 kHz by definition."""
 
 _BODY: Final = frozenset(
     {
@@ -60,51 +63,48 @@ _TIMESTAMPS: Final = "with_timestamps"
 
 @record
 class ElevenLabsOptions:
-    """``voices`` maps the client's voice names (``alloy``) to voice ids, ``model`` stands
-    in where the call names none."""
+    """``voices`` has the voice ids of the client's voice names (``alloy``); ``model`` is the default model."""
 
     voices: Mapping[str, str] = field(default_factory=dict)
     model: str = "eleven_multilingual_v2"
 
 
 def encode_request(request: SpeechRequest, context: ClientContext) -> MediaRequest:
-    """Return body, query and the voice of the path; unset voice settings stay unset."""
-    options = _options(context)
+    """Return body, query and path; voice settings that the client did not set stay unset."""
+    options = context.options_as(ElevenLabsOptions)
     if request.voice is None:
         raise missing("voice")
-    body: dict[str, Any] = {"text": request.text, "model_id": context.model or options.model}
-    if request.language is not None:
-        body["language_code"] = request.language
     if request.instructions is not None:
         context.losses.report("instructions")
-    query = {"output_format": _wire_format(request, context.losses)}
+    output_format = _output_format(request, context.losses)
     settings = _settings(request, context.losses)
-    if settings:
-        body["voice_settings"] = settings
-    for name, value in request.extra.items():
-        if name in _BODY:
-            body[name] = value
-        elif name in _QUERY:
-            query[name] = _query_text(value)
-        elif name not in {"voice_settings", _TIMESTAMPS} | _SETTINGS:
-            context.losses.report("extra", param=name)
+    own = {"voice_settings", _TIMESTAMPS} | _SETTINGS
+    extras = known_extras(request.extra, _BODY | _QUERY | own, context.losses)
+    body = {
+        "text": request.text,
+        "model_id": context.model or options.model,
+        **without_nulls({"language_code": request.language, "voice_settings": settings or None}),
+        **{name: value for name, value in extras.items() if name in _BODY},
+    }
+    query = {name: _query_text(value) for name, value in extras.items() if name in _QUERY}
+    has_timestamps = _has_timestamps(request)
     return MediaRequest(
         body,
-        query=query,
+        query={"output_format": output_format, **query},
         path={"voice": options.voices.get(request.voice, request.voice)},
-        suffix=_suffix(request),
-        framing="json" if _wants_timestamps(request) else "bytes",
+        suffix="/with-timestamps" if has_timestamps else "/stream" if request.stream else "",
+        framing="json" if has_timestamps else "bytes",
     )
 
 
 def decode_response(
     content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
 ) -> SpeechResponse:
-    """Read audio, or the JSON of ``with_timestamps``, whose alignment is kept as native."""
+    """Return the audio of a response; with timestamps it is JSON, and the alignment is native."""
     native, audio = None, content
-    if not _wants_timestamps(request) and headers.get("content-type", "").startswith("application/json"):
+    if not _has_timestamps(request) and is_json(headers):
         raise no_audio(content)
-    if _wants_timestamps(request):
+    if _has_timestamps(request):
         body = as_dict(whole_json(content))
         audio = audio_bytes(as_str(body.get("audio_base64")))
         if not audio:
@@ -121,47 +121,32 @@ def decode_response(
 
 
 def media_type(request: SpeechRequest, headers: Mapping[str, str]) -> str:
-    """Return the type of what was asked for: upstream calls a WAV file's samples pcm."""
+    """Return the media type of the client's format: ElevenLabs sends a WAV file's samples as PCM."""
     return MEDIA_TYPES[speech_format(request)]
 
 
-def stream_decoder(request: SpeechRequest, context: ClientContext) -> ElevenLabsSpeechDecoder:
-    """Return a decoder for raw audio; a WAV file's header goes before its first piece."""
-    header = wav_header(None, rate=_rate(request)) if speech_format(request) == "wav" else b""
-    return ElevenLabsSpeechDecoder(header, len(request.text))
+class ElevenLabsSpeechDecoder(MediaDecoder[SpeechEvent]):
+    """Decode raw audio, which ends with the body; a WAV header comes before the first samples."""
 
+    def __init__(self, request: SpeechRequest, context: ClientContext) -> None:
+        super().__init__()
+        self._header = wav_header(None, rate=_rate(request)) if speech_format(request) == "wav" else b""
+        self._characters = len(request.text)
 
-class ElevenLabsSpeechDecoder:
-    """Raw bytes to deltas; the body's end is the end."""
-
-    def __init__(self, header: bytes, characters: int) -> None:
-        self._header = header
-        self._characters = characters
-        self._over = False
-
-    def feed(self, event: str | None, data: Any) -> list[SpeechEvent]:
-        """Take ``(None, bytes)``."""
-        if self._over or not isinstance(data, bytes) or not data:
+    def _decode(self, event: str | None, data: Any) -> list[SpeechEvent]:
+        if not isinstance(data, bytes) or not data:
             return []
         header, self._header = self._header, b""
         return [SpeechDelta(header + data)]
 
-    def done(self) -> list[SpeechEvent]:
-        """Raw audio has no ``[DONE]``."""
-        return self.eof()
-
-    def eof(self) -> list[SpeechEvent]:
-        """Return the end, once."""
-        if self._over:
-            return []
-        self._over = True
+    def _finish(self) -> list[SpeechEvent]:
         return [SpeechDone(characters=self._characters)]
 
 
-def _wire_format(request: SpeechRequest, losses: Losses) -> str:
-    wire_format = request.extra.get("output_format")
-    if isinstance(wire_format, str):
-        return wire_format
+def _output_format(request: SpeechRequest, losses: Losses) -> str:
+    output_format = request.extra.get("output_format")
+    if isinstance(output_format, str):
+        return output_format
     name = speech_format(request)
     if name not in _FORMATS:
         losses.report("speech_format", f"ElevenLabs does not make '{name}'", param="response_format")
@@ -169,33 +154,26 @@ def _wire_format(request: SpeechRequest, losses: Losses) -> str:
 
 
 def _rate(request: SpeechRequest) -> int:
-    """Samples a second of the PCM that a WAV file is made of (``pcm_44100``)."""
-    wire_format = as_str(request.extra.get("output_format"), _FORMATS["wav"])
-    digits = wire_format.split("_")[1] if wire_format.startswith("pcm_") else ""
+    """Return the samples per second of the PCM for a WAV file (``pcm_44100``)."""
+    output_format = as_str(request.extra.get("output_format"), _FORMATS["wav"])
+    digits = output_format.split("_")[1] if output_format.startswith("pcm_") else ""
     return int(digits) if digits.isdecimal() else 44_100
 
 
 def _settings(request: SpeechRequest, losses: Losses) -> dict[str, Any]:
-    """Only what the client set: a zero filled in would change the voice."""
+    """Return the settings that the client set: a default would change the voice."""
     settings = dict(as_dict(request.extra.get("voice_settings")))
     settings.update({name: request.extra[name] for name in sorted(_SETTINGS) if name in request.extra})
     if request.speed is not None:
         low, high = _SPEEDS
         settings["speed"] = max(low, min(high, request.speed))
         if settings["speed"] != request.speed:
-            losses.report(
-                "speed", f"ElevenLabs speaks at speeds from {low} to {high}; {settings['speed']} was sent"
-            )
+            warning = f"ElevenLabs speaks at speeds from {low} to {high}; {settings['speed']} was sent"
+            losses.report("speed", warning)
     return settings
 
 
-def _suffix(request: SpeechRequest) -> str:
-    if _wants_timestamps(request):
-        return "/with-timestamps"
-    return "/stream" if request.stream else ""
-
-
-def _wants_timestamps(request: SpeechRequest) -> bool:
+def _has_timestamps(request: SpeechRequest) -> bool:
     return request.extra.get(_TIMESTAMPS) is True
 
 
@@ -208,15 +186,11 @@ def _characters(headers: Mapping[str, str], request: SpeechRequest) -> int:
     return int(cost) if cost.isdecimal() else len(request.text)
 
 
-def _options(context: ClientContext) -> ElevenLabsOptions:
-    return context.options if isinstance(context.options, ElevenLabsOptions) else ElevenLabsOptions()
-
-
 DIALECT: Final = SpeechDialect(
     name=NAME,
     encode_request=encode_request,
     decode_response=decode_response,
     media_type=media_type,
-    stream_decoder=stream_decoder,
+    stream_decoder=ElevenLabsSpeechDecoder,
     decode_error=decode_error,
 )

@@ -1,6 +1,6 @@
-"""Embeddings by Bedrock's InvokeModel: every family has a body of its own.
+"""Embeddings of Bedrock's InvokeModel: each model family has its own format.
 
-Titan and Nova take one text a call, Cohere many. The input tokens are in the answer
+Titan and Nova take one text per call, Cohere many. The input tokens are in the response
 (Titan) or in the header ``x-amzn-bedrock-input-token-count`` (recorded traffic).
 """
 
@@ -19,8 +19,9 @@ from app.dialects.media import embeddings_bedrock_server as server
 from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
 from app.dialects.media.embeddings_cohere import BATCH, cohere_answer, cohere_members
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, without_nulls
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError
 
 _TOKENS_HEADER: Final = "x-amzn-bedrock-input-token-count"
@@ -39,20 +40,15 @@ Members = dict[str, Any]
 
 @record
 class _Family:
-    """How one family is asked and how its answer is read."""
+    """One family: inputs per call, the encoder of a request, and the vectors of a response."""
 
     limit: int
     encode: Callable[[EmbeddingRequest, Losses], Members]
     vectors: Callable[[Members], list[Any]]
 
 
-def batch_limit(context: ClientContext) -> int:
-    """Return the number of texts that one call may hold."""
-    return _family(context.model).limit
-
-
 def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
-    """Return the family's body; the model is in the URL."""
+    """Return the request of the model's family; the model is part of the URL."""
     return EncodedRequest(_family(context.model).encode(request, context.losses))
 
 
@@ -62,7 +58,7 @@ def decode_response(
     context: ClientContext,
     headers: Mapping[str, str],
 ) -> EmbeddingResponse:
-    """Read the family's answer."""
+    """Return the vectors of a response of the model's family."""
     members = as_dict(body)
     header = headers.get(_TOKENS_HEADER, "")
     tokens = count(members.get("inputTextTokenCount"))
@@ -79,7 +75,7 @@ def decode_response(
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Read ``{"message"}``; the exception's name is in a header (``Name:url``)."""
+    """Return the error of a response: ``{"message"}``, with the exception's name in a header (``Name:url``)."""
     members = as_dict(body)
     message = opt_str(members.get("message")) or opt_str(members.get("Message"))
     code = headers.get(_ERROR_HEADER, "").partition(":")[0] or None
@@ -87,43 +83,31 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 
 def _titan(request: EmbeddingRequest, losses: Losses) -> Members:
-    """Titan's second text model takes dimensions and ``normalize``."""
-    body: Members = {"inputText": _one(request, losses)}
-    if request.dimensions is not None:
-        body["dimensions"] = request.dimensions
-    for name, value in request.extra.items():
-        if name == "normalize":
-            body[name] = value
-        else:
-            losses.report("extra", param=name)
-    return body
+    """Return the request of Titan's second text model, which takes dimensions and ``normalize``."""
+    text = _text(request, losses)
+    extras = known_extras(request.extra, {"normalize"}, losses)
+    return {"inputText": text, **without_nulls({"dimensions": request.dimensions}), **extras}
 
 
 def _titan_v1(request: EmbeddingRequest, losses: Losses) -> Members:
-    """The first Titan takes a text and nothing else; its vectors have 1,536 numbers."""
+    """Return the request of the first Titan, which takes only a text; its vectors have 1,536 numbers."""
     if request.dimensions not in (None, _TITAN_V1_LENGTH):
         warning = f"The vectors of this model have {_TITAN_V1_LENGTH} numbers; 'dimensions' was left out"
         losses.report("dimensions", warning)
-    for name in request.extra:
-        losses.report("extra", param=name)
-    return {"inputText": _one(request, losses)}
+    known_extras(request.extra, (), losses)
+    return {"inputText": _text(request, losses)}
 
 
 def _titan_image(request: EmbeddingRequest, losses: Losses) -> Members:
-    """The Titan of pictures takes a text, a picture or both, and the length of the vector in a place of its own."""
+    """Return the request of Titan's multimodal model, which takes a text, an image or both."""
     text, image = _text_and_image(request, losses)
-    body: Members = {
-        **({"inputText": text} if text or image is None else {}),
-        **({"inputImage": image.data} if image is not None else {}),
+    config = {"outputEmbeddingLength": request.dimensions}
+    body = {
+        "inputText": text if text or image is None else None,
+        "inputImage": image.data if image is not None else None,
+        "embeddingConfig": None if request.dimensions is None else config,
     }
-    if request.dimensions is not None:
-        body["embeddingConfig"] = {"outputEmbeddingLength": request.dimensions}
-    for name, value in request.extra.items():
-        if name in {"embeddingConfig", "inputImage"}:
-            body[name] = value
-        else:
-            losses.report("extra", param=name)
-    return body
+    return {**without_nulls(body), **known_extras(request.extra, {"embeddingConfig", "inputImage"}, losses)}
 
 
 def _nova(request: EmbeddingRequest, losses: Losses) -> Members:
@@ -139,22 +123,21 @@ def _nova(request: EmbeddingRequest, losses: Losses) -> Members:
         params["image"] = {"format": kind, "source": {"bytes": image.data}}
     if request.dimensions is not None:
         params["embeddingDimension"] = request.dimensions
-    for name in request.extra.keys() - {"embeddingPurpose", "input_type", "truncationMode"}:
-        losses.report("extra", param=name)
+    known_extras(request.extra, {"embeddingPurpose", "input_type", "truncationMode"}, losses)
     return {"taskType": "SINGLE_EMBEDDING", "singleEmbeddingParams": params}
 
 
-def _one(request: EmbeddingRequest, losses: Losses) -> str:
+def _text(request: EmbeddingRequest, losses: Losses) -> str:
     if request.user is not None:
         losses.report("user")
     return texts_only(request, losses)[0]
 
 
 def _text_and_image(request: EmbeddingRequest, losses: Losses) -> tuple[str, ImagePart | None]:
-    """Return the text and the one picture of an input."""
+    """Return the text of an input and its image, if it has one."""
     item = request.inputs[0]
     if not isinstance(item, MixedInput):
-        return _one(request, losses), None
+        return _text(request, losses), None
     if len(item.images) > 1:
         losses.report("image", "Several pictures cannot be embedded together by this model", param="inputs")
     if request.user is not None:
@@ -180,20 +163,20 @@ _FAMILIES: Final[Mapping[str, _Family]] = {
 
 
 def _family(model: str) -> _Family:
-    """Find the family by the model id, which a region or an ARN may precede."""
-    found = next((family for name, family in _FAMILIES.items() if name in model), None)
-    if found is None:
+    """Return the family of a model; its id may have a region or an ARN before it."""
+    family = next((family for name, family in _FAMILIES.items() if name in model), None)
+    if family is None:
         message = (
             f"The model '{model}' is not an embedding model that Bedrock's InvokeModel is known to serve."
         )
         raise GatewayError("unsupported_operation", message, param="model")
-    return found
+    return family
 
 
 DIALECT: Final = EmbeddingDialect(
     name="embeddings_bedrock",
     quantizes=lambda context: _family(context.model) is _COHERE,
-    batch_limit=batch_limit,
+    batch_limit=lambda context: _family(context.model).limit,
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,

@@ -1,7 +1,7 @@
-"""Bedrock's InvokeModel for embeddings as a server speaks it: the bodies of Titan and of Cohere.
+"""Embeddings of Bedrock's InvokeModel (server half): requests of Titan and of Cohere.
 
-The shape of the body tells the family, and the answer has the family's form. How many tokens
-were read also goes into the header ``x-amzn-bedrock-input-token-count``.
+The members of the request decide the family; the response has the format of the same family.
+The view also sends the input tokens in the header ``x-amzn-bedrock-input-token-count``.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse
 from app.canonical.request import Origin
 from app.dialects.base import ServerContext
 from app.dialects.media import embeddings_cohere_server as cohere
-from app.dialects.shared.lenient_json import rest
+from app.dialects.shared.lenient_json import rest, without_nulls
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_bedrock"
 
-_TITAN_READ: Final = frozenset({"model", "inputText", "dimensions", "embeddingTypes", "fallbacks"})
+_TITAN_MEMBERS: Final = frozenset({"model", "inputText", "dimensions", "embeddingTypes", "fallbacks"})
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
-    """Return what a body of either family asks for; the model is the view's ``model``.
+    """Return the canonical request; the view puts the model of the URL into ``model``.
 
-    Raises ``bad_request`` by path, and for a body of neither.
+    Raises ``bad_request`` with the path of a wrong member, and for a request of another family.
     """
     if "inputText" in body:
         return _titan(body, context)
     if body.keys().isdisjoint({"texts", "inputs", "images"}):
         raise missing("inputText")
-    made = cohere.decode_request(body, context)
-    return replace(made, origin=Origin(NAME, body))
+    return replace(cohere.decode_request(body, context), origin=Origin(NAME, body))
 
 
 def _titan(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
@@ -52,7 +51,7 @@ def _titan(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
         model=members.text("model") or context.model or "",
         inputs=(text,),
         dimensions=members.integer("dimensions"),
-        extra={name: value for name, value in rest(body, _TITAN_READ).items() if value is not None},
+        extra=without_nulls(rest(body, _TITAN_MEMBERS)),
         origin=Origin(NAME, body),
     )
 
@@ -60,13 +59,13 @@ def _titan(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
 def encode_response(
     response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
 ) -> dict[str, Any]:
-    """Return the answer in its family's form; Cohere's is a bare list unless types were asked for."""
+    """Return the response of the request's family; Cohere's has a plain list unless the client requested types."""
     body = request.origin.body if request.origin is not None else {}
     tokens = response.usage.input_tokens if response.usage is not None else 0
     if "inputText" in body:
         vector = list(response.vectors[0]) if response.vectors else []
-        by_type = {"embeddingsByType": {"float": vector}} if body.get("embeddingTypes") else {}
-        return {"embedding": vector, "inputTextTokenCount": tokens, **by_type}
+        typed = {"embeddingsByType": {"float": vector}} if body.get("embeddingTypes") else {}
+        return {"embedding": vector, "inputTextTokenCount": tokens, **typed}
     types = tuple(dict.fromkeys(ClientObject(body).texts("embedding_types")))
     answer = cohere.by_type(response, request, types or ("float",), context)
     if types:

@@ -1,7 +1,7 @@
-"""Cohere v2 embed: texts, or texts with pictures, with an input type; vectors by type.
+"""Cohere v2 embed: texts, or texts with images; vectors by type.
 
-``input_type`` is required by the API; ``search_document`` is sent unless the client says
-otherwise (contract/providers.md 3.7).
+The API requires an ``input_type``: ``search_document`` is sent unless the client sets another
+(contract/providers.md 3.7).
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from app.dialects.media.base import (
 )
 from app.dialects.shared.lenient_json import as_dict, as_list, count, data_url, without_nulls
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.unmapped_members import known_extras
 
 NAME: Final = server.NAME
 BATCH: Final = 96
@@ -34,13 +35,8 @@ _SIGNED: Final = frozenset({"int8", "binary"})
 _SUPPORTED: Final = frozenset({"input_type", "truncate", "max_tokens", "priority"})
 
 
-def batch_limit(context: ClientContext) -> int:
-    """Return the number of texts that one call may hold."""
-    return BATCH
-
-
 def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
-    """Return the body, which asks for floats and for what types are wanted beside them."""
+    """Return the request."""
     return EncodedRequest({"model": context.model, **cohere_members(request, context.losses)})
 
 
@@ -50,32 +46,26 @@ def decode_response(
     context: ClientContext,
     headers: Mapping[str, str],
 ) -> EmbeddingResponse:
-    """Read an answer; tokens are counted in ``meta.billed_units``."""
+    """Return the vectors of a response; its tokens are in ``meta.billed_units``."""
     units = as_dict(as_dict(as_dict(body).get("meta")).get("billed_units"))
     return cohere_answer(body, request, context.model, count(units.get("input_tokens")))
 
 
 def cohere_members(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
-    """Return the body without its model: Bedrock's Cohere models take the same."""
+    """Return the request without its model, as Cohere's models on Bedrock take it, too."""
     if request.user is not None:
         losses.report("user")
-    body: dict[str, Any] = {
+    return {
         "input_type": _DEFAULT_INPUT_TYPE,
         "embedding_types": [*(["float"] if request.floats else []), *request.quantized],
         **_inputs(request, losses),
+        **without_nulls({"output_dimension": request.dimensions}),
+        **known_extras(request.extra, _SUPPORTED, losses),
     }
-    if request.dimensions is not None:
-        body["output_dimension"] = request.dimensions
-    for name, value in request.extra.items():
-        if name in _SUPPORTED:
-            body[name] = value
-        else:
-            losses.report("extra", param=name)
-    return body
 
 
 def _inputs(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
-    """Return ``texts``; ``images`` where the client gave these, which its older models want; else ``inputs``."""
+    """Return ``texts``, or ``inputs`` with images; ``images`` of a client are sent as such (older models need it)."""
     if not has_pictures(request):
         return {"texts": texts_only(request, losses)}
     mixed = [
@@ -83,20 +73,22 @@ def _inputs(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
         for item in request.inputs
     ]
     if request.origin is not None and request.origin.body.get("images"):
-        return {
-            "images": [data_url(image.media_type, image.data or "") for one in mixed for image in one.images]
-        }
+        return {"images": [_url(image) for one in mixed for image in one.images]}
     return {"inputs": [{"content": [_block(part) for part in one.parts]} for one in mixed]}
+
+
+def _url(image: ImagePart) -> str:
+    return data_url(image.media_type, image.data or "")
 
 
 def _block(part: TextPart | ImagePart) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
-    return {"type": "image_url", "image_url": {"url": data_url(part.media_type, part.data or "")}}
+    return {"type": "image_url", "image_url": {"url": _url(part)}}
 
 
 def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int | None) -> EmbeddingResponse:
-    """Read vectors by type (``embeddings.float``) or, from older models, as a bare list."""
+    """Return vectors by type (``embeddings.float``) or, from older models, of a plain list."""
     embeddings = as_dict(body).get("embeddings")
     vectors = as_list(as_dict(embeddings).get("float")) or as_list(embeddings)
     if request.floats:
@@ -107,26 +99,26 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
         counted_usage(tokens, request),
         native=_native(as_dict(body)),
         quantized={
-            name: _read_quantized(as_dict(embeddings).get(name), name, request) for name in request.quantized
+            name: _quantized(as_dict(embeddings).get(name), name, request) for name in request.quantized
         },
     )
 
 
 def _native(body: Mapping[str, Any]) -> Native | None:
-    """Return what is told of pictures."""
+    """Return what a response reports about images."""
     billed = count(as_dict(as_dict(body.get("meta")).get("billed_units")).get("images"))
     members = without_nulls({"images": body.get("images") or None, "billed_images": billed})
     return (NAME, members) if members else None
 
 
-def _read_quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequence[int], ...]:
+def _quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequence[int], ...]:
     check_count(as_list(vectors), request)
     return tuple(bytes_of(vector, signed=name in _SIGNED) for vector in vectors)
 
 
 DIALECT: Final = EmbeddingDialect(
     name=NAME,
-    batch_limit=batch_limit,
+    batch_limit=lambda context: BATCH,
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,

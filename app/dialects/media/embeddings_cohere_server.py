@@ -1,7 +1,7 @@
-"""Cohere v2 embed as a server speaks it, and the older form that Bedrock's Cohere models answer in.
+"""Cohere v2 embed (server half), and the older format of Cohere's models on Bedrock.
 
-Vectors are written as floats or base64; those of whole numbers (``int8`` …) are their maker's own.
-Members: the cohere SDK's ``V2Client.embed`` and ``EmbedByTypeResponse``.
+Vectors are sent as floats or base64; vectors of integers (``int8`` …) only Cohere can make.
+Sources: the cohere SDK's ``V2Client.embed`` and ``EmbedByTypeResponse``.
 """
 
 from __future__ import annotations
@@ -13,24 +13,23 @@ from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.request import ImagePart, Origin, TextPart
 from app.dialects.base import ServerContext
 from app.dialects.media.base import pack
-from app.dialects.shared.lenient_json import rest, split_data_url
+from app.dialects.shared.lenient_json import rest, split_data_url, without_nulls
+from app.dialects.shared.members import own_members
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_value
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_cohere"
 
-_READ: Final = frozenset(
+_CANONICAL: Final = frozenset(
     {"model", "texts", "images", "inputs", "output_dimension", "embedding_types", "fallbacks"}
 )
+_PARTS: Final = ("text", "image_url")
 _TYPES: Final = frozenset({"float", "base64"})
 _QUANTIZED: Final = frozenset({"int8", "uint8", "binary", "ubinary"})
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
-    """Return what an embed body asks for.
-
-    Raises ``bad_request`` by path.
-    """
+    """Return the canonical request; raises ``bad_request`` with the path of a wrong member."""
     members = ClientObject(body)
     inputs = _inputs(members)
     if not inputs:
@@ -41,7 +40,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
         model=members.text("model") or context.model or "",
         inputs=inputs,
         dimensions=members.integer("output_dimension"),
-        extra={name: value for name, value in rest(body, _READ).items() if value is not None},
+        extra=without_nulls(rest(body, _CANONICAL)),
         origin=Origin(NAME, body),
         quantized=tuple(name for name in types if name in _QUANTIZED),
         floats=not _QUANTIZED.issuperset(types) or not types,
@@ -51,39 +50,29 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
 def _inputs(members: ClientObject) -> tuple[str | MixedInput, ...]:
     images = members.texts("images")
     if images and (members.items("texts") or members.items("inputs")):
-        raise GatewayError(
-            "bad_request",
-            "Only one of 'texts', 'images' and 'inputs' can be given.",
-            param="images",
-            code="invalid_value",
-        )
+        message = "Only one of 'texts', 'images' and 'inputs' can be given."
+        raise GatewayError("bad_request", message, param="images", code="invalid_value")
     if images:
-        return tuple(MixedInput((_picture(url, f"images[{i}]"),)) for i, url in enumerate(images))
+        return tuple(MixedInput((_image(url, f"images[{i}]"),)) for i, url in enumerate(images))
     if members.items("inputs") is None:
         return members.texts("texts")
     return tuple(map(_read_input, members.objects("inputs")))
 
 
 def _read_input(entry: ClientObject) -> str | MixedInput:
-    """Return what makes one vector: a text where there is no picture."""
-    parts = tuple(map(_part, entry.objects("content")))
-    mixed = MixedInput(parts)
+    """Return the input of one vector, a text if it has no image."""
+    mixed = MixedInput(tuple(map(_part, entry.objects("content"))))
     return mixed if mixed.images else mixed.text
 
 
 def _part(block: ClientObject) -> TextPart | ImagePart:
-    kind = block.required_text("type")
-    if kind == "text":
+    if block.required_word("type", _PARTS, "'text' and 'image_url'") == "text":
         return TextPart(block.required_text("text"))
-    if kind != "image_url":
-        raise wrong_value(block.at("type"), kind, "'text' and 'image_url'")
-    image = block.object("image_url")
-    if image is None:
-        raise missing(block.at("image_url"))
-    return _picture(image.required_text("url"), image.at("url"))
+    image = block.required_object("image_url")
+    return _image(image.required_text("url"), image.at("url"))
 
 
-def _picture(url: str, path: str) -> ImagePart:
+def _image(url: str, path: str) -> ImagePart:
     inline = split_data_url(url)
     if inline is None:
         raise wrong_value(path, url[:64], "a data URI, such as 'data:image/png;base64,…'")
@@ -93,16 +82,16 @@ def _picture(url: str, path: str) -> ImagePart:
 def _types(members: ClientObject) -> tuple[str, ...]:
     types = members.texts("embedding_types")
     for index, name in enumerate(types):
-        path = f"embedding_types[{index}]"
         if name not in _TYPES | _QUANTIZED:
-            raise wrong_value(path, name, "'float', 'base64', 'int8', 'uint8', 'binary' and 'ubinary'")
+            expected = "'float', 'base64', 'int8', 'uint8', 'binary' and 'ubinary'"
+            raise wrong_value(f"embedding_types[{index}]", name, expected)
     return tuple(dict.fromkeys(types))
 
 
 def encode_response(
     response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
 ) -> dict[str, Any]:
-    """Return vectors by type, each type that was asked for."""
+    """Return the vectors in each type that the client requested."""
     types = _types(ClientObject(request.origin.body if request.origin is not None else {})) or ("float",)
     tokens = response.usage.input_tokens if response.usage is not None else 0
     return {
@@ -115,31 +104,25 @@ def encode_response(
 
 
 def billed_images(response: EmbeddingResponse) -> dict[str, Any]:
-    """Return the pictures that Cohere bills, where it answered."""
-    native = response.native
-    billed = native[1].get("billed_images") if native is not None and native[0] == NAME else None
-    return {} if billed is None else {"images": billed}
+    """Return the number of images that Cohere bills, nothing if another provider answered."""
+    return without_nulls({"images": own_members(response.native, NAME).get("billed_images")})
 
 
 def by_type(
     response: EmbeddingResponse, request: EmbeddingRequest, types: tuple[str, ...], context: ServerContext
 ) -> dict[str, Any]:
-    """Return the members that both of Cohere's hosts answer with."""
-    embeddings = {name: _write_vectors(response, name) for name in types}
-    texts = [text for text in request.inputs if isinstance(text, str)]
-    identity = context.response_id or context.new_id("emb")
-    native = response.native
-    shown = native[1].get("images") if native is not None and native[0] == NAME else None
+    """Return the members of a response on both of Cohere's hosts."""
+    images = own_members(response.native, NAME).get("images")
     return {
-        "id": identity,
-        "embeddings": embeddings,
-        "texts": texts,
-        **({"images": shown} if shown else {}),
+        "id": context.response_id or context.new_id("emb"),
+        "embeddings": {name: _vectors(response, name) for name in types},
+        "texts": [text for text in request.inputs if isinstance(text, str)],
+        **({"images": images} if images else {}),
         "response_type": "embeddings_by_type",
     }
 
 
-def _write_vectors(response: EmbeddingResponse, name: str) -> list[Any]:
+def _vectors(response: EmbeddingResponse, name: str) -> list[Any]:
     if name in _QUANTIZED:
         return [list(vector) for vector in response.quantized[name]]
     return [pack(vector) if name == "base64" else list(vector) for vector in response.vectors]

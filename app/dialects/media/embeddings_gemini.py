@@ -1,14 +1,14 @@
 """Google's embeddings: batchEmbedContents, embedContent and Vertex's predict.
 
-Which of the three a model is called with is the provider's choice, told by
-``GoogleEmbeddingOptions.form``. Only predict counts tokens; for the others the usage is
-an estimate unless ``usageMetadata`` is there (contract/providers.md 3.6, 3.9).
+The provider chooses one by ``GoogleEmbeddingOptions.form``. Only predict reports tokens; for the
+others the usage is an estimate unless there is a ``usageMetadata`` (contract/providers.md 3.6,
+3.9).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
@@ -29,14 +29,21 @@ from app.dialects.media.base import (
     vector_of,
 )
 from app.dialects.shared.lenient_json import as_dict, count, dicts, without_nulls
+from app.dialects.shared.unmapped_members import known_extras
 
 Form = Literal["batch", "single", "predict"]
+Contents = list[list[dict[str, Any]]]
+"""The parts of each input."""
 
-_TASK: Final = frozenset({"task_type", "taskType", "input_type"})
-_TRUNCATE: Final = frozenset({"auto_truncate", "autoTruncate"})
-_TITLE: Final = "title"
+_MEMBERS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("task_type", "taskType", "input_type"), "task"),
+    **dict.fromkeys(("auto_truncate", "autoTruncate"), "truncate"),
+    "title": "title",
+}
+"""The names that clients use for a setting, and the name used here."""
+
 _MULTIMODAL: Final = re.compile(r"gemini-embedding-2")
-"""Models that embed pictures, alone or among texts (Google's page of Gemini Embedding 2, 2026-04, read 2026-11-28)."""
+"""Models that embed images, alone or with texts (Google's page of Gemini Embedding 2, 2026-04, read 2026-11-28)."""
 
 _TASKS: Final[Mapping[str, str]] = {
     "search_document": "RETRIEVAL_DOCUMENT",
@@ -44,13 +51,13 @@ _TASKS: Final[Mapping[str, str]] = {
     "classification": "CLASSIFICATION",
     "clustering": "CLUSTERING",
 }
-"""Cohere's input types, which clients send as ``input_type``, in Google's words."""
+"""Google's names of Cohere's input types, which clients send as ``input_type``."""
 
 
 @record
 class GoogleEmbeddingOptions:
-    """``form``: batchEmbedContents, embedContent or predict; ``limit``: inputs a call
-    (100 for a batch, 250 for predict; some models take one)."""
+    """``form``: batchEmbedContents, embedContent or predict. ``limit``: inputs per call (100 in a batch,
+    250 for predict, one for some models)."""
 
     form: Form = "batch"
     limit: int = 100
@@ -61,19 +68,14 @@ PREDICT: Final = GoogleEmbeddingOptions("predict", 250)
 PREDICT_ONE: Final = GoogleEmbeddingOptions("predict", 1)
 
 
-def batch_limit(context: ClientContext) -> int:
-    """Return the number of inputs that one call may hold."""
-    return _options(context).limit
-
-
 def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
-    """Return the body; ``task_type`` (or ``input_type``), ``title`` and
-    ``auto_truncate`` are taken from the client's further members."""
+    """Return the request; ``task_type`` (or ``input_type``), ``title`` and ``auto_truncate`` are extra members."""
     if request.user is not None:
         context.losses.report("user")
     contents = _contents(request, context)
-    members = _members(request, context)
-    return EncodedRequest(_ENCODERS[_options(context).form](contents, members, request, context))
+    settings = _settings(request, context)
+    form = context.options_as(GoogleEmbeddingOptions).form
+    return EncodedRequest(_ENCODERS[form](contents, settings, request, context))
 
 
 def decode_response(
@@ -82,7 +84,7 @@ def decode_response(
     context: ClientContext,
     headers: Mapping[str, str],
 ) -> EmbeddingResponse:
-    """Read an answer of any of the three forms."""
+    """Return the vectors of a response of any form."""
     members = as_dict(body)
     if "predictions" in members:
         entries = [as_dict(entry.get("embeddings")) for entry in dicts(members["predictions"])]
@@ -95,26 +97,21 @@ def decode_response(
     return EmbeddingResponse(context.model, vectors, counted_usage(tokens, request))
 
 
-def _members(request: EmbeddingRequest, context: ClientContext) -> dict[str, Any]:
-    """The client's further members under three names of ours; the rest is reported."""
-    found: dict[str, Any] = {}
-    for name, value in request.extra.items():
-        if name in _TASK:
-            found["task"] = _TASKS.get(value, value) if isinstance(value, str) else value
-        elif name in _TRUNCATE:
-            found["truncate"] = value
-        elif name == _TITLE:
-            found["title"] = value
-        else:
-            context.losses.report("extra", param=name)
-    return found
+def _settings(request: EmbeddingRequest, context: ClientContext) -> dict[str, Any]:
+    """Return the client's settings: ``task``, ``truncate``, ``title``; other extra members are reported."""
+    extras = known_extras(request.extra, _MEMBERS, context.losses)
+    settings = {_MEMBERS[name]: value for name, value in extras.items()}
+    if isinstance(task := settings.get("task"), str):
+        settings["task"] = _TASKS.get(task, task)
+    return settings
 
 
-def _contents(request: EmbeddingRequest, context: ClientContext) -> list[list[dict[str, Any]]]:
-    """Return the parts of each input; pictures are for the models that embed them."""
+def _contents(request: EmbeddingRequest, context: ClientContext) -> Contents:
+    """Return the parts of each input; images are refused for models that do not embed them."""
     if not has_pictures(request):
         return [[{"text": text}] for text in texts_only(request, context.losses)]
-    if _MULTIMODAL.search(context.model) is None or _options(context).form == "predict":
+    is_predict = context.options_as(GoogleEmbeddingOptions).form == "predict"
+    if is_predict or _MULTIMODAL.search(context.model) is None:
         refuse_pictures(request, context.losses)
     return [
         [_part(part) for part in item.parts] if isinstance(item, MixedInput) else [{"text": str(item)}]
@@ -128,64 +125,43 @@ def _part(part: TextPart | ImagePart) -> dict[str, Any]:
     return {"inlineData": {"mimeType": part.media_type or "image/png", "data": part.data}}
 
 
-def _content(
-    parts: list[dict[str, Any]], members: Mapping[str, Any], request: EmbeddingRequest
-) -> dict[str, Any]:
-    options = {
-        "taskType": members.get("task"),
-        "title": members.get("title"),
+def _config(settings: Mapping[str, Any], request: EmbeddingRequest) -> dict[str, Any]:
+    config = {
+        "taskType": settings.get("task"),
+        "title": settings.get("title"),
         "outputDimensionality": request.dimensions,
     }
-    return {"content": {"parts": parts}, **without_nulls(options)}
+    return without_nulls(config)
 
 
 def _batch(
-    contents: list[list[dict[str, Any]]],
-    members: Mapping[str, Any],
-    request: EmbeddingRequest,
-    context: ClientContext,
+    contents: Contents, settings: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
 ) -> dict[str, Any]:
-    model = f"models/{bare_model(context.model)}"
-    if "truncate" in members:
+    if "truncate" in settings:
         context.losses.report("extra", param="auto_truncate")
-    return {"requests": [{"model": model, **_content(parts, members, request)} for parts in contents]}
+    shared = {"model": f"models/{bare_model(context.model)}", **_config(settings, request)}
+    return {"requests": [{**shared, "content": {"parts": parts}} for parts in contents]}
 
 
-def _single_request(
-    contents: list[list[dict[str, Any]]],
-    members: Mapping[str, Any],
-    request: EmbeddingRequest,
-    context: ClientContext,
+def _single(
+    contents: Contents, settings: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
 ) -> dict[str, Any]:
-    """One input; on Vertex the configuration is an object of its own."""
-    content = _content(contents[0], members, request)
-    config = {name: value for name, value in content.items() if name != "content"}
-    config.update(without_nulls({"autoTruncate": members.get("truncate")}))
-    return {"content": content["content"], **({"embedContentConfig": config} if config else {})}
+    """Return the request of one input; Vertex has an object for its settings."""
+    truncate = without_nulls({"autoTruncate": settings.get("truncate")})
+    config = {**_config(settings, request), **truncate}
+    return {"content": {"parts": contents[0]}, **({"embedContentConfig": config} if config else {})}
 
 
 def _predict(
-    contents: list[list[dict[str, Any]]],
-    members: Mapping[str, Any],
-    request: EmbeddingRequest,
-    context: ClientContext,
+    contents: Contents, settings: Mapping[str, Any], request: EmbeddingRequest, context: ClientContext
 ) -> dict[str, Any]:
-    options = without_nulls({"task_type": members.get("task"), "title": members.get("title")})
-    body: dict[str, Any] = {"instances": [{"content": parts[0]["text"], **options} for parts in contents]}
-    parameters = without_nulls(
-        {"outputDimensionality": request.dimensions, "autoTruncate": members.get("truncate")}
-    )
-    return {**body, **({"parameters": parameters} if parameters else {})}
+    options = without_nulls({"task_type": settings.get("task"), "title": settings.get("title")})
+    instances = [{"content": parts[0]["text"], **options} for parts in contents]
+    parameters = {"outputDimensionality": request.dimensions, "autoTruncate": settings.get("truncate")}
+    return without_nulls({"instances": instances, "parameters": without_nulls(parameters) or None})
 
 
-_ENCODERS: Final[
-    Mapping[
-        str,
-        Callable[
-            [list[list[dict[str, Any]]], Mapping[str, Any], EmbeddingRequest, ClientContext], dict[str, Any]
-        ],
-    ]
-] = {"batch": _batch, "single": _single_request, "predict": _predict}
+_ENCODERS: Final = {"batch": _batch, "single": _single, "predict": _predict}
 
 
 def _predicted_tokens(entries: list[dict[str, Any]]) -> int | None:
@@ -194,14 +170,9 @@ def _predicted_tokens(entries: list[dict[str, Any]]) -> int | None:
     return sum(known) if known and len(known) == len(counts) else None
 
 
-def _options(context: ClientContext) -> GoogleEmbeddingOptions:
-    options = context.options
-    return options if isinstance(options, GoogleEmbeddingOptions) else GoogleEmbeddingOptions()
-
-
 DIALECT: Final = EmbeddingDialect(
     name="embeddings_gemini",
-    batch_limit=batch_limit,
+    batch_limit=lambda context: context.options_as(GoogleEmbeddingOptions).limit,
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,

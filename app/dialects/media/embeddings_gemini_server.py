@@ -1,8 +1,7 @@
-"""Google's three ways to embed, as a server speaks them: batchEmbedContents, embedContent, predict.
+"""Google's embeddings (server half): batchEmbedContents, embedContent and predict.
 
-The shape of the body tells which is meant (``requests``, ``content``, ``instances``), and the
-answer has the form of its question. Members: google-genai's types, Vertex's reference of
-text embeddings.
+The member ``requests``, ``content`` or ``instances`` decides the form; the response has the same.
+Sources: google-genai's types, Vertex's reference of text embeddings.
 """
 
 from __future__ import annotations
@@ -26,13 +25,14 @@ _INPUT_TYPES: Final[Mapping[str, str]] = {
     "CLASSIFICATION": "classification",
     "CLUSTERING": "clustering",
 }
-"""Google's tasks under the names that other makers know; the others stay Google's own."""
+"""The names that other APIs use for Google's tasks; other tasks keep Google's name."""
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
-    """Return what a body of any of the three forms asks for; the model is the view's ``model``.
+    """Return the canonical request; the view puts the model of the URL into ``model``.
 
-    Raises ``bad_request`` by path; the entries of a batch must agree in their settings.
+    Raises ``bad_request`` with the path of a wrong member, also if the entries of a batch have different
+    settings.
     """
     members = Members(body)
     entries = list(_entries(members))
@@ -43,7 +43,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
         if other != settings[0]:
             message = f"'{entry.path}' differs from the first entry in its task, title or dimensions."
             raise GatewayError("bad_request", message, param=entry.path, code="invalid_value")
-    shared = {**settings[0], **_parameters(members)}
+    shared = {**settings[0], **_parameters(members.object("parameters") or Members({}))}
     return EmbeddingRequest(
         model=members.text("model") or context.model or "",
         inputs=tuple(text for _, text in entries),
@@ -65,42 +65,28 @@ def _entries(members: Members) -> Iterator[tuple[Members, str]]:
 
 
 def _text(entry: Members) -> str:
-    content = entry.object("content")
-    if content is None:
-        raise missing(entry.at("content"))
+    content = entry.required_object("content")
     return "\n".join(part.required_text("text") for part in content.objects("parts"))
 
 
 def _settings(entry: Members) -> dict[str, Any]:
-    """Return the task, title and dimensions of one entry, under the names that dialects share."""
+    """Return the task, title and dimensions of one entry, with the names that dialects share."""
     config = entry.object("embedContentConfig") or entry
     task = config.text("taskType")
-    shared = _INPUT_TYPES.get(task or "")
-    named = {"input_type": shared} if shared else {"task_type": task}
-    further = {
-        "title": config.text("title"),
-        "dimensions": config.integer("outputDimensionality"),
-        "auto_truncate": config.flag("autoTruncate"),
-    }
-    return without_nulls({**named, **further})
+    input_type = _INPUT_TYPES.get(task or "")
+    named = {"input_type": input_type} if input_type else {"task_type": task}
+    return {**without_nulls({**named, "title": config.text("title")}), **_parameters(config)}
 
 
-def _parameters(members: Members) -> dict[str, Any]:
-    parameters = members.object("parameters")
-    if parameters is None:
-        return {}
-    return without_nulls(
-        {
-            "dimensions": parameters.integer("outputDimensionality"),
-            "auto_truncate": parameters.flag("autoTruncate"),
-        }
-    )
+def _parameters(config: Members) -> dict[str, Any]:
+    dimensions, truncate = config.integer("outputDimensionality"), config.flag("autoTruncate")
+    return without_nulls({"dimensions": dimensions, "auto_truncate": truncate})
 
 
 def encode_response(
     response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
 ) -> dict[str, Any]:
-    """Return the answer in the form of its question."""
+    """Return the response in the form of the request."""
     body = request.origin.body if request.origin is not None else {}
     vectors = [list(vector) for vector in response.vectors]
     tokens = response.usage.input_tokens if response.usage is not None else 0
@@ -108,12 +94,12 @@ def encode_response(
         return {
             "predictions": [_prediction(vector, tokens if not at else 0) for at, vector in enumerate(vectors)]
         }
-    counted = {"usageMetadata": {"promptTokenCount": tokens}} if tokens else {}
+    usage = {"usageMetadata": {"promptTokenCount": tokens}} if tokens else {}
     if "requests" in body:
-        return {"embeddings": [{"values": vector} for vector in vectors], **counted}
-    return {"embedding": {"values": vectors[0] if vectors else []}, **counted}
+        return {"embeddings": [{"values": vector} for vector in vectors], **usage}
+    return {"embedding": {"values": vectors[0] if vectors else []}, **usage}
 
 
 def _prediction(vector: list[float], tokens: int) -> dict[str, Any]:
-    """One prediction; the tokens of the whole call stand at the first, so that they add up."""
+    """Return one prediction; the first has the tokens of the whole call, so that their sum is right."""
     return {"embeddings": {"values": vector, "statistics": {"truncated": False, "token_count": tokens}}}

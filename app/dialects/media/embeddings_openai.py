@@ -1,7 +1,7 @@
-"""Embeddings as OpenAI has them: the server half, and the client half of all its likes.
+"""OpenAI's embeddings, server and client half.
 
-Azure, Mistral, Ollama, SGLang, OpenRouter and Perplexity speak it with small quirks,
-which are ``EmbeddingOptions`` (contract/providers.md 3.3; recorded traffic).
+The format of Azure, Mistral, Ollama, SGLang, OpenRouter and Perplexity, too; their quirks are
+``EmbeddingOptions`` (contract/providers.md 3.3, recorded traffic).
 """
 
 from __future__ import annotations
@@ -25,23 +25,24 @@ from app.dialects.media.base import (
     vector_of,
 )
 from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest
-from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
+from app.dialects.shared.strict_json import ClientObject, invalid, missing, wrong_type
+from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError
 
 NAME: Final = "embeddings_openai"
 
-_KNOWN: Final = frozenset({"model", "input", "dimensions", "encoding_format", "user", "fallbacks"})
+_CANONICAL: Final = frozenset({"model", "input", "dimensions", "encoding_format", "user", "fallbacks"})
 _ENCODINGS: Final = ("float", "base64")
-_ANSWER_KNOWN: Final = frozenset({"object", "data", "model", "usage"})
+_CANONICAL_RESPONSE: Final = frozenset({"object", "data", "model", "usage"})
 
 
 @record
 class EmbeddingOptions:
-    """Quirks of one wire.
+    """Quirks of one provider.
 
-    ``limit``: inputs a call. ``dimensions``: the member's name. ``tokens``: token arrays
-    are taken. ``user``: the member exists. ``base64``: vectors may be asked for as
-    float32 text. ``coding``: how this wire packs a text it was not asked to pack.
+    ``limit``: inputs per call. ``dimensions``: the name of the member. ``tokens``: takes token
+    arrays. ``user``: has the member. ``base64``: takes ``encoding_format`` base64. ``coding``: how
+    the provider packs vectors of its own accord.
     """
 
     limit: int = 2_048
@@ -63,22 +64,20 @@ OLLAMA: Final = EmbeddingOptions(limit=512, tokens=False, user=False, base64=Fal
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
-    """Read a client's body; raises ``bad_request`` naming the member that is wrong."""
-    checked = ClientObject(body)
-    encoding = checked.text("encoding_format") or "float"
-    if encoding not in _ENCODINGS:
-        raise wrong_value("encoding_format", encoding, "'float' and 'base64'")
-    dimensions = checked.integer("dimensions")
+    """Return the canonical request; raises ``bad_request`` with the path of a wrong member."""
+    members = ClientObject(body)
+    encoding = members.word("encoding_format", ("", *_ENCODINGS), "'float' and 'base64'") or "float"
+    dimensions = members.integer("dimensions")
     if dimensions is not None and dimensions < 1:
         message = f"{dimensions} is less than the minimum of 1 - 'dimensions'"
         raise GatewayError("bad_request", message, param="dimensions", code="integer_below_min_value")
     return EmbeddingRequest(
-        model=checked.text("model") or context.model or "",
+        model=members.text("model") or context.model or "",
         inputs=decode_inputs(body.get("input"), "input"),
         dimensions=dimensions,
         encoding_format=encoding,
-        user=checked.text("user"),
-        extra=rest(body, _KNOWN),
+        user=members.text("user"),
+        extra=rest(body, _CANONICAL),
         origin=Origin(NAME, body),
     )
 
@@ -86,7 +85,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
 def encode_response(
     response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
 ) -> dict[str, Any]:
-    """Return OpenAI's list object, in the encoding that the client asked for."""
+    """Return OpenAI's list object, in the encoding of the request."""
     packed = request.encoding_format == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": pack(vector) if packed else list(vector)}
@@ -101,14 +100,9 @@ def encode_response(
     }
 
 
-def batch_limit(context: ClientContext) -> int:
-    """Return the number of inputs that one call may hold."""
-    return _options(context).limit
-
-
 def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
-    """Return the body; unknown members go out verbatim, for they came in this dialect."""
-    options, losses = _options(context), context.losses
+    """Return the request; unknown members of a client of this dialect are sent unchanged."""
+    options, losses = context.options_as(EmbeddingOptions), context.losses
     refuse_pictures(request, losses)
     if not options.tokens and not all(isinstance(item, str) for item in request.inputs):
         losses.report("tokens_input", "Token arrays cannot be embedded by this model", param="input")
@@ -126,12 +120,8 @@ def encode_request(request: EmbeddingRequest, context: ClientContext) -> Encoded
         body["user"] = request.user
     elif request.user is not None:
         losses.report("user")
-    if request.origin is None or request.origin.dialect == NAME:
-        body.update(request.extra)
-    else:
-        for name in request.extra:
-            losses.report("extra", param=name)
-    return EncodedRequest(body)
+    is_own = request.origin is None or request.origin.dialect == NAME
+    return EncodedRequest({**body, **known_extras(request.extra, request.extra if is_own else (), losses)})
 
 
 def decode_response(
@@ -140,76 +130,58 @@ def decode_response(
     context: ClientContext,
     headers: Mapping[str, str],
 ) -> EmbeddingResponse:
-    """Read an answer; entries are put in the order of their ``index``."""
-    failure = failure_in(body)
-    if failure is not None:
+    """Return the vectors of a response, in the order of their ``index``."""
+    if (failure := failure_in(body)) is not None:
         raise failure
     entries = dicts(as_dict(body).get("data"))
     check_count(entries, request)
     ordered = sorted(entries, key=lambda entry: count(entry.get("index")) or 0)
-    coding = _options(context).coding
+    coding = context.options_as(EmbeddingOptions).coding
     return EmbeddingResponse(
         model=opt_str(body.get("model")),
         vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in ordered),
         usage=decode_usage(body.get("usage")) or estimated_usage(request.inputs),
-        native=(NAME, rest(body, _ANSWER_KNOWN)),
+        native=(NAME, rest(body, _CANONICAL_RESPONSE)),
     )
 
 
 def decode_inputs(value: Any, path: str) -> tuple[str | tuple[int, ...], ...]:
-    """Read ``input``: a text, texts, a token array or token arrays; never nothing.
+    """Return ``input``: a text, texts, a token array or token arrays, at least one.
 
-    Raises ``bad_request`` with the path of the first member that is wrong.
+    Raises ``bad_request`` with the path of the first wrong value.
     """
     if value is None:
         raise missing(path)
-    if isinstance(value, str):
-        return (_text(value, path),)
-    if not isinstance(value, list):
-        raise wrong_type(path, "a string or an array", value)
-    if not value:
-        raise _empty(path)
-    if all(_is_token(item) for item in value):
-        return (tuple(value),)
+    _check(value, path, "a string or an array")
+    if isinstance(value, str) or all(_is_token(item) for item in value):
+        return (value if isinstance(value, str) else tuple(value),)
     return tuple(_item(item, f"{path}[{index}]") for index, item in enumerate(value))
 
 
 def _item(value: Any, path: str) -> str | tuple[int, ...]:
+    _check(value, path, "a string or an array of integers")
     if isinstance(value, str):
-        return _text(value, path)
-    if not isinstance(value, list):
-        raise wrong_type(path, "a string or an array of integers", value)
-    if not value:
-        raise _empty(path)
+        return value
     for index, token in enumerate(value):
         if not _is_token(token):
             raise wrong_type(f"{path}[{index}]", "an integer", token)
     return tuple(value)
 
 
-def _text(value: str, path: str) -> str:
+def _check(value: Any, path: str, expected: str) -> None:
+    if not isinstance(value, str | list):
+        raise wrong_type(path, expected, value)
     if not value:
-        raise _empty(path)
-    return value
-
-
-def _empty(path: str) -> GatewayError:
-    return GatewayError(
-        "bad_request", f"Invalid '{path}': it cannot be empty.", param=path, code="invalid_value"
-    )
+        raise invalid(path, "it cannot be empty.")
 
 
 def _is_token(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _options(context: ClientContext) -> EmbeddingOptions:
-    return context.options if isinstance(context.options, EmbeddingOptions) else EmbeddingOptions()
-
-
 DIALECT: Final = EmbeddingDialect(
     name=NAME,
-    batch_limit=batch_limit,
+    batch_limit=lambda context: context.options_as(EmbeddingOptions).limit,
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,

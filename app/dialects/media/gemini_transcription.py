@@ -1,15 +1,14 @@
-"""Transcription by Gemini's generateContent: the audio inline, and a prompt that asks for its words.
+"""Transcription of Gemini's generateContent: inline audio with a prompt to write it down (client half).
 
-The model tells no times, so timed forms are refused (contract/providers.md 3.6).
+The response has no times, so that formats with times are refused (contract/providers.md 3.6).
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.events import BlockDelta, BlockStarted, Ended, Event, Failed
+from app.canonical.events import Ended
 from app.canonical.media import (
     Transcript,
     TranscriptDelta,
@@ -18,35 +17,35 @@ from app.canonical.media import (
     TranscriptionRequest,
 )
 from app.canonical.request import TextPart
-from app.canonical.response import Response
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.media.audio import MediaRequest, TranscriptionDialect, whole_json
+from app.dialects.media.gemini_media import GeminiMediaDecoder, parts_of
+from app.dialects.shared.base64_text import encode_base64
 from app.dialects.shared.media_types import media_type_of
+from app.dialects.shared.unmapped_members import known_extras
 
 NAME: Final = "gemini_transcription"
 
 _PROMPT: Final = "Write down exactly what is said in this audio. Answer with the transcript and nothing else."
-_TIMELESS: Final = frozenset({"json", "text"})
+_FORMATS: Final = frozenset({"json", "text"})
 _DEFAULT_TYPE: Final = "audio/wav"
 
 
 def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
-    """Return the body; the client's prompt and language follow the default prompt."""
+    """Return the request; the client's language and prompt follow the default prompt."""
     losses = context.losses
-    if request.format not in _TIMELESS:
+    if request.format not in _FORMATS:
         losses.report("transcript_format", "Gemini tells no times", param="response_format")
-    for name in ("granularities", "include"):
+    for name, param in (("granularities", "timestamp_granularities"), ("include", "include")):
         if getattr(request, name):
-            losses.report(name, param="timestamp_granularities" if name == "granularities" else name)
-    for name in request.extra:
-        losses.report("extra", param=name)
+            losses.report(name, param=param)
+    known_extras(request.extra, (), losses)
     upload = request.file
-    audio = {
-        "mimeType": _audio_type(upload.media_type, upload.filename),
-        "data": base64.b64encode(upload.data).decode("ascii"),
-    }
-    parts = [{"text": _ask(request)}, {"inlineData": audio}]
+    media_type = _audio_type(upload.media_type, upload.filename)
+    language = None if request.language is None else f"The language is '{request.language}'."
+    prompt = "\n".join(text for text in (_PROMPT, language, request.prompt) if text is not None)
+    parts = [{"text": prompt}, {"inlineData": {"mimeType": media_type, "data": encode_base64(upload.data)}}]
     body: dict[str, Any] = {"contents": [{"role": "user", "parts": parts}]}
     if request.temperature is not None:
         body["generationConfig"] = {"temperature": request.temperature}
@@ -59,68 +58,37 @@ def decode_response(
     context: ClientContext,
     headers: Mapping[str, str],
 ) -> Transcript:
-    """Read a whole answer."""
+    """Return the transcript of a response."""
     response = GENERATION.decode_response(whole_json(content), context)
-    return Transcript(_text(response), request.language, usage=response.usage)
+    text = "".join(part.text for part in parts_of(response) if isinstance(part, TextPart)).strip()
+    return Transcript(text, request.language, usage=response.usage)
 
 
-class GeminiTranscriptDecoder:
-    """Chunks to pieces of the transcript; thoughts are passed over."""
+class GeminiTranscriptDecoder(GeminiMediaDecoder[TranscriptEvent]):
+    """Decode the transcript in a stream; thoughts are dropped."""
+
+    part_type = TextPart
 
     def __init__(self, request: TranscriptionRequest, context: ClientContext) -> None:
-        self._chunks = GENERATION.stream_decoder(context)
+        super().__init__(context)
         self._language = request.language
-        self._blocks: set[int] = set()
         self._texts: list[str] = []
 
-    def feed(self, event: str | None, data: Any) -> list[TranscriptEvent]:
-        """Take one chunk."""
-        return self._transcript_events(self._chunks.feed(event, data))
+    def _delta(self, text: str) -> TranscriptEvent:
+        self._texts.append(text)
+        return TranscriptDelta(text)
 
-    def done(self) -> list[TranscriptEvent]:
-        """This wire has no ``[DONE]``."""
-        return self.eof()
-
-    def eof(self) -> list[TranscriptEvent]:
-        """Return the end, or what went wrong."""
-        return self._transcript_events(self._chunks.eof())
-
-    def _transcript_events(self, events: list[Event]) -> list[TranscriptEvent]:
-        transcript: list[TranscriptEvent] = []
-        for event in events:
-            if isinstance(event, BlockStarted) and isinstance(event.part, TextPart):
-                self._blocks.add(event.block)
-            elif isinstance(event, BlockDelta) and event.block in self._blocks and event.text:
-                self._texts.append(event.text)
-                transcript.append(TranscriptDelta(event.text))
-            elif isinstance(event, Ended):
-                text = "".join(self._texts).strip()
-                transcript.append(TranscriptDone(Transcript(text, self._language, usage=event.usage)))
-            elif isinstance(event, Failed):
-                transcript.append(event)
-        return transcript
-
-
-def _ask(request: TranscriptionRequest) -> str:
-    sentences = [_PROMPT]
-    if request.language is not None:
-        sentences.append(f"The language is '{request.language}'.")
-    if request.prompt is not None:
-        sentences.append(request.prompt)
-    return "\n".join(sentences)
+    def _ended(self, event: Ended) -> TranscriptEvent:
+        text = "".join(self._texts).strip()
+        return TranscriptDone(Transcript(text, self._language, usage=event.usage))
 
 
 def _audio_type(media_type: str, filename: str) -> str:
-    """The upload's own type where it is one of sound, else what its name suggests."""
+    """Return the upload's media type if it is audio or video, else that of its file name."""
     plain = media_type.partition(";")[0].strip().lower()
     if plain.startswith(("audio/", "video/")):
         return plain
     return media_type_of(filename) or _DEFAULT_TYPE
-
-
-def _text(response: Response) -> str:
-    parts = (part for choice in response.choices[:1] for message in choice.messages for part in message.parts)
-    return "".join(part.text for part in parts if isinstance(part, TextPart)).strip()
 
 
 DIALECT: Final = TranscriptionDialect(

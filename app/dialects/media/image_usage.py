@@ -1,11 +1,12 @@
-"""Usage of pictures: tokens of text and of pictures, both ways; what no wire tells is a guess.
+"""Decode, encode and estimate the usage of images: tokens of texts and of images.
 
-Members: ``ImagesResponse`` of openai-python 3.51, ``ImageGenerationUsage`` of openrouter.
+Sources: ``ImagesResponse`` of openai-python 3.51, ``ImageGenerationUsage`` of openrouter.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.images import ImageRequest
@@ -17,29 +18,28 @@ _NAME: Final = "images"
 _KINDS: Final = ("text_tokens", "image_tokens")
 
 
-def decode_image_usage(raw: Any, *, authored: Any = None) -> Usage | None:
-    """Read OpenAI's counts or OpenRouter's, which tell a cost; None where there are none.
+def decode_image_usage(raw: Any, *, svg: Any = None) -> Usage | None:
+    """Return the usage that OpenAI or OpenRouter reports, the latter with a cost; None without any count.
 
-    What came out is pictures unless the wire says otherwise. ``authored`` are the counts of the model that
-    wrote an SVG, which is charged besides.
+    Output tokens without details are those of images. ``svg`` is the usage of the model that wrote
+    an SVG, which is billed separately.
     """
     members = as_dict(raw)
-    came_in = count(members.get("input_tokens", members.get("prompt_tokens")))
-    went_out = count(members.get("output_tokens", members.get("completion_tokens")))
+    input_tokens = count(members.get("input_tokens", members.get("prompt_tokens")))
+    output_tokens = count(members.get("output_tokens", members.get("completion_tokens")))
     cost = number(members.get("cost"))
-    if came_in is None and went_out is None and cost is None:
+    if input_tokens is None and output_tokens is None and cost is None:
         return None
-    into = _details(members.get("input_tokens_details") or members.get("prompt_tokens_details"), "input")
-    out = _details(members.get("output_tokens_details") or members.get("completion_tokens_details"), "output")
-    if not out and went_out:
-        out = {"output.image_tokens": went_out}
+    inputs = _details(members.get("input_tokens_details") or members.get("prompt_tokens_details"), "input")
+    details = members.get("output_tokens_details") or members.get("completion_tokens_details")
+    default = {"output.image_tokens": output_tokens} if output_tokens else {}
     return Usage(
-        input_tokens=came_in or 0,
-        output_tokens=went_out or 0,
+        input_tokens=input_tokens or 0,
+        output_tokens=output_tokens or 0,
         total_tokens=count(members.get("total_tokens")),
-        details={**into, **out},
+        details={**inputs, **(_details(details, "output") or default)},
         cost=None if cost is None else {"total_cost": cost},
-        billing=Billing(further=_further(as_dict(authored))),
+        billing=Billing(further=_further(as_dict(svg))),
         native=(_NAME, members),
     )
 
@@ -60,27 +60,23 @@ def _further(raw: Mapping[str, Any]) -> tuple[tuple[str | None, Usage], ...]:
     return ((opt_str(raw.get("model")), run),)
 
 
-def untold_usage(request: ImageRequest, pictures: int) -> Usage:
-    """Return the usage of a wire that counts no tokens: a guess at the prompt's, and the pictures made."""
-    guess = estimated_usage([request.prompt])
-    return Usage(
-        input_tokens=guess.input_tokens,
-        estimated=True,
-        billing=Billing(units={"generated_images": pictures}),
-    )
+def estimated_image_usage(request: ImageRequest, images: int) -> Usage:
+    """Return the usage for a provider that reports none: an estimate of the prompt, and the number of images."""
+    estimate = estimated_usage([request.prompt])
+    return replace(estimate, total_tokens=None, billing=Billing(units={"generated_images": images}))
 
 
 def encode_image_usage(usage: Usage) -> dict[str, Any]:
     """Return OpenAI's usage object."""
-    pictures, written = (usage.details.get(f"output.{kind}", 0) for kind in ("image_tokens", "text_tokens"))
-    shown = usage.details.get("input.image_tokens", 0)
+    details = usage.details
+    images = details.get("input.image_tokens", 0)
     return {
         "input_tokens": usage.input_tokens,
         "input_tokens_details": {
-            "text_tokens": usage.details.get("input.text_tokens", max(0, usage.input_tokens - shown)),
-            "image_tokens": shown,
+            "text_tokens": details.get("input.text_tokens", max(0, usage.input_tokens - images)),
+            "image_tokens": images,
         },
         "output_tokens": usage.output_tokens,
-        "output_tokens_details": {"image_tokens": pictures, "text_tokens": written},
+        "output_tokens_details": {kind: details.get(f"output.{kind}", 0) for kind in reversed(_KINDS)},
         "total_tokens": usage.total,
     }

@@ -1,7 +1,7 @@
-"""Pictures by Imagen on Google Cloud: ``:predict`` with one instance, which may hold a picture to edit.
+"""Images of Imagen on Google Cloud: ``:predict`` with one instance, which may have an image to edit (client half).
 
-Members: ``_GenerateImagesConfig_to_vertex``, ``_EditImageParameters_to_vertex`` and ``_GeneratedImage_from_vertex`` of
-google-genai 3.3, and Google's page "Edit images" (read 2026-11-28). It counts no tokens.
+It reports no tokens. Sources: ``_GenerateImagesConfig_to_vertex``, ``_EditImageParameters_to_vertex`` and
+``_GeneratedImage_from_vertex`` of google-genai 3.3, Google's page "Edit images" (read 2026-11-28).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from app.dialects.base import ClientContext
 from app.dialects.chat.errors import failure_in
 from app.dialects.gemini.errors import decode_error
 from app.dialects.media.audio import MediaRequest
-from app.dialects.media.image_usage import untold_usage
+from app.dialects.media.image_usage import estimated_image_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
-    base64_of,
-    no_picture,
-    no_safe_picture,
-    report_others,
+    encode_extras,
+    filtered,
+    image_data,
+    refuse_mask,
 )
 from app.dialects.media.openai_images import stream_decoder
 from app.dialects.shared.lenient_json import as_dict, dicts, opt_str, without_nulls
@@ -30,10 +30,10 @@ _TIERS: Final = frozenset({"1K", "2K"})
 
 
 def encode_request(request: ImageRequest, context: ClientContext) -> MediaRequest:
-    """Return the body; what Imagen lacks is reported."""
+    """Return the request; what Imagen does not support is reported."""
     if request.kind == "edit":
         return _edit(request, context)
-    report_others(request, context, "n", "size", "output_format", "compression")
+    encode_extras(request, context, "n", "size", "output_format", "compression")
     parameters = {
         "sampleCount": request.count,
         "aspectRatio": aspect_of(request, RATIOS, context),
@@ -46,23 +46,22 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaReques
 
 
 def _edit(request: ImageRequest, context: ClientContext) -> MediaRequest:
-    """Return the body of an edit without a mask; the picture that comes out is as large as the one that went in."""
-    if request.mask is not None:
-        context.losses.report("image", "A mask cannot be given to this model", param="mask")
+    """Return the request of an edit without a mask; the image keeps its size."""
+    refuse_mask(request, context)
     if len(request.images) > 1:
         context.losses.report("image", "This model edits one picture", param="image")
-    report_others(request, context, "n", "output_format", "compression")
-    picture = {
+    encode_extras(request, context, "n", "output_format", "compression")
+    image = {
         "referenceType": "REFERENCE_TYPE_RAW",
         "referenceId": 1,
-        "referenceImage": {"bytesBase64Encoded": base64_of(request.images[0])},
+        "referenceImage": {"bytesBase64Encoded": image_data(request.images[0])},
     }
     parameters = {
         "editMode": "EDIT_MODE_DEFAULT",
         "sampleCount": request.count,
         "outputOptions": _output(request),
     }
-    instance = {"prompt": request.prompt, "referenceImages": [picture]}
+    instance = {"prompt": request.prompt, "referenceImages": [image]}
     return MediaRequest({"instances": [instance], "parameters": without_nulls(parameters)})
 
 
@@ -75,21 +74,19 @@ def _output(request: ImageRequest) -> dict[str, Any] | None:
 
 
 def decode_response(body: Any, request: ImageRequest, context: ClientContext) -> ImageResponse:
-    """Read the predictions; those that a filter held back are left out, unless they are all."""
-    failure = failure_in(body)
-    if failure is not None:
+    """Return the images; those that the content filter withheld are left out, unless there is no other."""
+    if (failure := failure_in(body)) is not None:
         raise failure
     predictions = dicts(as_dict(body).get("predictions"))
-    drawn = [one for one in predictions if opt_str(one.get("bytesBase64Encoded"))]
-    if not drawn:
-        why = next((text for one in predictions if (text := opt_str(one.get("raiFilteredReason")))), None)
-        raise no_picture() if why is None else no_safe_picture(why)
-    pictures = tuple(
-        Picture(one["bytesBase64Encoded"], revised_prompt=opt_str(one.get("prompt"))) for one in drawn
-    )
-    kind = (opt_str(drawn[0].get("mimeType")) or "image/png").rpartition("/")[2]
+    found = [one for one in predictions if opt_str(one.get("bytesBase64Encoded"))]
+    if not found:
+        raise filtered(
+            next(filter(None, (opt_str(one.get("raiFilteredReason")) for one in predictions)), None)
+        )
     return ImageResponse(
-        pictures, usage=untold_usage(request, len(pictures)), members={"output_format": kind}
+        tuple(Picture(one["bytesBase64Encoded"], None, opt_str(one.get("prompt"))) for one in found),
+        usage=estimated_image_usage(request, len(found)),
+        members={"output_format": (opt_str(found[0].get("mimeType")) or "image/png").rpartition("/")[2]},
     )
 
 

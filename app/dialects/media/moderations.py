@@ -1,15 +1,14 @@
-"""Moderation, from both ends: does a text or picture harm, by category.
+"""Moderation, server and client half: whether a text or image is harmful, by category.
 
-OpenAI's body is a text, texts (a judgement each), or the parts of one message (one judgement of all);
-Mistral judges texts alone, under categories of its own, and does not say ``flagged``. Members: the types
-``ModerationCreateParams`` and ``ModerationCreateResponse`` of openai-python 3.51, ``ClassificationRequest``
-and ``ModerationResponse`` of mistralai 3.7.
+OpenAI's input is a text, texts (a result for each), or the parts of one message (one result). Mistral takes
+texts only, has categories of its own, and no ``flagged``. Sources: ``ModerationCreateParams`` and
+``ModerationCreateResponse`` of openai-python 3.51, ``ClassificationRequest`` and ``ModerationResponse`` of
+mistralai 3.7.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any, Final
 
 from app.canonical.media import Judgement, ModerationInput, ModerationRequest, ModerationResponse
@@ -18,26 +17,28 @@ from app.canonical.request import ImagePart, Origin, TextPart
 from app.dialects.base import ClientContext, EncodedRequest, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.base import WholeDialect, estimated_usage
-from app.dialects.shared.lenient_json import as_dict, as_list, opt_str, rest
-from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
+from app.dialects.shared.lenient_json import as_dict, as_list, number, opt_str, rest, without_nulls
+from app.dialects.shared.strict_json import ClientObject, invalid, missing, wrong_type
+from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError
 
 NAME: Final = "moderations"
 DEFAULT_MODEL: Final = "omni-moderation-latest"
-"""What OpenAI takes where a body names no model."""
+"""OpenAI's default model."""
 
-_KNOWN: Final = frozenset({"model", "input", "fallbacks"})
+_CANONICAL: Final = frozenset({"model", "input", "fallbacks"})
+_PARTS: Final = ("text", "image_url")
 
 
 @record(kw_only=True)
 class ModerationDialect(WholeDialect[ModerationRequest, ModerationResponse]):
-    """A wire of moderation, one call a request."""
+    """A dialect of moderation, with one call per request."""
 
 
 @record
 class ModerationOptions:
-    """Quirks of one wire: ``parts`` tells whether it takes the parts of a message, ``members`` what it
-    knows beyond model and input."""
+    """Quirks of one provider. ``parts``: takes the parts of a message. ``members``: its members beside
+    model and input."""
 
     parts: bool = True
     members: frozenset[str] = frozenset()
@@ -47,11 +48,11 @@ MISTRAL: Final = ModerationOptions(parts=False, members=frozenset({"metadata"}))
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> ModerationRequest:
-    """Return what a client's body asks for; raises ``bad_request`` by path."""
+    """Return the canonical request; raises ``bad_request`` with the path of a wrong member."""
     return ModerationRequest(
         model=ClientObject(body).text("model") or context.model or "",
         inputs=_inputs(body.get("input")),
-        extra={name: value for name, value in rest(body, _KNOWN).items() if value is not None},
+        extra=without_nulls(rest(body, _CANONICAL)),
         origin=Origin(NAME, body),
     )
 
@@ -64,9 +65,7 @@ def _inputs(value: Any) -> tuple[ModerationInput, ...]:
     if not isinstance(value, list):
         raise wrong_type("input", "a string or an array", value)
     if not value:
-        raise GatewayError(
-            "bad_request", "Invalid 'input': it cannot be empty.", param="input", code="invalid_value"
-        )
+        raise invalid("input", "it cannot be empty.")
     if isinstance(value[0], str):
         return tuple(_text(one, f"input[{at}]") for at, one in enumerate(value))
     return (tuple(_part(one, f"input[{at}]") for at, one in enumerate(value)),)
@@ -80,56 +79,44 @@ def _text(value: Any, path: str) -> str:
 
 def _part(value: Any, path: str) -> TextPart | ImagePart:
     part = ClientObject.of(value, path)
-    kind = part.required_text("type")
-    if kind == "text":
+    if part.required_word("type", _PARTS, "'text' and 'image_url'") == "text":
         return TextPart(part.required_text("text"))
-    if kind != "image_url":
-        raise wrong_value(part.at("type"), kind, "'text' and 'image_url'")
-    image = part.object("image_url")
-    if image is None:
-        raise missing(part.at("image_url"))
-    return ImagePart(url=image.required_text("url"))
+    return ImagePart(url=part.required_object("image_url").required_text("url"))
 
 
 def encode_request(request: ModerationRequest, context: ClientContext) -> EncodedRequest:
-    """Return the body; pictures are refused where the wire takes texts alone."""
-    options = context.options if isinstance(context.options, ModerationOptions) else ModerationOptions()
-    inputs = [_write_input(one, options, context) for one in request.inputs]
-    body: dict[str, Any] = {"model": context.model, "input": inputs[0] if len(inputs) == 1 else inputs}
-    for name, value in request.extra.items():
-        if name in options.members:
-            body[name] = value
-        else:
-            context.losses.report("extra", param=name)
-    return EncodedRequest(body)
+    """Return the request; images are refused if the provider takes texts only."""
+    options = context.options_as(ModerationOptions)
+    inputs = [_encode_input(one, options, context) for one in request.inputs]
+    extras = known_extras(request.extra, options.members, context.losses)
+    single = inputs[0] if len(inputs) == 1 else inputs
+    return EncodedRequest({"model": context.model, "input": single, **extras})
 
 
-def _write_input(judged: ModerationInput, options: ModerationOptions, context: ClientContext) -> Any:
-    if isinstance(judged, str):
-        return judged
-    if options.parts:
-        return [_write_part(part) for part in judged]
-    for at, part in enumerate(judged):
+def _encode_input(value: ModerationInput, options: ModerationOptions, context: ClientContext) -> Any:
+    if options.parts and not isinstance(value, str):
+        return [_encode_part(part) for part in value]
+    for at, part in enumerate(value):
         if isinstance(part, ImagePart):
             context.losses.report("image", "Pictures cannot be judged by this model", param=f"input[{at}]")
-    return text_of(judged)
+    return text_of(value)
 
 
-def _write_part(part: TextPart | ImagePart) -> dict[str, Any]:
+def _encode_part(part: TextPart | ImagePart) -> dict[str, Any]:
     if isinstance(part, TextPart):
         return {"type": "text", "text": part.text}
     return {"type": "image_url", "image_url": {"url": part.url}}
 
 
-def text_of(judged: ModerationInput) -> str:
-    """Return the words of one input, those of its parts a line each."""
-    if isinstance(judged, str):
-        return judged
-    return "\n".join(part.text for part in judged if isinstance(part, TextPart))
+def text_of(value: ModerationInput) -> str:
+    """Return the text of one input, with the texts of its parts on lines of their own."""
+    if isinstance(value, str):
+        return value
+    return "\n".join(part.text for part in value if isinstance(part, TextPart))
 
 
 def decode_response(body: Any, request: ModerationRequest, context: ClientContext) -> ModerationResponse:
-    """Read a provider's answer; raises ``upstream_invalid`` unless each input has a judgement."""
+    """Return the results of a response; raises ``upstream_invalid`` unless each input has one."""
     members = as_dict(body)
     results = as_list(members.get("results"))
     if len(results) != len(request.inputs):
@@ -147,7 +134,7 @@ def _judgement(result: Any) -> Judgement:
     categories, scores = as_dict(members.get("categories")), as_dict(members.get("category_scores"))
     if not categories or not all(value is None or isinstance(value, bool) for value in categories.values()):
         raise _invalid("a text with categories that are none", result)
-    if not all(value is None or _is_number(value) for value in scores.values()):
+    if not all(value is None or number(value) is not None for value in scores.values()):
         raise _invalid("a text with a score that is no number", result)
     flagged = members.get("flagged")
     applied = as_dict(members.get("category_applied_input_types"))
@@ -159,10 +146,6 @@ def _judgement(result: Any) -> Judgement:
     )
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
 def _invalid(what: str, raw: Any) -> GatewayError:
     return GatewayError("upstream_invalid", f"The provider answered {what}.", raw=raw)
 
@@ -170,7 +153,7 @@ def _invalid(what: str, raw: Any) -> GatewayError:
 def encode_response(
     response: ModerationResponse, request: ModerationRequest, context: ServerContext
 ) -> dict[str, Any]:
-    """Return OpenAI's object. OpenAI tells no usage; ours is the estimate that limits and cost go by."""
+    """Return OpenAI's object, with the estimated usage that limits and cost are based on."""
     usage = response.usage or estimated_usage(map(text_of, request.inputs))
     return {
         "id": response.id or context.new_id("modr-"),

@@ -1,12 +1,12 @@
-"""Multipart form bodies (RFC 7578), written without copying the files.
+"""Multipart form bodies (RFC 7578), which are sent without copying their files.
 
-The boundary is given from outside. The body is an iterable of pieces whose length
-is known beforehand, so it can be sent with a Content-Length and iterated again on a retry.
+The boundary is an argument. A body is an iterable of pieces of known length: it has a
+Content-Length, and a retry can iterate it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from app.canonical.files import Content, FileUpload
@@ -14,12 +14,12 @@ from app.canonical.media import Upload
 from app.canonical.record import record
 
 _ESCAPES: Final = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
-"""How browsers write names inside Content-Disposition (WHATWG HTML, form submission)."""
+"""The escapes of names in Content-Disposition (WHATWG HTML, form submission)."""
 
 
 @record
 class Form:
-    """Fields in order, then the file as field ``file``, then ``files`` with the names of their fields."""
+    """A form: its fields in order, a file of the field ``file``, and ``files`` with the names of their fields."""
 
     fields: Sequence[tuple[str, str]]
     file: Upload | None = None
@@ -27,29 +27,30 @@ class Form:
 
     def encode(self, boundary: str) -> MultipartBody:
         """Return the body; ``boundary`` must not occur in a file or any field."""
-        head = bytearray()
-        for name, value in self.fields:
-            head += _disposition(boundary, name) + b"\r\n" + value.encode() + b"\r\n"
-        pieces: list[bytes | Content] = []
-        for name, file in [*([] if self.file is None else [("file", self.file)]), *self.files]:
-            head += _disposition(boundary, name, file.filename)
-            head += b"Content-Type: " + _one_line(file.media_type) + b"\r\n\r\n"
-            pieces += [bytes(head), file.data]
-            head = bytearray(b"\r\n")
-        return MultipartBody([*pieces, bytes(head) + f"--{boundary}--\r\n".encode()], boundary)
+        files = [("file", self.file)] if self.file is not None else []
+        return self._body(boundary, [(name, file, file.data) for name, file in [*files, *self.files]])
 
     def with_file(self, file: FileUpload, boundary: str) -> MultipartBody:
-        """Return the body of the fields and a file that need not lie in memory."""
+        """Return the body of the fields and a file that may be larger than memory."""
+        return self._body(boundary, [("file", file, file.content)])
+
+    def _body(
+        self, boundary: str, files: Iterable[tuple[str, Upload | FileUpload, bytes | Content]]
+    ) -> MultipartBody:
         head = b"".join(
             _disposition(boundary, name) + b"\r\n" + value.encode() + b"\r\n" for name, value in self.fields
         )
-        head += _disposition(boundary, "file", file.filename)
-        head += b"Content-Type: " + _one_line(file.media_type) + b"\r\n\r\n"
-        return MultipartBody([head, file.content, f"\r\n--{boundary}--\r\n".encode()], boundary)
+        pieces: list[bytes | Content] = []
+        for name, file, content in files:
+            head += _disposition(boundary, name, file.filename)
+            head += b"Content-Type: " + _one_line(file.media_type) + b"\r\n\r\n"
+            pieces += [head, content]
+            head = b"\r\n"
+        return MultipartBody([*pieces, head + f"--{boundary}--\r\n".encode()], boundary)
 
 
 class MultipartBody:
-    """A multipart body: iterable, of known length, sent as ``content_type``."""
+    """A multipart body: an iterable of known length with its ``content_type``."""
 
     __slots__ = ("_pieces", "content_type")
 

@@ -1,12 +1,13 @@
-"""Streams of pictures as OpenAI sends them: parts on the way, then each picture whole.
+"""Decode and encode OpenAI's streams of images: partial images, then each complete image.
 
-Events: ``image_generation.partial_image`` and ``image_generation.completed``, of edits ``image_edit.…``
-(``ImageGenStreamEvent`` and ``ImageEditStreamEvent`` of openai-python 3.51). Nothing comes after the last
-picture: it ends the stream.
+Events are ``image_generation.partial_image`` and ``image_generation.completed``, of edits ``image_edit.…``
+(``ImageGenStreamEvent`` and ``ImageEditStreamEvent`` of openai-python 3.51). The last image ends the
+stream.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -15,11 +16,10 @@ from app.canonical.images import ImageEvent, ImageRequest, Picture, PictureDone,
 from app.canonical.response import Usage
 from app.dialects.base import Frame
 from app.dialects.chat.errors import failure_in
-from app.dialects.media.audio import error_frames
-from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, untold_usage
+from app.dialects.media.audio import MediaDecoder, cut_stream, error_frames
+from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, estimated_image_usage
 from app.dialects.media.images import no_picture
 from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str, rest
-from app.errors import GatewayError
 
 _OWN: Final = frozenset(
     {"type", "b64_json", "url", "partial_image_index", "usage", "created", "revised_prompt"}
@@ -27,80 +27,65 @@ _OWN: Final = frozenset(
 _DEFAULTS: Final[Mapping[str, str]] = {"background": "auto", "output_format": "png", "quality": "auto"}
 
 
-class ImageDecoder:
-    """Frames to events. The picture that was asked for last ends it, so that the usage is known by then."""
+class ImageDecoder(MediaDecoder[ImageEvent]):
+    """Decode the frames of one stream. The last requested image ends it, with the usage of all."""
 
-    def __init__(self, request: ImageRequest, picture_of: Callable[[Mapping[str, Any]], Picture]) -> None:
+    def __init__(self, request: ImageRequest, decode_picture: Callable[[Mapping[str, Any]], Picture]) -> None:
+        super().__init__()
         self._request = request
-        self._picture_of = picture_of
+        self._decode_picture = decode_picture
         self._usages: list[Usage] = []
-        self._made = 0
-        self._ended = False
+        self._images = 0
 
-    def feed(self, event: str | None, data: Any) -> list[ImageEvent]:
-        """Take one frame; what is no picture and no error says nothing."""
+    def _decode(self, event: str | None, data: Any) -> list[ImageEvent]:
         members = as_dict(data)
         kind = as_str(members.get("type"), event or "")
         if kind.endswith(".partial_image") and (part := opt_str(members.get("b64_json"))):
             return [PicturePart(part, count(members.get("partial_image_index")) or 0, rest(members, _OWN))]
         if kind.endswith(".completed"):
-            return [self._completed(members)]
+            return self._completed(members)
         failure = failure_in(data)
-        return self._fail(failure) if failure is not None else []
+        return self._end(Failed(failure)) if failure is not None else []
 
-    def done(self) -> list[ImageEvent]:
-        """Take ``[DONE]``, which OpenAI does not send."""
-        return self.eof()
+    def _finish(self) -> list[ImageEvent]:
+        if not self._images:
+            return [cut_stream("The provider ended the stream without a picture.")]
+        return [PictureDone(Picture(), usage=self._usage(), last=True)]
 
-    def eof(self) -> list[ImageEvent]:
-        """Return what ends a stream that brought less than was asked for: its pictures count."""
-        if self._ended:
-            return []
-        if self._made:
-            self._ended = True
-            return [PictureDone(Picture(), usage=self._usage(), last=True)]
-        error = GatewayError("upstream_cut", "The provider ended the stream without a picture.")
-        return self._fail(error)
-
-    def _completed(self, members: Mapping[str, Any]) -> ImageEvent:
-        picture = self._picture_of(members)
+    def _completed(self, members: Mapping[str, Any]) -> list[ImageEvent]:
+        picture = self._decode_picture(members)
         if not (picture.data or picture.url):
-            return self._fail(no_picture(rest(members, _OWN)))[0]
-        self._made += 1
-        usage = decode_image_usage(members.get("usage"), authored=members.get("svg_usage"))
+            return self._end(Failed(no_picture(rest(members, _OWN))))
+        self._images += 1
+        usage = decode_image_usage(members.get("usage"), svg=members.get("svg_usage"))
         self._usages += [usage] if usage is not None else []
-        self._ended = self._made >= self._request.count
-        total = self._usage() if self._ended else usage
-        return PictureDone(picture, rest(members, _OWN), total, last=self._ended)
+        self._over = self._images >= self._request.count
+        total = self._usage() if self._over else usage
+        return [PictureDone(picture, rest(members, _OWN), total, last=self._over)]
 
     def _usage(self) -> Usage:
-        """Return what all pictures came to together."""
-        if len(self._usages) < self._made or not self._usages:
-            return untold_usage(self._request, self._made)
+        """Return the usage of all images together."""
+        if len(self._usages) < self._images or not self._usages:
+            return estimated_image_usage(self._request, self._images)
         return self._usages[0] if len(self._usages) == 1 else _sum(self._usages)
-
-    def _fail(self, error: GatewayError) -> list[ImageEvent]:
-        self._ended = True
-        return [Failed(error)]
 
 
 def _sum(usages: list[Usage]) -> Usage:
-    details: dict[str, int] = {}
+    details: Counter[str] = Counter()
     for usage in usages:
-        for name, tokens in usage.details.items():
-            details[name] = details.get(name, 0) + tokens
+        details.update(usage.details)
     costs = [usage.cost["total_cost"] for usage in usages if usage.cost is not None]
     return Usage(
         input_tokens=sum(usage.input_tokens for usage in usages),
         output_tokens=sum(usage.output_tokens for usage in usages),
         total_tokens=sum(usage.total for usage in usages),
-        details=details,
+        details=dict(details),
         cost={"total_cost": sum(costs)} if len(costs) == len(usages) else None,
     )
 
 
 class ImageFrames:
-    """Events to OpenAI's frames, each named by its type."""
+    """Encode events as OpenAI's frames, which are named by their type."""
 
     def __init__(
         self, request: ImageRequest, now: int, encode_picture: Callable[[Picture], dict[str, Any]]
@@ -111,29 +96,23 @@ class ImageFrames:
         self._kind = "image_edit" if request.kind == "edit" else "image_generation"
 
     def feed(self, event: ImageEvent) -> list[Frame]:
-        """Return the frames that ``event`` makes."""
+        """Return the frames of ``event``, none for the end of a stream without a new image."""
         if isinstance(event, Failed):
             return error_frames(event.error)
         if isinstance(event, PicturePart):
-            part = {"b64_json": event.data, "partial_image_index": event.index}
-            return [self._frame("partial_image", part, event.members)]
+            image = {"b64_json": event.data, "partial_image_index": event.index}
+            return [self._frame("partial_image", image, event.members)]
         if event.picture == Picture():
             return []
         usage = {} if event.usage is None else {"usage": encode_image_usage(event.usage)}
-        return [self._frame("completed", self._encode_picture(event.picture), event.members, usage)]
+        return [self._frame("completed", self._encode_picture(event.picture), {**event.members, **usage})]
 
-    def _frame(
-        self,
-        name: str,
-        picture: Mapping[str, Any],
-        members: Mapping[str, Any],
-        usage: Mapping[str, Any] | None = None,
-    ) -> Frame:
+    def _frame(self, name: str, image: Mapping[str, Any], members: Mapping[str, Any]) -> Frame:
         kind = f"{self._kind}.{name}"
-        data = {"created_at": self._now, **self._requested_members(), **members}
-        return Frame(kind, {"type": kind, **picture, **data, **(usage or {})})
+        settings = {"created_at": self._now, **self._settings()}
+        return Frame(kind, {"type": kind, **image, **settings, **members})
 
-    def _requested_members(self) -> dict[str, str]:
-        """Return what the request says of its pictures, for wires that do not say it again."""
+    def _settings(self) -> dict[str, str]:
+        """Return the settings of the request, for providers whose events do not repeat them."""
         settings = {name: getattr(self._request, name) or value for name, value in _DEFAULTS.items()}
         return {**settings, "size": self._request.size or "auto"}

@@ -1,12 +1,11 @@
-"""OpenAI's speech, both halves; Azure, Groq and Mistral speak it with small quirks.
+"""OpenAI's speech, server and client half; also the format of Azure, Groq and Mistral, with quirks.
 
-The answer is the audio itself, or server-sent events with pieces in base64, or (Mistral)
-a JSON object with the whole in base64 (recorded traffic; vendors' SDK types).
+The response is audio, or server-sent events with pieces of it in base64, or (Mistral) a JSON
+object with all of it in base64. Sources: recorded traffic, the types of the vendors' SDKs.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,22 +18,25 @@ from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.media.audio import (
     MEDIA_TYPES,
     Framing,
+    MediaDecoder,
     MediaRequest,
     SpeechDialect,
     audio_bytes,
+    cut_stream,
     error_frames,
+    is_json,
     no_audio,
     speech_format,
     whole_json,
 )
 from app.dialects.media.audio_usage import decode_audio_usage, encode_audio_usage
-from app.dialects.shared.lenient_json import as_dict, as_str, rest
-from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
-from app.errors import GatewayError
+from app.dialects.shared.base64_text import encode_base64
+from app.dialects.shared.lenient_json import as_dict, as_str, rest, without_nulls
+from app.dialects.shared.strict_json import ClientObject, invalid, missing, wrong_type
 
 NAME: Final = "openai_speech"
 
-_KNOWN: Final = frozenset(
+_CANONICAL: Final = frozenset(
     {
         "model",
         "input",
@@ -49,6 +51,7 @@ _KNOWN: Final = frozenset(
     }
 )
 _STREAM_FORMATS: Final = ("sse", "audio")
+_OPTIONAL: Final = ("speed", "instructions", "language")
 _ALIASES: Final[Mapping[str, str]] = {
     "audio/mp3": "audio/mpeg",
     "audio/opus": "audio/ogg",
@@ -56,195 +59,160 @@ _ALIASES: Final[Mapping[str, str]] = {
     "audio/x-wav": "audio/wav",
     "audio/l16": "audio/pcm",
 }
-_CODED: Final = ("audio", "audio_data", "audio_base64")
+_AUDIO_MEMBERS: Final = ("audio", "audio_data", "audio_base64")
 
 
 @record
 class SpeechOptions:
-    """Quirks of one wire.
+    """Quirks of one provider.
 
-    ``formats`` it makes; ``members`` it knows beyond model, input, voice and format.
-    ``sse`` is what asks for events: ``stream_format`` (OpenAI), ``stream`` (Mistral) or
-    None. ``coded``: a whole answer is JSON with base64. ``voices`` maps the client's
-    voice names to the wire's.
+    ``formats``: those it makes. ``members``: its members beside model, input, voice and format.
+    ``sse``: the member that requests events: ``stream_format`` (OpenAI), ``stream`` (Mistral) or
+    None. ``base64``: a response that is not streamed is JSON with base64. ``voices``: the provider's
+    names of the client's voices.
     """
 
     formats: frozenset[str] = frozenset(MEDIA_TYPES)
     members: frozenset[str] = frozenset({"speed", "instructions"})
     sse: str | None = "stream_format"
-    coded: bool = False
+    base64: bool = False
     voices: Mapping[str, str] | None = None
 
 
 GROQ: Final = SpeechOptions(frozenset({"mp3", "opus", "aac", "flac", "wav"}), frozenset({"speed"}), None)
 MISTRAL: Final = SpeechOptions(
-    frozenset({"mp3", "opus", "flac", "wav", "pcm"}), frozenset(), "stream", coded=True
+    frozenset({"mp3", "opus", "flac", "wav", "pcm"}), frozenset(), "stream", base64=True
 )
 
 
 def decode_request(body: Mapping[str, Any], context: ServerContext) -> SpeechRequest:
-    """Read a client's body; raises ``bad_request`` naming the member that is wrong."""
-    checked = ClientObject(body)
-    text = checked.required_text("input")
+    """Return the canonical request; raises ``bad_request`` with the path of a wrong member."""
+    members = ClientObject(body)
+    text = members.required_text("input")
     if not text:
-        raise GatewayError(
-            "bad_request", "Invalid 'input': it cannot be empty.", param="input", code="invalid_value"
-        )
-    stream_format = checked.text("stream_format")
-    if stream_format not in {None, *_STREAM_FORMATS}:
-        raise wrong_value("stream_format", str(stream_format), "'sse' and 'audio'")
+        raise invalid("input", "it cannot be empty.")
+    stream_format = members.word("stream_format", _STREAM_FORMATS, "'sse' and 'audio'")
     return SpeechRequest(
-        model=checked.text("model") or context.model or "",
+        model=members.text("model") or context.model or "",
         text=text,
         voice=_voice(body.get("voice")),
-        format=_format(checked),
-        speed=checked.number("speed"),
-        instructions=checked.text("instructions"),
-        language=checked.text("language"),
-        stream=stream_format == "sse" or (stream_format is None and checked.flag("stream") is True),
-        extra=rest(body, _KNOWN),
+        format=members.word("response_format", MEDIA_TYPES),
+        speed=members.number("speed"),
+        instructions=members.text("instructions"),
+        language=members.text("language"),
+        stream=stream_format == "sse" or (stream_format is None and members.flag("stream") is True),
+        extra=rest(body, _CANONICAL),
         origin=Origin(NAME, body),
     )
 
 
 def encode_request(request: SpeechRequest, context: ClientContext) -> MediaRequest:
-    """Return the JSON body; what the wire lacks is reported."""
-    options = _options(context)
+    """Return the request; what the provider does not support is reported."""
+    options = context.options_as(SpeechOptions)
     if request.voice is None:
         raise missing("voice")
-    body: dict[str, Any] = {"model": context.model, "input": request.text}
-    body["voice"] = (options.voices or {}).get(request.voice, request.voice)
-    if request.format is not None:
-        if request.format not in options.formats:
-            context.losses.report("speech_format", param="response_format")
-        body["response_format"] = request.format
-    for name in ("speed", "instructions", "language"):
-        value = getattr(request, name)
-        if value is not None and name in options.members:
-            body[name] = value
-        elif value is not None:
+    if request.format is not None and request.format not in options.formats:
+        context.losses.report("speech_format", param="response_format")
+    optional = without_nulls({name: getattr(request, name) for name in _OPTIONAL})
+    for name in optional:
+        if name not in options.members:
             context.losses.report(name)
-    if request.origin is None or request.origin.dialect == NAME:
-        body.update(request.extra)
-    framing: Framing = "json" if options.coded else "bytes"
-    if request.stream and options.sse is not None and not _speaks_only_bytes(context.model):
-        body[options.sse] = "sse" if options.sse == "stream_format" else True
-        framing = "sse"
+    is_own = request.origin is None or request.origin.dialect == NAME
+    body = {
+        "model": context.model,
+        "input": request.text,
+        "voice": (options.voices or {}).get(request.voice, request.voice),
+        **without_nulls({"response_format": request.format}),
+        **{name: value for name, value in optional.items() if name in options.members},
+        **(request.extra if is_own else {}),
+    }
+    if request.stream and options.sse is not None and _has_events(context.model):
+        return MediaRequest(
+            {**body, options.sse: "sse" if options.sse == "stream_format" else True}, framing="sse"
+        )
+    framing: Framing = "json" if options.base64 else "bytes"
     return MediaRequest(body, framing=framing)
 
 
 def decode_response(
     content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
 ) -> SpeechResponse:
-    """Read whole audio: the bytes themselves, or base64 in a JSON object."""
-    sound = media_type(request, headers)
-    if not _is_json(headers) and not _options(context).coded:
-        return SpeechResponse(content, sound)
+    """Return the audio of a response: its bytes, or base64 in a JSON object."""
+    audio_type = media_type(request, headers)
+    if not is_json(headers) and not context.options_as(SpeechOptions).base64:
+        return SpeechResponse(content, audio_type)
     body = whole_json(content)
-    failure = failure_in(body)
-    if failure is not None:
+    if (failure := failure_in(body)) is not None:
         raise failure
-    return SpeechResponse(_audio_of(body), sound, decode_audio_usage(body.get("usage")))
+    return SpeechResponse(_audio_of(body), audio_type, decode_audio_usage(body.get("usage")))
 
 
 def media_type(request: SpeechRequest, headers: Mapping[str, str]) -> str:
-    """Return the upstream's audio type where it is one we know, else what was asked for."""
-    mime = headers.get("content-type", "").partition(";")[0].strip().lower()
-    mime = _ALIASES.get(mime, mime)
-    return mime if mime in MEDIA_TYPES.values() else MEDIA_TYPES[speech_format(request)]
+    """Return the upstream's content type if it is audio, else that of the client's format."""
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+    audio_type = _ALIASES.get(content_type, content_type)
+    return audio_type if audio_type in MEDIA_TYPES.values() else MEDIA_TYPES[speech_format(request)]
 
 
 class SpeechEncoder:
-    """Events to OpenAI's frames, which end with ``speech.audio.done``."""
+    """Encode events as OpenAI's frames, which end with ``speech.audio.done``."""
 
     def feed(self, event: SpeechEvent) -> list[Frame]:
-        """Return the frames that ``event`` makes."""
+        """Return the frames of ``event``."""
         if isinstance(event, SpeechDelta):
-            audio = base64.b64encode(event.audio).decode("ascii")
-            return [Frame(None, {"type": "speech.audio.delta", "audio": audio})]
+            return [Frame(None, {"type": "speech.audio.delta", "audio": encode_base64(event.audio)})]
         if isinstance(event, SpeechDone):
-            usage = encode_audio_usage(event.usage)
-            return [Frame(None, {"type": "speech.audio.done", "usage": usage})]
+            return [Frame(None, {"type": "speech.audio.done", "usage": encode_audio_usage(event.usage)})]
         return error_frames(event.error)
 
 
-class OpenAISpeechDecoder:
-    """Events ``speech.audio.delta`` and ``.done``, or raw bytes that end by closing."""
+class OpenAISpeechDecoder(MediaDecoder[SpeechEvent]):
+    """Decode events ``speech.audio.delta`` and ``.done``, or raw audio, which ends with the body."""
 
     def __init__(self, request: SpeechRequest, context: ClientContext) -> None:
-        self._framed = False
-        self._over = False
+        super().__init__()
+        self._has_frames = False
 
-    def feed(self, event: str | None, data: Any) -> list[SpeechEvent]:
-        """Take a frame, or ``(None, bytes)``."""
-        if self._over:
-            return []
+    def _decode(self, event: str | None, data: Any) -> list[SpeechEvent]:
         if isinstance(data, bytes):
             return [SpeechDelta(data)] if data else []
-        self._framed = True
+        self._has_frames = True
         frame = as_dict(data)
-        failure = failure_in(frame)
-        if failure is not None:
-            self._over = True
-            return [Failed(failure)]
+        if (failure := failure_in(frame)) is not None:
+            return self._end(Failed(failure))
         kind = as_str(frame.get("type"), event or "")
-        if kind == "speech.audio.delta":
-            return [SpeechDelta(_audio_of(frame))]
         if kind == "speech.audio.done":
-            self._over = True
-            return [SpeechDone(decode_audio_usage(frame.get("usage")))]
-        return []
+            return self._end(SpeechDone(decode_audio_usage(frame.get("usage"))))
+        return [SpeechDelta(_audio_of(frame))] if kind == "speech.audio.delta" else []
 
-    def done(self) -> list[SpeechEvent]:
-        """Take ``[DONE]``, which no wire needs here."""
-        return self.eof()
-
-    def eof(self) -> list[SpeechEvent]:
-        """Raw audio ends with its body; events that end without ``.done`` were cut."""
-        if self._over:
-            return []
-        self._over = True
-        if self._framed:
-            return [Failed(GatewayError("upstream_cut", "The provider's speech ended before it was done."))]
+    def _finish(self) -> list[SpeechEvent]:
+        if self._has_frames:
+            return [cut_stream("The provider's speech ended before it was done.")]
         return [SpeechDone()]
 
 
 def _audio_of(body: Any) -> bytes:
-    """The audio of a JSON object that holds it in base64."""
-    coded = next((as_dict(body)[name] for name in _CODED if name in as_dict(body)), None)
-    if not isinstance(coded, str):
+    """Return the audio that a JSON object has in base64; raises ``upstream_invalid`` without."""
+    members = as_dict(body)
+    text = next((members[name] for name in _AUDIO_MEMBERS if name in members), None)
+    if not isinstance(text, str):
         raise no_audio(body)
-    return audio_bytes(coded)
+    return audio_bytes(text)
 
 
 def _voice(value: Any) -> str | None:
-    """A name, or OpenAI's ``{"id": …}`` for a custom voice."""
+    """Return the name of a voice, or the id of a custom voice, ``{"id": …}``."""
     if value is None or isinstance(value, str):
         return value or None
-    identifier = value.get("id") if isinstance(value, Mapping) else None
-    if not isinstance(identifier, str):
+    voice_id = value.get("id") if isinstance(value, Mapping) else None
+    if not isinstance(voice_id, str):
         raise wrong_type("voice", "a string or an object with an 'id'", value)
-    return identifier
+    return voice_id
 
 
-def _format(checked: ClientObject) -> str | None:
-    name = checked.text("response_format")
-    if name is not None and name not in MEDIA_TYPES:
-        raise wrong_value("response_format", name, ", ".join(f"'{known}'" for known in MEDIA_TYPES))
-    return name
-
-
-def _speaks_only_bytes(model: str) -> bool:
-    """``tts-1`` and ``tts-1-hd`` have no events (OpenAI's SDK types, November 2026)."""
-    return model.rpartition("/")[2].startswith("tts-1")
-
-
-def _is_json(headers: Mapping[str, str]) -> bool:
-    return headers.get("content-type", "").startswith("application/json")
-
-
-def _options(context: ClientContext) -> SpeechOptions:
-    return context.options if isinstance(context.options, SpeechOptions) else SpeechOptions()
+def _has_events(model: str) -> bool:
+    """Tell whether a model can stream events: ``tts-1`` and ``tts-1-hd`` cannot (OpenAI's SDK types, November 2026)."""
+    return not model.rpartition("/")[2].startswith("tts-1")
 
 
 DIALECT: Final = SpeechDialect(

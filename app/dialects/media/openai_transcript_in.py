@@ -1,7 +1,7 @@
-"""Transcripts as OpenAI's likes answer with them: whole, or as server-sent events.
+"""Decode transcripts in the formats of OpenAI, Groq and Mistral: responses and server-sent events (client half).
 
-Segments and words differ in small ways: ``speaker`` or ``speaker_id``, ``word`` or
-``text``, times that may be null (recorded traffic of OpenAI, Groq and Mistral).
+Segments and words have ``speaker`` or ``speaker_id``, ``word`` or ``text``, and times that may
+be null (recorded traffic).
 """
 
 from __future__ import annotations
@@ -18,35 +18,38 @@ from app.canonical.media import (
     TranscriptDelta,
     TranscriptDone,
     TranscriptEvent,
+    TranscriptionRequest,
     TranscriptSegment,
     Word,
 )
+from app.dialects.base import ClientContext
 from app.dialects.chat.errors import failure_in
+from app.dialects.media.audio import MediaDecoder, cut_stream
 from app.dialects.media.audio_usage import decode_audio_usage
 from app.dialects.media.subtitles import cues_in
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, number, opt_str, rest, without_nulls
 from app.errors import GatewayError
 
-_SEGMENT_KNOWN: Final = frozenset({"start", "end", "text", "speaker", "speaker_id", "type"})
-_ANSWER_KNOWN: Final = frozenset(
+_CANONICAL_SEGMENT: Final = frozenset({"start", "end", "text", "speaker", "speaker_id", "type"})
+_CANONICAL: Final = frozenset(
     {"text", "language", "duration", "segments", "words", "logprobs", "usage", "task", "type"}
 )
 _NAME: Final = "openai_transcription"
 
 
 def decode_transcript(content: bytes) -> Transcript:
-    """Read a whole answer; what is no JSON object is subtitles or the text itself.
+    """Return the transcript of a response: a JSON object, subtitles, or a text.
 
-    Raises the error that a 200 holds, and ``upstream_invalid`` for an object without text.
+    Raises the error that a response of status 200 holds, and ``upstream_invalid`` for an object
+    without a text.
     """
-    if not content.lstrip().startswith(b"{"):
-        return _plain(content)
     try:
-        body = json.loads(content)
+        body = json.loads(content) if content.lstrip().startswith(b"{") else None
     except ValueError:
+        body = None
+    if body is None:
         return _plain(content)
-    failure = failure_in(body)
-    if failure is not None:
+    if (failure := failure_in(body)) is not None:
         raise failure
     if not isinstance(body.get("text"), str):
         raise GatewayError("upstream_invalid", "The provider's answer holds no transcript.", raw=body)
@@ -60,9 +63,9 @@ def _plain(content: bytes) -> Transcript:
 
 
 def transcript_of(body: Mapping[str, Any]) -> Transcript:
-    """Return the transcript that an object holds (a whole answer or a final event)."""
+    """Return the transcript of an object: a response or a final event."""
     logprobs = dicts(body.get("logprobs"))
-    native = rest(body, _ANSWER_KNOWN)
+    native = rest(body, _CANONICAL)
     return Transcript(
         text=as_str(body.get("text")),
         language=opt_str(body.get("language")),
@@ -82,7 +85,7 @@ def segment_of(entry: Mapping[str, Any]) -> Segment:
         end=number(entry.get("end")) or 0.0,
         text=as_str(entry.get("text")),
         speaker=opt_str(entry.get("speaker")) or opt_str(entry.get("speaker_id")),
-        native=rest(entry, _SEGMENT_KNOWN),
+        native=rest(entry, _CANONICAL_SEGMENT),
     )
 
 
@@ -95,37 +98,24 @@ def _word(entry: Mapping[str, Any]) -> Word:
     )
 
 
-class OpenAITranscriptDecoder:
-    """Events ``transcript.text.*`` (OpenAI) and ``transcription.*`` (Mistral)."""
+class OpenAITranscriptDecoder(MediaDecoder[TranscriptEvent]):
+    """Decode events ``transcript.text.*`` (OpenAI) and ``transcription.*`` (Mistral); others are ignored."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: TranscriptionRequest, context: ClientContext) -> None:
+        super().__init__()
         self._texts: list[str] = []
         self._segments: list[Segment] = []
         self._language: str | None = None
-        self._over = False
 
-    def feed(self, event: str | None, data: Any) -> list[TranscriptEvent]:
-        """Take one frame; events of other types are passed over."""
-        if self._over:
-            return []
+    def _decode(self, event: str | None, data: Any) -> list[TranscriptEvent]:
         frame = as_dict(data)
-        failure = failure_in(frame)
-        if failure is not None:
-            self._over = True
-            return [Failed(failure)]
-        reader = _READERS.get(as_str(frame.get("type"), event or ""))
-        return reader(self, frame) if reader else []
+        if (failure := failure_in(frame)) is not None:
+            return self._end(Failed(failure))
+        method = _METHODS.get(as_str(frame.get("type"), event or ""))
+        return method(self, frame) if method else []
 
-    def done(self) -> list[TranscriptEvent]:
-        """Take ``[DONE]``, which follows the final event."""
-        return self.eof()
-
-    def eof(self) -> list[TranscriptEvent]:
-        """A stream that ends before its final event was cut."""
-        if self._over:
-            return []
-        self._over = True
-        return [Failed(GatewayError("upstream_cut", "The provider's transcript ended before it was done."))]
+    def _finish(self) -> list[TranscriptEvent]:
+        return [cut_stream("The provider's transcript ended before it was done.")]
 
     def _delta(self, frame: dict[str, Any]) -> list[TranscriptEvent]:
         text = as_str(frame.get("delta")) or as_str(frame.get("text"))
@@ -138,27 +128,24 @@ class OpenAITranscriptDecoder:
         self._segments.append(segment)
         return [TranscriptSegment(segment)]
 
-    def _read_language(self, frame: dict[str, Any]) -> list[TranscriptEvent]:
+    def _take_language(self, frame: dict[str, Any]) -> list[TranscriptEvent]:
         self._language = opt_str(frame.get("audio_language"))
         return []
 
     def _done(self, frame: dict[str, Any]) -> list[TranscriptEvent]:
-        self._over = True
-        whole = transcript_of(
-            {"text": "".join(self._texts), "language": self._language, **without_nulls(frame)}
-        )
-        if not whole.segments and self._segments:
-            whole = replace(whole, segments=tuple(self._segments))
-        return [TranscriptDone(whole)]
+        so_far = {"text": "".join(self._texts), "language": self._language}
+        transcript = transcript_of({**so_far, **without_nulls(frame)})
+        segments = transcript.segments or tuple(self._segments)
+        return self._end(TranscriptDone(replace(transcript, segments=segments)))
 
 
-_Reader = Callable[[OpenAITranscriptDecoder, dict[str, Any]], list[TranscriptEvent]]
-_READERS: Final[Mapping[str, _Reader]] = {
+_Method = Callable[[OpenAITranscriptDecoder, dict[str, Any]], list[TranscriptEvent]]
+_METHODS: Final[Mapping[str, _Method]] = {
     "transcript.text.delta": OpenAITranscriptDecoder._delta,
     "transcript.text.segment": OpenAITranscriptDecoder._segment,
     "transcript.text.done": OpenAITranscriptDecoder._done,
     "transcription.text.delta": OpenAITranscriptDecoder._delta,
     "transcription.segment": OpenAITranscriptDecoder._segment,
-    "transcription.language": OpenAITranscriptDecoder._read_language,
+    "transcription.language": OpenAITranscriptDecoder._take_language,
     "transcription.done": OpenAITranscriptDecoder._done,
 }

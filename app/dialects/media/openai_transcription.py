@@ -1,8 +1,8 @@
-"""OpenAI's transcription, server half and the request of the client half.
+"""OpenAI's transcription, server half and requests of the client half.
 
-Multipart fields in, a form of the transcript out. Timed forms (subtitles, verbose_json)
-are rendered here, from what the wire's own timed form tells, so they work alike for all
-providers; a wire without timings refuses them.
+The request is a form, the response a transcript in one of several formats. Formats with times
+(subtitles, verbose_json) are made here from a provider's own format with times, so that they
+are the same for all providers; a provider without times refuses them.
 """
 
 from __future__ import annotations
@@ -26,17 +26,16 @@ from app.canonical.request import Origin
 from app.dialects.base import DONE, ClientContext, Frame, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.media.audio import Fields, MediaRequest, TranscriptionDialect, error_frames
-from app.dialects.media.audio_usage import encode_audio_usage
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_transcript_in import OpenAITranscriptDecoder, decode_transcript
-from app.dialects.media.transcripts import FORMS, encode_speech, render
+from app.dialects.media.transcripts import FORMATS, encode_speech, logprobs_members, render, usage_members
+from app.dialects.shared.lenient_json import without_nulls
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.strict_json import missing, wrong_type, wrong_value
-from app.errors import GatewayError
+from app.dialects.shared.strict_json import invalid, missing, wrong_type, wrong_value
 
 NAME: Final = "openai_transcription"
 
-_KNOWN: Final = frozenset(
+_CANONICAL: Final = frozenset(
     {
         "model",
         "language",
@@ -56,13 +55,13 @@ _TIMED: Final = frozenset({"verbose_json", "srt", "vtt"})
 
 @record
 class TranscriptionOptions:
-    """Quirks of one wire.
+    """Quirks of one provider.
 
-    ``formats``: the values of ``response_format`` it has, none where it has no such
-    member; ``by_model`` (pattern, formats) goes before. ``members``: the optional fields
-    it knows. ``granular``: timings come by ``timestamp_granularities[]`` alone.
-    ``diarize``: the field that asks for speakers. ``language``: what a required language
-    defaults to. ``mute``: pattern of models that cannot stream.
+    ``formats``: its values of ``response_format``, none without that field; ``by_model`` (pattern,
+    formats) takes precedence. ``members``: its optional fields. ``granular``: times are requested by
+    ``timestamp_granularities[]`` alone. ``diarize``: the field that requests speakers.
+    ``language``: the default of a required language. ``no_streams``: pattern of models that cannot
+    stream.
     """
 
     formats: frozenset[str] = frozenset({"json", "verbose_json"})
@@ -73,10 +72,10 @@ class TranscriptionOptions:
     granular: bool = False
     diarize: str | None = None
     language: str | None = None
-    mute: str = r"whisper"
+    no_streams: str = r"whisper"
 
     def formats_of(self, model: str) -> frozenset[str]:
-        """Return the formats that ``model`` makes."""
+        """Return the formats of ``model``."""
         return next((found for pattern, found in self.by_model if re.search(pattern, model)), self.formats)
 
 
@@ -92,7 +91,7 @@ MISTRAL: Final = TranscriptionOptions(
     members=frozenset({"language", "temperature", "granularities", "stream"}),
     granular=True,
     diarize="diarize",
-    mute=r"$^",
+    no_streams=r"$^",
 )
 COHERE: Final = TranscriptionOptions(
     formats=frozenset(), members=frozenset({"language", "temperature"}), language="en"
@@ -101,24 +100,24 @@ OPENROUTER: Final = TranscriptionOptions(formats=frozenset(), members=frozenset(
 
 
 def decode_request(fields: Fields, file: Upload | None, context: ServerContext) -> TranscriptionRequest:
-    """Read a client's form; repeated fields may be named with or without ``[]``.
+    """Return the canonical request of a form; names of repeated fields may end with ``[]``.
 
-    Raises ``bad_request`` naming the field that is wrong.
+    Raises ``bad_request`` with the name of a wrong field.
     """
     if file is None:
         raise missing("file")
     if not file.data:
-        raise GatewayError("bad_request", "Invalid 'file': it is empty.", param="file", code="invalid_value")
+        raise invalid("file", "it is empty.")
     form = _Fields(fields)
-    chosen = form.one("response_format") or "json"
-    if chosen not in FORMS:
-        raise wrong_value("response_format", chosen, ", ".join(f"'{known}'" for known in FORMS))
+    response_format = form.one("response_format") or "json"
+    if response_format not in FORMATS:
+        raise wrong_value("response_format", response_format, ", ".join(f"'{name}'" for name in FORMATS))
     return TranscriptionRequest(
         model=form.one("model") or context.model or "",
         file=file,
         language=form.one("language"),
         prompt=form.one("prompt"),
-        format=chosen,
+        format=response_format,
         temperature=form.number("temperature"),
         granularities=form.choices("timestamp_granularities", _GRANULARITIES),
         include=form.all("include"),
@@ -129,16 +128,18 @@ def decode_request(fields: Fields, file: Upload | None, context: ServerContext) 
 
 
 def encode_response(transcript: Transcript, request: TranscriptionRequest) -> dict[str, Any] | str:
-    """Return the answer in the form asked for; its content type is ``media_type_of(form)``."""
+    """Return the response in the format of the request, whose content type is ``media_type_of(format)``."""
     return render(transcript, request.format, request.granularities)
 
 
 def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
-    """Return the form; what the wire lacks is reported or refused."""
-    options, losses = _options(context), context.losses
-    fields = [("model", context.model), *_text_response(request, options, losses)]
-    fields += _form_of(request, options, context)
-    streams = request.stream and "stream" in options.members and not re.search(options.mute, context.model)
+    """Return the form; what the provider does not support is reported or refused."""
+    options = context.options if isinstance(context.options, TranscriptionOptions) else OPENAI
+    fields = [("model", context.model), *_optional_fields(request, options, context.losses)]
+    fields += _format_fields(request, options, context)
+    streams = (
+        request.stream and "stream" in options.members and not re.search(options.no_streams, context.model)
+    )
     if streams:
         fields.append(("stream", "true"))
     for name, values in request.extra.items():
@@ -152,23 +153,18 @@ def decode_response(
     context: ClientContext,
     headers: Mapping[str, str],
 ) -> Transcript:
-    """Read a whole answer: a JSON object, or text as it is."""
+    """Return the transcript of a response."""
     return decode_transcript(content)
 
 
-def stream_decoder(request: TranscriptionRequest, context: ClientContext) -> OpenAITranscriptDecoder:
-    """Return a decoder for one stream."""
-    return OpenAITranscriptDecoder()
-
-
 class TranscriptEncoder:
-    """Events to OpenAI's frames; its streams end with ``[DONE]`` (recorded traffic)."""
+    """Encode events as OpenAI's frames; a stream ends with ``[DONE]`` (recorded traffic)."""
 
     def __init__(self) -> None:
         self._segments = 0
 
     def feed(self, event: TranscriptEvent) -> list[Frame]:
-        """Return the frames that ``event`` makes."""
+        """Return the frames of ``event``."""
         if isinstance(event, TranscriptDelta):
             return [Frame(None, _delta(event))]
         if isinstance(event, TranscriptSegment):
@@ -180,7 +176,7 @@ class TranscriptEncoder:
 
 
 class _Fields:
-    """The fields of a form by name, ``name[]`` and ``name`` being one."""
+    """The fields of a form by name; ``name[]`` is the same as ``name``."""
 
     def __init__(self, fields: Fields) -> None:
         self._fields = fields
@@ -190,34 +186,29 @@ class _Fields:
         return tuple(value for key, value in self._fields if key.removesuffix("[]") == name and value)
 
     def one(self, name: str) -> str | None:
-        """Return the last value of a field, None when absent or empty."""
-        values = self.all(name)
-        return values[-1] if values else None
+        """Return the last value of a field, None if it is absent or empty."""
+        return next(reversed(self.all(name)), None)
 
     def number(self, name: str) -> float | None:
-        """Return a field that is a finite number."""
+        """Return a field that must be a finite number."""
         text = self.one(name)
-        if text is None:
-            return None
         try:
-            value = float(text)
+            value = None if text is None else float(text)
         except ValueError as error:
             raise wrong_type(name, "a number", text) from error
-        if not math.isfinite(value):
+        if value is not None and not math.isfinite(value):
             raise wrong_type(name, "a number", text)
         return value
 
     def flag(self, name: str) -> bool:
-        """Return a field that is ``true`` or ``false``; absent is False."""
-        text = self.one(name)
-        if text is None:
-            return False
+        """Return a field that must be ``true`` or ``false``, False if it is absent."""
+        text = self.one(name) or "false"
         if text.lower() not in _FLAGS:
             raise wrong_type(name, "a boolean", text)
         return _FLAGS[text.lower()]
 
     def choices(self, name: str, known: frozenset[str]) -> tuple[str, ...]:
-        """Return values that must be among ``known``."""
+        """Return the values of a field, which must be among ``known``."""
         values = self.all(name)
         for value in values:
             if value not in known:
@@ -225,23 +216,16 @@ class _Fields:
         return values
 
     def rest(self) -> dict[str, str | list[str]]:
-        """Return unknown fields under their own names; those named ``…[]`` as lists."""
-        found: dict[str, str | list[str]] = {}
-        for name, value in self._fields:
-            if name.removesuffix("[]") in _KNOWN:
-                continue
-            known = found.get(name)
-            if isinstance(known, list):
-                known.append(value)
-            else:
-                found[name] = [value] if name.endswith("[]") else value
-        return found
+        """Return the unknown fields; those named ``…[]`` are lists."""
+        unknown = [(name, value) for name, value in self._fields if name.removesuffix("[]") not in _CANONICAL]
+        lists = {name: [value for other, value in unknown if other == name] for name, _ in unknown}
+        return {name: values if name.endswith("[]") else values[-1] for name, values in lists.items()}
 
 
-def _text_response(
+def _optional_fields(
     request: TranscriptionRequest, options: TranscriptionOptions, losses: Losses
 ) -> list[tuple[str, str]]:
-    """Language, prompt, temperature and includes, as far as the wire has them."""
+    """Return language, prompt, temperature and includes that the provider supports."""
     members = {
         "language": request.language,
         "prompt": request.prompt,
@@ -250,11 +234,10 @@ def _text_response(
     if request.language is None and options.language is not None:
         members["language"] = options.language
         losses.report("language", f"This model must be told a language; '{options.language}' was sent")
-    fields = []
-    for name, value in members.items():
-        if value is not None and name in options.members:
-            fields.append((name, value))
-        elif value is not None:
+    present = [(name, value) for name, value in members.items() if value is not None]
+    fields = [(name, value) for name, value in present if name in options.members]
+    for name, _ in present:
+        if name not in options.members:
             losses.report(f"spoken_{name}", param=name)
     if request.include and "include" not in options.members:
         losses.report("include", param="include")
@@ -262,10 +245,10 @@ def _text_response(
     return [*fields, *(("include[]", value) for value in request.include)]
 
 
-def _form_of(
+def _format_fields(
     request: TranscriptionRequest, options: TranscriptionOptions, context: ClientContext
 ) -> list[tuple[str, str]]:
-    """What asks for the client's form, or for what it can be rendered from."""
+    """Return the fields that request the client's format, or one that it can be made of."""
     formats = options.formats_of(context.model)
     granularities = request.granularities
     if request.format == "diarized_json":
@@ -300,29 +283,25 @@ def _diarization(
 
 
 def _delta(event: TranscriptDelta) -> dict[str, Any]:
-    body: dict[str, Any] = {"type": "transcript.text.delta", "delta": event.text}
-    if event.logprobs is not None:
-        body["logprobs"] = [dict(token) for token in event.logprobs]
-    return body if event.segment_id is None else {**body, "segment_id": event.segment_id}
+    segment = without_nulls({"segment_id": event.segment_id})
+    return {
+        "type": "transcript.text.delta",
+        "delta": event.text,
+        **logprobs_members(event.logprobs),
+        **segment,
+    }
 
 
 def _done(transcript: Transcript) -> dict[str, Any]:
-    body: dict[str, Any] = {"type": "transcript.text.done", "text": transcript.text}
-    if transcript.logprobs is not None:
-        body["logprobs"] = [dict(token) for token in transcript.logprobs]
-    usage = encode_audio_usage(transcript.usage)
-    return body if usage is None else {**body, "usage": usage}
-
-
-def _options(context: ClientContext) -> TranscriptionOptions:
-    return context.options if isinstance(context.options, TranscriptionOptions) else OPENAI
+    text = {"type": "transcript.text.done", "text": transcript.text}
+    return {**text, **logprobs_members(transcript.logprobs), **usage_members(transcript)}
 
 
 DIALECT: Final = TranscriptionDialect(
     name=NAME,
     encode_request=encode_request,
     decode_response=decode_response,
-    stream_decoder=stream_decoder,
+    stream_decoder=OpenAITranscriptDecoder,
     decode_error=decode_error,
     decode_request=decode_request,
     encode_response=encode_response,

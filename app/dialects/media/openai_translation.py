@@ -1,7 +1,7 @@
-"""OpenAI's translation of speech into English: transcription at another path, with fewer members.
+"""OpenAI's translation of speech into English: a transcription with another path and fewer members.
 
-It is never streamed, has no language, timestamps or speakers to choose, and its ``verbose_json`` says
-``task: "translate"`` and ``language: "english"``. Members: ``CreateTranslationRequest`` of OpenAI's published
+It is not streamed, has no language, times or speakers to choose, and its ``verbose_json`` has
+``task: "translate"`` and ``language: "english"``. Sources: ``CreateTranslationRequest`` of OpenAI's published
 description (specs/openai-openapi.trimmed.json), and groq 1.7's ``TranslationCreateParams``, whose ``srt``
 and ``vtt`` are made here.
 """
@@ -20,30 +20,29 @@ from app.dialects.shared.strict_json import wrong_value
 
 NAME: Final = "openai_translation"
 OPTIONS: Final = TranscriptionOptions(members=frozenset({"prompt", "temperature"}))
-_FORMS: Final = ("json", "verbose_json", "text", "srt", "vtt")
+_FORMATS: Final = ("json", "verbose_json", "text", "srt", "vtt")
 
 
 def decode_request(fields: Fields, file: Upload | None, context: ServerContext) -> TranscriptionRequest:
-    """Read a client's form; raises ``bad_request`` naming the field that is wrong."""
+    """Return the canonical request of a form; raises ``bad_request`` with the name of a wrong field."""
     request = transcription.decode_request(fields, file, context)
-    if request.format not in _FORMS:
-        raise wrong_value("response_format", request.format, ", ".join(f"'{known}'" for known in _FORMS))
+    if request.format not in _FORMATS:
+        raise wrong_value("response_format", request.format, ", ".join(f"'{name}'" for name in _FORMATS))
     return request
 
 
 def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
-    """Return the form; what translations lack is reported."""
+    """Return the form; what translations do not support is reported."""
     if request.stream:
-        context.losses.report(
-            "stream", "Translations are not streamed; the answer comes whole", param="stream"
-        )
+        warning = "Translations are not streamed; the answer comes whole"
+        context.losses.report("stream", warning, param="stream")
     if not isinstance(context.options, TranscriptionOptions):
         context = replace(context, options=OPTIONS)
     return transcription.encode_request(replace(request, stream=False), context)
 
 
 def encode_response(transcript: Transcript, request: TranscriptionRequest) -> dict[str, Any] | str:
-    """Return the answer in the form asked for."""
+    """Return the response in the format of the request."""
     body = transcription.encode_response(transcript, request)
     if isinstance(body, dict) and "task" in body:
         return {**body, "task": "translate", "language": "english"}

@@ -1,6 +1,6 @@
-"""Cohere v2 rerank as a server writes it: ``meta.billed_units`` instead of a usage.
+"""Cohere v2 rerank (server half): the response has ``meta.billed_units`` in place of a usage.
 
-Members: the cohere SDK's ``V2RerankResponse``.
+Source: the cohere SDK's ``V2RerankResponse``.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from app.dialects.media import rerank
 def encode_response(
     response: RerankResponse, request: RerankRequest, context: ServerContext
 ) -> dict[str, Any]:
-    """Return Cohere's answer."""
-    units = {} if response.search_units is None else {"search_units": response.search_units}
+    """Return the response in Cohere's format."""
     return {
         "id": context.new_id("rerank"),
         "results": rerank.results(response, request),
-        "meta": {"api_version": {"version": "2"}, "billed_units": units},
+        "meta": {"api_version": {"version": "2"}, "billed_units": rerank.units_members(response)},
     }
 
 

@@ -1,7 +1,7 @@
-"""Rerank by Google's ranking API (Discovery Engine): records with ids, scores by id.
+"""Rerank by Google's ranking API of the Discovery Engine: records with ids, and scores by id (client half).
 
-Members: ``RankRequest`` and ``RankingRecord`` of Google's reference of the Discovery Engine API v1 (read 2026-11-28).
-It counts neither tokens nor units.
+It reports neither tokens nor search units. Source: ``RankRequest`` and ``RankingRecord`` of Google's reference of the
+Discovery Engine API v1 (read 2026-11-28).
 """
 
 from __future__ import annotations
@@ -13,38 +13,29 @@ from app.canonical.media import RerankRequest, RerankResponse
 from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.gemini.errors import decode_error
 from app.dialects.media import rerank
-from app.dialects.shared.lenient_json import as_dict, as_str, dicts
+from app.dialects.shared.lenient_json import as_dict, dicts, small_integer, without_nulls
 
 
 def encode_request(request: RerankRequest, context: ClientContext) -> EncodedRequest:
-    """Return the body; a record's id is its place."""
-    body: dict[str, Any] = {
+    """Return the request; the id of a record is its index."""
+    members = {
         "model": context.model,
         "query": request.query,
         "records": [{"id": str(at), "content": text} for at, text in enumerate(request.documents)],
         "ignoreRecordDetailsInResponse": True,
+        "topN": request.top_n,
     }
-    if request.top_n is not None:
-        body["topN"] = request.top_n
-    if request.tokens_per_document is not None:
-        context.losses.report("max_tokens_per_doc")
-    for name in request.extra:
-        context.losses.report("extra", param=name)
-    return EncodedRequest(body)
+    rerank.report_others(request, context)
+    return EncodedRequest(without_nulls(members))
 
 
 def decode_response(body: Any, request: RerankRequest, context: ClientContext) -> RerankResponse:
-    """Read an answer, whose records stand by their scores."""
+    """Return the results of a response, whose records are ordered by score."""
     records = [
-        {"index": _index_of(as_str(record.get("id"))), "relevance_score": record.get("score")}
+        {"index": small_integer(record.get("id"), digits=9), "relevance_score": record.get("score")}
         for record in dicts(as_dict(body).get("records"))
     ]
     return rerank.decode_response({"results": records}, request, context)
-
-
-def _index_of(identity: str) -> int | None:
-    fits = identity.isascii() and identity.isdigit() and len(identity) < 10
-    return int(identity) if fits else None
 
 
 DIALECT: Final = replace(

@@ -1,4 +1,4 @@
-"""Subtitles as some servers answer with them whatever form was asked for: SubRip and WebVTT."""
+"""Decode subtitles, SubRip and WebVTT, which some providers send whatever format was requested."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _BEGINNING: Final = re.compile(rf"WEBVTT\b|\d+[ \t]*\n{_TIME}[ \t]+-->")
 
 
 def cues_in(text: str) -> tuple[Segment, ...]:
-    """Return the cues of a text in SubRip or WebVTT form, none where it is in neither."""
+    """Return the cues of a text in SubRip or WebVTT, none for any other text."""
     text = text.strip().removeprefix("\ufeff").replace("\r\n", "\n")
     if _BEGINNING.match(text) is None:
         return ()
-    found = (_cue(block.split("\n")) for block in re.split(r"\n[ \t]*\n", text))
-    return tuple(cue for cue in found if cue is not None)
+    cues = (_cue(block.split("\n")) for block in re.split(r"\n[ \t]*\n", text))
+    return tuple(cue for cue in cues if cue is not None)
 
 
 def _cue(lines: list[str]) -> Segment | None:
-    """Return the cue of one block: a line of times, perhaps after a name, then its text."""
+    """Return the cue of one block: a line of times, which may have a name before it, then the text."""
     for index, line in enumerate(lines):
         times = _TIMES.fullmatch(line.strip())
         if times is not None:

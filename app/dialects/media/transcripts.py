@@ -1,4 +1,4 @@
-"""A transcript in the forms that OpenAI's transcription answers with: JSON and subtitles."""
+"""Encode a transcript in the formats of OpenAI's transcription: JSON and subtitles (server half)."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ from typing import Any, Final, NamedTuple
 
 from app.canonical.media import Segment, Transcript, Word
 from app.dialects.media.audio_usage import encode_audio_usage
+from app.dialects.shared.lenient_json import without_nulls
 
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？")
 _MAX_CUE: Final = 84
-"""Characters of a cue: two lines of 42, the usual limit of subtitles."""
-_NEAR: Final = 200
-"""Characters after the last word among which the next one is looked for."""
+"""Characters of a cue: two lines of 42, the common limit of subtitles."""
+_SEARCH_LENGTH: Final = 200
+"""Characters after a word in which the next word is searched."""
 _PAUSE: Final = 1.0
 """Seconds of silence after which a new segment begins."""
 
 
 class Cue(NamedTuple):
-    """One subtitle: times in seconds."""
+    """One subtitle; times are seconds."""
 
     start: float
     end: float
@@ -27,9 +28,9 @@ class Cue(NamedTuple):
 
 
 def render(transcript: Transcript, form: str, granularities: Sequence[str] = ()) -> dict[str, Any] | str:
-    """Return ``transcript`` in ``form``: an object for the JSON forms, else text.
+    """Return ``transcript`` in the format ``form``: an object for JSON, else a text.
 
-    ``granularities`` say which timings a ``verbose_json`` holds; segments by default.
+    ``granularities`` are the times in a ``verbose_json``, by default those of segments.
     """
     if form in _TEXTS:
         return _TEXTS[form](transcript)
@@ -37,25 +38,23 @@ def render(transcript: Transcript, form: str, granularities: Sequence[str] = ())
 
 
 def media_type_of(form: str) -> str:
-    """Return the content type of a form; subtitles are plain text, as OpenAI sends them."""
+    """Return the content type of a format; OpenAI sends subtitles as plain text."""
     return "text/plain; charset=utf-8" if form in _TEXTS else "application/json"
 
 
 def segments_of(words: Sequence[Word]) -> tuple[Segment, ...]:
-    """Join timed words to segments: by sentence, speaker, pause and length."""
-    segments: list[Segment] = []
-    held: list[Word] = []
+    """Return segments of words, divided by sentence, speaker, pause and length."""
+    groups: list[list[Word]] = []
     for word in words:
-        if held and _starts_segment(held, word):
-            segments.append(_segment(held))
-            held = []
-        held.append(word)
-    return tuple([*segments, _segment(held)] if held else segments)
+        if not groups or _starts_segment(groups[-1], word):
+            groups.append([])
+        groups[-1].append(word)
+    return tuple(map(_segment, groups))
 
 
-def _starts_segment(held: Sequence[Word], word: Word) -> bool:
-    last = held[-1]
-    length = sum(len(one.text) + one.spaced for one in held) + len(word.text)
+def _starts_segment(segment: Sequence[Word], word: Word) -> bool:
+    last = segment[-1]
+    length = sum(len(one.text) + one.spaced for one in segment) + len(word.text)
     return (
         last.text.endswith(_SENTENCE_ENDS)
         or last.speaker != word.speaker
@@ -70,19 +69,21 @@ def _segment(words: Sequence[Word]) -> Segment:
 
 
 def space_words(words: Iterable[Word], text: str) -> list[Word]:
-    """Return words that know whether white space stands before them in ``text``: many languages
-    have none. A word that is not found near its place counts as one with a space."""
-    marked, at = [], 0
+    """Return words with ``spaced`` set by whether ``text`` has white space before them.
+
+    Many languages have none. A word that is not found is spaced.
+    """
+    result, at = [], 0
     for word in words:
-        found = text.find(word.text, at, at + _NEAR + len(word.text)) if word.text else -1
+        found = text.find(word.text, at, at + _SEARCH_LENGTH + len(word.text)) if word.text else -1
         before = text[at:found]
-        marked.append(replace(word, spaced=found < 0 or not at or before != before.rstrip()))
+        result.append(replace(word, spaced=found < 0 or not at or before != before.rstrip()))
         at = found + len(word.text) if found >= 0 else at
-    return marked
+    return result
 
 
 def duration_of(transcript: Transcript) -> float:
-    """Return the duration in seconds: as told, else where the last timing ends, else 0."""
+    """Return the duration in seconds: the reported one, else the end of the last segment or word, else 0."""
     if transcript.duration is not None:
         return transcript.duration
     ends = [*(one.end for one in transcript.segments), *(one.end for one in transcript.words)]
@@ -90,10 +91,17 @@ def duration_of(transcript: Transcript) -> float:
 
 
 def _json(transcript: Transcript, granularities: Sequence[str]) -> dict[str, Any]:
-    body: dict[str, Any] = {"text": transcript.text}
-    if transcript.logprobs is not None:
-        body["logprobs"] = [dict(token) for token in transcript.logprobs]
-    return _with_usage(body, transcript)
+    return {"text": transcript.text, **logprobs_members(transcript.logprobs), **usage_members(transcript)}
+
+
+def logprobs_members(logprobs: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
+    """Return the member ``logprobs``, none without log probabilities."""
+    return {} if logprobs is None else {"logprobs": [dict(token) for token in logprobs]}
+
+
+def usage_members(transcript: Transcript) -> dict[str, Any]:
+    """Return the member ``usage``, none without usage."""
+    return without_nulls({"usage": encode_audio_usage(transcript.usage)})
 
 
 def _verbose(transcript: Transcript, granularities: Sequence[str]) -> dict[str, Any]:
@@ -108,34 +116,36 @@ def _verbose(transcript: Transcript, granularities: Sequence[str]) -> dict[str, 
             {"word": word.text, "start": word.start, "end": word.end} for word in transcript.words
         ]
     if "segment" in granularities or not granularities:
-        segments = transcript.segments or segments_of(transcript.words)
-        body["segments"] = [encode_segment(segment, index) for index, segment in enumerate(segments)]
-    return _with_usage(body, transcript)
+        body["segments"] = [encode_segment(one, at) for at, one in enumerate(_segments(transcript))]
+    return {**body, **usage_members(transcript)}
+
+
+def _segments(transcript: Transcript) -> tuple[Segment, ...]:
+    return transcript.segments or segments_of(transcript.words)
 
 
 def encode_segment(segment: Segment, index: int) -> dict[str, Any]:
-    """Return a segment of ``verbose_json``; numbers the wire did not tell are left out."""
-    body = {"id": index, "start": segment.start, "end": segment.end, "text": segment.text, **segment.native}
-    return body if segment.speaker is None else {**body, "speaker": segment.speaker}
+    """Return a segment of ``verbose_json``, with the further members that the provider reported."""
+    times = {"id": index, "start": segment.start, "end": segment.end}
+    return {**times, "text": segment.text, **segment.native, **without_nulls({"speaker": segment.speaker})}
 
 
-def _write_diarized(transcript: Transcript, granularities: Sequence[str]) -> dict[str, Any]:
-    segments = transcript.segments or segments_of(transcript.words)
-    body: dict[str, Any] = {
+def _diarized(transcript: Transcript, granularities: Sequence[str]) -> dict[str, Any]:
+    return {
         "task": "transcribe",
         "duration": duration_of(transcript),
         "text": transcript.text,
-        "segments": [encode_speech(segment, index) for index, segment in enumerate(segments)],
+        "segments": [encode_speech(one, at) for at, one in enumerate(_segments(transcript))],
+        **usage_members(transcript),
     }
-    return _with_usage(body, transcript)
 
 
 def encode_speech(segment: Segment, index: int) -> dict[str, Any]:
     """Return a segment of ``diarized_json``, which is also the event of a stream."""
-    known = segment.native.get("id")
+    segment_id = segment.native.get("id")
     return {
         "type": "transcript.text.segment",
-        "id": known if isinstance(known, str) else f"seg_{index}",
+        "id": segment_id if isinstance(segment_id, str) else f"seg_{index}",
         "start": segment.start,
         "end": segment.end,
         "text": segment.text,
@@ -143,15 +153,9 @@ def encode_speech(segment: Segment, index: int) -> dict[str, Any]:
     }
 
 
-def _with_usage(body: dict[str, Any], transcript: Transcript) -> dict[str, Any]:
-    usage = encode_audio_usage(transcript.usage)
-    return body if usage is None else {**body, "usage": usage}
-
-
 def _cues(transcript: Transcript) -> list[Cue]:
-    """Segments as cues; without any timing the whole text is one cue."""
-    segments: Iterable[Segment] = transcript.segments or segments_of(transcript.words)
-    cues = [Cue(segment.start, segment.end, segment.text.strip()) for segment in segments]
+    """Return a cue for each segment, one for the whole text if there are no times."""
+    cues = [Cue(one.start, one.end, one.text.strip()) for one in _segments(transcript)]
     if not cues and transcript.text:
         return [Cue(0.0, duration_of(transcript), transcript.text.strip())]
     return cues
@@ -166,7 +170,7 @@ def _srt(transcript: Transcript) -> str:
 
 
 def _vtt(transcript: Transcript) -> str:
-    """WebVTT; ``-->`` may not stand in a cue's text."""
+    """Return WebVTT, which does not allow ``-->`` in the text of a cue."""
     blocks = (
         f"{_timestamp(cue.start, '.')} --> {_timestamp(cue.end, '.')}\n{cue.text.replace('-->', '->')}\n\n"
         for cue in _cues(transcript)
@@ -191,8 +195,8 @@ _TEXTS: Final[Mapping[str, Callable[[Transcript], str]]] = {
 _OBJECTS: Final[Mapping[str, Callable[[Transcript, Sequence[str]], dict[str, Any]]]] = {
     "json": _json,
     "verbose_json": _verbose,
-    "diarized_json": _write_diarized,
+    "diarized_json": _diarized,
 }
 
-FORMS: Final = (*_OBJECTS, *_TEXTS)
-"""What a client may ask for as ``response_format``."""
+FORMATS: Final = (*_OBJECTS, *_TEXTS)
+"""The values of a client's ``response_format``."""

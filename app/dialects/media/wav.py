@@ -11,10 +11,10 @@ _PCM: Final = 1
 
 
 def wav_header(size: int | None, *, rate: int, channels: int = 1, bits: int = 16) -> bytes:
-    """Return the 44 bytes before ``size`` bytes of little-endian PCM samples.
+    """Return the header, 44 bytes, of a WAV file with ``size`` bytes of little-endian PCM samples.
 
-    ``rate`` is samples a second. ``size`` None writes the largest length, as players
-    expect of a stream whose end is not known yet.
+    ``rate`` is samples per second. Without ``size`` the header has the largest length, as players expect
+    of a stream.
     """
     frame = channels * bits // 8
     data = _UNKNOWN if size is None else min(size, _UNKNOWN)

@@ -82,6 +82,12 @@ def number(value: Any) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def small_integer(value: Any, *, digits: int) -> int | None:
+    """Return the number of a text of at most so many decimal digits, None for anything else."""
+    text = as_str(value)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= digits else None
+
+
 def unix_time(value: Any) -> int | None:
     """Return an RFC 3339 time as Unix seconds, None for anything else."""
     try:

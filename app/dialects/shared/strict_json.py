@@ -32,6 +32,12 @@ def missing(path: str) -> GatewayError:
     return faults.MISSING.error(path)
 
 
+def invalid(path: str, reason: str) -> GatewayError:
+    """Return the error of a value that a rule of the gateway refuses; ``reason`` completes the sentence."""
+    message = f"Invalid '{path}': {reason}"
+    return GatewayError("bad_request", message, param=path, code="invalid_value")
+
+
 class ClientObject:
     """An object in a client's JSON, and its path (``messages[0]``; empty for the body).
 

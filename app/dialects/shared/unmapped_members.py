@@ -5,7 +5,7 @@ Shared by the wires that differ most from OpenAI's, so that each lists only what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from app.canonical.request import OpaquePart, ReasoningPart, Request, Signature, ToolCallPart
@@ -29,6 +29,14 @@ def sendable_extras(request: Request, dialect: str, own: frozenset[str], losses:
         if name not in own:
             losses.report("extra", f"'{name}' is unknown to this API and was left out", param=name)
     return {name: value for name, value in request.extra.items() if name in own}
+
+
+def known_extras(extra: Mapping[str, Any], known: Collection[str], losses: Losses) -> dict[str, Any]:
+    """Return the extra members among ``known``; the others are reported."""
+    for name in extra:
+        if name not in known:
+            losses.report("extra", param=name)
+    return {name: value for name, value in extra.items() if name in known}
 
 
 def report_unsupported(request: Request, supported: frozenset[str], losses: Losses) -> None:

@@ -1,6 +1,6 @@
-"""Anthropic's files: a form with the file alone. What was uploaded cannot be downloaded.
+"""Anthropic's files: an upload is a form with a file; uploaded files cannot be downloaded.
 
-Members: ``FileMetadata`` of anthropic 2.10; a file ends between an hour and ninety days, or never.
+A file expires after an hour to ninety days, or never. Source: ``FileMetadata`` of anthropic 2.10.
 """
 
 from __future__ import annotations
@@ -9,30 +9,25 @@ from typing import Any, Final
 
 from app.canonical.files import FileObject, FileUpload
 from app.dialects.base import ClientContext
-from app.dialects.media.multipart import Form
 from app.dialects.messages.response import decode_error
-from app.dialects.shared.lenient_json import as_dict, count, opt_str
-from app.dialects.uploads.base import FileDialect, FileRequest, Post, nameless, unix_time
+from app.dialects.shared.lenient_json import as_dict, count, unix_time
+from app.dialects.uploads.base import FileDialect, Post, post_form, require_id
 
 NAME: Final = "files_anthropic"
 
 
 def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -> FileObject:
-    """Send the form; its answer is the file."""
+    """Upload a file."""
     fields = [] if new.keeps is None else [("expires_in_seconds", str(new.keeps))]
-    form = Form(fields).with_file(new, boundary)
-    answer = post(FileRequest(form, {"content-type": form.content_type}))
-    return decode_file(answer.body)
+    return decode_file(post_form(new, fields, boundary, post))
 
 
 def decode_file(body: Any) -> FileObject:
-    """Read a file's metadata; raises ``upstream_invalid`` for one without an id."""
+    """Return a file; raises ``upstream_invalid`` without an id."""
     file = as_dict(body)
-    identity = opt_str(file.get("id"))
-    if identity is None:
-        raise nameless()
-    made, ends = unix_time(file.get("created_at")), unix_time(file.get("expires_at"))
-    return FileObject(identity, identity, count(file.get("size_bytes")), made, ends)
+    file_id = require_id(file.get("id"))
+    created, expires = unix_time(file.get("created_at")), unix_time(file.get("expires_at"))
+    return FileObject(file_id, file_id, count(file.get("size_bytes")), created, expires)
 
 
 DIALECT: Final = FileDialect(

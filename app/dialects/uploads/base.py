@@ -1,26 +1,25 @@
-"""What a wire of files offers: the steps of an upload, and how a file is read and addressed.
+"""What file dialects share: the row, the requests of an upload, their errors.
 
-An upload may take several requests, so it is given what posts one; it opens nothing itself.
+An upload may take several requests: it gets a function that posts one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
-from datetime import datetime
 from typing import Any
 
 from app.canonical.files import Content, FileObject, FileUpload
 from app.canonical.record import record
 from app.dialects.base import ClientContext, Row
-from app.dialects.media.multipart import MultipartBody
+from app.dialects.media.multipart import Form, MultipartBody
 from app.errors import GatewayError
 
 
 @record
 class FileRequest:
-    """One POST of an upload. ``path`` stands in the place of the wire's, ``url`` (an answer's own) in
-    that of the whole address."""
+    """One POST of an upload. ``path`` replaces the provider's path, ``url`` (of an earlier response) the
+    whole URL."""
 
     body: bytes | MultipartBody | Content
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -30,7 +29,7 @@ class FileRequest:
 
 @record
 class FileAnswer:
-    """What a provider answered to it: lower-case headers, and JSON (None where there is no body)."""
+    """The response to a request: headers by lower-case name, and JSON (None without a body)."""
 
     headers: Mapping[str, str]
     body: Any
@@ -41,31 +40,29 @@ Post = Callable[[FileRequest], FileAnswer]
 
 @record(kw_only=True)
 class FileDialect(Row):
-    """The row of a wire of files. ``upload`` gets a boundary that occurs in no file. ``downloads``:
-    what was uploaded can be read again."""
+    """A dialect of files. ``upload`` gets a boundary that no file contains. ``downloads``: uploaded files
+    can be downloaded."""
 
     upload: Callable[[FileUpload, ClientContext, str, Post], FileObject]
     decode_file: Callable[[Any], FileObject]
     downloads: bool = True
 
 
-def unix_time(value: Any) -> int | None:
-    """Return the Unix seconds of an RFC 3339 text, None for anything else."""
-    try:
-        return int(datetime.fromisoformat(str(value)).timestamp())
-    except (ValueError, OverflowError):
-        return None
+def post_form(new: FileUpload, fields: Sequence[tuple[str, str]], boundary: str, post: Post) -> Any:
+    """Post a form with a file; returns the JSON of the response."""
+    form = Form(fields).with_file(new, boundary)
+    return post(FileRequest(form, {"content-type": form.content_type})).body
 
 
-def nameless() -> GatewayError:
-    """Return the error of an answer that names no file."""
-    return GatewayError("upstream_invalid", "The provider's answer names no file.")
+def require_id(value: Any) -> str:
+    """Return the id or address of a file; raises ``upstream_invalid`` for anything but a text."""
+    if not isinstance(value, str) or not value:
+        raise GatewayError("upstream_invalid", "The provider's answer names no file.")
+    return value
 
 
-def never_ends(provider: str) -> GatewayError:
-    """Return the refusal of an upload that shall end by itself where files do not."""
-    return GatewayError(
-        "unsupported_parameter",
-        f"'expires_after' is not supported by provider '{provider}'.",
-        param="expires_after",
-    )
+def refuse_expiry(new: FileUpload, context: ClientContext) -> None:
+    """Refuse an upload with a time after which the file expires."""
+    if new.keeps is not None:
+        message = f"'expires_after' is not supported by provider '{context.provider}'."
+        raise GatewayError("unsupported_parameter", message, param="expires_after")

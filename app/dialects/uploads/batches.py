@@ -1,7 +1,7 @@
-"""OpenAI's batches, and those of its likes: a file of requests, answered into files.
+"""OpenAI's batches, also the format of other providers: a file of requests, and files with their responses.
 
-Members: ``Batch`` of openai 3.51, ``BatchCreateResponse`` of groq 1.4. All of them take 50,000 requests in a file
-and a window of ``24h`` (https://platform.openai.com/docs/guides/batch, https://console.groq.com/docs/batch,
+A file may have 50,000 requests, the window is ``24h``. Sources: ``Batch`` of openai 3.51, ``BatchCreateResponse`` of
+groq 1.4, the providers' guides (https://platform.openai.com/docs/guides/batch, https://console.groq.com/docs/batch,
 https://learn.microsoft.com/azure/ai-foundry/openai/how-to/batch, read 2026-11-28).
 """
 
@@ -26,8 +26,8 @@ MOST_LINES: Final = 50_000
 
 @dataclass(frozen=True, slots=True)
 class BatchOptions:
-    """``files`` is the path of the files that its batches read and write; ``endpoints`` map ours to a wire's
-    words for what lines may ask for."""
+    """``files``: the path of the files that batches read and write. ``endpoints``: the provider's names of
+    OpenAI's endpoints."""
 
     files: str
     endpoints: Mapping[str, str]
@@ -35,7 +35,7 @@ class BatchOptions:
 
 @record(kw_only=True)
 class BatchDialect(Row):
-    """The row of a wire of batches."""
+    """A dialect of batches."""
 
     encode_create: Callable[[str, str, Mapping[str, str]], dict[str, Any]]
     decode_batch: Callable[[Any], BatchObject]
@@ -43,7 +43,7 @@ class BatchDialect(Row):
 
 
 def encode_create(input_file_id: str, endpoint: str, metadata: Mapping[str, str]) -> dict[str, Any]:
-    """Return the body that makes a batch of a file."""
+    """Return the request that creates a batch of a file."""
     return {
         "input_file_id": input_file_id,
         "endpoint": endpoint,
@@ -53,39 +53,38 @@ def encode_create(input_file_id: str, endpoint: str, metadata: Mapping[str, str]
 
 
 def decode_batch(body: Any) -> BatchObject:
-    """Read a batch; raises ``upstream_invalid`` for one without id or status."""
-    told = as_dict(body)
-    identity, status = opt_str(told.get("id")), opt_str(told.get("status"))
-    if identity is None or status is None:
+    """Return a batch; raises ``upstream_invalid`` without id or status."""
+    batch = as_dict(body)
+    batch_id, status = opt_str(batch.get("id")), opt_str(batch.get("status"))
+    if batch_id is None or status is None:
         raise GatewayError("upstream_invalid", "The provider's answer names no batch.")
-    counts = as_dict(told.get("request_counts"))
+    counts = as_dict(batch.get("request_counts"))
     return BatchObject(
-        identity,
+        batch_id,
         status,
-        opt_str(told.get("output_file_id")),
-        opt_str(told.get("error_file_id")),
+        opt_str(batch.get("output_file_id")),
+        opt_str(batch.get("error_file_id")),
         count(counts.get("completed")) or 0,
         count(counts.get("failed")) or 0,
-        tuple(_faults(told.get("errors"))),
-        tuple((name, as_str(value)) for name, value in as_dict(told.get("metadata")).items()),
+        tuple(_errors(batch.get("errors"))),
+        tuple((name, as_str(value)) for name, value in as_dict(batch.get("metadata")).items()),
     )
 
 
 def decode_page(body: Any) -> tuple[list[BatchObject], str | None]:
-    """Read a page of batches; return them with the id to go on after, None for the last page."""
-    told = as_dict(body)
-    found = [decode_batch(one) for one in dicts(told.get("data"))]
-    return found, found[-1].id if found and told.get("has_more") is True else None
+    """Return the batches of a page, and the id after which the next page begins (None for the last page)."""
+    page = as_dict(body)
+    batches = [decode_batch(entry) for entry in dicts(page.get("data"))]
+    return batches, batches[-1].id if batches and page.get("has_more") is True else None
 
 
-def _faults(value: Any) -> Iterator[dict[str, object]]:
-    listed = value if isinstance(value, list) else as_dict(value).get("data")
-    for one in dicts(listed):
+def _errors(value: Any) -> Iterator[dict[str, object]]:
+    for error in dicts(value if isinstance(value, list) else as_dict(value).get("data")):
         yield {
-            "code": opt_str(one.get("code")) or "invalid_request",
-            "message": as_str(one.get("message")),
-            "param": opt_str(one.get("param")),
-            "line": count(one.get("line")),
+            "code": opt_str(error.get("code")) or "invalid_request",
+            "message": as_str(error.get("message")),
+            "param": opt_str(error.get("param")),
+            "line": count(error.get("line")),
         }
 
 

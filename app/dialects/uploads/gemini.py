@@ -1,7 +1,7 @@
-"""The Gemini API's files: an upload is begun, then its bytes go to the address that was told.
+"""The Gemini API's files: one request starts an upload, another sends the bytes to the URL in its response.
 
-They live for 48 hours, and cannot be downloaded. Post and members: google-genai 3.3 and its
-``types.File``; https://ai.google.dev/api/files (read 2026-11-28).
+Files expire after 48 hours, and cannot be downloaded. Sources: google-genai 3.3 and its ``types.File``,
+https://ai.google.dev/api/files (read 2026-11-28).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import Any, Final
 from app.canonical.files import FileObject, FileUpload
 from app.dialects.base import ClientContext
 from app.dialects.gemini.errors import decode_error
-from app.dialects.shared.lenient_json import as_dict, as_str, json_text
-from app.dialects.uploads.base import FileDialect, FileRequest, Post, nameless, never_ends, unix_time
+from app.dialects.shared.lenient_json import as_dict, as_str, json_text, small_integer, unix_time
+from app.dialects.uploads.base import FileDialect, FileRequest, Post, refuse_expiry, require_id
 from app.errors import GatewayError
 
 NAME: Final = "files_gemini"
@@ -20,16 +20,15 @@ NAME: Final = "files_gemini"
 _UPLOAD: Final = "/upload/files"
 _UPLOAD_URL: Final = "x-goog-upload-url"
 _STATES: Final = {"PROCESSING": "uploaded", "FAILED": "error"}
-_LONGEST_NAME: Final = 512  # characters
+_MAX_NAME: Final = 512  # characters
 
 
 def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -> FileObject:
-    """Begin the upload, then send the bytes; raises ``upstream_invalid`` where no address is told."""
-    if new.keeps is not None:
-        raise never_ends(context.provider)
+    """Upload a file; raises ``upstream_invalid`` if the first response has no URL."""
+    refuse_expiry(new, context)
     size = str(len(new.content))
-    meta = {"displayName": new.filename[:_LONGEST_NAME], "mimeType": new.media_type, "sizeBytes": size}
-    begun = post(
+    meta = {"displayName": new.filename[:_MAX_NAME], "mimeType": new.media_type, "sizeBytes": size}
+    started = post(
         FileRequest(
             json_text({"file": meta}).encode(),
             {
@@ -41,28 +40,25 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
             path=_UPLOAD,
         )
     )
-    place = begun.headers.get(_UPLOAD_URL)
-    if not place:
+    url = started.headers.get(_UPLOAD_URL)
+    if not url:
         raise GatewayError("upstream_invalid", "The provider told no address for the upload.")
     headers = {
         "x-goog-upload-command": "upload, finalize",
         "x-goog-upload-offset": "0",
         "content-type": new.media_type,
     }
-    answer = post(FileRequest(new.content, headers, url=place))
+    answer = post(FileRequest(new.content, headers, url=url))
     return decode_file(as_dict(answer.body).get("file"))
 
 
 def decode_file(body: Any) -> FileObject:
-    """Read a file; raises ``upstream_invalid`` for one without name or address."""
+    """Return a file; raises ``upstream_invalid`` without name or address."""
     file = as_dict(body)
-    name, uri, size = as_str(file.get("name")), as_str(file.get("uri")), as_str(file.get("sizeBytes"))
-    if not name or not uri:
-        raise nameless()
     return FileObject(
-        name.removeprefix("files/"),
-        uri,
-        int(size) if size.isascii() and size.isdigit() and len(size) < 16 else None,
+        require_id(file.get("name")).removeprefix("files/"),
+        require_id(file.get("uri")),
+        small_integer(file.get("sizeBytes"), digits=15),
         unix_time(file.get("createTime")),
         unix_time(file.get("expirationTime")),
         _STATES.get(as_str(file.get("state")), "processed"),

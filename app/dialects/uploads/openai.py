@@ -1,7 +1,7 @@
-"""OpenAI's files, and those of its likes: a form with a purpose.
+"""OpenAI's files, also the format of other providers: an upload is a form with a purpose.
 
-Members: ``FileObject`` of openai 3.51; Mistral's purposes are ``fine-tune``, ``batch`` and ``ocr``, the
-last for what a prompt may name (its API reference, read 2026-11-28).
+Mistral's purposes are ``fine-tune``, ``batch`` and ``ocr``, the last for files of prompts (its API reference, read
+2026-11-28). Source of the members: ``FileObject`` of openai 3.51.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from app.canonical.files import FileObject, FileUpload
 from app.canonical.record import record
 from app.dialects.base import ClientContext
 from app.dialects.chat.errors import decode_error
-from app.dialects.media.multipart import Form
-from app.dialects.shared.lenient_json import as_dict, count, opt_str
-from app.dialects.uploads.base import FileDialect, FileRequest, Post, nameless, never_ends
+from app.dialects.shared.lenient_json import as_dict, count
+from app.dialects.uploads.base import FileDialect, Post, post_form, refuse_expiry, require_id
 
 NAME: Final = "files_openai"
 
@@ -25,7 +24,7 @@ _STATUSES: Final = frozenset({"uploaded", "processed", "error"})
 
 @record
 class FileOptions:
-    """``purposes`` are a wire's words for OpenAI's; ``expires``: it takes ``expires_after``."""
+    """``purposes``: the provider's names of OpenAI's purposes. ``expires``: takes ``expires_after``."""
 
     purposes: Mapping[str, str] = field(default_factory=dict)
     expires: bool = True
@@ -35,27 +34,23 @@ MISTRAL: Final = FileOptions(purposes={"user_data": "ocr"}, expires=False)
 
 
 def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -> FileObject:
-    """Send the form; its answer is the file."""
-    options = context.options if isinstance(context.options, FileOptions) else FileOptions()
+    """Upload a file."""
+    options = context.options_as(FileOptions)
     fields = [("purpose", options.purposes.get(new.purpose, new.purpose))]
-    if new.keeps is not None and not options.expires:
-        raise never_ends(context.provider)
+    if not options.expires:
+        refuse_expiry(new, context)
     if new.keeps is not None:
         fields += [("expires_after[anchor]", "created_at"), ("expires_after[seconds]", str(new.keeps))]
-    form = Form(fields).with_file(new, boundary)
-    answer = post(FileRequest(form, {"content-type": form.content_type}))
-    return decode_file(answer.body)
+    return decode_file(post_form(new, fields, boundary, post))
 
 
 def decode_file(body: Any) -> FileObject:
-    """Read a file object; raises ``upstream_invalid`` for one without an id."""
+    """Return a file; raises ``upstream_invalid`` without an id."""
     file = as_dict(body)
-    identity, status = opt_str(file.get("id")), file.get("status")
-    if identity is None:
-        raise nameless()
+    file_id, status = require_id(file.get("id")), file.get("status")
     return FileObject(
-        identity,
-        identity,
+        file_id,
+        file_id,
         count(file.get("bytes")),
         count(file.get("created_at")),
         count(file.get("expires_at")),

@@ -44,7 +44,7 @@ CHAT: Final = ChatOptions(
 """A chat wire that can say all that chat completions can."""
 
 TRANSCRIPTION: Final = TranscriptionOptions(
-    formats=frozenset({"json", "verbose_json", "diarized_json"}), mute=r"$^"
+    formats=frozenset({"json", "verbose_json", "diarized_json"}), no_streams=r"$^"
 )
 
 _CHAT_WIRE: Final = Wire("chat", "/chat/completions", options=CHAT)
