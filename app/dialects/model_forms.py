@@ -1,20 +1,21 @@
-"""Model lists in the forms of the doors that are not OpenAI's: Anthropic, Gemini, Bedrock, Cohere.
+"""Encode model lists in the formats of Anthropic, Gemini, Bedrock, Cohere and Vertex (server half).
 
-Each form is a row of two functions of one shape. What is not known of a model is null or left
-out, as the form has it. Paging is that of each API: by id, or by an opaque token, which is an id
-here, so that a list that grows meanwhile neither repeats nor skips.
+What is not known of a model is null or left out, as in each API. Pages are requested by id or
+by a token. A token is the id of a model here, so that a list that grows between two pages
+neither repeats nor skips a model.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.canonical.media import ModelEntry
 from app.canonical.record import record
-from app.dialects.shared.lenient_json import as_list, without_nulls
-from app.errors import GatewayError
+from app.dialects.shared.lenient_json import as_list, small_integer, without_nulls
+from app.dialects.shared.strict_json import invalid
 
 Models = Sequence[ModelEntry]
 Query = Mapping[str, str]
@@ -23,49 +24,67 @@ Members = dict[str, Any]
 
 @record
 class ModelForm:
-    """One API's form. ``encode_list`` takes all models and the query of the request; it raises
-    ``bad_request`` that names a member of the query. ``encode_model`` writes one model alone."""
+    """The format of one API.
+
+    ``encode_list`` takes all models and the query of the request, and raises ``bad_request`` with the
+    name of a wrong parameter. ``encode_model`` encodes a single model.
+    """
 
     encode_list: Callable[[Models, Query], Members]
     encode_model: Callable[[ModelEntry], Members]
 
 
-def _size(query: Query, name: str, default: int, most: int) -> int:
-    """Return how many entries a page may have."""
+def _size(query: Query, name: str, default: int) -> int:
+    """Return the number of models in a page."""
     text = query.get(name)
-    if not text:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or int(text) < 1:
-        message = f"Invalid '{name}': expected an integer from 1 to {most}."
-        raise GatewayError("bad_request", message, param=name, code="invalid_value")
-    return min(int(text), most)
+    size = small_integer(text, digits=9) if text else default
+    if not size:
+        raise invalid(name, f"expected an integer from 1 to {_MAX_SIZE}.")
+    return min(size, _MAX_SIZE)
 
 
 def _position(models: Models, query: Query, name: str) -> int | None:
-    """Return where the model stands that a query names, None where it names none."""
-    identifier = query.get(name)
-    if not identifier:
+    """Return the index of the model whose id is the value of a parameter, None without the parameter."""
+    model_id = query.get(name)
+    if not model_id:
         return None
-    place = next((at for at, model in enumerate(models) if model.id == identifier), None)
-    if place is None:
-        message = f"Invalid '{name}': no model '{identifier}' is in the list."
-        raise GatewayError("bad_request", message, param=name, code="invalid_value")
-    return place
+    position = next((at for at, model in enumerate(models) if model.id == model_id), None)
+    if position is None:
+        raise invalid(name, f"no model '{model_id}' is in the list.")
+    return position
 
 
-def _token_page(models: Models, query: Query, size: int, token: str) -> tuple[Models, str | None]:
-    """Return a page that begins after the model that the token names, and the next token."""
-    after = _position(models, query, token)
-    start = 0 if after is None else after + 1
-    page = models[start : start + size]
-    return page, page[-1].id if page and start + size < len(models) else None
+@record
+class _Paging:
+    """Paging by token: the parameters of size and token, the member of the next token, the default size."""
+
+    size: str
+    token: str
+    next: str
+    default: int
+
+    def body(
+        self, models: Models, query: Query, member: str, encode: Callable[[ModelEntry], Members]
+    ) -> Members:
+        """Return a page of models in ``member``, with the next token if more follow."""
+        size, after = _size(query, self.size, self.default), _position(models, query, self.token)
+        start = 0 if after is None else after + 1
+        page = models[start : start + size]
+        more = {self.next: page[-1].id} if page and start + size < len(models) else {}
+        return {member: [encode(model) for model in page], **more}
+
+
+_MAX_SIZE: Final = 1000
+_GEMINI: Final = _Paging("pageSize", "pageToken", "nextPageToken", 50)
+_VERTEX: Final = replace(_GEMINI, default=100)
+_COHERE: Final = _Paging("page_size", "page_token", "next_page_token", 20)
 
 
 # Anthropic
 
 
 def _anthropic_list(models: Models, query: Query) -> Members:
-    size = _size(query, "limit", 20, 1000)
+    size = _size(query, "limit", 20)
     after, before = _position(models, query, "after_id"), _position(models, query, "before_id")
     if before is not None and after is None:
         page, more = models[max(0, before - size) : before], before > size
@@ -94,9 +113,7 @@ def _anthropic_model(model: ModelEntry) -> Members:
 
 
 def _gemini_list(models: Models, query: Query) -> Members:
-    page, token = _token_page(models, query, _size(query, "pageSize", 50, 1000), "pageToken")
-    body: Members = {"models": [_gemini_model(model) for model in page]}
-    return {**body, **({"nextPageToken": token} if token else {})}
+    return _GEMINI.body(models, query, "models", _gemini_model)
 
 
 def _gemini_model(model: ModelEntry) -> Members:
@@ -116,13 +133,11 @@ def _methods(model: ModelEntry) -> list[str]:
     return ["generateContent", "streamGenerateContent", "countTokens"]
 
 
-# Vertex: models by their publishers, a provider's as its own
+# Vertex: a model's publisher is Google or the provider
 
 
 def _publisher_list(models: Models, query: Query) -> Members:
-    page, token = _token_page(models, query, _size(query, "pageSize", 100, 1000), "pageToken")
-    body: Members = {"publisherModels": [_publisher_model(model) for model in page]}
-    return {**body, **({"nextPageToken": token} if token else {})}
+    return _VERTEX.body(models, query, "publisherModels", _publisher_model)
 
 
 def _publisher_model(model: ModelEntry) -> Members:
@@ -136,13 +151,13 @@ def _publisher_model(model: ModelEntry) -> Members:
 
 
 def _bedrock_list(models: Models, query: Query) -> Members:
-    wanted = query.get("byProvider")
-    found = [model for model in models if not wanted or (model.owned_by or "").lower() == wanted.lower()]
+    provider = query.get("byProvider")
+    found = [one for one in models if not provider or (one.owned_by or "").lower() == provider.lower()]
     return {"modelSummaries": [_bedrock_summary(model) for model in found]}
 
 
 def _bedrock_summary(model: ModelEntry) -> Members:
-    own = {name: model.native.get(name) for name in _BEDROCK_KEPT}
+    own = {name: model.native.get(name) for name in _BEDROCK_MEMBERS}
     return {
         "modelArn": f"arn:aws:bedrock:::foundation-model/{model.id}",
         "modelId": model.id,
@@ -154,7 +169,7 @@ def _bedrock_summary(model: ModelEntry) -> Members:
     }
 
 
-_BEDROCK_KEPT: Final = (
+_BEDROCK_MEMBERS: Final = (
     "modelArn",
     "inputModalities",
     "outputModalities",
@@ -175,9 +190,7 @@ def _bedrock_model(model: ModelEntry) -> Members:
 def _cohere_list(models: Models, query: Query) -> Members:
     endpoint = query.get("endpoint")
     found = [model for model in models if not endpoint or endpoint in _endpoints(model)]
-    page, token = _token_page(found, query, _size(query, "page_size", 20, 1000), "page_token")
-    body: Members = {"models": [_cohere_model(model) for model in page]}
-    return {**body, **({"next_page_token": token} if token else {})}
+    return _COHERE.body(found, query, "models", _cohere_model)
 
 
 def _cohere_model(model: ModelEntry) -> Members:
@@ -203,4 +216,4 @@ MODEL_FORMS: Final[Mapping[str, ModelForm]] = {
     "publishers": ModelForm(_publisher_list, _publisher_model),
     "cohere": ModelForm(_cohere_list, _cohere_model),
 }
-"""The form of each door, by the dialect that it speaks; ``publishers`` is Vertex's."""
+"""The format of model lists on the surface of each dialect; ``publishers`` is Vertex's."""

@@ -1,14 +1,13 @@
-"""Model lists: OpenAI's list object for clients, and every vendor's list read into entries.
+"""Model lists: decode the list of every vendor, encode OpenAI's list object.
 
-Vendors differ in names only, so each list is a ``ListForm``: where the entries are, what
-their members are called, how the next page is asked for (recorded traffic; for Azure,
-Cohere, ElevenLabs and Vertex the vendors' references).
+Vendors' lists differ in names only: a ``ListForm`` has the names of their members and the query
+of the next page. Sources: recorded traffic; for Azure, Cohere, ElevenLabs and Vertex the
+vendors' references.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from app.canonical.media import ModelEntry, ModelPage
@@ -17,7 +16,15 @@ from app.dialects.base import ClientContext, ModelListDialect
 from app.dialects.chat import errors as chat_errors
 from app.dialects.gemini import errors as gemini_errors
 from app.dialects.media import elevenlabs_errors
-from app.dialects.shared.lenient_json import as_dict, as_str, at_path, count, dicts, opt_str, without_nulls
+from app.dialects.shared.lenient_json import (
+    as_dict,
+    at_path,
+    count,
+    dicts,
+    opt_str,
+    unix_time,
+    without_nulls,
+)
 from app.errors import GatewayError
 
 NAME: Final = "models"
@@ -30,14 +37,14 @@ def _no_next(body: Mapping[str, Any]) -> Query | None:
     return None
 
 
-def _page_token(body: Mapping[str, Any]) -> Query | None:
-    token = opt_str(body.get("nextPageToken"))
-    return None if token is None else {"pageToken": token}
+def _token(member: str, parameter: str) -> Callable[[Mapping[str, Any]], Query | None]:
+    """Return a function that finds the query of the next page by the token in ``member``."""
 
+    def next_query(body: Mapping[str, Any]) -> Query | None:
+        token = opt_str(body.get(member))
+        return None if token is None else {parameter: token}
 
-def _cohere_token(body: Mapping[str, Any]) -> Query | None:
-    token = opt_str(body.get("next_page_token"))
-    return None if token is None else {"page_token": token}
+    return next_query
 
 
 def _last_id(body: Mapping[str, Any]) -> Query | None:
@@ -49,9 +56,9 @@ def _last_id(body: Mapping[str, Any]) -> Query | None:
 class ListForm:
     """One vendor's list.
 
-    ``member`` holds the entries (None: the body is the list). The others are the names,
-    or paths, under which an entry tells its id, name, owner, birth and limits; the first
-    that is there counts. ``status``: entries of another status are left out.
+    ``member`` has the entries (None: the body is the list). The other fields are the names, or
+    paths, of an entry's id, name, owner, time of creation and limits; the first with a value
+    counts. ``status``: entries with another status are left out.
     """
 
     member: str | None = "data"
@@ -87,16 +94,16 @@ GEMINI: Final = ListForm(
     name=("displayName",),
     context=(("inputTokenLimit",),),
     output=(("outputTokenLimit",),),
-    next=_page_token,
+    next=_token("nextPageToken", "pageToken"),
 )
 VERTEX: Final = ListForm(
     member="publisherModels",
     id=("name",),
     prefix="publishers/google/models/",
     name=("displayName",),
-    next=_page_token,
+    next=_token("nextPageToken", "pageToken"),
 )
-COHERE: Final = ListForm(member="models", id=("name",), next=_cohere_token)
+COHERE: Final = ListForm(member="models", id=("name",), next=_token("next_page_token", "page_token"))
 BEDROCK: Final = ListForm(
     member="modelSummaries",
     id=("modelId",),
@@ -107,7 +114,7 @@ BEDROCK: Final = ListForm(
 OLLAMA: Final = ListForm(member="models", id=("model", "name"), created=("modified_at",))
 ELEVENLABS: Final = ListForm(member=None, id=("model_id",))
 
-_SHOWN: Final = (
+_CATALOGUE_MEMBERS: Final = (
     "description",
     "canonical_slug",
     "hugging_face_id",
@@ -118,11 +125,11 @@ _SHOWN: Final = (
     "supported_parameters",
     "default_parameters",
 )
-"""Catalogue members that are shown as the vendor tells them."""
+"""Members that clients see as the vendor sends them."""
 
 
 def encode_list(models: Iterable[ModelEntry], *, has_more: bool | None = None) -> dict[str, Any]:
-    """Return OpenAI's list object; paging members only where a page was asked for."""
+    """Return OpenAI's list object; without ``has_more`` it has no members of paging."""
     data = [encode_model(model) for model in models]
     body: dict[str, Any] = {"object": "list", "data": data}
     if has_more is None:
@@ -132,13 +139,13 @@ def encode_list(models: Iterable[ModelEntry], *, has_more: bool | None = None) -
 
 
 def encode_model(model: ModelEntry) -> dict[str, Any]:
-    """Return OpenAI's model object and what else is known of it; unknown is left out."""
+    """Return OpenAI's model object with further members that are known."""
     known = {
         "name": model.name,
         "context_length": model.context_length,
         "max_output_tokens": model.max_output_tokens,
         "supported_methods": model.native.get("supportedGenerationMethods"),
-        **{name: model.native.get(name) for name in _SHOWN},
+        **{name: model.native.get(name) for name in _CATALOGUE_MEMBERS},
     }
     return {
         "id": model.id,
@@ -150,24 +157,25 @@ def encode_model(model: ModelEntry) -> dict[str, Any]:
 
 
 def decode_page(body: Any, context: ClientContext) -> ModelPage:
-    """Read one page, in the ``ListForm`` of ``context.options`` or the one its shape tells.
+    """Return one page, read by the ``ListForm`` of ``context.options`` or that of its members.
 
-    Raises the error that a 200 holds, and ``upstream_invalid`` for what is no list.
+    Raises the error that a response of status 200 holds, and ``upstream_invalid`` for anything else.
     """
     form = _form(context, body)
-    failure = chat_errors.failure_in(body)
-    if failure is not None:
+    if (failure := chat_errors.failure_in(body)) is not None:
         raise failure
     entries = body if form.member is None else as_dict(body).get(form.member)
     if not isinstance(entries, list):
         raise GatewayError("upstream_invalid", "The provider's answer is no list of models.", raw=body)
-    found = (_entry(entry, form) for entry in dicts(entries) if _is_ready(entry, form))
-    models = tuple(model for model in found if model is not None)
+    ready = (
+        one for one in dicts(entries) if form.status is None or one.get("status", form.status) == form.status
+    )
+    models = tuple(model for entry in ready if (model := _entry(entry, form)) is not None)
     return ModelPage(models, form.next(as_dict(body)))
 
 
 def decode_model(body: Any, context: ClientContext) -> ModelEntry:
-    """Read the answer that tells one model; raises ``upstream_invalid`` without an id."""
+    """Return the model of a response; raises ``upstream_invalid`` without an id."""
     model = _entry(as_dict(body), _form(context, {"models": [body]} if "name" in as_dict(body) else body))
     if model is None:
         raise GatewayError("upstream_invalid", "The provider's answer is no model.", raw=body)
@@ -175,7 +183,7 @@ def decode_model(body: Any, context: ClientContext) -> ModelEntry:
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Read an answer that was no success, in the vendor's form that its shape tells."""
+    """Return the error of a response with status 400 or above, in the format of any vendor."""
     members = as_dict(body)
     if isinstance(as_dict(members.get("error")).get("status"), str):
         return gemini_errors.decode_error(status, body, headers)
@@ -187,30 +195,27 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 def page(
     models: Sequence[ModelEntry], limit: int | None, after: str | None
 ) -> tuple[Sequence[ModelEntry], bool | None]:
-    """Return the part of a list that ``limit`` and ``after`` ask for, and whether more follow.
+    """Return at most ``limit`` models, those behind the one with the id ``after``, and whether more follow.
 
-    Without either the whole list and None. An ``after`` that is no model's id is
-    ``bad_request``.
+    Without either all models and None. Raises ``bad_request`` if no model has the id ``after``.
     """
     if limit is None and after is None:
         return models, None
-    start = 0
-    if after is not None:
-        ids = [model.id for model in models]
-        if after not in ids:
-            raise GatewayError("bad_request", f"No model '{after}'.", param="after", code="invalid_value")
-        start = ids.index(after) + 1
+    ids = [model.id for model in models]
+    if after is not None and after not in ids:
+        raise GatewayError("bad_request", f"No model '{after}'.", param="after", code="invalid_value")
+    start = 0 if after is None else ids.index(after) + 1
     end = len(models) if limit is None else start + limit
     return models[start:end], end < len(models)
 
 
 def _entry(entry: Mapping[str, Any], form: ListForm) -> ModelEntry | None:
-    """Read one entry; None without an id."""
-    identifier = _first_text(entry, form.id)
-    if identifier is None:
+    """Return the model of one entry, None without an id."""
+    model_id = _first_text(entry, form.id)
+    if model_id is None:
         return None
     return ModelEntry(
-        id=identifier.removeprefix(form.prefix),
+        id=model_id.removeprefix(form.prefix),
         created=next((time for time in (_unix(entry.get(name)) for name in form.created) if time), None),
         owned_by=_first_text(entry, form.owner),
         name=_first_text(entry, form.name),
@@ -218,10 +223,6 @@ def _entry(entry: Mapping[str, Any], form: ListForm) -> ModelEntry | None:
         max_output_tokens=_first_count(entry, form.output),
         native=dict(entry),
     )
-
-
-def _is_ready(entry: Mapping[str, Any], form: ListForm) -> bool:
-    return form.status is None or entry.get("status", form.status) == form.status
 
 
 def _first_text(entry: Mapping[str, Any], names: Iterable[str]) -> str | None:
@@ -233,13 +234,8 @@ def _first_count(entry: Mapping[str, Any], paths: Iterable[Path]) -> int | None:
 
 
 def _unix(value: Any) -> int | None:
-    """Unix seconds, as they are or from an RFC 3339 time."""
-    if not isinstance(value, str):
-        return count(value)
-    try:
-        return int(datetime.fromisoformat(as_str(value)).timestamp())
-    except ValueError:
-        return None
+    """Return a time in Unix seconds, which may be an RFC 3339 text."""
+    return unix_time(value) if isinstance(value, str) else count(value)
 
 
 def _form(context: ClientContext, body: Any) -> ListForm:
@@ -251,7 +247,7 @@ def _form(context: ClientContext, body: Any) -> ListForm:
 
 
 def _has_mark(member: str, *marks: str) -> Callable[[Mapping[str, Any]], bool]:
-    """Return a test for a list whose first entry has one of ``marks`` (any entry without)."""
+    """Return a test for a body with the list ``member`` whose first entry has one of ``marks``, if there are any."""
 
     def fits(body: Mapping[str, Any]) -> bool:
         entries = dicts(body.get(member))
@@ -270,7 +266,7 @@ _SHAPES: Final[tuple[tuple[ListForm, Callable[[Mapping[str, Any]], bool]], ...]]
     (ANTHROPIC, lambda body: "first_id" in body and "has_more" in body),
     (AZURE, _has_mark("data", "lifecycle_status")),
 )
-"""How a list is known by its shape, the surest sign first; OpenAI's is what is left."""
+"""The form of a list by its members, the most distinctive first; any other is OpenAI's."""
 
 
 DIALECT: Final = ModelListDialect(
