@@ -10,7 +10,7 @@ from app.canonical.images import ImageRequest, PictureDone, PicturePart
 from app.canonical.media import Upload
 from app.canonical.response import Usage
 from app.dialects.media.image_usage import decode_image_usage, encode_image_usage
-from app.dialects.media.images import checked_image, checked_size
+from app.dialects.media.images import validate_image, validate_size
 from app.dialects.media.openai_images import decode_response, stream_decoder
 from app.errors import GatewayError
 from tests.dialects import generic
@@ -85,13 +85,13 @@ def test_an_answer_without_counts_has_a_guess_and_its_pictures() -> None:
 
 @pytest.mark.parametrize("size", [None, "auto", "2K", "1024x1536", "1x1", "16384x16384"])
 def test_a_size_is_kept_as_it_is_written(size: str | None) -> None:
-    assert checked_size(size) == size
+    assert validate_size(size) == size
 
 
 @pytest.mark.parametrize("size", ["", "x", "1x", "01x1", "-1x1", "1X1", "16385x1", "1e3x1", " 1x1", "8K"])
 def test_what_is_no_size_is_refused(size: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        checked_size(size)
+        validate_size(size)
     assert (caught.value.kind.name, caught.value.param) == ("bad_request", "size")
 
 
@@ -104,7 +104,7 @@ def test_what_is_no_size_is_refused(size: str) -> None:
     ],
 )
 def test_the_first_bytes_tell_the_type(data: bytes, media_type: str) -> None:
-    assert checked_image(Upload("a.exe", "text/html", data), "image").media_type == media_type
+    assert validate_image(Upload("a.exe", "text/html", data), "image").media_type == media_type
 
 
 def completed(**more: Any) -> dict[str, Any]:

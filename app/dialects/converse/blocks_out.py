@@ -78,11 +78,11 @@ class BlockWriter:
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
         """Return the blocks of one turn: tool results first in a user's, thinking first in an assistant's."""
-        kept = merge_blank_texts(parts, self.context.losses)
-        groups = [group for part in kept if (group := self._with_cache_point(part, role))]
+        merged = merge_blank_texts(parts, self.context.losses)
+        groups = [group for part in merged if (group := self._with_cache_point(part, role))]
         if role == "user":
             groups.sort(key=lambda group: "toolResult" not in group[0])
-        elif groups and _THINKING not in groups[0][0] and not any(isinstance(p, OpaquePart) for p in kept):
+        elif groups and _THINKING not in groups[0][0] and not any(isinstance(p, OpaquePart) for p in merged):
             groups.sort(key=lambda group: _THINKING not in group[0])
         return [block for group in groups for block in group]
 

@@ -115,8 +115,8 @@ def _body(request: Request, context: ClientContext) -> dict[str, Any]:
 
 
 def _sampling(sampling: Sampling, losses: Losses) -> dict[str, Any]:
-    values = ((wire, getattr(sampling, name)) for name, wire in _SCALARS.items())
-    config: dict[str, Any] = {wire: value for wire, value in values if value is not None}
+    values = ((member, getattr(sampling, name)) for name, member in _SCALARS.items())
+    config: dict[str, Any] = {member: value for member, value in values if value is not None}
     if (sampling.top_k or 0) < 0:
         del config["topK"]  # negative means no limit (vLLM)
     if sampling.temperature is not None and sampling.temperature > _MAX_TEMPERATURE:

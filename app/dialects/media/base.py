@@ -135,16 +135,16 @@ def _tokens(item: str | tuple[int, ...] | MixedInput) -> int:
     return max(1, -(-len(item) // _CHARS_PER_TOKEN)) if isinstance(item, str) else len(item)
 
 
-def estimated_usage(inputs: Iterable[str | tuple[int, ...] | MixedInput]) -> Usage:
+def estimate_usage(inputs: Iterable[str | tuple[int, ...] | MixedInput]) -> Usage:
     """Return the estimated usage of inputs, for providers that report none: a token is four characters."""
     tokens = sum(map(_tokens, inputs))
     return Usage(input_tokens=tokens, total_tokens=tokens, estimated=True)
 
 
-def counted_usage(tokens: int | None, request: EmbeddingRequest) -> Usage:
+def token_usage(tokens: int | None, request: EmbeddingRequest) -> Usage:
     """Return the usage of a number of input tokens, an estimate if it is None."""
     if tokens is None:
-        return estimated_usage(request.inputs)
+        return estimate_usage(request.inputs)
     return Usage(input_tokens=tokens, total_tokens=tokens)
 
 

@@ -14,13 +14,13 @@ from app.canonical.images import ImageRequest, ImageResponse, Picture
 from app.dialects.base import ClientContext
 from app.dialects.converse.response_in import decode_error
 from app.dialects.media.audio import MediaRequest
-from app.dialects.media.image_usage import estimated_image_usage
+from app.dialects.media.image_usage import estimate_image_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
     encode_extras,
-    filtered,
     image_data,
+    image_error,
     pixels_of,
     refuse_mask,
     report_count,
@@ -137,10 +137,10 @@ def decode_response(body: Any, request: ImageRequest, context: ClientContext) ->
     images = [data for data in map(opt_str, as_list(members.get("images"))) if data]
     reason = next(filter(None, map(opt_str, as_list(members.get("finish_reasons")))), None)
     if not images or reason:
-        raise filtered(opt_str(members.get("error")) or reason)
+        raise image_error(opt_str(members.get("error")) or reason)
     return ImageResponse(
         tuple(map(Picture, images)),
-        usage=estimated_image_usage(request, len(images)),
+        usage=estimate_image_usage(request, len(images)),
         members={"output_format": request.output_format or "png"},
     )
 

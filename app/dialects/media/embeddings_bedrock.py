@@ -16,7 +16,7 @@ from app.canonical.request import ImagePart
 from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.converse.response_out import encode_error
 from app.dialects.media import embeddings_bedrock_server as server
-from app.dialects.media.base import EmbeddingDialect, check_count, counted_usage, texts_only, vector_of
+from app.dialects.media.base import EmbeddingDialect, check_count, texts_only, token_usage, vector_of
 from app.dialects.media.embeddings_cohere import BATCH, cohere_answer, cohere_members
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, without_nulls
@@ -70,7 +70,7 @@ def decode_response(
     vectors = family.vectors(members)
     check_count(vectors, request)
     return EmbeddingResponse(
-        context.model, tuple(vector_of(vector) for vector in vectors), counted_usage(tokens, request)
+        context.model, tuple(vector_of(vector) for vector in vectors), token_usage(tokens, request)
     )
 
 

@@ -19,9 +19,9 @@ from app.dialects.media.base import (
     EmbeddingDialect,
     bytes_of,
     check_count,
-    counted_usage,
     has_pictures,
     texts_only,
+    token_usage,
     vector_of,
 )
 from app.dialects.shared.lenient_json import as_dict, as_list, count, data_url, without_nulls
@@ -96,7 +96,7 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
     return EmbeddingResponse(
         model,
         tuple(vector_of(v) for v in vectors),
-        counted_usage(tokens, request),
+        token_usage(tokens, request),
         native=_native(as_dict(body)),
         quantized={
             name: _quantized(as_dict(embeddings).get(name), name, request) for name in request.quantized

@@ -22,10 +22,10 @@ from app.dialects.media import embeddings_gemini_server as server
 from app.dialects.media.base import (
     EmbeddingDialect,
     check_count,
-    counted_usage,
     has_pictures,
     refuse_pictures,
     texts_only,
+    token_usage,
     vector_of,
 )
 from app.dialects.shared.lenient_json import as_dict, count, dicts, without_nulls
@@ -94,7 +94,7 @@ def decode_response(
         tokens = count(as_dict(members.get("usageMetadata")).get("promptTokenCount"))
     check_count(entries, request)
     vectors = tuple(vector_of(entry.get("values")) for entry in entries)
-    return EmbeddingResponse(context.model, vectors, counted_usage(tokens, request))
+    return EmbeddingResponse(context.model, vectors, token_usage(tokens, request))
 
 
 def _settings(request: EmbeddingRequest, context: ClientContext) -> dict[str, Any]:

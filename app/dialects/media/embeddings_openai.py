@@ -19,7 +19,7 @@ from app.dialects.chat.usage import decode_usage
 from app.dialects.media.base import (
     EmbeddingDialect,
     check_count,
-    estimated_usage,
+    estimate_usage,
     pack,
     refuse_pictures,
     vector_of,
@@ -140,7 +140,7 @@ def decode_response(
     return EmbeddingResponse(
         model=opt_str(body.get("model")),
         vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in ordered),
-        usage=decode_usage(body.get("usage")) or estimated_usage(request.inputs),
+        usage=decode_usage(body.get("usage")) or estimate_usage(request.inputs),
         native=(NAME, rest(body, _CANONICAL_RESPONSE)),
     )
 

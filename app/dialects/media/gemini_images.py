@@ -13,13 +13,13 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.media.audio import MediaRequest
 from app.dialects.media.gemini_media import parts_of
-from app.dialects.media.image_usage import estimated_image_usage
+from app.dialects.media.image_usage import estimate_image_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
     encode_extras,
-    filtered,
     image_data,
+    image_error,
     no_picture,
     refuse_mask,
     report_count,
@@ -53,11 +53,11 @@ def decode_response(body: Any, request: ImageRequest, context: ClientContext) ->
     if not images:
         finish = response.choices[0].finish if response.choices else None
         if finish is not None and finish.reason == "content_filter":
-            raise filtered(finish.raw)
+            raise image_error(finish.raw)
         raise no_picture(finish.raw if finish is not None else None)
     return ImageResponse(
         tuple(Picture(image.data) for image in images),
-        usage=response.usage or estimated_image_usage(request, len(images)),
+        usage=response.usage or estimate_image_usage(request, len(images)),
         members={"output_format": (images[0].media_type or "image/png").rpartition("/")[2]},
     )
 

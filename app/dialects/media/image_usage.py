@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.canonical.images import ImageRequest
 from app.canonical.response import Billing, Usage
-from app.dialects.media.base import estimated_usage
+from app.dialects.media.base import estimate_usage
 from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
 
 _NAME: Final = "images"
@@ -60,9 +60,9 @@ def _further(raw: Mapping[str, Any]) -> tuple[tuple[str | None, Usage], ...]:
     return ((opt_str(raw.get("model")), run),)
 
 
-def estimated_image_usage(request: ImageRequest, images: int) -> Usage:
+def estimate_image_usage(request: ImageRequest, images: int) -> Usage:
     """Return the usage for a provider that reports none: an estimate of the prompt, and the number of images."""
-    estimate = estimated_usage([request.prompt])
+    estimate = estimate_usage([request.prompt])
     return replace(estimate, total_tokens=None, billing=Billing(units={"generated_images": images}))
 
 

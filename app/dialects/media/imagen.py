@@ -13,13 +13,13 @@ from app.dialects.base import ClientContext
 from app.dialects.chat.errors import failure_in
 from app.dialects.gemini.errors import decode_error
 from app.dialects.media.audio import MediaRequest
-from app.dialects.media.image_usage import estimated_image_usage
+from app.dialects.media.image_usage import estimate_image_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
     encode_extras,
-    filtered,
     image_data,
+    image_error,
     refuse_mask,
 )
 from app.dialects.media.openai_images import stream_decoder
@@ -80,12 +80,12 @@ def decode_response(body: Any, request: ImageRequest, context: ClientContext) ->
     predictions = dicts(as_dict(body).get("predictions"))
     found = [one for one in predictions if opt_str(one.get("bytesBase64Encoded"))]
     if not found:
-        raise filtered(
+        raise image_error(
             next(filter(None, (opt_str(one.get("raiFilteredReason")) for one in predictions)), None)
         )
     return ImageResponse(
         tuple(Picture(one["bytesBase64Encoded"], None, opt_str(one.get("prompt"))) for one in found),
-        usage=estimated_image_usage(request, len(found)),
+        usage=estimate_image_usage(request, len(found)),
         members={"output_format": (opt_str(found[0].get("mimeType")) or "image/png").rpartition("/")[2]},
     )
 

@@ -68,7 +68,7 @@ class ImageDialect(Row):
     stream_encoder: Callable[[ImageRequest, ServerContext], ImageEncoder] = not_supported
 
 
-def checked_size(size: str | None) -> str | None:
+def validate_size(size: str | None) -> str | None:
     """Return a size that some model may support; raises ``bad_request`` for any other."""
     if size is not None and size not in _NAMED_SIZES and max(pixels_of(size) or (MAX_SIDE + 1,)) > MAX_SIDE:
         words = ", ".join(f"'{word}'" for word in sorted(_NAMED_SIZES))
@@ -83,7 +83,7 @@ def pixels_of(size: str | None) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-def checked_image(file: Upload, param: str) -> Upload:
+def validate_image(file: Upload, param: str) -> Upload:
     """Return a file of a form with the media type of its first bytes.
 
     Clients send ``application/octet-stream``, which providers refuse. Raises ``bad_request`` for
@@ -106,13 +106,13 @@ def images_in(files: Files) -> tuple[Upload, ...]:
         message = f"Invalid 'image': at most {MAX_IMAGES} pictures, but got {len(found)} instead."
         raise GatewayError("bad_request", message, param="image", code="array_above_max_length")
     names = ["image"] if len(found) == 1 else [f"image[{at}]" for at in range(len(found))]
-    return tuple(map(checked_image, found, names))
+    return tuple(map(validate_image, found, names))
 
 
 def mask_in(files: Files) -> Upload | None:
     """Return the mask of a form, None without one; raises ``bad_request`` unless it is an image."""
     found = [file for name, file in files if name == "mask"]
-    return checked_image(found[-1], "mask") if found else None
+    return validate_image(found[-1], "mask") if found else None
 
 
 def replay_images(response: ImageResponse) -> Iterator[ImageEvent]:
@@ -128,9 +128,8 @@ def no_picture(raw: Any = None) -> GatewayError:
     return GatewayError("upstream_invalid", "The provider's answer holds no picture.", raw=raw)
 
 
-def filtered(reason: Any) -> GatewayError:
-    """Return the error of an image that the provider's content filter withheld, or without a reason
-    of a response without an image."""
+def image_error(reason: Any) -> GatewayError:
+    """Return the error of a response without an image; ``reason`` is that of a content filter, if any."""
     if reason is None:
         return no_picture()
     return GatewayError("content_filter", f"The provider refused to draw ({reason}).", raw=reason)

@@ -16,7 +16,7 @@ from app.canonical.record import record
 from app.canonical.request import ImagePart, Origin, TextPart
 from app.dialects.base import ClientContext, EncodedRequest, ServerContext
 from app.dialects.chat.errors import decode_error
-from app.dialects.media.base import WholeDialect, estimated_usage
+from app.dialects.media.base import WholeDialect, estimate_usage
 from app.dialects.shared.lenient_json import as_dict, as_list, number, opt_str, rest, without_nulls
 from app.dialects.shared.strict_json import ClientObject, invalid, missing, wrong_type
 from app.dialects.shared.unmapped_members import known_extras
@@ -125,7 +125,7 @@ def decode_response(body: Any, request: ModerationRequest, context: ClientContex
         opt_str(members.get("id")),
         opt_str(members.get("model")),
         tuple(map(_judgement, results)),
-        estimated_usage(map(text_of, request.inputs)),
+        estimate_usage(map(text_of, request.inputs)),
     )
 
 
@@ -154,7 +154,7 @@ def encode_response(
     response: ModerationResponse, request: ModerationRequest, context: ServerContext
 ) -> dict[str, Any]:
     """Return OpenAI's object, with the estimated usage that limits and cost are based on."""
-    usage = response.usage or estimated_usage(map(text_of, request.inputs))
+    usage = response.usage or estimate_usage(map(text_of, request.inputs))
     return {
         "id": response.id or context.new_id("modr-"),
         "model": response.model or request.model,

@@ -17,7 +17,7 @@ from app.canonical.response import Usage
 from app.dialects.base import Frame
 from app.dialects.chat.errors import failure_in
 from app.dialects.media.audio import MediaDecoder, cut_stream, error_frames
-from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, estimated_image_usage
+from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, estimate_image_usage
 from app.dialects.media.images import no_picture
 from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str, rest
 
@@ -66,7 +66,7 @@ class ImageDecoder(MediaDecoder[ImageEvent]):
     def _usage(self) -> Usage:
         """Return the usage of all images together."""
         if len(self._usages) < self._images or not self._usages:
-            return estimated_image_usage(self._request, self._images)
+            return estimate_image_usage(self._request, self._images)
         return self._usages[0] if len(self._usages) == 1 else _sum(self._usages)
 
 

@@ -19,18 +19,18 @@ from app.canonical.request import Origin
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.media.audio import Framing, MediaRequest
-from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, estimated_image_usage
+from app.dialects.media.image_usage import decode_image_usage, encode_image_usage, estimate_image_usage
 from app.dialects.media.images import (
     MEMBERS,
     Files,
     ImageDialect,
-    checked_size,
     image_data,
     images_in,
     mask_in,
     no_picture,
     refuse_mask,
     report_url,
+    validate_size,
 )
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_image_streams import ImageDecoder, ImageFrames
@@ -80,7 +80,7 @@ def decode_request(
         kind=kind,
         prompt=prompt,
         n=members.integer("n"),
-        size=checked_size(members.text("size")),
+        size=validate_size(members.text("size")),
         quality=members.text("quality"),
         background=members.text("background"),
         output_format=members.text("output_format"),
@@ -166,7 +166,7 @@ def decode_response(body: Any, request: ImageRequest, context: ClientContext) ->
     return ImageResponse(
         pictures,
         count(members.get("created")),
-        usage or estimated_image_usage(request, len(pictures)),
+        usage or estimate_image_usage(request, len(pictures)),
         without_nulls(rest(members, _CANONICAL_RESPONSE)),
     )
 
@@ -178,7 +178,7 @@ def decode_picture(entry: Mapping[str, Any]) -> Picture:
 
 def encode_response(response: ImageResponse, request: ImageRequest, context: ServerContext) -> dict[str, Any]:
     """Return OpenAI's object."""
-    usage = response.usage or estimated_image_usage(request, len(response.pictures))
+    usage = response.usage or estimate_image_usage(request, len(response.pictures))
     return {
         "created": context.now if response.created is None else response.created,
         "data": [encode_picture(one) for one in response.pictures],

@@ -70,10 +70,10 @@ class BlockReader:
         """Return thinking; if its text was withheld, the signature's value begins with ``OMITTED``."""
         if not signature:
             return ReasoningPart(text)
-        made = self.sign(signature)
-        if not text and made.dialect == NAME and not made.value.startswith(OMITTED):
-            made = replace(made, value=OMITTED + made.value)
-        return ReasoningPart(text, signature=made)
+        own = self.sign(signature)
+        if not text and own.dialect == NAME and not own.value.startswith(OMITTED):
+            own = replace(own, value=OMITTED + own.value)
+        return ReasoningPart(text, signature=own)
 
     def _text(self, block: Block) -> Part:
         text = as_str(block.get("text"))

@@ -82,8 +82,8 @@ class BlockWriter:
 
     def blocks(self, parts: Iterable[Part], role: str) -> list[Block]:
         """Return the blocks of one turn: tool results first in a user's, thinking first in an assistant's."""
-        kept = merge_blank_texts(parts, self.context.losses)
-        blocks = [block for part in kept if (block := self._block(part, role)) is not None]
+        merged = merge_blank_texts(parts, self.context.losses)
+        blocks = [block for part in merged if (block := self._block(part, role)) is not None]
         if role == "user":
             return sorted(blocks, key=lambda block: block["type"] != "tool_result")
         if any(block["type"] not in _SORTABLE for block in blocks) or starts_with_thinking(blocks):

@@ -1,1 +1,1 @@
-"""Files that providers keep: what each wire wants of an upload, and what it tells of a file."""
+"""Dialects of files that providers store, and of batches."""
