@@ -74,9 +74,10 @@ class PartWriter:
 
     def place(self, wire: Wire) -> list[Wire]:
         """Return a part with the waiting signature, or after an empty text with it."""
-        if self._pending is not None and "thoughtSignature" not in wire:
-            if "text" in wire or "functionCall" in wire:
-                wire["thoughtSignature"], self._pending = self._pending, None
+        if self._pending is None:
+            return [wire]
+        if ("text" in wire or "functionCall" in wire) and "thoughtSignature" not in wire:
+            wire["thoughtSignature"], self._pending = self._pending, None
         return [*self.close(), wire]
 
     def close(self) -> list[Wire]:

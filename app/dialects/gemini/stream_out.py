@@ -92,17 +92,21 @@ class GeminiEncoder(BlockEncoder):
             block.notes.append(event.annotation)
         if not event.text and not event.logprobs:
             return []
-        if not isinstance(block.part, AudioPart):
-            block.pieces.append(event.text)
         encode = _DELTAS.get(type(block.part))
         return [] if encode is None else encode(self, block, event)
 
     def _text_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
+        block.pieces.append(event.text)
         parts = self._candidate(block.choice).writer.place({"text": event.text}) if event.text else []
         return self._chunk(block.choice, parts, logprobs_members(event.logprobs or ()))
 
     def _thought_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
+        block.pieces.append(event.text)
         return self._chunk(block.choice, self._candidate(block.choice).writer.thought(event.text))
+
+    def _input_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
+        block.pieces.append(event.text)
+        return []
 
     def _audio_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
         """Return a chunk of audio; Gemini has no place for a transcript beside it."""
@@ -170,5 +174,6 @@ _DELTAS: Final[Mapping[type, Callable[[GeminiEncoder, StreamBlock, BlockDelta], 
     TextPart: GeminiEncoder._text_delta,
     RefusalPart: GeminiEncoder._text_delta,
     ReasoningPart: GeminiEncoder._thought_delta,
+    ToolCallPart: GeminiEncoder._input_delta,
     AudioPart: GeminiEncoder._audio_delta,
 }
