@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from app.config_loading.tables import Strict
     from app.gateway.owners import Owners
     from app.state.audit import Actor
-    from app.state.listing import Page
+    from app.state.lookup import Page
 
 Result = Mapping[str, Any] | list[Any]
 

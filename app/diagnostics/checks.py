@@ -170,12 +170,10 @@ def _keys_under_other_secrets(db: Database, settings: Settings) -> Iterator[Find
     """Yield the keys that stop working when older secrets are removed, and those that have stopped."""
     from app.state.key_format import Hasher
     from app.state.keys import Keys
-    from app.state.signals import Signals
-    from app.state.wakeups import Wakeups
 
     if not settings.secret_keys:
         return
-    keys = Keys(Signals(db, Wakeups()), Hasher([key.reveal() for key in settings.secret_keys]))
+    keys = Keys(db, Hasher([key.reveal() for key in settings.secret_keys]))
     if count := keys.under_lost_secrets():
         yield warn(
             "keys",

@@ -16,7 +16,7 @@ from app.errors import GatewayError
 from app.gateway import context_windows
 from app.gateway.allowances import Allowance
 from app.gateway.budgets.charges import touches_of_caller as budgets_of_caller
-from app.gateway.budgets.status import standing_rows as budget_rows
+from app.gateway.budgets.status import balance_rows as budget_rows
 from app.gateway.call import Call, Principal, Target
 from app.gateway.core import Gateway
 from app.gateway.driver import more_retryable
@@ -95,7 +95,7 @@ def _frame(gateway: Gateway, principal: Principal) -> Json:
             "tenant": principal.tenant,
             "allowances": [_allowance(level) for level in principal.allowances],
         },
-        "budgets": budget_rows(touches, accounts.standings(touches), accounts.clock()),
+        "budgets": budget_rows(touches, accounts.balances(touches), accounts.clock()),
     }
 
 

@@ -104,10 +104,10 @@ class Gauges:
         yield from _highest(self._read_touches(self._stored.budgets, adopt=False))
 
     def _read_touches(self, touches: Sequence[budgets.Touch], *, adopt: bool = True) -> Iterator[Reading]:
-        standings = self._gateway.accounts.standings(touches, adopt=adopt)
-        for touch, standing in zip(touches, standings, strict=True):
+        balances = self._gateway.accounts.balances(touches, adopt=adopt)
+        for touch, balance in zip(touches, balances, strict=True):
             labels = (touch.level, touch.owner, touch.budget.per, touch.budget.models or "*")
-            used = standing.spent + standing.reserved
+            used = balance.spent + balance.reserved
             yield "sluice_budget_used_ratio", labels, _ratio(used, touch.budget.most)
 
     def _read_usage(self) -> Iterator[Reading]:

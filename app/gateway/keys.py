@@ -199,15 +199,15 @@ class KeyDirectory:
 
     def _watch(self) -> None:
         while True:
-            signals = self._state().signals
-            with signals.wakeups.subscribed(KEYS) as wakeup:
+            db = self._state().db
+            with db.wakeups.subscribed(KEYS) as wakeup:
                 try:
                     self.refresh()
                     if self._uses:
                         self._write_uses()
                 except GatewayError as error:
                     _LOG.warning("cannot look for changes of keys: %s", error.raw or error.message)
-                signals.wait(wakeup, _POLL_SECONDS)
+                db.wait(wakeup, _POLL_SECONDS)
 
     def _write_uses(self) -> None:
         uses, self._uses = self._uses, {}

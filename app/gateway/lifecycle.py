@@ -57,7 +57,7 @@ def _open_store(gateway: Gateway) -> None:
         gevent.sleep(_FIRST_LOOK)
     while not gateway.draining.is_set():
         try:
-            signals = gateway.state().signals
+            db = gateway.state().db
             gateway.accounts.start()
             settle()
             if gateway.settings.background == "embedded":
@@ -66,7 +66,7 @@ def _open_store(gateway: Gateway) -> None:
             _LOG.warning("the store cannot be opened yet: %s", error.raw or error.message)
             gevent.sleep(_REOPEN)
         else:
-            gevent.spawn(reloads.follow, signals, gateway.draining.is_set)
+            gevent.spawn(reloads.follow, db, gateway.draining.is_set)
             return
 
 

@@ -17,7 +17,7 @@ from app.gateway.cache.store import CacheStore
 from app.state import keys, tenants
 from app.state.audit import Actor
 from app.state.keys import StoredKey
-from app.state.listing import Page
+from app.state.lookup import Page
 from app.state.state import State
 
 Shown = dict[str, Any]

@@ -22,7 +22,7 @@ from app.reload_report import BOARD
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from app.state.signals import Signals
+    from app.state.database import Database
 
 
 TOPIC: Final = "configuration"
@@ -34,17 +34,17 @@ _LOADED_AT: Final = time.time()  # a worker reads its configuration after it loa
 _LOG: Final = logging.getLogger(__name__)
 
 
-def announce(signals: Signals) -> None:
+def announce(db: Database) -> None:
     """Make the other servers over this database reload, after this one has. Raises ``store_unavailable``."""
     from app.state import revisions
 
     def work(connection: Connection) -> None:
         BOARD.note(revisions.advance(connection, TOPIC, _milliseconds(time.time())))
 
-    signals.write(work, [TOPIC])
+    db.write(work, [TOPIC])
 
 
-def follow(signals: Signals, is_over: Callable[[], bool]) -> None:
+def follow(db: Database, is_over: Callable[[], bool]) -> None:
     """Reload this server after another; returns then, or when ``is_over``.
 
     The first look may come seconds after the configuration was read, so an announcement in between counts, too."""
@@ -53,13 +53,13 @@ def follow(signals: Signals, is_over: Callable[[], bool]) -> None:
     seen = _milliseconds(_LOADED_AT - _CLOCK_SKEW)
     while not is_over():
         try:
-            with signals.wakeups.subscribed(TOPIC) as wakeup:
-                number = signals.db.read(lambda connection: revisions.current(connection, TOPIC))
+            with db.wakeups.subscribed(TOPIC) as wakeup:
+                number = db.read(lambda connection: revisions.current(connection, TOPIC))
                 if number > seen:
                     seen = number
                     if _reload(number):
                         return
-                signals.wait(wakeup, _POLL_SECONDS)
+                db.wait(wakeup, _POLL_SECONDS)
         except GatewayError as error:
             _LOG.warning("cannot look for reloads of other servers: %s", error.raw or error.message)
             gevent.sleep(_POLL_SECONDS)

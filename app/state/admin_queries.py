@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Index, Table, or_, select
+from sqlalchemy import Connection, Index, Table, or_
 
 from app.errors import GatewayError
 from app.state import event_rows, rows
 from app.state.conversation_rows import items_of
-from app.state.database import Database
-from app.state.listing import Page, Span, read_page, within
-from app.state.lookup import require_row
+from app.state.database import Repository
+from app.state.lookup import Page, Span, by_key, read_page, require_row, within
 from app.state.pagination import read_items
 from app.state.records import JSON, PageQuery
 from app.state.tables import AnyRow, conversation, db_now, response
@@ -46,11 +45,8 @@ _STORED: Final = (
 _LIVING: Final = (conversation.c.deleted_at.is_(None),)
 
 
-class AdminQueries:
+class AdminQueries(Repository):
     """Reads stored responses and conversations, whoever owns them."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     def responses(self, limit: int, after: str | None, filters: Mapping[str, str], span: Span) -> Page[JSON]:
         """Return some responses, the newest first; raises ``bad_request`` for an unknown ``after``."""
@@ -97,9 +93,8 @@ def _conditions(
 
 
 def _one(connection: Connection, table: Table, row_id: str, visible: Sequence[Any]) -> AnyRow:
-    query = select(table).where(table.c.id == row_id, *visible)
     error = GatewayError("not_found", f"There is no stored {table.name} with the id '{row_id[:80]}'.")
-    return require_row(connection, query, row_id, error)
+    return require_row(connection, by_key(table, row_id, *visible), row_id, error)
 
 
 def _response(row: AnyRow) -> JSON:

@@ -12,12 +12,11 @@ from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import audit, revisions
 from app.state.audit import Actor
+from app.state.database import Database
 from app.state.ids import new_id
 from app.state.key_format import ADMIN, SHOWN, Hasher, make_key
 from app.state.keys import add_secret
-from app.state.listing import Page, read_page
-from app.state.lookup import require_row
-from app.state.signals import Signals
+from app.state.lookup import Page, by_key, read_page, require_row
 from app.state.tables import AnyRow, admin_key, key_secret
 
 
@@ -35,9 +34,8 @@ class StoredAdmin:
 class Admins:
     """The administrators that were created with the master key or by another administrator."""
 
-    def __init__(self, signals: Signals, hasher: Hasher) -> None:
-        self._signals = signals
-        self._db = signals.db
+    def __init__(self, db: Database, hasher: Hasher) -> None:
+        self._db = db
         self._hasher = hasher
 
     def find(self, secret: str) -> StoredAdmin | None:
@@ -48,7 +46,7 @@ class Admins:
 
     def get(self, admin_id: str) -> StoredAdmin | None:
         """Return the administrator with that id; None when there is none."""
-        return self._read(_query(admin_id))
+        return self._read(by_key(admin_key, admin_id))
 
     def _read(self, query: Any) -> StoredAdmin | None:
         row = self._db.fetch_first(query)
@@ -73,7 +71,7 @@ class Admins:
             add_secret(connection, self._hasher, new.id, secret)
             audit.note(connection, actor, "admin.created", new.id, None, show(new))
 
-        revisions.change(self._signals, work)
+        revisions.change(self._db, work)
         return new, secret
 
     def delete(self, actor: Actor, admin_id: str) -> None:
@@ -85,7 +83,7 @@ class Admins:
             connection.execute(delete(admin_key).where(admin_key.c.id == admin_id))
             audit.note(connection, actor, "admin.deleted", admin_id, show(before), None)
 
-        revisions.change(self._signals, work)
+        revisions.change(self._db, work)
 
 
 def show(stored: StoredAdmin) -> dict[str, Any]:
@@ -100,13 +98,9 @@ def show(stored: StoredAdmin) -> dict[str, Any]:
     }
 
 
-def _query(admin_id: str) -> Any:
-    return select(admin_key).where(admin_key.c.id == admin_id)
-
-
 def _get(connection: Connection, admin_id: str) -> StoredAdmin:
     error = GatewayError("not_found", f"There is no administrator with the id '{admin_id[:80]}'.")
-    return _admin(require_row(connection, _query(admin_id), admin_id, error))
+    return _admin(require_row(connection, by_key(admin_key, admin_id), admin_id, error))
 
 
 def _admin(row: AnyRow) -> StoredAdmin:

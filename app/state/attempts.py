@@ -12,18 +12,15 @@ from typing import Any
 
 from sqlalchemy import select, update
 
-from app.state.database import Database
+from app.state.database import Repository
 from app.state.records import JSON, NewAttempt
 from app.state.tables import attempt, db_now
 from app.state.upserts import insert_once
 from app.wire.json import dumps, loads_lenient
 
 
-class Attempts:
+class Attempts(Repository):
     """The attempts of all tenants."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     def begin(self, new: NewAttempt) -> None:
         """Write the row of an attempt, with the status ``running``."""

@@ -9,9 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, insert
 
 from app.canonical.record import record
-from app.state.database import Database
+from app.state.database import Repository
 from app.state.ids import new_id
-from app.state.listing import Page, read_page
+from app.state.lookup import Page, read_page
 from app.state.tables import AnyRow, audit
 from app.wire.json import dumps, loads_lenient
 
@@ -48,11 +48,8 @@ def note(
     connection.execute(insert(audit).values(row))
 
 
-class Audit:
+class Audit(Repository):
     """Reads the rows, and writes those of actions that change nothing in the database."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     def add(self, actor: Actor, action: str, subject: str) -> None:
         """Write the row of an action that changed nothing in the database."""

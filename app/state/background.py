@@ -6,21 +6,21 @@ was handed over, or its process died for less than the third time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select, update
+from sqlalchemy import Connection, and_, case, func, or_, select, update
 
 from app.canonical.record import record
 from app.errors import GatewayError
 from app.responses_form.errors import INTERNAL, SHUTDOWN
 from app.responses_form.events import FIRST_NUMBER
 from app.state import event_rows, rows
+from app.state.database import Database
 from app.state.items import pack
 from app.state.leased_rows import LeasedRows, Queued, is_held
 from app.state.leases import LEASE_SECONDS, MAX_ATTEMPTS
 from app.state.records import JSON, Fence, LeasedWork, NewResponse
-from app.state.signals import Signals
 from app.state.store import insert_new_response
 from app.state.tables import RUNNING, AnyRow, db_now, response
 from app.state.termination import terminate
@@ -48,18 +48,13 @@ class Work(LeasedWork):
     started: bool
     key_id: str | None
     mount: str | None
-    api_version: str | None
-    parent_id: str | None
-    conversation_id: str | None
-    conversation_head: int | None
-    realm: str | None
 
 
 class Queue(LeasedRows[Work]):
     """The background responses of all tenants, as work to be done."""
 
-    def __init__(self, signals: Signals, *, lease: float = LEASE_SECONDS, limit: int = QUEUE_MAX) -> None:
-        super().__init__(signals, _QUEUED, lease=lease)
+    def __init__(self, db: Database, *, lease: float = LEASE_SECONDS, limit: int = QUEUE_MAX) -> None:
+        super().__init__(db, _QUEUED, lease=lease)
         self._limit = limit
 
     def enqueue(self, new: NewResponse) -> None:
@@ -73,38 +68,34 @@ class Queue(LeasedRows[Work]):
             _check_room(connection, new, self._limit)
             insert_new_response(connection, new, packed, None)
 
-        self._signals.write(work, [QUEUE, new.id], idempotent=True)
+        self._db.write(work, [QUEUE, new.id], idempotent=True)
 
     def release(self, response_id: str, fence: Fence) -> None:
         """Hand work over at shutdown: any process may claim it at once. Where output was shown it ends as failed."""
 
         def work(connection: Connection) -> None:
             row = _lock(connection, response_id, fence)
-            if row is None:
-                return
-            if row.shown:
+            if row is not None and row.shown:
                 terminate(connection, row, "failed", SHUTDOWN)
-                return
-            connection.execute(
-                update(response).where(response.c.id == response_id).values(lease_owner=None, lease_until=0.0)
-            )
+            elif row is not None:
+                released = update(response).where(response.c.id == response_id)
+                connection.execute(released.values(lease_owner=None, lease_until=0.0))
 
-        self._signals.write(work, [QUEUE, response_id], idempotent=True)
+        self._db.write(work, [QUEUE, response_id], idempotent=True)
 
     def fail(self, response_id: str, fence: Fence, error: Mapping[str, str] = INTERNAL) -> None:
         """End work as failed, with the output that was shown, because its runner had an error of its own.
 
         Does nothing when the work ended properly or the fence no longer holds.
         """
-        if not self._db.read(lambda connection: _holds(connection, response_id, fence)):
-            return
 
         def work(connection: Connection) -> None:
             row = _lock(connection, response_id, fence)
             if row is not None:
                 terminate(connection, row, "failed", error)
 
-        self._signals.write(work, [response_id], idempotent=True)
+        if self._db.read(lambda connection: _select_held(connection, response_id, fence).first()):
+            self._db.write(work, [response_id], idempotent=True)
 
     def count_queued(self) -> int:
         """Return how many responses are queued, for metrics and readiness."""
@@ -135,7 +126,21 @@ class Queue(LeasedRows[Work]):
         return self._db.read(work)
 
     def _begin(self, connection: Connection, row: AnyRow) -> Work:
-        return _work(connection, row)
+        logged = event_rows.read(connection, row.id, after=FIRST_NUMBER - 1) if row.stream else []
+        return Work(
+            id=row.id,
+            tenant=row.tenant,
+            fence=Fence(row.lease_owner, row.attempt),
+            request={} if row.request is None else loads_lenient(row.request),
+            headers=loads_lenient(row.headers),
+            object=loads_lenient(row.object),
+            extra=loads_lenient(row.extra),
+            stream=row.stream,
+            next_number=int(logged[-1]["sequence_number"]) + 1 if logged else FIRST_NUMBER,
+            started=bool(logged),
+            key_id=row.key_id,
+            mount=row.mount,
+        )
 
     def _stop_reason(self, row: AnyRow | None, fence: Fence) -> str | None:
         if row is None or row.status == "cancelled":
@@ -143,40 +148,33 @@ class Queue(LeasedRows[Work]):
         return None if is_held(row, fence) else "server_lost"
 
 
-def _due() -> ColumnElement[bool]:
-    """The condition of rows that are queued, or whose lease ran out and that may be run again."""
-    handed_over = response.c.lease_owner.is_(None)
-    again = and_(
-        response.c.lease_until < db_now(),
-        ~response.c.shown,
-        or_(handed_over, response.c.attempt < MAX_ATTEMPTS),
-    )
-    return and_(
+_AGAIN: Final = and_(
+    response.c.lease_until < db_now(),
+    ~response.c.shown,
+    or_(response.c.lease_owner.is_(None), response.c.attempt < MAX_ATTEMPTS),
+)
+_QUEUED: Final = Queued(
+    response,
+    due=and_(
         RUNNING,
         response.c.background,
         ~response.c.cancel_requested,
-        or_(response.c.status == "queued", again),
-    )
-
-
-_QUEUED: Final = Queued(
-    response,
-    due=_due(),
+        or_(response.c.status == "queued", _AGAIN),
+    ),
     counted=and_(RUNNING, response.c.background),
     renewable=and_(RUNNING, ~response.c.cancel_requested),
     claimed_status="in_progress",
 )
 
 
-def _holds(connection: Connection, response_id: str, fence: Fence) -> bool:
-    statement = select(response.c.id).where(response.c.id == response_id, *rows.GUARD)
-    return connection.execute(statement, rows.fence_parameters(fence)).first() is not None
+def _select_held(connection: Connection, response_id: str, fence: Fence, *, lock: bool = False) -> Any:
+    """Select the row if ``fence`` may still write to it."""
+    query = select(response).where(response.c.id == response_id, *rows.GUARD)
+    return connection.execute(query.with_for_update() if lock else query, rows.fence_parameters(fence))
 
 
 def _lock(connection: Connection, response_id: str, fence: Fence) -> AnyRow | None:
-    """Return the locked row when ``fence`` may still write to it."""
-    statement = select(response).where(response.c.id == response_id, *rows.GUARD).with_for_update()
-    return connection.execute(statement, rows.fence_parameters(fence)).first()
+    return _select_held(connection, response_id, fence, lock=True).first()
 
 
 def _check_room(connection: Connection, new: NewResponse, limit: int) -> None:
@@ -198,31 +196,3 @@ def _check_room(connection: Connection, new: NewResponse, limit: int) -> None:
             f"Too many background responses are queued for this key; the limit is {limit}.",
             retry_after=_RETRY_AFTER,
         )
-
-
-def _work(connection: Connection, row: AnyRow) -> Work:
-    logged = event_rows.read(connection, row.id, after=FIRST_NUMBER - 1) if row.stream else []
-    extra = loads_lenient(row.extra)
-    return Work(
-        id=row.id,
-        tenant=row.tenant,
-        fence=Fence(row.lease_owner, row.attempt),
-        request={} if row.request is None else loads_lenient(row.request),
-        headers=loads_lenient(row.headers),
-        object=loads_lenient(row.object),
-        extra=extra,
-        stream=row.stream,
-        next_number=_next_number(logged),
-        started=bool(logged),
-        key_id=row.key_id,
-        mount=row.mount,
-        api_version=row.api_version,
-        parent_id=row.parent_id,
-        conversation_id=row.conversation_id,
-        conversation_head=extra.get("conversation_head"),
-        realm=row.realm,
-    )
-
-
-def _next_number(logged: Sequence[JSON]) -> int:
-    return int(logged[-1]["sequence_number"]) + 1 if logged else FIRST_NUMBER

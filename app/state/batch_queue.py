@@ -10,15 +10,15 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, and_, case, or_, select, update
+from sqlalchemy import Connection, and_, case, or_, select, update
 
 from app.canonical.record import record
 from app.state import file_chunks, files
+from app.state.database import Database
 from app.state.leased_rows import LeasedRows, Queued, is_held
 from app.state.leases import LEASE_SECONDS
 from app.state.records import JSON, Fence, LeasedWork, NewFile
 from app.state.remote_batches import PARKED, RemoteBatch, lease_conditions, remote_batch_of
-from app.state.signals import Signals
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now
 from app.state.wakeups import QUEUE
 from app.wire.json import dumps, loads_lenient
@@ -85,13 +85,13 @@ class Progress:
 class BatchQueue(LeasedRows[BatchWork]):
     """The batches of all tenants as work to be done. A batch at a provider is work, too, each time it is polled."""
 
-    def __init__(self, signals: Signals, *, lease: float = LEASE_SECONDS) -> None:
-        super().__init__(signals, _QUEUED, lease=lease)
+    def __init__(self, db: Database, *, lease: float = LEASE_SECONDS) -> None:
+        super().__init__(db, _QUEUED, lease=lease)
 
     def release(self, batch_id: str, fence: Fence) -> None:
         """Hand a batch over: any process may claim it at once."""
         values = {"lease_owner": None, "lease_until": None}
-        self._signals.write(
+        self._db.write(
             lambda connection: connection.execute(_guarded_update(batch_id, fence).values(values)), [QUEUE]
         )
 
@@ -144,14 +144,33 @@ class BatchQueue(LeasedRows[BatchWork]):
                 _end(connection, row, status, errors)
             return row is not None
 
-        return self._signals.write(run, [batch_id])
+        return self._db.write(run, [batch_id])
 
     def _begin(self, connection: Connection, row: AnyRow) -> BatchWork:
         members = loads_lenient(bytes(row.body))
         if "in_progress_at" not in members:  # the first claim
             body = dumps({**members, "in_progress_at": int(row.now)})
             connection.execute(update(batch).where(batch.c.id == row.id).values(body=body))
-        return _work(row, members)
+        waiting = [] if row.waiting is None else loads_lenient(bytes(row.waiting))
+        return BatchWork(
+            id=row.id,
+            tenant=row.tenant,
+            fence=Fence(row.lease_owner, row.attempt),
+            key_id=row.key_id,
+            mount=row.mount,
+            endpoint=members["endpoint"],
+            input_file_id=row.input_file_id,
+            line=row.line,
+            position=row.position,
+            in_flight={int(line): count for line, count in json.loads(row.in_flight).items()},
+            waiting={line: Result(good, text) for line, good, text in waiting},
+            cancelled=row.cancel_requested,
+            left=row.ends_at - row.now,
+            age=row.now - row.created_at,
+            window=members["completion_window"],
+            remote=remote_batch_of(members),
+            is_local=bool(members.get("here")),
+        )
 
     def _stop_reason(self, row: AnyRow | None, fence: Fence) -> str | None:
         if row is None or not is_held(row, fence):
@@ -159,15 +178,11 @@ class BatchQueue(LeasedRows[BatchWork]):
         return "cancelled" if row.cancel_requested else None
 
 
-def _due() -> ColumnElement[bool]:
-    free = or_(batch.c.lease_owner.is_(None), batch.c.lease_until < db_now())
-    return and_(BATCH_RUNNING, free)
-
-
+_DUE: Final = and_(BATCH_RUNNING, or_(batch.c.lease_owner.is_(None), batch.c.lease_until < db_now()))
 _QUEUED: Final = Queued(
     batch,
-    due=_due(),
-    counted=and_(BATCH_RUNNING, or_(_due(), batch.c.lease_owner != PARKED)),
+    due=_DUE,
+    counted=and_(BATCH_RUNNING, or_(_DUE, batch.c.lease_owner != PARKED)),
     renewable=BATCH_RUNNING,
     claimed_status=case((batch.c.status == "validating", "in_progress"), else_=batch.c.status),
 )
@@ -181,29 +196,6 @@ def _is_at(connection: Connection, work: BatchWork, line: int) -> bool:
     """Tell whether the cursor is at ``line`` already, moved by a write that was reported as failed."""
     statement = select(batch.c.line).where(batch.c.id == work.id, *lease_conditions(work.fence))
     return connection.execute(statement).scalar() == line
-
-
-def _work(row: AnyRow, members: JSON) -> BatchWork:
-    waiting = [] if row.waiting is None else loads_lenient(bytes(row.waiting))
-    return BatchWork(
-        id=row.id,
-        tenant=row.tenant,
-        fence=Fence(row.lease_owner, row.attempt),
-        key_id=row.key_id,
-        mount=row.mount,
-        endpoint=members["endpoint"],
-        input_file_id=row.input_file_id,
-        line=row.line,
-        position=row.position,
-        in_flight={int(line): count for line, count in json.loads(row.in_flight).items()},
-        waiting={line: Result(good, text) for line, good, text in waiting},
-        cancelled=row.cancel_requested,
-        left=row.ends_at - row.now,
-        age=row.now - row.created_at,
-        window=members["completion_window"],
-        remote=remote_batch_of(members),
-        is_local=bool(members.get("here")),
-    )
 
 
 def _lookahead_columns(lookahead: Lookahead) -> dict[str, Any]:

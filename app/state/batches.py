@@ -12,12 +12,11 @@ from sqlalchemy import Connection, insert, select, update
 
 from app.canonical.record import record
 from app.errors import GatewayError
+from app.state.database import Repository
 from app.state.ids import new_file_id
-from app.state.listing import Page, read_page
-from app.state.lookup import require_row
+from app.state.lookup import Page, by_key, read_page, require_row
 from app.state.records import JSON
 from app.state.remote_batches import due_if_parked
-from app.state.signals import Signals
 from app.state.tables import AnyRow, batch, db_now
 from app.state.wakeups import QUEUE
 from app.wire.json import dumps, loads_lenient
@@ -58,36 +57,46 @@ class StoredBatch:
         return self.object["status"] in _ENDED
 
 
-class Batches:
+class Batches(Repository):
     """The batches of all tenants, as their owners see them."""
-
-    def __init__(self, signals: Signals) -> None:
-        self._signals = signals
-        self._db = signals.db
 
     def create(self, new: NewBatch) -> StoredBatch:
         """Store a batch, wake a runner, and return the batch."""
 
-        def work(connection: Connection) -> StoredBatch:
-            connection.execute(insert(batch).values(_row_of(new)))
-            return stored_batch(_row(connection, new.tenant, new.id))
+        row = {
+            "id": new.id,
+            "tenant": new.tenant,
+            "key_id": new.key_id,
+            "mount": new.mount,
+            "status": "validating",
+            "input_file_id": new.input_file_id,
+            "output_file_id": new_file_id(),
+            "error_file_id": new_file_id(),
+            "created_at": db_now(),
+            "ends_at": db_now() + new.window,
+            "body": dumps(dict(new.members)),
+        }
 
-        return self._signals.write(work, [QUEUE])
+        def work(connection: Connection) -> StoredBatch:
+            connection.execute(insert(batch).values(row))
+            return _stored_batch(_row(connection, new.tenant, new.id))
+
+        return self._db.write(work, [QUEUE])
 
     def get(self, tenant: str, batch_id: str) -> StoredBatch:
         """Return a tenant's batch; raises ``not_found``."""
-        return stored_batch(self._db.read(lambda connection: _row(connection, tenant, batch_id)))
+        return _stored_batch(self._db.read(lambda connection: _row(connection, tenant, batch_id)))
 
     def page(self, tenant: str, limit: int, after: str | None) -> Page[StoredBatch]:
         """Return some of a tenant's batches, the newest first."""
-        return read_page(self._db, batch, limit, after, stored_batch, visible=[batch.c.tenant == tenant])
+        return read_page(self._db, batch, limit, after, _stored_batch, visible=[batch.c.tenant == tenant])
 
     def cancel(self, tenant: str, batch_id: str) -> StoredBatch:
         """Request the end of a batch and return it; raises ``not_found``, and ``bad_request`` when it has ended."""
 
         def work(connection: Connection) -> StoredBatch:
             row = _row(connection, tenant, batch_id, lock=True)
-            stored = stored_batch(row)
+            stored = _stored_batch(row)
             if stored.ended:
                 status = stored.object["status"]
                 raise GatewayError("bad_request", f"Cannot cancel a batch with status '{status}'.")
@@ -97,39 +106,38 @@ class Batches:
                 values = {"cancel_requested": True, "status": "cancelling", "lease_until": due_if_parked()}
                 values["body"] = dumps(members)
                 connection.execute(update(batch).where(batch.c.id == batch_id).values(values))
-            return stored_batch(_row(connection, tenant, batch_id))
+            return _stored_batch(_row(connection, tenant, batch_id))
 
-        return self._signals.write(work, [QUEUE])
-
-
-def stored_batch(row: AnyRow) -> StoredBatch:
-    """Return the batch of a row."""
-    return StoredBatch(row.id, row.tenant, show(row), row.provider)
+        return self._db.write(work, [QUEUE])
 
 
-def show(row: AnyRow) -> JSON:
-    """Return a batch as its owner sees it."""
+def _stored_batch(row: AnyRow) -> StoredBatch:
     members: JSON = loads_lenient(bytes(row.body))
     ended = row.status in _ENDED
     counts = {"completed": row.completed, "failed": row.failed}
     if row.provider is not None and not ended:
         counts = members.get("told") or counts  # the provider's, of its last poll
-    return {
-        "id": row.id,
-        "object": "batch",
-        "endpoint": members["endpoint"],
-        "errors": members.get("errors"),
-        "input_file_id": row.input_file_id,
-        "completion_window": members["completion_window"],
-        "status": row.status,
-        "output_file_id": row.output_file_id if ended and row.output_bytes else None,
-        "error_file_id": row.error_file_id if ended and row.error_bytes else None,
-        "created_at": int(row.created_at),
-        **{name: members.get(name) for name in _TIMES},
-        "expires_at": int(row.ends_at),
-        "request_counts": {"total": members.get("total", 0), **counts},
-        "metadata": members.get("metadata"),
-    }
+    return StoredBatch(
+        row.id,
+        row.tenant,
+        {
+            "id": row.id,
+            "object": "batch",
+            "endpoint": members["endpoint"],
+            "errors": members.get("errors"),
+            "input_file_id": row.input_file_id,
+            "completion_window": members["completion_window"],
+            "status": row.status,
+            "output_file_id": row.output_file_id if ended and row.output_bytes else None,
+            "error_file_id": row.error_file_id if ended and row.error_bytes else None,
+            "created_at": int(row.created_at),
+            **{name: members.get(name) for name in _TIMES},
+            "expires_at": int(row.ends_at),
+            "request_counts": {"total": members.get("total", 0), **counts},
+            "metadata": members.get("metadata"),
+        },
+        row.provider,
+    )
 
 
 def missing(batch_id: str) -> GatewayError:
@@ -137,22 +145,6 @@ def missing(batch_id: str) -> GatewayError:
     return GatewayError("not_found", f"No batch found with id '{batch_id[:80]}'.", param="batch_id")
 
 
-def _row_of(new: NewBatch) -> dict[str, Any]:
-    return {
-        "id": new.id,
-        "tenant": new.tenant,
-        "key_id": new.key_id,
-        "mount": new.mount,
-        "status": "validating",
-        "input_file_id": new.input_file_id,
-        "output_file_id": new_file_id(),
-        "error_file_id": new_file_id(),
-        "created_at": db_now(),
-        "ends_at": db_now() + new.window,
-        "body": dumps(dict(new.members)),
-    }
-
-
 def _row(connection: Connection, tenant: str, batch_id: str, *, lock: bool = False) -> AnyRow:
-    query = select(batch).where(batch.c.id == batch_id, batch.c.tenant == tenant)
-    return require_row(connection, query.with_for_update() if lock else query, batch_id, missing(batch_id))
+    query = by_key(batch, batch_id, batch.c.tenant == tenant, lock=lock)
+    return require_row(connection, query, batch_id, missing(batch_id))

@@ -42,7 +42,8 @@ class Blob:
 def detach(value: Any, found: dict[str, Blob]) -> Any:
     """Return ``value`` with its large data URLs replaced by marks; add the blobs to ``found``."""
     if isinstance(value, str):
-        return _detach_url(value, found) if _is_large_url(value) else value
+        is_large = len(value) > LARGE and value.startswith("data:")
+        return _detach_url(value, found) if is_large else value
     if isinstance(value, dict):
         return {
             (key if key[-4:] != "blob" else _escape(key)): detach(member, found)
@@ -79,16 +80,14 @@ def keep(connection: Connection, tenant: str, owner_id: str, blobs: Sequence[Blo
         {"tenant": tenant, "sha256": one.sha256, "media_type": one.media_type, "bytes": one.data}
         for one in blobs
     ]
-    if rows:
-        insert_new(connection, blob, rows)
-        use(connection, tenant, owner_id, [one.sha256 for one in blobs])
+    insert_new(connection, blob, rows)
+    use(connection, tenant, owner_id, [one.sha256 for one in blobs])
 
 
 def use(connection: Connection, tenant: str, owner_id: str, digests: Iterable[str]) -> None:
     """Note that ``owner_id`` needs blobs that are stored already."""
-    rows = [{"owner_id": owner_id, "sha256": d, "tenant": tenant} for d in set(digests)]
-    if rows:
-        insert_new(connection, blob_use, rows)
+    rows = [{"owner_id": owner_id, "sha256": digest, "tenant": tenant} for digest in set(digests)]
+    insert_new(connection, blob_use, rows)
 
 
 def find_marks(bodies: Iterable[bytes]) -> set[str]:
@@ -144,10 +143,6 @@ def _escape(name: str) -> str:
 
 def _unescape(name: str) -> str:
     return name.removeprefix(_PREFIX) if name != _MARK and _PREFIXED.fullmatch(name) else name
-
-
-def _is_large_url(text: str) -> bool:
-    return len(text) > LARGE and text.startswith("data:")
 
 
 def _detach_url(url: str, found: dict[str, Blob]) -> Any:

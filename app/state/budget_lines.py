@@ -1,4 +1,7 @@
-"""Budgets as callers name them, and how they stand; what is done with their rows is in `app.state.budgets`."""
+"""Values of budgets: a budget in a period, its balance, and what reserving and charging return.
+
+All money is in nano-dollars. The rows are in `app.state.budgets`.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from typing import NamedTuple
 from app.canonical.record import record
 
 Fits = Callable[[str, str], bool]
-"""Tells whether a budget is about a target (``provider/model``) that a model string led to."""
+"""Tells whether a budget concerns a target (``provider/model``) that was chosen for a model string."""
 
 
 @record
 class Line:
-    """A budget in one of its periods, from ``period`` to ``until`` (Unix seconds, None: for ever)."""
+    """A budget of ``most`` in one of its periods, from ``period`` to ``until`` (Unix seconds; None: for ever)."""
 
     level: str
     owner: str
@@ -27,7 +30,7 @@ class Line:
 
     @property
     def id(self) -> str:
-        """Return what names it, whatever its amount is."""
+        """Return its id, which does not depend on the amount."""
         return id_of_budget(self.level, self.owner, self.per, self.period, self.models)
 
 
@@ -36,8 +39,8 @@ def id_of_budget(level: str, owner: str, per: str, period: int, models: str | No
     return f"{level}:{owner}:{per}:{period}:{models or ''}"
 
 
-class Standing(NamedTuple):
-    """What was spent and is reserved."""
+class Balance(NamedTuple):
+    """What is spent and reserved of a budget, in nano-dollars."""
 
     spent: int
     reserved: int
@@ -58,17 +61,17 @@ class Paid(NamedTuple):
 
 
 class Reserved(NamedTuple):
-    """How the budgets stood before; ``refused`` is the place of the first that has not enough left."""
+    """The balances before a reservation; ``refused`` is the index of the first budget with too little left, if any."""
 
-    standings: tuple[Standing, ...]
+    balances: tuple[Balance, ...]
     refused: int | None
 
 
-def first_refused(lines: Sequence[Line], standings: Sequence[Standing], amount: int | None) -> int | None:
-    """Return the place of the first budget that has not ``amount`` left."""
+def first_refused(lines: Sequence[Line], balances: Sequence[Balance], amount: int | None) -> int | None:
+    """Return the index of the first budget with less than ``amount`` left; None when each has enough."""
     if amount is None:
         return None
-    for place, (line, standing) in enumerate(zip(lines, standings, strict=True)):
-        if standing.spent + standing.reserved + amount > line.most:
+    for place, (line, balance) in enumerate(zip(lines, balances, strict=True)):
+        if balance.spent + balance.reserved + amount > line.most:
             return place
     return None

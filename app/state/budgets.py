@@ -1,9 +1,9 @@
-"""Budgets: what was spent and is reserved of each in each of its periods, and the rows that say for what.
+"""Budgets: what is spent and reserved of each budget in each of its periods, and the rows that say for what.
 
-An attempt reserves its worst case of all its budgets at once, or of none; its ledger row releases that and is
-charged in its place, in one transaction. So what a budget spent is the sum of the ledger rows that were charged to it, always.
-Rows of budgets are locked in the order of their ids, so that two calls never wait for each other.
-All money is in nano-dollars; the periods are the caller's, leases are on the database's clock.
+An attempt reserves the most that it may cost from all its budgets at once, or from none. Its ledger row releases that and
+is charged instead, in one transaction, so a budget's spending is always the sum of the ledger rows that were charged to
+it. Rows of budgets are locked in the order of their ids, so that two calls never wait for each other. All money is in
+nano-dollars. The caller's clock decides about periods, the database's clock about leases.
 
 Tests: tests/state/test_budgets.py, tests/governance/test_budgets_of_many.py.
 """
@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
 
 from app.state import budget_statements, ledger_rows
-from app.state.budget_lines import Line, Paid, Reserved, Standing, first_refused
+from app.state.budget_lines import Balance, Line, Paid, Reserved, first_refused
 from app.state.database import Database
 from app.state.ledger_rows import Entry
 from app.state.rows import chunks
@@ -31,7 +32,7 @@ _AT_ONCE: Final = 50
 
 
 class Budgets:
-    """Reserves, settles, and finds what nobody settled. ``clock`` gives Unix seconds."""
+    """Reserves, settles, and finds reservations that nobody settled; ``clock`` returns Unix seconds."""
 
     def __init__(self, db: Database, clock: Callable[[], float] = time.time) -> None:
         self._db = db
@@ -39,25 +40,33 @@ class Budgets:
         self._known: set[str] = set()
 
     def reserve(self, entry: Entry, lines: Sequence[Line], amount: int | None, lease: float) -> Reserved:
-        """Reserve ``amount`` (None: of unknown price, which no budget refuses) of all ``lines`` or of none.
+        """Reserve ``amount`` from all ``lines`` or from none; None is an unknown price, which no budget refuses.
 
-        ``entry`` is the row that is written when nobody settles within ``lease`` seconds."""
+        ``entry`` is the ledger row to write when nobody settles or renews within ``lease`` seconds."""
         unknown = [line for line in lines if line.id not in self._known]
         if unknown:
             self._adopt(unknown)
-        wanted = _Wanted(entry, tuple(sorted(lines, key=lambda line: line.id)), amount, lease, self._clock())
-        found = self._db.write(lambda connection: _reserve(connection, wanted), single=True)
-        if found is None:  # rows that were there are gone
+        row = {"attempt_id": entry.attempt_id, "body": entry.as_json(), "lease": lease}
+        limits = {line.id: line.most for line in sorted(lines, key=lambda line: line.id)}
+        found = self._reserve(row, limits, amount)
+        if len(found) < len(limits):  # rows were deleted meanwhile
             self._adopt(lines)
-            found = self._db.write(lambda connection: _reserve(connection, wanted), single=True)
-        standings = found or {}
-        ordered = tuple(standings.get(line.id, Standing(0, 0)) for line in lines)
-        return Reserved(ordered, first_refused(lines, ordered, amount))
+            found = self._reserve(row, limits, amount)
+        balances = tuple(Balance(*found.get(line.id, (0, 0))) for line in lines)
+        return Reserved(balances, first_refused(lines, balances, amount))
+
+    def _reserve(
+        self, row: Mapping[str, Any], limits: Mapping[str, int], amount: int | None
+    ) -> dict[str, tuple[int, int]]:
+        now = self._clock()
+        return self._db.write(
+            lambda connection: budget_statements.reserve(connection, row, limits, amount, now), single=True
+        )
 
     def settle(self, entry: Entry) -> list[Paid]:
-        """Charge an attempt to what it had reserved, once; return the budgets as they stand then.
+        """Write an attempt's ledger row and charge it to the budgets that it reserved from; return them as they are then.
 
-        One that was counted as lost before gets a correcting row."""
+        Settling twice charges once. An attempt that was counted as lost gets a correcting row."""
         now = self._clock()
         paid = self._db.write(
             lambda connection: _settle(connection, entry, now), idempotent=True, single=True
@@ -67,24 +76,20 @@ class Budgets:
         )
 
     def release(self, attempt_ids: Iterable[str]) -> set[str]:
-        """Take back what attempts that never went out have reserved; return those that had anything."""
+        """Release what attempts reserved that were never sent; return those that had a reservation."""
         now, found = self._clock(), set()
         for some in chunks(sorted(attempt_ids)):
             found |= self._db.write(lambda connection, some=some: _release(connection, some, now))  # type: ignore[misc]
         return found
 
     def renew(self, attempt_ids: Iterable[str], lease: float) -> None:
-        """Hold what attempts have reserved for ``lease`` seconds from now on."""
+        """Keep the reservations of attempts for ``lease`` seconds from now."""
         for some in chunks(sorted(attempt_ids)):
-            statement = (
-                update(reservation)
-                .where(reservation.c.attempt_id.in_(some))
-                .values(lease_until=db_now() + lease)
-            )
-            self._db.write(lambda connection, statement=statement: connection.execute(statement) and None)  # type: ignore[misc]
+            renewed = update(reservation).where(reservation.c.attempt_id.in_(some))
+            self._db.execute(renewed.values(lease_until=db_now() + lease))
 
     def concerned(self, attempt_ids: Iterable[str]) -> set[str]:
-        """Return the attempts among these that have something reserved, or were counted as lost."""
+        """Return the attempts among these that have a reservation, or were counted as lost."""
         found: set[str] = set()
         lost = and_(ledger.c.state == "lost", ledger.c.corrects.is_(None))
         for some in chunks(sorted(attempt_ids)):
@@ -92,28 +97,31 @@ class Budgets:
             ids = [ledger_rows.row_id(one) for one in some]
             gone = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), lost)
             for statement in (held, gone):
-                found.update(self._db.read(lambda c, s=statement: list(c.execute(s).scalars())))  # type: ignore[misc]
+                found.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
         return found
 
     def collect(self) -> list[tuple[Entry, list[Paid]]]:
-        """Charge what nobody renewed, to the amount that was reserved, as lost; return these rows."""
+        """Settle reservations that nobody renewed, as lost, with the amount that was reserved; return their ledger rows and
+        budgets."""
         old = select(reservation.c.attempt_id).where(reservation.c.lease_until < db_now()).distinct()
-        found = self._db.read(lambda connection: list(connection.execute(old.limit(_AT_ONCE)).scalars()))
-        lost = (self._db.write(lambda c, one=one: _lose(c, one, self._clock())) for one in found)  # type: ignore[misc]
-        return [row for row in lost if row is not None]
+        settled = (
+            self._db.write(partial(_settle_lost, attempt_id=attempt_id, now=self._clock()))
+            for (attempt_id,) in self._db.fetch_all(old.limit(_AT_ONCE))
+        )
+        return [row for row in settled if row is not None]
 
-    def read(self, lines: Sequence[Line], *, adopt: bool = True) -> list[Standing]:
-        """Return how budgets stand; one that nobody used yet has its sum of the ledger, or, where it is not to be
-        adopted for that, nothing."""
+    def read(self, lines: Sequence[Line], *, adopt: bool = True) -> list[Balance]:
+        """Return the balances of budgets. With ``adopt``, a budget that nobody used yet gets the sum of its ledger rows;
+        without it, its balance is zero."""
         unknown = [line for line in lines if line.id not in self._known]
         if unknown and adopt:
             self._adopt(unknown)
         ids = [line.id for line in lines]
-        rows = self._db.read(lambda connection: _standings(connection, ids), single=True)
-        return [rows.get(line.id, Standing(0, 0)) for line in lines]
+        rows = self._db.read(lambda connection: _balances(connection, ids), single=True)
+        return [rows.get(line.id, Balance(0, 0)) for line in lines]
 
     def _adopt(self, lines: Sequence[Line]) -> None:
-        """Know budgets from now on; what was spent while they were not there is charged to them."""
+        """Make sure that the rows of budgets exist; charge to them what was spent while they did not."""
         ordered = sorted(lines, key=lambda line: line.id)
 
         def work(connection: Connection) -> None:
@@ -126,40 +134,24 @@ class Budgets:
         self._known.update(line.id for line in lines)
 
     def forget(self) -> None:
-        """Look again at each budget: what somebody may have taken away and added anew was not charged meanwhile."""
+        """Adopt each budget again: one that was removed and added again was not charged meanwhile."""
         self._known.clear()
 
 
 # --- reserving ---------------------------------------------------------------------------------------
 
 
-class _Wanted(NamedTuple):
-    entry: Entry
-    lines: tuple[Line, ...]
-    amount: int | None
-    lease: float
-    now: float
-
-
-def _reserve(connection: Connection, wanted: _Wanted) -> dict[str, Standing] | None:
-    """Reserve, or not; return how the budgets stood, None when the row of one is not there."""
-    row = {"attempt_id": wanted.entry.attempt_id, "body": wanted.entry.as_json(), "lease": wanted.lease}
-    limits = {line.id: line.most for line in wanted.lines}
-    found = budget_statements.reserve(connection, row, limits, wanted.amount, wanted.now)
-    return None if len(found) < len(limits) else {one: Standing(*stands) for one, stands in found.items()}
-
-
-def _standings(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, Standing]:
+def _balances(connection: Connection, ids: Sequence[str], *, lock: bool = False) -> dict[str, Balance]:
     columns = (budget.c.id, budget.c.spent, budget.c.reserved)
     statement = select(*columns).where(budget.c.id.in_(ids)).order_by(budget.c.id)
     rows = connection.execute(statement.with_for_update() if lock else statement)
-    return {row.id: Standing(row.spent, row.reserved) for row in rows}
+    return {row.id: Balance(row.spent, row.reserved) for row in rows}
 
 
 def _adopt(connection: Connection, line: Line, now: float) -> None:
-    """Make the row of a budget's period, and charge to it the ledger rows of the period that were not.
+    """Insert the row of a budget's period, and charge to it the ledger rows of the period that were not charged yet.
 
-    Of one that is there, rows since it was last used: it may have been taken away meanwhile."""
+    Of a budget that has a row, these are the ledger rows since its last use: it may have been removed meanwhile."""
     row = {"id": line.id, "level": line.level, "owner": line.owner, "per": line.per, "models": line.models}
     numbers = {"period": line.period, "spent": 0, "reserved": 0, "alerted": 0, "used_at": now}
     is_new = insert_once(connection, budget, row | numbers)
@@ -172,7 +164,7 @@ def _adopt(connection: Connection, line: Line, now: float) -> None:
 
 
 def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[ColumnElement[bool]]:
-    """Return conditions that together pick the ledger rows which a budget is about and was not charged."""
+    """Return conditions; a ledger row that fits one of them concerns the budget and was not charged to it."""
     charged = select(ledger_charge.c.ledger_id).where(
         ledger_charge.c.ledger_id == ledger.c.id, ledger_charge.c.budget_id == line.id
     )
@@ -192,7 +184,7 @@ def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[Co
 
 
 def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) -> int:
-    """Charge the rows that ``some`` picks; return what they cost: of these very rows, whoever writes others meanwhile."""
+    """Charge the ledger rows that fit ``some``; return the cost of exactly these rows, whatever is written meanwhile."""
     rows = select(ledger.c.id, literal(line.id)).where(some)
     charged = insert(ledger_charge).from_select(["ledger_id", "budget_id"], rows)
     total = select(func.coalesce(func.sum(ledger.c.cost), 0))
@@ -208,18 +200,18 @@ def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) 
 
 
 def settle_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
-    """Write an attempt's row and charge it to what was reserved for it, within a transaction."""
+    """Write an attempt's ledger row and charge it to the budgets that it reserved from, within a transaction."""
     return _settle(connection, entry, now) or _settle_late(connection, entry, now)
 
 
 def _settle(connection: Connection, entry: Entry, now: float) -> list[Paid]:
-    """Charge what an attempt has reserved still; nothing where that is gone."""
+    """Settle an attempt that still has its reservation; do nothing when the reservation is gone."""
     paid = budget_statements.settle(connection, ledger_rows.columns_of(entry, now), now)
     return [Paid._make(row) for row in paid]
 
 
 def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]:
-    """Settle what has nothing reserved any more: correct it where it was counted as lost."""
+    """Settle an attempt without a reservation: correct its row if it was counted as lost."""
     row = connection.execute(select(ledger).where(ledger.c.id == entry.id).with_for_update()).first()
     if row is None:
         insert_once(connection, ledger, ledger_rows.columns_of(entry, now))
@@ -234,7 +226,7 @@ def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]
 
 
 def correct_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
-    """Write a correcting row and charge it to what the row it corrects was charged to, once."""
+    """Write a correcting row and charge it, once, to the budgets of the row that it corrects."""
     if not insert_once(connection, ledger, ledger_rows.columns_of(entry, now)):
         return []
     mine = select(ledger_charge.c.budget_id).where(ledger_charge.c.ledger_id == entry.corrects)
@@ -244,18 +236,18 @@ def correct_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
 
 
 def charge(connection: Connection, entry_id: str, budget_ids: Iterable[str]) -> None:
-    """Note that a ledger row is charged to budgets."""
+    """Store that a ledger row is charged to budgets."""
     rows = [{"ledger_id": entry_id, "budget_id": one} for one in sorted(budget_ids)]
     if rows:
         connection.execute(insert(ledger_charge), rows)
 
 
 def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -> list[Paid]:
-    """Add to what budgets, by id with their amounts, have spent."""
+    """Add ``cost`` to the spending of budgets; ``limits`` are their amounts by id."""
     if not limits:
         return []
     ids = sorted(limits)
-    _standings(connection, ids, lock=True)
+    _balances(connection, ids, lock=True)
     changed = {"spent": budget.c.spent + cost, "used_at": now}
     columns = [budget.c[name] for name in Paid._fields if name != "most"]
     statement = update(budget).where(budget.c.id.in_(ids)).values(**changed).returning(*columns)
@@ -263,7 +255,7 @@ def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -
 
 
 def _release(connection: Connection, attempt_ids: Sequence[str], now: float) -> set[str]:
-    """Delete reservations, and take their amounts from what the budgets have reserved."""
+    """Delete reservations and subtract their amounts from the budgets; return the attempts that had one."""
     held = (reservation.c.attempt_id, reservation.c.budget_id, reservation.c.amount)
     mine = delete(reservation).where(reservation.c.attempt_id.in_(attempt_ids)).returning(*held)
     rows: list[Any] = list(connection.execute(mine))
@@ -276,13 +268,11 @@ def _release(connection: Connection, attempt_ids: Sequence[str], now: float) -> 
     return {row.attempt_id for row in rows}
 
 
-def _lose(connection: Connection, attempt_id: str, now: float) -> tuple[Entry, list[Paid]] | None:
-    """Count as spent what an attempt reserved whose process is gone; look again under the rows' locks."""
+def _settle_lost(connection: Connection, attempt_id: str, now: float) -> tuple[Entry, list[Paid]] | None:
+    """Settle, with the amount that it reserved, an attempt whose process is gone; check again under the rows' locks."""
     over = and_(reservation.c.attempt_id == attempt_id, reservation.c.lease_until < db_now())
-    rows: list[Any] = list(
-        connection.execute(select(reservation).where(over).with_for_update(skip_locked=True))
-    )
-    if not rows:
+    row = connection.execute(select(reservation).where(over).with_for_update(skip_locked=True)).first()
+    if row is None:
         return None
-    entry = ledger_rows.from_json(rows[0].body)
+    entry = ledger_rows.from_json(row.body)
     return entry, settle_in(connection, entry, now)

@@ -1,7 +1,7 @@
-"""Kept answers that all processes share: rows that live until their time is over.
+"""Cached answers that all processes share: rows that expire.
 
-What an answer is, only the gateway knows: here it is bytes under a name. Each row tells whose it is, so that some can be
-taken away; ``scope`` is the caller's own word for a part of the cache, stored as a digest.
+An answer is bytes under a name; only the gateway reads them. Each row says whose it is, so that some can be deleted;
+``scope`` is the caller's own name for a part of the cache, stored as a digest.
 
 Tests: tests/state/test_cache.py, tests/governance/test_cache_of_many.py.
 """
@@ -14,10 +14,9 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, selec
 
 from app.state import comparison, revisions
 from app.state.audit import Actor, note
-from app.state.cache_records import Choice, Found, Label, Vector, digest_of_scope
+from app.state.cache_records import CachedBody, CacheFilter, Label, Vector, digest_of_scope
 from app.state.database import Database
 from app.state.deletion import delete_all
-from app.state.signals import Signals
 from app.state.tables import cached_answer, db_now
 from app.state.upserts import upsert_for
 from app.state.wakeups import CACHE
@@ -33,28 +32,27 @@ _OVERLAP: Final = 5.0  # seconds by which a row may be committed after a later o
 
 
 class SharedAnswers:
-    """The rows of all tenants."""
+    """The cached answers of all tenants."""
 
-    def __init__(self, signals: Signals) -> None:
-        self._db = signals.db
-        self._signals = signals
+    def __init__(self, db: Database) -> None:
+        self._db = db
         self._compares: bool | None = None
 
     def compares(self) -> bool:
-        """Tell whether the database compares vectors itself: where it can, and nothing is sealed."""
+        """Tell whether the database compares vectors: it can, and nothing is sealed."""
         if self._compares is None:
             self._compares = not self._db.seals and self._db.read(comparison.is_installed)
         return self._compares
 
-    def get(self, name: str) -> Found | None:
-        """Return the answer of that name while it lives."""
+    def get(self, name: str) -> CachedBody | None:
+        """Return the answer with that name; None when there is none or it expired."""
         columns = select(cached_answer.c.body, cached_answer.c.expires_at - db_now())
         wanted = columns.where(cached_answer.c.id == name, cached_answer.c.expires_at > db_now())
         row = self._db.fetch_first(wanted)
-        return None if row is None else Found(row[0], row[1])
+        return None if row is None else CachedBody(row[0], row[1])
 
     def put(self, label: Label, body: bytes, ttl: int) -> None:
-        """Keep an answer for ``ttl`` seconds; a later one replaces an earlier one."""
+        """Store an answer for ``ttl`` seconds; a later answer replaces an earlier one."""
         numbers = comparison.numbers_of(label.vector) if label.vector and self.compares() else None
         row: dict[str, Any] = {
             **label._asdict(),
@@ -73,7 +71,7 @@ class SharedAnswers:
         self._db.write(work, idempotent=True)
 
     def vectors(self, meaning: str, after: float, most: int) -> list[Vector]:
-        """Return the newest ``most`` vectors of a meaning, and of those few that were made before ``after``."""
+        """Return the newest ``most`` vectors of a meaning that were stored after ``after`` (Unix seconds), and a few before."""
         table = cached_answer.c
         columns = select(table.id, table.made_at, table.vector)
         wanted = columns.where(
@@ -90,31 +88,31 @@ class SharedAnswers:
         return self._db.read(lambda connection: comparison.nearest(connection, meaning, vector, newest, most))
 
     def remove(self, name: str, response_id: str) -> None:
-        """Take one answer away, if it came from this stored response."""
+        """Delete an answer if it came from this stored response."""
         mine = (cached_answer.c.id == name) & (cached_answer.c.response_id == response_id)
         self._db.execute(delete(cached_answer).where(mine), idempotent=True)
 
-    def clear(self, choice: Choice) -> int:
-        """Take away those that ``choice`` means, in short transactions; return how many."""
-        return delete_all(self._db, cached_answer, _condition(choice), _AT_ONCE)
+    def clear(self, criteria: CacheFilter) -> int:
+        """Delete the answers that fit, in short transactions; return how many."""
+        return delete_all(self._db, cached_answer, _condition(criteria), _AT_ONCE)
 
-    def note_cleared(self, actor: Actor, choice: Choice, entries: int) -> None:
-        """Write into the audit that so many were taken away, and have every process forget its own."""
+    def note_cleared(self, actor: Actor, criteria: CacheFilter, entries: int) -> None:
+        """Write into the audit log that answers were deleted, and let every process drop those in its memory."""
 
         def work(connection: Connection) -> None:
             revisions.advance(connection, CACHE)
-            after = {**choice.shown(), "entries": entries}
-            note(connection, actor, "cache.clear", choice.id or "cache", None, after)
+            after = {**criteria.members(), "entries": entries}
+            note(connection, actor, "cache.clear", criteria.id or "cache", None, after)
 
-        self._signals.write(work, [CACHE])
+        self._db.write(work, [CACHE])
 
     def revision(self) -> int:
-        """Return the number that grows when answers were taken away."""
+        """Return the number that grows when answers are deleted."""
         return self._db.read(lambda connection: revisions.current(connection, CACHE), single=True)
 
 
 def purge(db: Database, most: int = _MOST) -> None:
-    """Delete what is over, and what would end next while there are more than ``most`` bytes."""
+    """Delete expired answers, and those that expire next while there are more than ``most`` bytes."""
     delete_all(db, cached_answer, cached_answer.c.expires_at <= db_now(), _AT_ONCE)
     size = select(func.sum(cached_answer.c.size))
     first = select(cached_answer.c.id).order_by(cached_answer.c.expires_at).limit(_FOR_ROOM)
@@ -123,22 +121,20 @@ def purge(db: Database, most: int = _MOST) -> None:
 
 
 def purge_unsealed(db: Database) -> None:
-    """Delete what lies there with its vector as numbers, which are never sealed."""
+    """Delete the answers whose vectors are numbers, which are never sealed."""
     delete_all(db, cached_answer, cached_answer.c.numbers.is_not(None), _AT_ONCE)
 
 
 def purge_tenant(db: Database, tenant: str) -> None:
-    """Delete all of a tenant."""
+    """Delete the answers of a tenant."""
     delete_all(db, cached_answer, cached_answer.c.tenant == tenant, _AT_ONCE)
 
 
-def _condition(choice: Choice) -> ColumnElement[bool]:
-    conditions: list[ColumnElement[bool]] = []
-    if choice.tenant is not None:
-        conditions.append(cached_answer.c.tenant == choice.tenant)
-    if choice.key is not None:
-        scope = digest_of_scope(choice.key)
-        conditions.append(or_(cached_answer.c.key == choice.key, cached_answer.c.scope == scope))
-    if choice.id is not None:
-        conditions.append(cached_answer.c.id == choice.id)
-    return and_(true(), *conditions)
+def _condition(criteria: CacheFilter) -> ColumnElement[bool]:
+    table = cached_answer.c
+    conditions = (
+        (criteria.tenant, table.tenant == criteria.tenant),
+        (criteria.key, or_(table.key == criteria.key, table.scope == digest_of_scope(criteria.key or ""))),
+        (criteria.id, table.id == criteria.id),
+    )
+    return and_(true(), *(condition for value, condition in conditions if value is not None))

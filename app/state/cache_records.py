@@ -1,4 +1,4 @@
-"""The values that callers hand to the kept answers of `app.state.cache` and get from them."""
+"""The values that callers pass to the cached answers of `app.state.cache` and get from them."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from app.canonical.record import record
 
 
 class Label(NamedTuple):
-    """Whose an answer is: its name, the tenant and key that asked, the caller's own scope ("" for none), and the
-    stored response that it came from. ``vector`` is that of its question, among those of ``meaning``."""
+    """Where a cached answer belongs: its name, the tenant and key of the call, the caller's own scope ("" for none), and
+    the stored response that it came from. ``vector`` is that of the question; only vectors with the same ``meaning`` are
+    compared."""
 
     id: str
     tenant: str
@@ -22,33 +23,33 @@ class Label(NamedTuple):
 
 
 class Vector(NamedTuple):
-    """The vector of a kept answer's question, and when it was made: a number that grows."""
+    """The vector of a cached answer's question, and when it was stored, in Unix seconds."""
 
     id: str
     made_at: float
     vector: bytes
 
 
-class Found(NamedTuple):
-    """The bytes of an answer, and the seconds that it has to live."""
+class CachedBody(NamedTuple):
+    """The bytes of a cached answer, and the seconds until it expires."""
 
     body: bytes
     seconds: float
 
 
 @record
-class Choice:
-    """Which answers are meant: those that fit all that is given. ``key`` is a client key's name, or a scope."""
+class CacheFilter:
+    """Cached answers that fit every member that is not None; ``key`` is the name of a client key, or a scope."""
 
     tenant: str | None = None
     key: str | None = None
     id: str | None = None
 
-    def shown(self) -> dict[str, str | None]:
-        """Return what is given, as members."""
+    def members(self) -> dict[str, str | None]:
+        """Return the filter as an administrator sees it."""
         return {"tenant": self.tenant, "key": self.key, "id": self.id}
 
 
 def digest_of_scope(scope: str) -> str:
-    """Return what is stored of a scope: 32 hexadecimal digits, "" for none."""
+    """Return the digest that is stored for a scope: 32 hexadecimal digits; "" for none."""
     return hashlib.sha256(scope.encode()).hexdigest()[:32] if scope else ""

@@ -1,4 +1,4 @@
-"""The tables of answers that are given again; see ``tables``, which has them all."""
+"""The table of cached answers; ``tables`` has all tables."""
 
 from __future__ import annotations
 

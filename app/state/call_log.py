@@ -15,12 +15,11 @@ from sqlalchemy import Column, Connection, Double, Index, Table, Text, insert, s
 from app.errors import GatewayError
 from app.state import rollups, sums
 from app.state.crypto import Sealer
+from app.state.database import Database
 from app.state.deletion import delete_all
 from app.state.ids import storable
-from app.state.listing import Page, Span, read_page, within
 from app.state.live_events import topics_of
-from app.state.lookup import require_row
-from app.state.signals import Signals
+from app.state.lookup import Page, Span, read_page, require_row, within
 from app.state.sums import Sums
 from app.state.tables import CALL_FILTERS, call_log, metadata
 from app.state.upserts import run_all
@@ -50,9 +49,8 @@ call_body = Table(
 class CallLog:
     """Writes, lists, sums and purges the rows of all tenants."""
 
-    def __init__(self, signals: Signals, sealer: Sealer) -> None:
-        self._signals = signals
-        self._db = signals.db
+    def __init__(self, db: Database, sealer: Sealer) -> None:
+        self._db = db
         self._sealer = sealer
         self._recent = rollups.Recent()
 
@@ -80,7 +78,7 @@ class CallLog:
             sums.add(connection, added)
             rollups.mark(connection, {hour for _, hour, _, _ in added}, time.time())
 
-        self._signals.write(work, topics_of([row["id"] for row in rows]))
+        self._db.write(work, topics_of([row["id"] for row in rows]))
 
     def get(self, call_id: str) -> Members:
         """Return one row; raises ``not_found``."""

@@ -1,12 +1,10 @@
-"""Reading history: the walk up a response's parents, a conversation, and what is referred to.
+"""Reading history: the walk up a response's parents, a conversation, and referenced items.
 
-A few bytes can refer to very many: what they stand for is measured before it is read, and
-held to a limit.
+A request of a few bytes can refer to very many, so their sizes are read first and held to a limit.
 
-Turns are linked, not copied: the history of a response is a walk, so a turn sees its
-own branch only, and reading turn n costs what n turns hold. A chain that began in a
-conversation starts with what that conversation held at that moment. Deleted ancestors
-still count: their content stays for their living descendants.
+Turns are linked, not copied: the history of a response is a walk up its parents, so a turn sees its own branch only, and
+reading turn n costs what n turns hold. A chain that began in a conversation starts with the items that the conversation
+had at that moment. Deleted ancestors still count: their content stays for their living descendants.
 """
 
 from __future__ import annotations
@@ -30,8 +28,8 @@ from app.wire.json import loads_lenient
 
 
 @dataclass(slots=True)
-class Past:
-    """Stored items in order, before their JSON is read; ``limit`` bounds their bytes."""
+class History:
+    """Stored items in order, their JSON not parsed yet; ``limit`` is the most bytes that they may have."""
 
     limit: int
     size: int = 0
@@ -39,8 +37,8 @@ class Past:
     bodies: list[bytes] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
 
-    def hold(self, size: int) -> None:
-        """Count ``size`` bytes that are about to be read; raises 400 past the limit."""
+    def count(self, size: int) -> None:
+        """Count ``size`` bytes that are about to be read; raises ``context_length`` (400) past the limit."""
         self.size += size
         if self.size > self.limit:
             raise _too_long(self.size, self.limit)
@@ -52,17 +50,17 @@ class Past:
 
 
 @record
-class Found:
-    """All that one reading transaction brought."""
+class References:
+    """What a turn refers to: its history, the items of its references by id, and the blobs of both by digest."""
 
-    past: Past
+    history: History
     referenced: Mapping[str, tuple[bytes, Source]]
     files: Mapping[str, bytes]
     conversation_head: int | None
 
 
 def previous_not_found(response_id: Any) -> GatewayError:
-    """Make the 400 of a parent that is missing, foreign or deleted."""
+    """Return the 400 for a parent that is missing, deleted or another tenant's."""
     return GatewayError(
         "bad_request",
         f"Previous response with id '{response_id}' not found.",
@@ -90,51 +88,46 @@ def find(
     limit: int,
     deleted_too: bool = False,
     begins: bool = False,
-) -> Found:
-    """Read what a turn refers to; 400 for more than ``limit`` bytes.
+) -> References:
+    """Read what a turn refers to; raises ``context_length`` (400) for more than ``limit`` bytes.
 
-    ``deleted_too``: also what was deleted since the turn was accepted. ``begins``: the turn is
-    going to be stored, so that a conversation in which another runs is 409 before it is read.
+    ``deleted_too`` includes what was deleted since the turn was accepted. ``begins`` says that the turn is about to be
+    stored: a conversation in which another turn runs then raises ``conflict`` (409) before it is read.
     """
-    past, head = Past(limit), None
+    history, head = History(limit), None
     if parent_id is not None:
-        _read_chain(connection, tenant, parent_id, past, deleted_too=deleted_too)
+        _read_chain(connection, tenant, parent_id, history, deleted_too=deleted_too)
     if conversation_id is not None:
         if not deleted_too:
             conversation_rows.require(connection, tenant, conversation_id)
         if begins:
             conversation_rows.check_idle(connection, conversation_id)
-        head = _read_conversation(connection, tenant, conversation_id, None, past)
-    known = set(past.ids)
+        head = _read_conversation(connection, tenant, conversation_id, None, history)
+    known = set(history.ids)
     fresh = [one for one in dict.fromkeys(references) if one not in known]
-    referenced = read_references(connection, tenant, fresh, past.hold)
-    bodies = [*past.bodies, *(body for body, _ in referenced.values())]
-    past.hold(blobs.expanded_bytes(connection, tenant, bodies))
-    return Found(past, referenced, blobs.fetch(connection, tenant, bodies), head)
+    referenced = read_references(connection, tenant, fresh, history.count)
+    bodies = [*history.bodies, *(body for body, _ in referenced.values())]
+    history.count(blobs.expanded_bytes(connection, tenant, bodies))
+    return References(history, referenced, blobs.fetch(connection, tenant, bodies), head)
 
 
 def _read_chain(
-    connection: Connection, tenant: str, parent_id: str, past: Past, *, deleted_too: bool
+    connection: Connection, tenant: str, parent_id: str, history: History, *, deleted_too: bool
 ) -> None:
     """Read the turns from the first ancestor down to ``parent_id``."""
-    turns = _walk(connection, tenant, parent_id, deleted_too=deleted_too)
+    turns: Sequence[AnyRow] = []  # the newest first
+    if storable(parent_id):
+        turns = connection.execute(_walk_statement(deleted_too), {"id": parent_id, "tenant": tenant}).all()
     _check_parent(turns, parent_id)
     root = turns[-1]
     if root.conversation_id is not None:
         head = loads_lenient(root.extra).get("conversation_head")
-        _read_conversation(connection, tenant, root.conversation_id, head, past)
-    stored = _items_by_turn(connection, [turn.id for turn in turns], past)
+        _read_conversation(connection, tenant, root.conversation_id, head, history)
+    stored = _items_by_turn(connection, [turn.id for turn in turns], history)
     for turn in reversed(turns):
         for row in stored.get(turn.id, ()):
             source = Source(turn.id, row.direction, turn.realm, turn.provider)
-            past.add(row.item_id, row.body, source)
-
-
-def _walk(connection: Connection, tenant: str, response_id: str, *, deleted_too: bool) -> Sequence[AnyRow]:
-    """Return the turn and its ancestors, newest first."""
-    if not storable(response_id):
-        return []
-    return connection.execute(_walk_statement(deleted_too), {"id": response_id, "tenant": tenant}).all()
+            history.add(row.item_id, row.body, source)
 
 
 @cache
@@ -179,10 +172,10 @@ def _check_parent(turns: Sequence[AnyRow], parent_id: str) -> None:
         raise previous_not_found(turns[-1].parent_id)
 
 
-def _items_by_turn(connection: Connection, ids: Sequence[str], past: Past) -> dict[str, list[AnyRow]]:
+def _items_by_turn(connection: Connection, ids: Sequence[str], history: History) -> dict[str, list[AnyRow]]:
     by_turn: dict[str, list[AnyRow]] = {}
     for some in chunks(ids):
-        past.hold(_bytes_of(connection, item.c.body, item.c.response_id.in_(some)))
+        history.count(_bytes_of(connection, item.c.body, item.c.response_id.in_(some)))
         found = connection.execute(
             select(item.c.response_id, item.c.direction, item.c.item_id, item.c.body)
             .where(item.c.response_id.in_(some))
@@ -199,9 +192,14 @@ def _bytes_of(connection: Connection, column: Column[Any], condition: ColumnElem
 
 
 def _read_conversation(
-    connection: Connection, tenant: str, conversation_id: str, head: int | None, past: Past
+    connection: Connection, tenant: str, conversation_id: str, head: int | None, history: History
 ) -> int:
-    """Read a conversation's items up to position ``head``; return the last position read."""
+    """Read a conversation's items up to position ``head`` (None: all of them); return the last position read."""
+    condition = (conversation_item.c.conversation_id == conversation_id) & (
+        conversation_item.c.tenant == tenant
+    )
+    if head is not None:
+        condition &= conversation_item.c.position <= head
     statement = (
         select(
             conversation_item.c.position,
@@ -217,20 +215,13 @@ def _read_conversation(
             response.c.id == conversation_item.c.response_id,
             isouter=True,
         )
-        .where(
-            conversation_item.c.conversation_id == conversation_id,
-            conversation_item.c.tenant == tenant,
-        )
+        .where(condition)
         .order_by(conversation_item.c.position)
     )
-    condition = conversation_item.c.conversation_id == conversation_id
-    if head is not None:
-        statement = statement.where(conversation_item.c.position <= head)
-        condition &= conversation_item.c.position <= head
-    past.hold(_bytes_of(connection, conversation_item.c.body, condition))
+    history.count(_bytes_of(connection, conversation_item.c.body, condition))
     last = 0
     for row in connection.execute(statement):
         source = Source(row.response_id, "conversation", row.realm, row.provider)
-        past.add(row.item_id, row.body, source)
+        history.add(row.item_id, row.body, source)
         last = row.position
     return last

@@ -1,6 +1,6 @@
-"""Vectors that the database itself compares: by pgvector, where it is installed in the database of the state.
+"""Comparing vectors in the database: with pgvector, where it is installed.
 
-Vectors lie there as numbers of single precision, so that no table depends on an extension.
+Vectors are stored as numbers of single precision, so that no table depends on an extension.
 
 Source: https://github.com/pgvector/pgvector (0.8): ``<=>`` is the cosine distance; two lengths are an error, and a vector has at
 most 16,000 numbers. Tests: tests/governance/test_pgvector.py.
@@ -41,7 +41,7 @@ def is_installed(connection: Connection) -> bool:
 
 
 def numbers_of(vector: bytes | None) -> list[float] | None:
-    """Return the numbers of a vector in half precision, little end first; None for more than can be compared."""
+    """Return the numbers of a vector of little-endian half-precision floats; None for more than can be compared."""
     count = len(vector or b"") // 2
     return list(struct.unpack(f"<{count}e", vector)) if vector and count <= _LONGEST else None
 
@@ -53,5 +53,5 @@ def nearest(
     numbers = numbers_of(vector)
     if numbers is None:
         return []
-    asked = {"numbers": numbers, "length": len(numbers), "meaning": meaning, "newest": newest, "most": most}
-    return [(row[0], row[1]) for row in connection.execute(_NEAREST, asked)]
+    values = {"numbers": numbers, "length": len(numbers), "meaning": meaning, "newest": newest, "most": most}
+    return [(row[0], row[1]) for row in connection.execute(_NEAREST, values)]

@@ -63,13 +63,13 @@ def check_next_turn(connection: Connection, new: NewResponse) -> None:
     conversation_id = str(new.conversation_id)
     if new.conversation_head != _last_position(connection, conversation_id):
         raise _lock_error()
-    check_idle(connection, conversation_id, but_for=new.id)
+    check_idle(connection, conversation_id, excluding=new.id)
 
 
-def check_idle(connection: Connection, conversation_id: str, *, but_for: str = "") -> None:
-    """Raise 409 ``conversation_locked`` while a turn other than ``but_for`` runs; read no items."""
+def check_idle(connection: Connection, conversation_id: str, *, excluding: str = "") -> None:
+    """Raise 409 ``conversation_locked`` while a turn other than ``excluding`` runs; read no items."""
     running = select(response.c.id).where(
-        response.c.conversation_id == conversation_id, RUNNING, response.c.id != but_for
+        response.c.conversation_id == conversation_id, RUNNING, response.c.id != excluding
     )
     if connection.execute(running.limit(1)).first() is not None:
         raise _lock_error()

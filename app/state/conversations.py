@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from app.errors import GatewayError
 from app.state import blobs, conversation_rows, retention
 from app.state.conversation_rows import items_of
-from app.state.database import Database
+from app.state.database import Repository
 from app.state.ids import CONVERSATION, new_id
 from app.state.items import ItemRow, Packed, pack
 from app.state.lookup import require_row
@@ -27,11 +27,8 @@ from app.wire.json import dumps, loads_lenient
 MAX_ITEMS: Final = 20
 
 
-class Conversations:
+class Conversations(Repository):
     """The conversations of all tenants; each method takes the tenant."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     def create(
         self,

@@ -1,12 +1,11 @@
-"""One way to the database for both kinds: run a function over a connection.
+"""The database, SQLite or PostgreSQL: functions are run over a connection.
 
-``db.write(fn)`` runs ``fn(connection)`` in one transaction and returns its result
-after the commit; ``db.read(fn)`` the same without the intent to write. ``fn`` holds
-SQL and plain computing only: it must not wait for anything else, because for SQLite
-it runs in a native thread inside the one write transaction. Nobody holds a
-connection between two calls, so none is held during a stream.
+``db.write(fn)`` runs ``fn(connection)`` in one transaction and returns its result after the commit; ``db.read(fn)`` does
+the same for reading. ``fn`` executes SQL and computes; it must not wait for anything else, because for SQLite it runs in a
+native thread inside the one write transaction. Nobody has a connection between two calls, so none is in use during a
+stream.
 
-Any trouble of the database is ``GatewayError("store_unavailable")``.
+Any trouble of the database raises ``GatewayError("store_unavailable")``.
 """
 
 from __future__ import annotations
@@ -14,9 +13,11 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol, TypeVar
 
+from gevent.event import Event
 from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import URL, make_url
 
@@ -27,11 +28,14 @@ from app.state import migrations
 from app.state.cipher import Cipher
 from app.state.faults import opening, translate_errors
 from app.state.sqlite import SQLiteBackend
+from app.state.wakeups import Wakeups
 
 T = TypeVar("T")
 
 DEFAULT_URL: Final = "sqlite:///sluice.db"
 _WAIT_SECONDS: Final = 20.0
+_QUIET_SECONDS: Final = 3.0  # a commit may be written so long before others see it
+_QUIET_MAX_SECONDS: Final = 5.0
 
 
 class Backend(Protocol):
@@ -46,8 +50,8 @@ class Backend(Protocol):
 
 @record
 class Access:
-    """How a PostgreSQL server is used: connections of this process, seconds a call waits for one,
-    and the URL to listen by where the first goes through a pooler. None: the URL or the default says."""
+    """How a PostgreSQL server is used: the most connections of this process, the seconds that a call waits for one, and the
+    URL for LISTEN where the first one leads to a pooler. None: as the URL says, or the default."""
 
     pool: int | None = None
     wait: float | None = None
@@ -68,7 +72,7 @@ def parse_url(text: str) -> URL:
 
 
 def condition(text: str) -> str:
-    """Return what state the database at a URL is in, as words that follow its name; change nothing.
+    """Return a sentence on the condition of the database at a URL; change nothing.
 
     Raises ``store_unavailable``, whose ``raw`` says why it cannot be opened.
     """
@@ -87,6 +91,7 @@ class Database:
 
     def __init__(self, url: URL, access: Access | None = None) -> None:
         self.url = url
+        self.wakeups = Wakeups(receives_all=self.is_postgres)
         self._access = access or Access()
         self._cipher = Cipher((), seals=False)
         self._backend: Backend | None = None
@@ -107,9 +112,9 @@ class Database:
         return cls(parsed, access)
 
     def seal(self, cipher: Cipher) -> None:
-        """Have contents go through ``cipher``; to be said before the first read or write.
+        """Use ``cipher`` for sealed columns; call this before the first read or write.
 
-        Without it nothing is sealed, and nothing sealed can be read.
+        Without it nothing is sealed, and no sealed value can be read.
         """
         self._cipher = cipher
 
@@ -124,25 +129,39 @@ class Database:
 
     @property
     def owner(self) -> str:
-        """Name this process as the holder of leases: unique for each process, forked ones too."""
+        """The name of this process as an owner of leases: unique for each process, forked ones too."""
         self._current()
         return self._owner
 
-    def write(self, run: Callable[[Connection], T], *, idempotent: bool = False, single: bool = False) -> T:
-        """Run ``run(connection)`` in a transaction of its own and return its result once durable.
+    def write(
+        self,
+        run: Callable[[Connection], T],
+        topics: Sequence[str] = (),
+        *,
+        idempotent: bool = False,
+        single: bool = False,
+    ) -> T:
+        """Run ``run(connection)`` in a transaction of its own and return its result once it is durable.
 
-        ``idempotent``: doing it twice leaves what doing it once leaves, so after
-        trouble (also "it did it but said it failed") it is tried once more. ``single``: ``run`` executes one
-        statement, which PostgreSQL then takes in one round trip, without BEGIN and COMMIT. It may be executed twice where a
-        connection breaks.
+        ``topics`` are notified after the commit, in all processes (`app.state.wakeups`). ``idempotent``: doing it twice
+        leaves what doing it once leaves, so it is tried once more after trouble, even if the database did it and reported
+        a failure. ``single`` (without topics): ``run`` executes one statement, which PostgreSQL then takes in one round
+        trip, without BEGIN and COMMIT; it may be executed twice when a connection breaks.
         """
+        if topics and self.is_postgres:
+            from app.state.postgres import notifying
+
+            run = notifying(run, topics)
         try:
-            return self._write(run, single)
+            result = self._write(run, single)
         except GatewayError as error:
-            silent = isinstance(error.__cause__, TimeoutError)  # whoever waits has waited long enough
+            silent = isinstance(error.__cause__, TimeoutError)  # the caller has waited long enough
             if not idempotent or silent or error.kind.name != "store_unavailable":
                 raise
-        return self._write(run, single)
+            result = self._write(run, single)
+        for topic in topics:
+            self.wakeups.notify(topic)
+        return result
 
     def read(self, run: Callable[[Connection], T], *, single: bool = False) -> T:
         """Run ``run(connection)`` in a reading transaction and return its result; ``single`` as for ``write``."""
@@ -172,6 +191,18 @@ class Database:
         backend = self._current()
         return isinstance(backend, SQLiteBackend) and backend.is_quiet(seconds)
 
+    def wait(self, wakeup: Event, seconds: float, *, quiet_after: float = 0.0) -> None:
+        """Wait until ``wakeup`` is set, or for ``seconds``, and longer while nobody writes to the database.
+
+        ``quiet_after`` is the time after the last write in which time alone may bring something new, as the end of a
+        lease does. Whatever happens, the wait ends after some seconds.
+        """
+        limit = time.monotonic() + _QUIET_MAX_SECONDS
+        quiet_after = max(quiet_after, _QUIET_SECONDS) + seconds
+        while not wakeup.wait(seconds):
+            if time.monotonic() >= limit or not self.is_quiet(quiet_after):
+                return
+
     def close(self) -> None:
         """Finish what is queued and close every connection of this process."""
         backend, self._backend = self._backend, None
@@ -195,6 +226,13 @@ class Database:
     def backend(self) -> Backend:
         """The backend itself, for what only one kind can do (PostgreSQL's LISTEN)."""
         return self._current()
+
+
+class Repository:
+    """Statements on some tables of one database."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
 
 
 def _open_backend(url: URL, access: Access, cipher: Cipher) -> Backend:

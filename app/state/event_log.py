@@ -16,9 +16,9 @@ from sqlalchemy import Boolean, Connection, bindparam, or_, update
 from app.errors import GatewayError
 from app.responses_form.events import shows_output
 from app.state import event_rows, rows
+from app.state.database import Database
 from app.state.leases import LEASE_SECONDS
 from app.state.records import JSON, Fence
-from app.state.signals import Signals
 from app.state.tables import db_now, response
 
 _RENEW: Final = (
@@ -34,8 +34,8 @@ _RENEW: Final = (
 class EventLog:
     """The logs of all background responses."""
 
-    def __init__(self, signals: Signals, *, lease: float = LEASE_SECONDS) -> None:
-        self._signals = signals
+    def __init__(self, db: Database, *, lease: float = LEASE_SECONDS) -> None:
+        self._db = db
         self._lease = lease
 
     def append(self, response_id: str, fence: Fence, events: Sequence[Mapping[str, Any]]) -> bool:
@@ -53,7 +53,7 @@ class EventLog:
             event_rows.append(connection, response_id, events)
             return True
 
-        return self._signals.write(work, [response_id], idempotent=True)
+        return self._db.write(work, [response_id], idempotent=True)
 
     def follow(
         self, tenant: str, response_id: str, after: int = -1, *, idle: float = 15.0
@@ -63,13 +63,13 @@ class EventLog:
         An empty batch means that no event came for ``idle`` seconds (time for a keep-alive). Raises at once, before the
         first batch: ``not_found``, and ``bad_request`` for a response that never had a log or whose log was deleted.
         """
-        self._signals.db.read(lambda connection: _check_readable(connection, tenant, response_id))
+        self._db.read(lambda connection: _check_readable(connection, tenant, response_id))
         return self._follow(tenant, response_id, after, idle)
 
     def _follow(self, tenant: str, response_id: str, after: int, idle: float) -> Iterator[list[JSON]]:
         quiet_since = time.monotonic()
-        pause = self._signals.poll_seconds
-        with self._signals.wakeups.subscribed(response_id) as wakeup:
+        pause = self._db.wakeups.poll_seconds
+        with self._db.wakeups.subscribed(response_id) as wakeup:
             while True:
                 wakeup.clear()
                 bodies, ended = self._read_new(tenant, response_id, after)
@@ -81,12 +81,12 @@ class EventLog:
                     return
                 now = time.monotonic()
                 if events:
-                    quiet_since, pause = now, self._signals.poll_seconds
+                    quiet_since, pause = now, self._db.wakeups.poll_seconds
                 elif now - quiet_since >= idle:
                     yield []
                     quiet_since = time.monotonic()
                 wakeup.wait(min(pause, idle))
-                pause = self._signals.longer(pause)
+                pause = self._db.wakeups.longer(pause)
 
     def _read_new(self, tenant: str, response_id: str, after: int) -> tuple[list[bytes], bool]:
         """Return the batches after a number, and whether the log has ended."""
@@ -98,7 +98,7 @@ class EventLog:
             bodies = event_rows.read_bodies(connection, response_id, after=after)
             return bodies, status not in rows.RUNNING_STATUSES
 
-        return self._signals.db.read(work)
+        return self._db.read(work)
 
 
 def _check_readable(connection: Connection, tenant: str, response_id: str) -> None:

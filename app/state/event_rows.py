@@ -1,4 +1,4 @@
-"""The event table: one row a batch, events as JSON lines."""
+"""The table of events: one row for each batch, with the events as JSON lines."""
 
 from __future__ import annotations
 
@@ -50,6 +50,6 @@ def parse(bodies: Sequence[bytes], *, after: int) -> list[JSON]:
 
 
 def exists(connection: Connection, response_id: str) -> bool:
-    """Say whether any event of the response is stored."""
+    """Tell whether any event of the response is stored."""
     statement = select(event.c.first_seq).where(event.c.response_id == response_id).limit(1)
     return connection.execute(statement).first() is not None

@@ -1,8 +1,7 @@
-"""What a database's trouble becomes: one kind of error, 503 with ``Retry-After``.
+"""Trouble of the database becomes one kind of error: 503 with ``Retry-After``.
 
-Trouble is what an operator can cure and a caller may try again: locked, down, timed
-out, disk full, read-only. A wrong statement or a broken constraint is a defect of
-ours and passes as it is.
+Trouble is what an operator can mend and a caller may try again: the database is locked, down, too slow or read-only, or the
+disk is full. A wrong statement or a broken constraint is a defect of ours and passes as it is.
 """
 
 from __future__ import annotations
@@ -26,14 +25,13 @@ _RETRY_AFTER = 2
 
 
 def is_trouble(error: BaseException) -> bool:
-    """Say whether ``error`` is the database's state and not a defect of ours."""
-    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
-        return True
-    return isinstance(error, _TROUBLE)
+    """Tell whether ``error`` comes from the database's condition and not from a defect of ours."""
+    is_cut = isinstance(error, exc.DBAPIError) and error.connection_invalidated
+    return is_cut or isinstance(error, _TROUBLE)
 
 
 def unavailable(error: BaseException, cause: str | None = None) -> GatewayError:
-    """Make the error a client sees; the database's own words, or ``cause``, stay in ``raw``."""
+    """Return the error that a client sees; ``raw`` has ``cause``, or the database's own words."""
     return GatewayError(
         "store_unavailable",
         "The response store is not available at the moment. Please try again.",

@@ -1,7 +1,7 @@
-"""The bytes of files that are kept here: pieces of about 1 MiB, addressed by their first byte.
+"""The bytes of files that are stored here: chunks of about 1 MiB, addressed by their first byte.
 
-Whoever appends little by little leaves small pieces; they are joined as soon as they make a whole one. So all
-small ones lie together at the end, whatever the sizes of what is appended.
+Appending a little at a time leaves small chunks, which are joined as soon as they fill one. So all small chunks are
+together at the end, whatever is appended.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from app.state.rows import chunks
 from app.state.tables import file, file_piece
 
 PIECE: Final = 1024 * 1024
-"""Bytes of a piece."""
+"""The size of a chunk in bytes."""
 
 
 def append(connection: Connection, file_id: str, position: int, data: bytes) -> None:
     """Store ``data`` as the bytes of a file from ``position`` on, which is its end."""
     if position // PIECE != (position + len(data)) // PIECE:
-        position, data = _joined(connection, file_id, position, data)
+        position, data = _join_small_chunks(connection, file_id, position, data)
     for start in range(0, len(data), PIECE):
         some = data[start : start + PIECE]
         row = {"file_id": file_id, "position": position + start, "size": len(some), "body": some}
@@ -29,7 +29,7 @@ def append(connection: Connection, file_id: str, position: int, data: bytes) -> 
 
 
 def read(connection: Connection, file_id: str, position: int) -> bytes:
-    """Return the bytes from ``position`` to the end of its piece; none at the end of the file."""
+    """Return the bytes from ``position`` to the end of its chunk; none at the end of the file."""
     row = connection.execute(
         select(file_piece.c.position, file_piece.c.body)
         .where(file_piece.c.file_id == file_id, file_piece.c.position <= position)
@@ -40,14 +40,14 @@ def read(connection: Connection, file_id: str, position: int) -> bytes:
 
 
 def drop_files(connection: Connection, ids: Sequence[str]) -> None:
-    """Delete files with their pieces."""
+    """Delete files with their chunks."""
     for some in chunks(ids):
         connection.execute(delete(file_piece).where(file_piece.c.file_id.in_(some)))
         connection.execute(delete(file).where(file.c.id.in_(some)))
 
 
-def _joined(connection: Connection, file_id: str, position: int, data: bytes) -> tuple[int, bytes]:
-    """Take away the small pieces, which lie together at the end; return where they began, and all bytes from there."""
+def _join_small_chunks(connection: Connection, file_id: str, position: int, data: bytes) -> tuple[int, bytes]:
+    """Delete the small chunks at the end; return the position of the first, and their bytes followed by ``data``."""
     small = (file_piece.c.file_id == file_id, file_piece.c.size < PIECE)
     chosen = select(file_piece.c.position, file_piece.c.body).where(*small).order_by(file_piece.c.position)
     rows = connection.execute(chosen).all()

@@ -7,25 +7,22 @@ begun and never made ready is deleted by the purge.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
 
 from app.errors import GatewayError
 from app.state import file_chunks
-from app.state.database import Database
-from app.state.listing import Page, read_page
-from app.state.lookup import require_row
+from app.state.database import Repository
+from app.state.lookup import Page, by_key, read_page, require_row
 from app.state.records import NewFile, StoredFile, missing
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now, file
 from app.wire.json import dumps, loads_lenient
 
 
-class Files:
+class Files(Repository):
     """The files of all tenants."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     def write(self, new: NewFile, content: Iterable[bytes]) -> StoredFile:
         """Store a file with these bytes and return it; an error of ``content`` leaves nothing."""
@@ -33,7 +30,7 @@ class Files:
         position = 0
         try:
             for data in content:
-                self._append(new.id, position, data)
+                self._db.write(partial(file_chunks.append, file_id=new.id, position=position, data=data))
                 position += len(data)
         except BaseException:
             self._db.write(lambda connection: file_chunks.drop_files(connection, [new.id]))
@@ -107,9 +104,6 @@ class Files:
 
         return self._db.write(work)
 
-    def _append(self, file_id: str, position: int, data: bytes) -> None:
-        self._db.write(lambda connection: file_chunks.append(connection, file_id, position, data))
-
 
 def begin(connection: Connection, new: NewFile) -> None:
     """Insert the row of a file that is not ready yet."""
@@ -123,7 +117,7 @@ def begin(connection: Connection, new: NewFile) -> None:
             realm=new.realm,
             upstream_id=new.upstream_id,
             created_at=db_now(),
-            expires_at=None if new.keeps is None else db_now() + new.keeps,
+            expires_at=None if new.expires_in is None else db_now() + new.expires_in,
             body=dumps(dict(new.members)),
         )
     )
@@ -173,7 +167,7 @@ def _finish(connection: Connection, new: NewFile, size: int) -> StoredFile:
 
 
 def _row(connection: Connection, tenant: str, file_id: str) -> AnyRow:
-    query = select(file).where(file.c.id == file_id, *_ownership(tenant))
+    query = by_key(file, file_id, *_ownership(tenant))
     return require_row(connection, query, file_id, missing(file_id))
 
 

@@ -1,7 +1,7 @@
-"""How many calls took how long, as one whole number, so that histograms are added at the speed of numbers.
+"""Histograms of how long calls took: each is one integer, so that adding histograms is adding integers.
 
-A bucket is a digit of 40 bits; its times are 5 % longer than those of the one before, so that a percentile is right within
-that. ``packed`` is what stands in a row: the digits' bytes by significance, without those that are zero throughout.
+A bucket is a digit of 40 bits. Its times are 5 % longer than those of the bucket before, so a percentile is right within
+5 %. ``packed`` is the text in a row: the bytes of the digits by significance, without planes of zeros.
 Tests: tests/state/test_histogram.py.
 """
 
@@ -24,12 +24,12 @@ _HEAD: Final = 3  # how many bytes a digit has here, and the first bucket in two
 
 
 def bucket_of(milliseconds: int) -> int:
-    """Return the bucket of a time."""
+    """Return the bucket of a time in milliseconds."""
     return round(math.log(max(1, milliseconds)) / _STEP)
 
 
 def of(pairs: Iterable[tuple[int, int]]) -> int:
-    """Return the histogram of buckets with their calls."""
+    """Return the histogram of pairs of bucket and number of calls."""
     return sum(calls << bucket * _BITS for bucket, calls in pairs)
 
 
@@ -40,12 +40,12 @@ def of_one(milliseconds: int) -> int:
 
 
 def pairs(histogram: int) -> list[tuple[int, int]]:
-    """Return the buckets that have calls, in order."""
+    """Return the buckets that have calls, in order, with the number of calls."""
     return [(bucket, calls) for bucket, calls in enumerate(_counts(histogram)) if calls]
 
 
 def percentiles(histogram: int, shares: Sequence[int]) -> list[int | None]:
-    """Return the milliseconds within which ``shares`` (per cent) of the calls ended, right within 5 %; None of no
+    """Return the milliseconds within which ``shares`` (per cent) of the calls ended, right within 5 %; None for no
     calls."""
     if not histogram:
         return [None for _ in shares]
@@ -68,7 +68,7 @@ def packed(histogram: int) -> str:
 
 
 def unpacked(text: str) -> int:
-    """Return the histogram that was packed."""
+    """Return the histogram that ``packed`` wrote."""
     if not text:
         return 0
     data = a2b_base64(text)

@@ -1,7 +1,7 @@
 """History: what ``previous_response_id``, ``conversation`` and ``item_reference`` stand for.
 
-``instructions`` never carry over. Errors are in OpenAI's words
-(contract/responses.md 1.2): a shorter history than asked for is never an answer.
+``instructions`` never carry over. Errors are in OpenAI's words (contract/responses.md 1.2); a history is never silently
+shortened.
 """
 
 from __future__ import annotations
@@ -19,14 +19,12 @@ from app.responses_form.items import (
     lone_thoughts,
     normalise,
 )
-from app.state.chain import Found, find
+from app.state.chain import References, find
 from app.state.database import Database
 from app.state.ids import check_previous_response_id
 from app.state.items import show_item, unpack
 from app.state.records import EXPANDED_MAX, JSON, Expansion, Source
 from app.wire.offload import aside
-
-#: What may be put before an input, where nothing else is said: as much as a body may hold.
 
 
 class History:
@@ -48,19 +46,16 @@ class History:
     ) -> Expansion:
         """Put the history before ``input`` and resolve its item references.
 
-        ``conversation`` is an id or ``{"id": …}``. Touches the database only when the
-        request refers to something. ``accepted``: a stored response refers to it already, so
-        that it counts although it was deleted since. ``begins``: a turn of the conversation is
-        going to be stored; 409 ``conversation_locked`` while another runs, before anything is
-        read. Raises the contract's errors for unknown, foreign, malformed or deleted ids, for
-        both states at once, for more than the limit, and for a tool call that has no output.
+        ``conversation`` is an id or ``{"id": …}``. Reads the database only when the request refers to something.
+        ``accepted``: a stored response refers to it already, so it counts even if it was deleted since. ``begins``: a
+        turn of the conversation is about to be stored; while another runs this raises 409 ``conversation_locked`` before
+        anything is read. Raises the contract's errors for ids that are malformed, unknown, deleted or another tenant's,
+        for both a previous response and a conversation, for more bytes than the limit, and for a tool call without output.
         """
         items = as_items(input)
         if previous_response_id is not None and conversation is not None:
             raise mutually_exclusive()
-        parent_id = None
-        if previous_response_id is not None:
-            parent_id = check_previous_response_id(previous_response_id)
+        parent_id = None if previous_response_id is None else check_previous_response_id(previous_response_id)
         conversation_id = None if conversation is None else conversation_id_of(conversation)
         references = [str(one.get("id")) for one in items if is_reference(one)]
         if parent_id is None and conversation_id is None and not references:
@@ -77,12 +72,12 @@ class History:
                 begins=begins,
             )
         )
-        return aside(found.past.size, lambda: _checked(_join(items, found, parent_id, conversation_id)))
+        return aside(found.history.size, lambda: _checked(_join(items, found, parent_id, conversation_id)))
 
     def resolved(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> list[JSON]:
-        """Return ``items`` with what their references stand for, to be kept elsewhere too.
+        """Return ``items`` with their references replaced by the items they stand for, so that they can be stored again.
 
-        Raises 404 for an item that is missing, foreign or deleted.
+        Raises ``not_found`` for an item that is missing, deleted or another tenant's.
         """
         own = [dict(one) for one in items]
         references = [str(one.get("id")) for one in own if is_reference(one)]
@@ -101,12 +96,12 @@ def _checked(joined: Expansion) -> Expansion:
 
 def _join(
     items: Iterable[JSON],
-    found: Found,
+    found: References,
     parent_id: str | None,
     conversation_id: str | None,
 ) -> Expansion:
     sent, sources = _usable(found, items)
-    known = dict(zip(found.past.ids, found.past.bodies, strict=True))
+    known = dict(zip(found.history.ids, found.history.bodies, strict=True))
     own: list[JSON] = []
     referenced = dict(found.referenced)
     for one in items:
@@ -125,19 +120,21 @@ def _join(
     return Expansion(sent, sources, own, parent_id, conversation_id, head)
 
 
-def _usable(found: Found, items: Iterable[JSON]) -> tuple[list[JSON], list[Source | None]]:
-    """Return the history without thoughts, and calls nobody answered, that a cut-off turn left
-    unfinished; ``items`` are the new ones."""
+def _usable(found: References, items: Iterable[JSON]) -> tuple[list[JSON], list[Source | None]]:
+    """Return the history, with its sources, that an upstream accepts.
+
+    It is without the reasoning and the unanswered calls that a turn left when it was cut off; ``items`` are the new ones.
+    """
     history: list[JSON] = []
     sources: list[Source | None] = []
-    past = [unpack(body, found.files) for body in found.past.bodies]
+    past = [unpack(body, found.files) for body in found.history.bodies]
     answered = {one.get("call_id") for one in (*past, *items) if item_type(one).endswith("_output")}
     alone = lone_thoughts(past)
-    for place, (value, source) in enumerate(zip(past, found.past.sources, strict=True)):
+    for place, (value, source) in enumerate(zip(past, found.history.sources, strict=True)):
         cut_off = value.get("status") in ("incomplete", "in_progress")
         if cut_off and value.get("type") != "message" and value.get("call_id") not in answered:
             continue
-        if place in alone:  # a provider of Responses tells no status of a thought
+        if place in alone:  # reasoning of a provider of Responses has no status
             continue
         history.append(value)
         sources.append(source)
@@ -145,7 +142,7 @@ def _usable(found: Found, items: Iterable[JSON]) -> tuple[list[JSON], list[Sourc
 
 
 def _repeats(one: JSON, known: Mapping[str, bytes], files: Mapping[str, bytes]) -> bool:
-    """Say whether a client sent an item that the history holds already, word for word."""
+    """Tell whether a client sent an item that the history has already, word for word."""
     body = known.get(str(one.get("id", "")))
     if body is None:
         return False

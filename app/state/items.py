@@ -1,8 +1,7 @@
-"""Responses items on their way into and out of the tables.
+"""Responses items: how they are written to tables and read from them.
 
-An item that came without an id gets one of ours, kept in the row and not in the
-body: whoever fetches the item sees the id, while an upstream that receives the item
-as history never sees an id it did not make.
+An item that came without an id gets one of ours, which is stored in the row and not in the body: a client that fetches the
+item sees it, and an upstream that gets the item as history never sees an id that it did not make.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from app.wire.json import dumps, loads_lenient
 
 @record
 class ItemRow:
-    """An item as stored: its id, and its JSON without an id that we made up."""
+    """An item as it is stored: its id, and its JSON without an id of ours."""
 
     item_id: str
     body: bytes
@@ -42,7 +41,7 @@ def storable_form(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def pack(items: Iterable[Mapping[str, Any]]) -> Packed:
-    """Normalise ``items``, mint missing ids and take large data URLs out."""
+    """Normalise ``items``, make missing ids and take large data URLs out."""
     blobs: dict[str, Blob] = {}
     rows = []
     for item in items:
@@ -53,7 +52,7 @@ def pack(items: Iterable[Mapping[str, Any]]) -> Packed:
 
 
 def unpack(body: bytes, blobs: Mapping[str, bytes]) -> dict[str, Any]:
-    """Return a stored item as an upstream may see it: without an id of our making."""
+    """Return a stored item as an upstream may see it: without an id of ours."""
     value: dict[str, Any] = loads_lenient(body)
     return attach(value, blobs) if holds_marks(body) else value
 

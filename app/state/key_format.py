@@ -1,7 +1,7 @@
 """The form of our keys, and the keyed hash under which they are stored.
 
-A key is a prefix and 40 base62 characters, whose last six are a CRC-32 of all before them: scanners
-know it, and a typing error is told from a key that nobody has.
+A key is a prefix and 40 base62 characters, of which the last six are a CRC-32 of everything before: scanners for secrets
+recognise it, and a typing error differs from a key that does not exist.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Final
 CLIENT: Final = "sk-sluice-"
 ADMIN: Final = "sk-admin-"
 SHOWN: Final = 14
-"""So many characters of a key are kept, to tell it from others."""
+"""How many characters of a key are stored, so that people can tell keys apart."""
 
 _ALPHABET: Final = string.digits + string.ascii_letters
 _RANDOM: Final = 34
@@ -34,29 +34,29 @@ def make_key(prefix: str = CLIENT) -> str:
 
 
 def is_ours(text: str, prefix: str = CLIENT) -> bool:
-    """Tell whether ``text`` says that it is a key of ours."""
+    """Tell whether ``text`` begins like a key of ours."""
     return text.startswith(prefix)
 
 
 def is_sound(text: str, prefix: str = CLIENT) -> bool:
-    """Tell whether ``text`` is a key that we may have made: its check characters fit."""
+    """Tell whether ``text`` has the form of a key of ours, with the right check characters."""
     fits = text.startswith(prefix) and _BODY.fullmatch(text, len(prefix)) is not None
     return fits and text[-_CHECK:] == _check(text[:-_CHECK])
 
 
 class Hasher:
-    """Hashes keys under each of the operator's secrets; the first is the one that new hashes are made with."""
+    """Hashes keys with each of the operator's secrets; new hashes are made with the first."""
 
     def __init__(self, operator_secrets: Sequence[str]) -> None:
         self._derived = [hmac.digest(one.encode(), _PURPOSE, "sha256") for one in operator_secrets]
         self.marks = tuple(hashlib.sha256(one).hexdigest()[:16] for one in self._derived)
 
     def digest(self, key: str) -> str:
-        """Return the hash of a key under the first secret."""
+        """Return the hash of a key with the first secret."""
         return _hash(self._derived[0], key)
 
     def digests(self, key: str) -> list[str]:
-        """Return the hashes of a key under all secrets, the first one's first."""
+        """Return the hashes of a key with all secrets, in their order."""
         return [_hash(one, key) for one in self._derived]
 
 

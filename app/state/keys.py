@@ -17,11 +17,10 @@ from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import audit, budget_owners, revisions
 from app.state.audit import Actor
+from app.state.database import Database
 from app.state.ids import new_id
 from app.state.key_format import SHOWN, Hasher, make_key
-from app.state.listing import Page, read_page
-from app.state.lookup import require_row
-from app.state.signals import Signals
+from app.state.lookup import Page, by_key, read_page, require_row
 from app.state.tables import AnyRow, client_key, key_ending, key_secret, tenant
 from app.wire.json import dumps, loads_lenient
 
@@ -67,9 +66,8 @@ class KeyEnding:
 class Keys:
     """The keys of all tenants."""
 
-    def __init__(self, signals: Signals, hasher: Hasher) -> None:
-        self._signals = signals
-        self._db = signals.db
+    def __init__(self, db: Database, hasher: Hasher) -> None:
+        self._db = db
         self.hasher = hasher
 
     # --- for calls -----------------------------------------------------------------------------
@@ -148,7 +146,7 @@ class Keys:
             add_secret(connection, self.hasher, new.id, secret)
             audit.note(connection, actor, "key.created", new.id, None, show(new))
 
-        revisions.change(self._signals, work)
+        revisions.change(self._db, work)
         return new, secret
 
     def get(self, key_id: str) -> StoredKey:
@@ -180,7 +178,7 @@ class Keys:
             audit.note(connection, actor, "key.changed", key_id, show(before), show(after))
             return after
 
-        return revisions.change(self._signals, work)
+        return revisions.change(self._db, work)
 
     def delete(self, actor: Actor, key_id: str, *, end_now: bool = False) -> None:
         """Delete a key; ``end_now`` ends its running calls. Raises ``not_found``."""
@@ -190,7 +188,7 @@ class Keys:
             drop(connection, number, [before.id], end_now=end_now)
             audit.note(connection, actor, "key.deleted", key_id, show(before), None)
 
-        revisions.change(self._signals, work)
+        revisions.change(self._db, work)
 
     def rotate(
         self, actor: Actor, key_id: str, grace: int, *, end_now: bool = False
@@ -209,7 +207,7 @@ class Keys:
             audit.note(connection, actor, "key.rotated", key_id, show(before), show(after))
             return after
 
-        return revisions.change(self._signals, work), secret
+        return revisions.change(self._db, work), secret
 
 
 def add_secret(connection: Connection, hasher: Hasher, owner: str, secret: str) -> None:
@@ -267,7 +265,7 @@ def _parse(members: Any) -> Mapping[str, Any] | None:
 
 def _get(connection: Connection, key_id: str) -> StoredKey:
     error = GatewayError("not_found", f"There is no key with the id '{key_id[:80]}'.")
-    return _key(require_row(connection, select(client_key).where(client_key.c.id == key_id), key_id, error))
+    return _key(require_row(connection, by_key(client_key, key_id), key_id, error))
 
 
 def _check_name(connection: Connection, key: StoredKey) -> None:

@@ -13,10 +13,10 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, select, update
 
+from app.state.database import Database
 from app.state.leases import LEASE_SECONDS, renew_leases
 from app.state.records import Fence, LeasedWork
 from app.state.rows import chunks
-from app.state.signals import Signals
 from app.state.tables import AnyRow, db_now
 from app.state.upserts import run
 
@@ -37,9 +37,8 @@ class Queued(NamedTuple):
 class LeasedRows(ABC, Generic[W]):
     """The work of all tenants in one table; ``lease`` is in seconds."""
 
-    def __init__(self, signals: Signals, queued: Queued, *, lease: float = LEASE_SECONDS) -> None:
-        self._signals = signals
-        self._db = signals.db
+    def __init__(self, db: Database, queued: Queued, *, lease: float = LEASE_SECONDS) -> None:
+        self._db = db
         self._queued = queued
         self._lease = lease
         self._first_due = select(queued.table.c.id).where(queued.due).limit(1)
@@ -60,16 +59,16 @@ class LeasedRows(ABC, Generic[W]):
     def _stop_reason(self, row: AnyRow | None, fence: Fence) -> str | None:
         """Return why work under ``fence`` must stop: ``cancelled``, ``server_lost``, or None when it goes on."""
 
-    def claim(self, limit: int, *, but_for: Collection[str] = ()) -> list[W]:
+    def claim(self, limit: int, *, excluding: Collection[str] = ()) -> list[W]:
         """Claim at most ``limit`` due rows for this process.
 
         Tenants take turns: first comes whoever has the fewest rows running or claimed before, then the oldest row.
-        Tenants in ``but_for`` get nothing this time.
+        Tenants in ``excluding`` get nothing this time.
         """
-        if not self._db.read(lambda connection: self._is_any_due(connection, but_for)):
+        if not self._db.read(lambda connection: self._is_any_due(connection, excluding)):
             return []
-        allowed = self._queued.table.c.tenant.not_in(but_for)
-        condition = and_(self._queued.due, allowed) if but_for else self._queued.due
+        allowed = self._queued.table.c.tenant.not_in(excluding)
+        condition = and_(self._queued.due, allowed) if excluding else self._queued.due
         return self._db.write(lambda connection: self._claim(connection, limit, condition))
 
     def renew(self, fences: Mapping[str, Fence]) -> None:
@@ -95,9 +94,9 @@ class LeasedRows(ABC, Generic[W]):
 
         return self._db.read(work)
 
-    def _is_any_due(self, connection: Connection, but_for: Collection[str]) -> bool:
-        if but_for:
-            allowed = self._queued.table.c.tenant.not_in(but_for)
+    def _is_any_due(self, connection: Connection, excluding: Collection[str]) -> bool:
+        if excluding:
+            allowed = self._queued.table.c.tenant.not_in(excluding)
             return connection.execute(self._first_due.where(allowed)).first() is not None
         return run(connection, self._first_due, {}).fetchone() is not None  # every second of an idle process
 

@@ -8,15 +8,14 @@ run again, because output was shown or three attempts died. All times are of the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Table, and_, or_, select, update
 
 from app.responses_form.errors import LOST
+from app.state.database import Database
 from app.state.loops import PeriodicTask
 from app.state.rows import chunks
-from app.state.signals import Signals
 from app.state.tables import RUNNING, db_now, response
 from app.state.termination import terminate
 from app.state.upserts import run
@@ -26,13 +25,25 @@ SWEEP_SECONDS: Final = 2.0
 MAX_ATTEMPTS: Final = 3
 _SWEPT_AT_ONCE: Final = 50
 
+#: The condition of rows whose lease ran out and that nobody may run again.
+_LAPSED: Final = and_(
+    RUNNING,
+    response.c.lease_until < db_now(),
+    or_(
+        ~response.c.background,
+        response.c.shown,
+        and_(response.c.attempt >= MAX_ATTEMPTS, response.c.lease_owner.is_not(None)),
+    ),
+)
+_SELECT_LAPSED: Final = select(response.c.id).where(_LAPSED).limit(_SWEPT_AT_ONCE)
+
 
 class LeaseRenewer(PeriodicTask):
     """Renews this process's leases on synchronous responses, and sweeps for all processes; ``lease`` is in seconds."""
 
-    def __init__(self, signals: Signals, *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(self, db: Database, *, lease: float = LEASE_SECONDS) -> None:
         super().__init__(self.renew_and_sweep, SWEEP_SECONDS, "leases not renewed")
-        self._signals = signals
+        self._db = db
         self._lease = lease
         self._ids: set[str] = set()
         self._all_ended = False
@@ -52,12 +63,12 @@ class LeaseRenewer(PeriodicTask):
 
     def renew_and_sweep(self) -> None:
         """Renew once and sweep once."""
-        db, ids = self._signals.db, list(self._ids)
+        db, ids = self._db, list(self._ids)
         if ids:
             db.write(lambda c: renew_leases(c, response, ids, RUNNING, db.owner, self._lease))
         is_quiet = db.is_quiet(max(self._lease, LEASE_SECONDS) + 2 * SWEEP_SECONDS)
         if not (is_quiet and self._all_ended):
-            sweep(self._signals)
+            sweep(self._db)
         self._all_ended = is_quiet
 
 
@@ -75,33 +86,18 @@ def renew_leases(
         connection.execute(update(table).where(*mine).values(lease_until=db_now() + seconds))
 
 
-def is_lapsed() -> Any:
-    """Return the condition of rows whose lease ran out and that nobody may run again."""
-    may_not_run_again = or_(
-        ~response.c.background,
-        response.c.shown,
-        and_(response.c.attempt >= MAX_ATTEMPTS, response.c.lease_owner.is_not(None)),
-    )
-    return and_(RUNNING, response.c.lease_until < db_now(), may_not_run_again)
-
-
-def sweep(signals: Signals) -> int:
+def sweep(db: Database) -> int:
     """End the lapsed rows as failed, ``server_lost``, with the output that was shown; return how many."""
-    lapsed: list[Any] = signals.db.read(lambda connection: run(connection, _select_lapsed(), {}).fetchall())
+    lapsed: list[Any] = db.read(lambda connection: run(connection, _SELECT_LAPSED, {}).fetchall())
     return sum(
-        signals.write(lambda connection, key=key: _end_lost(connection, key), [key])  # type: ignore[misc]
+        db.write(lambda connection, key=key: _end_lost(connection, key), [key])  # type: ignore[misc]
         for (key,) in lapsed
     )
-
-
-@cache
-def _select_lapsed() -> Any:
-    return select(response.c.id).where(is_lapsed()).limit(_SWEPT_AT_ONCE)
 
 
 def _end_lost(connection: Connection, response_id: str) -> bool:
     """Look again under the row's lock, because its owner may have come back, and end the row."""
     row = connection.execute(
-        select(response).where(response.c.id == response_id, is_lapsed()).with_for_update(skip_locked=True)
+        select(response).where(response.c.id == response_id, _LAPSED).with_for_update(skip_locked=True)
     ).first()
     return row is not None and terminate(connection, row, "failed", LOST)

@@ -1,6 +1,6 @@
-"""The ledger: rows of what attempts cost, for administrators and for those who check it.
+"""The ledger: rows of what attempts cost, for administrators and for audits.
 
-Rows that concern budgets are written by ``budgets``; those of other attempts come in batches.
+``budgets`` writes the rows that concern budgets; the rows of other attempts are written in batches.
 
 Tests: tests/state/test_budgets.py, tests/surfaces/test_ledger.py.
 """
@@ -15,14 +15,15 @@ from sqlalchemy import Connection, func, select
 
 from app.config import NANO
 from app.errors import GatewayError
-from app.state import audit, ledger_compaction, ledger_rows
+from app.state import audit, ledger_rows
 from app.state.audit import Actor
 from app.state.budget_lines import Paid
 from app.state.budgets import correct_in
 from app.state.database import Database
+from app.state.deletion import repeat
+from app.state.ledger_compaction import compact_some
 from app.state.ledger_rows import Entry
-from app.state.listing import Page, Span, read_page, within
-from app.state.lookup import find_row, require_row
+from app.state.lookup import Page, Span, by_key, find_row, read_page, require_row, within
 from app.state.tables import budget, ledger, ledger_charge, reservation
 from app.state.upserts import insert_new
 
@@ -33,14 +34,14 @@ FILTERS: Final = ("tenant", "key", "provider", "model", "state", "call_id")
 
 
 class Ledger:
-    """Writes and lists rows. ``clock`` gives Unix seconds."""
+    """Writes, lists, corrects and checks the rows; ``clock`` returns Unix seconds."""
 
     def __init__(self, db: Database, clock: Callable[[], float] = time.time) -> None:
         self._db = db
         self._clock = clock
 
     def write(self, entries: Sequence[Entry]) -> None:
-        """Write rows that no budget is charged for; those that are there already stay as they are."""
+        """Write rows that no budget is charged for; rows that exist stay as they are."""
         rows = [ledger_rows.columns_of(entry, self._clock()) for entry in entries]
         if rows:
             self._db.write(lambda connection: insert_new(connection, ledger, rows), idempotent=True)
@@ -62,14 +63,14 @@ class Ledger:
         return ledger_rows.entry_of(self._db.read(lambda connection: _require(connection, entry_id)))
 
     def correct(self, actor: Actor, entry_id: str, correction: Correction) -> tuple[Shown, list[Paid]]:
-        """Write what a row that is lost or estimated really cost, in all; return the new row.
+        """Write what a lost or estimated row really cost in all; return the new row and the budgets after it.
 
-        Its budgets are charged the difference. Raises ``not_found``, and ``conflict`` for a row that is settled
-        or was corrected already."""
+        Its budgets are charged the difference. Raises ``not_found``, and ``conflict`` for a row that is settled or was
+        corrected already."""
 
         def work(connection: Connection) -> tuple[Shown, list[Paid]]:
-            found = _require(connection, entry_id, lock=True)
-            before = ledger_rows.entry_of(found)
+            row = _require(connection, entry_id, lock=True)
+            before = ledger_rows.entry_of(row)
             if before.state not in CORRECTABLE:
                 raise _conflict(
                     f"This row is '{before.state}'; only rows that are lost or estimated can be corrected."
@@ -83,31 +84,27 @@ class Ledger:
                 corrects=before.id,
                 reason=correction.reason,
             )
-            if _row(connection, entry.id) is not None:
+            if find_row(connection, by_key(ledger, entry.id), entry.id) is not None:
                 raise _conflict("This row was corrected already.")
             paid = correct_in(connection, entry, self._clock())
-            made = ledger_rows.show(_row(connection, entry.id))
-            audit.note(connection, actor, "ledger.settled", before.id, ledger_rows.show(found), made)
-            return made, paid
+            new = ledger_rows.show(_require(connection, entry.id))
+            audit.note(connection, actor, "ledger.settled", before.id, ledger_rows.show(row), new)
+            return new, paid
 
         return self._db.write(work)
 
-    def join(self, before: float) -> int:
-        """Join rows from before a moment: those of one day, one owner and the same budgets become one; return how many went.
+    def compact(self, before: float) -> int:
+        """Compact the rows from before a moment (Unix seconds): those of one day, one owner and the same budgets become
+        one. Return how many rows were replaced. What each budget was charged does not change."""
+        return repeat(self._db, lambda connection: compact_some(connection, before))
 
-        What each budget was charged stays what it was."""
-        total = 0
-        while went := self._db.write(lambda connection: ledger_compaction.join_some(connection, before)):
-            total += went
-        return total
-
-    def check(self) -> Checked:
+    def check(self) -> CheckResult:
         """Compare what each budget has spent and reserved with the rows that were charged to it."""
         return self._db.read(_check)
 
 
 class Correction(NamedTuple):
-    """What an attempt really cost, in nano-dollars, and why one knows."""
+    """What an attempt really cost, in nano-dollars, and how that is known."""
 
     cost: int
     reason: str
@@ -115,37 +112,31 @@ class Correction(NamedTuple):
     cost_details: Mapping[str, Any] | None = None
 
 
-class Checked(NamedTuple):
-    """How many budgets and ledger rows were looked at, and a sentence for each that is not sound."""
+class CheckResult(NamedTuple):
+    """How many budgets and ledger rows were compared, and a sentence for each budget that differs."""
 
     budgets: int
     rows: int
     faults: list[str]
 
 
-def _query(entry_id: str, *, lock: bool = False) -> Any:
-    statement = ledger.select().where(ledger.c.id == entry_id)
-    return statement.with_for_update() if lock else statement
-
-
-def _row(connection: Connection, entry_id: str) -> Any:
-    return find_row(connection, _query(entry_id), entry_id)
-
-
 def _require(connection: Connection, entry_id: str, *, lock: bool = False) -> Any:
-    return require_row(connection, _query(entry_id, lock=lock), entry_id, missing(entry_id))
+    return require_row(connection, by_key(ledger, entry_id, lock=lock), entry_id, missing(entry_id))
 
 
 def _charge_of(connection: Connection, entry: Entry) -> int:
-    """Return what was charged so far for what ``entry`` stands for: itself, and what it corrects."""
+    """Return what was charged so far for an attempt: by ``entry`` and the rows that it corrects."""
     total = entry.cost or 0
-    while entry.corrects is not None and (row := _row(connection, entry.corrects)) is not None:
+    while (
+        entry.corrects is not None
+        and (row := find_row(connection, by_key(ledger, entry.corrects), entry.corrects)) is not None
+    ):
         entry = ledger_rows.entry_of(row)
         total += entry.cost or 0
     return total
 
 
-def _check(connection: Connection) -> Checked:
+def _check(connection: Connection) -> CheckResult:
     """Compare in one statement, so that all is of one moment."""
     costs = (
         select(ledger_charge.c.budget_id, func.coalesce(func.sum(ledger.c.cost), 0).label("cost"))
@@ -176,7 +167,9 @@ def _check(connection: Connection) -> Checked:
         f"{name}: rows are charged to it, and it is not there"
         for name in connection.execute(lonely).scalars()
     ]
-    return Checked(count, connection.execute(select(func.count()).select_from(ledger)).scalar_one(), faults)
+    return CheckResult(
+        count, connection.execute(select(func.count()).select_from(ledger)).scalar_one(), faults
+    )
 
 
 def _faults_of(name: str, what: str, recorded: int, summed: int) -> list[str]:

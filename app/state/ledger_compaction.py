@@ -1,57 +1,50 @@
-"""Old rows of the ledger, joined: those of one day, one owner and the same budgets become one row.
+"""Compaction of the ledger: old rows of one day, one owner and the same budgets become one row.
 
 Tests: tests/state/test_ledger_model.py, tests/state/test_budgets.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
 from app.state.ledger_rows import COUNTS, joined_id
 from app.state.tables import ledger, ledger_charge
-from app.state.upserts import insert_for
+from app.state.upserts import insert_for, insert_new
 
 _AT_ONCE: Final = 500
 _DAY: Final = 86_400
+_SUMMED: Final = (*COUNTS, "cost")
 
 
-class _Group:
-    """Rows that become one."""
+class _Group(NamedTuple):
+    """What rows that become one have in common; ``day`` is its first moment in Unix seconds."""
 
-    def __init__(self, tenant: str | None, key: str | None, budgets: tuple[str, ...], day: int) -> None:
-        self.tenant, self.key, self.budgets, self.day = tenant, key, budgets, day
-        self.sums: dict[str, int] = dict.fromkeys((*COUNTS, "cost"), 0)
-
-    def add(self, row: Any) -> None:
-        for name in self.sums:
-            self.sums[name] += getattr(row, name) or 0
-
-    @property
-    def row(self) -> dict[str, Any]:
-        label = f"{self.day}:{self.tenant}/{self.key}:{' '.join(self.budgets)}"
-        named = {"id": joined_id(label), "tenant": self.tenant, "key": self.key, "state": "settled"}
-        return {**named, **self.sums, "created_at": float(self.day), "reason": "the sum of a day"}
+    tenant: str | None
+    key: str | None
+    budgets: tuple[str, ...]
+    day: int
 
 
-def join_some(connection: Connection, before: float) -> int:
-    """Join some rows from before a moment; return how many went."""
+def compact_some(connection: Connection, before: float) -> int:
+    """Compact some rows from before a moment (Unix seconds); return how many rows were replaced."""
     old = select(ledger).where(ledger.c.created_at < before, ledger.c.attempt_id.is_not(None))
     old = old.order_by(ledger.c.created_at).limit(_AT_ONCE).with_for_update(skip_locked=True)
     rows: list[Any] = list(connection.execute(old))
     ids = [row.id for row in rows]
     budgets = _budgets_of(connection, ids)
-    groups: dict[tuple[Any, ...], _Group] = {}
+    groups: dict[_Group, Counter[str]] = defaultdict(Counter)
     for row in rows:
         day = int(row.period_at) // _DAY * _DAY
-        label = (row.tenant, row.key, tuple(budgets.get(row.id, ())), day)
-        groups.setdefault(label, _Group(*label)).add(row)
+        group = _Group(row.tenant, row.key, tuple(budgets.get(row.id, ())), day)
+        groups[group].update({name: getattr(row, name) or 0 for name in _SUMMED})
     for table, column in ((ledger_charge, ledger_charge.c.ledger_id), (ledger, ledger.c.id)):
         connection.execute(delete(table).where(column.in_(ids)))
-    for group in groups.values():
-        _write(connection, group)
+    for group, sums in groups.items():
+        _write(connection, group, sums)
     return len(rows)
 
 
@@ -63,13 +56,13 @@ def _budgets_of(connection: Connection, ids: Iterable[str]) -> dict[str, list[st
     return found
 
 
-def _write(connection: Connection, group: _Group) -> None:
-    """Add a group to its row; the row is made where it is not there yet."""
-    row = group.row
-    statement = insert_for(connection.dialect.name, ledger).values(**row, period_at=row["created_at"])
-    grown = {name: func.coalesce(ledger.c[name], 0) + statement.excluded[name] for name in (*COUNTS, "cost")}
+def _write(connection: Connection, group: _Group, sums: Mapping[str, int]) -> None:
+    """Add sums to the row of a group; insert the row if there is none yet."""
+    row_id = joined_id(f"{group.day}:{group.tenant}/{group.key}:{' '.join(group.budgets)}")
+    row = {"id": row_id, "tenant": group.tenant, "key": group.key, "state": "settled", **sums}
+    times = {"created_at": float(group.day), "period_at": float(group.day)}
+    statement = insert_for(connection.dialect.name, ledger).values(**row, **times, reason="the sum of a day")
+    grown = {name: func.coalesce(ledger.c[name], 0) + statement.excluded[name] for name in _SUMMED}
     connection.execute(statement.on_conflict_do_update(index_elements=[ledger.c.id], set_=grown))
-    charges = [{"ledger_id": row["id"], "budget_id": one} for one in group.budgets]
-    if charges:
-        into = insert_for(connection.dialect.name, ledger_charge)
-        connection.execute(into.on_conflict_do_nothing(), charges)
+    charges = [{"ledger_id": row_id, "budget_id": one} for one in group.budgets]
+    insert_new(connection, ledger_charge, charges)

@@ -1,6 +1,6 @@
-"""A row of the ledger: one attempt and what it cost, or the correction of another row.
+"""A row of the ledger: one attempt and its cost, or the correction of another row.
 
-Ids follow from what a row stands for, so that writing it twice leaves one row.
+The id of a row follows from what it records, so that writing it twice leaves one row.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ _UNCOUNTED: Final = dict.fromkeys(COUNTS)
 
 
 class Entry(NamedTuple):
-    """One row. ``cost`` is in nano-dollars, None where the price is unknown; ``usage`` has the members
-    of ``COUNTS``, None where nobody told. ``period_at`` is when the attempt began, in Unix seconds; ``asked`` is the
-    model as the client wrote it."""
+    """One row. ``cost`` is in nano-dollars, None where the price is unknown; ``usage`` has the members of ``COUNTS``, None
+    where it is unknown. ``period_at`` is when the attempt began, in Unix seconds; ``asked`` is the model as the client
+    wrote it."""
 
     id: str
     attempt_id: str
@@ -60,12 +60,12 @@ def row_id(attempt_id: str) -> str:
 
 
 def correction_id(corrected: str) -> str:
-    """Return the id of the one row that may correct the row ``corrected``."""
+    """Return the id of the only row that may correct the row ``corrected``."""
     return _id(f"correction:{corrected}")
 
 
 def joined_id(label: str) -> str:
-    """Return the id of a row that stands for many."""
+    """Return the id of a row that replaces many."""
     return _id(f"joined:{label}")
 
 

@@ -32,9 +32,9 @@ from sqlalchemy import (
     select,
 )
 
+from app.state.database import Database, Repository
 from app.state.ids import new_id
 from app.state.records import Cursor, ended_at
-from app.state.signals import Signals
 from app.state.tables import call_log, db_now, metadata
 from app.wire.json import dumps, loads_lenient
 
@@ -89,26 +89,23 @@ def drop_notices(connection: Connection) -> int:
     return connection.execute(delete(notice).where(notice.c.created_at < db_now() - KEPT)).rowcount
 
 
-class LiveEvents:
+class LiveEvents(Repository):
     """Writes notices, and reads events: as they come, or those that a reader missed."""
-
-    def __init__(self, signals: Signals) -> None:
-        self._signals = signals
 
     def write(self, bodies: Sequence[Members]) -> None:
         """Write notices, all or none."""
-        self._signals.db.write(lambda connection: add_notices(connection, bodies))
+        self._db.write(lambda connection: add_notices(connection, bodies))
 
     def reader(self) -> Reader:
         """Return a reader of the events from now on; raises ``store_unavailable``."""
-        return Reader(self._signals)
+        return Reader(self._db)
 
     def since(self, cursor: Cursor) -> tuple[list[LiveEvent], bool]:
         """Return the newest ``MOST_MISSED`` events after ``cursor``, in order, and whether there may be more.
 
         On SQLite each call comes once. On PostgreSQL, calls of the ``_OVERLAP`` seconds before come again; so do notices
         on both."""
-        db, edge, most = self._signals.db, cursor.moment - _OVERLAP, MOST_MISSED + 1
+        db, edge, most = self._db, cursor.moment - _OVERLAP, MOST_MISSED + 1
         young = select(notice).where(notice.c.created_at > edge).order_by(notice.c.created_at.desc())
         notices = db.fetch_all(young.limit(most))
         calls: list[Any] = db.read(
@@ -126,20 +123,20 @@ class LiveEvents:
 class Reader:
     """Reads rows of the call log and notices that are written from now on, each once."""
 
-    def __init__(self, signals: Signals) -> None:
+    def __init__(self, db: Database) -> None:
         self.wakeup = Event()
         """Set when there may be something to read."""
         self.lost = 0
         """Calls that were not read because too many waited."""
-        self._db, self._wakeups = signals.db, signals.wakeups
+        self._db = db
         self._ids: deque[str] = deque()
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._row, self._moment = self._db.read(self._now)
-        self._wakeups.listeners.append(self._receive)
+        db.wakeups.listeners.append(self._receive)
 
     def close(self) -> None:
         """Receive no more."""
-        self._wakeups.listeners.remove(self._receive)
+        self._db.wakeups.listeners.remove(self._receive)
 
     def read(self) -> Iterator[LiveEvent]:
         """Yield the events since the last call."""

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import URL
@@ -26,12 +26,14 @@ from app.state.cipher import Cipher
 from app.state.encryption import use_cipher
 from app.state.threads import Job, cooperative
 
+T = TypeVar("T")
+
 _LOG: Final = logging.getLogger(__name__)
 CHANNEL: Final = "sluice"
 POOL: Final = 20
 WAIT: Final = 5.0
 _SHORT: Final = 2.0
-"""Seconds that each waits for a server that said nothing when it was asked last."""
+"""Seconds that a call waits for a server that did not answer the last one."""
 _SINGLE: Final = "sluice_single"
 """The option of a connection that executes a single statement."""
 _LIMITS: Final = ("statement_timeout=15000", "lock_timeout=5000", "idle_in_transaction_session_timeout=30000")
@@ -39,7 +41,7 @@ _LIMITS: Final = ("statement_timeout=15000", "lock_timeout=5000", "idle_in_trans
 
 @record
 class Pooling:
-    """How many connections a process holds, and how many seconds a call waits for one."""
+    """How many connections a process has at most, and how many seconds a call waits for one."""
 
     size: int
     wait: float
@@ -113,7 +115,7 @@ class PostgresBackend:
         self._engine = use_cipher(open_engine(url, pooling), cipher)
         self._listen_url = listen or url
         self._sets_schema = read_parameters(_flat(url)).schema is not None
-        self._loan = Loan(pooling.wait)
+        self._lender = ConnectionLender(pooling.wait)
         self._is_silent = False
 
     def write(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
@@ -169,7 +171,7 @@ class PostgresBackend:
             return self._once(run, single, last=True)
 
     def _once(self, run: Callable[[Connection], Any], single: bool, *, last: bool = False) -> Any:
-        with self._loan.taken(self._engine) as connection:
+        with self._lender.lend(self._engine) as connection:
             if single:
                 connection.execution_options(**{_SINGLE: True})
             with _detect_early_death(last):
@@ -177,8 +179,8 @@ class PostgresBackend:
             with transaction, _detect_early_death(last):
                 return run(connection)
 
-    def listen(self, heard: Callable[[str], None]) -> bool:
-        """Call ``heard(payload)`` for every NOTIFY on our channel; raise when cut.
+    def listen(self, receive: Callable[[str], None]) -> bool:
+        """Call ``receive(payload)`` for every NOTIFY on our channel; raises when the connection is cut.
 
         Returns false, at once, where a pooler stands between: a connection there is ours for a
         transaction only, and hears nothing.
@@ -193,14 +195,17 @@ class PostgresBackend:
                 return False
             driver.execute(f"LISTEN {CHANNEL}")
             for notice in driver.notifies():
-                heard(notice.payload)
+                receive(notice.payload)
             return True
         finally:
             driver.close()
 
 
-class Loan:
-    """Lends an engine's connections. Where the server gives no more, those that exist are waited for."""
+class ConnectionLender:
+    """Lends an engine's connections; when the server accepts no more, it waits for those that exist.
+
+    ``wait`` is the longest wait in seconds.
+    """
 
     def __init__(self, wait: float) -> None:
         self._wait = wait
@@ -209,16 +214,16 @@ class Loan:
         self._changed = threading.Condition()
 
     @contextmanager
-    def taken(self, engine: Engine) -> Iterator[Connection]:
-        """Lend a connection for the block; raises what opening one did when there is none to wait for."""
-        connection = self._take(engine)
+    def lend(self, engine: Engine) -> Iterator[Connection]:
+        """Lend a connection for the block; raises the driver's error when none can be opened and none comes back."""
+        connection = self._open(engine)
         try:
             with connection:
                 yield connection
         finally:
             self._count(-1, returned=1)
 
-    def _take(self, engine: Engine) -> Connection:
+    def _open(self, engine: Engine) -> Connection:
         deadline = time.monotonic() + self._wait
         while True:
             seen = self._returned
@@ -238,7 +243,7 @@ class Loan:
                 self._changed.notify_all()
 
     def _another_returns(self, seen: int, deadline: float) -> bool:
-        """Wait until a connection came back after ``seen`` had; false when none is out, or at the deadline."""
+        """Wait until another connection comes back than the ``seen`` ones; return false if none is lent, or at the deadline."""
         with self._changed:
             self._changed.wait_for(
                 lambda: self._returned != seen or not self._out, deadline - time.monotonic()
@@ -261,10 +266,16 @@ def _detect_early_death(last: bool) -> Iterator[None]:
         raise
 
 
-def notify(connection: Connection, topics: Sequence[str]) -> None:
-    """Send topics to the listeners of all processes when the transaction commits."""
-    for topic in topics:
-        connection.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
+def notifying(run: Callable[[Connection], T], topics: Sequence[str]) -> Callable[[Connection], T]:
+    """Return ``run`` so that its transaction also sends topics to the listeners of all processes when it commits."""
+
+    def run_and_notify(connection: Connection) -> T:
+        result = run(connection)
+        for topic in topics:
+            connection.execute(_NOTIFY, {"channel": CHANNEL, "topic": topic})
+        return result
+
+    return run_and_notify
 
 
 _NOTIFY: Final = text("SELECT pg_notify(:channel, :topic)")

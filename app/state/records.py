@@ -190,7 +190,7 @@ def _bad_limit(how: str, bound: str, limit: int, code: str) -> GatewayError:
 class NewFile:
     """A file that is about to be written. ``members`` are its name and what else is known of its contents.
 
-    ``keeps`` are the seconds until it expires, None for as long as the operator keeps files. ``provider``, ``realm`` and
+    ``expires_in`` are the seconds until it expires, None for as long as the operator keeps files. ``provider``, ``realm`` and
     ``upstream_id`` name the file at a provider that has its bytes; None: they are stored here.
     """
 
@@ -198,7 +198,7 @@ class NewFile:
     tenant: str
     purpose: str
     members: Mapping[str, Any] = field(default_factory=dict)
-    keeps: float | None = None
+    expires_in: float | None = None
     provider: str | None = None
     realm: str | None = None
     upstream_id: str | None = None

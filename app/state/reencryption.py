@@ -1,12 +1,13 @@
-"""Rewriting what lies in the database as the settings would store it now.
+"""Re-encryption: rewriting the stored values as the settings would store them now.
 
-Sealed, unsealed, or sealed with another key: row after row, in short transactions, while
-gateways serve. A row that somebody changes meanwhile is left as they wrote it.
+They become sealed, unsealed, or sealed with another key: row after row, in short transactions, while gateways serve. A row
+that somebody changes meanwhile stays as they wrote it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import (
@@ -31,14 +32,14 @@ from app.state.tables import AnyRow, blob, metadata
 _AT_ONCE: Final = 50
 _FILES_AT_ONCE: Final = 1  # each may be as large as a body
 
-#: Is told a table's name, how many of its rows were looked at, and how many there are.
 Progress = Callable[[str, int, int], None]
+"""Called with the name of a table, how many of its rows are done, and how many there are."""
 
 
 def reencrypt(db: Database, cipher: Cipher, progress: Progress) -> int:
-    """Rewrite every row that is not as ``cipher`` would store it; return how many were.
+    """Rewrite every row that is not as ``cipher`` would store it; return how many.
 
-    Kept answers whose vectors only lie there unsealed go."""
+    Cached answers whose vectors cannot be sealed are deleted when ``cipher`` seals."""
     if cipher.seals:
         purge_unsealed(db)
     return sum(
@@ -51,20 +52,18 @@ def _sealed_columns(table: Table) -> list[Column[Any]]:
 
 
 def _rewrite(db: Database, table: Table, cipher: Cipher, progress: Progress) -> int:
-    total = db.read(
-        lambda connection: connection.execute(select(func.count()).select_from(table)).scalar_one()
-    )
+    total = db.fetch_value(select(func.count()).select_from(table))
     seen, changed, last = 0, 0, None
     while rows := db.read(lambda connection, after=last: _page(connection, table, after)):  # type: ignore[misc]
         stale = [row for row in rows if not _is_current(row, table, cipher)]
-        changed += db.write(lambda connection, some=stale: _seal(connection, table, some, cipher))  # type: ignore[misc]
+        changed += db.write(partial(_seal, table=table, rows=stale, cipher=cipher))
         seen, last = seen + len(rows), tuple(rows[-1][: len(table.primary_key)])
         progress(table.name, seen, max(seen, total))
     return changed
 
 
 def _page(connection: Connection, table: Table, after: tuple[Any, ...] | None) -> Sequence[AnyRow]:
-    """Return the next rows: the key, then the columns as they lie there."""
+    """Return the next rows: the key, then the sealed columns as they are stored."""
     key = list(table.primary_key.columns)
     raw = [type_coerce(column, LargeBinary) for column in _sealed_columns(table)]
     statement = select(*key, *raw).order_by(*key).limit(_FILES_AT_ONCE if table is blob else _AT_ONCE)
@@ -87,9 +86,8 @@ def _seal_one(connection: Connection, table: Table, row: AnyRow, cipher: Cipher)
     key = list(table.primary_key.columns)
     statement = update(table).where(*(column == value for column, value in zip(key, row, strict=False)))
     for column, old in zip(_sealed_columns(table), row[len(key) :], strict=True):
-        if old is None:
-            continue
-        statement = statement.where(type_coerce(column, LargeBinary) == literal(bytes(old), LargeBinary))
-        new = literal(cipher.write(cipher.read(bytes(old))), LargeBinary)
-        statement = statement.values({column: new})
+        if old is not None:
+            stored = literal(bytes(old), LargeBinary)
+            new = literal(cipher.write(cipher.read(bytes(old))), LargeBinary)
+            statement = statement.where(type_coerce(column, LargeBinary) == stored).values({column: new})
     return connection.execute(statement).rowcount

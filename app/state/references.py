@@ -1,8 +1,7 @@
 """References: the stored items that an ``item_reference`` stands for.
 
-Many are looked up by few statements, and measured before any of them is read. An item is found
-where it was seen last: in the newest living response of its tenant, else in a living
-conversation.
+Many of them are looked up by few statements, and their sizes are read before their bodies. An item is taken from the
+newest living response of its tenant that has it, else from a living conversation.
 """
 
 from __future__ import annotations
@@ -17,12 +16,12 @@ from app.errors import GatewayError
 from app.state.ids import storable
 from app.state.records import Source
 from app.state.rows import chunks
-from app.state.tables import AnyRow, conversation, conversation_item, item, response
+from app.state.tables import conversation, conversation_item, item, response
 
 
 @record
 class Place:
-    """Where an item lies: the key of its row, the bytes of its body, and its source."""
+    """Where an item is stored: the key of its row, the size of its body in bytes, and its source."""
 
     table: Table
     key: tuple[Any, ...]
@@ -31,7 +30,7 @@ class Place:
 
 
 def item_not_found(item_id: str) -> GatewayError:
-    """Make the 404 of an item that is missing, foreign or deleted."""
+    """Return the 404 for an item that is missing, deleted or another tenant's."""
     return GatewayError(
         "not_found",
         f"Item with id '{item_id}' not found. Items are not persisted when `store` is set to "
@@ -41,38 +40,40 @@ def item_not_found(item_id: str) -> GatewayError:
 
 
 def read(
-    connection: Connection, tenant: str, ids: Iterable[str], hold: Callable[[int], None]
+    connection: Connection, tenant: str, ids: Iterable[str], count: Callable[[int], None]
 ) -> dict[str, tuple[bytes, Source]]:
-    """Return body and source of each of ``ids``; 404 for the first that cannot be seen.
+    """Return body and source of each of ``ids``; raises ``not_found`` for the first that the tenant does not have.
 
-    ``hold`` is told the bytes of some bodies before they are read, and may raise.
+    ``count`` is called with the size of some bodies in bytes before they are read, and may raise.
     """
     found: dict[str, tuple[bytes, Source]] = {}
     for some in chunks(list(ids)):
         places = _locate(connection, tenant, some)
-        hold(sum(place.size for place in places.values()))
+        count(sum(place.size for place in places.values()))
         bodies = _bodies(connection, places.values())
         found.update((one, (bodies[place.table, place.key], place.source)) for one, place in places.items())
     return found
 
 
 def _locate(connection: Connection, tenant: str, ids: Sequence[str]) -> dict[str, Place]:
-    for one in ids:
-        if not storable(one):
-            raise item_not_found(one)
-    places = {row.item_id: _in_response(row) for row in connection.execute(_seen_in_responses(tenant, ids))}
-    missing = [one for one in ids if one not in places]
+    known = [one for one in ids if storable(one)]
+    places = {}
+    for row in connection.execute(_items_of_responses(tenant, known)):
+        source = Source(row.response_id, row.direction, row.realm, row.provider)
+        places[row.item_id] = Place(item, (row.response_id, row.seq), row.size, source)
+    missing = [one for one in known if one not in places]
     if missing:
-        rows = connection.execute(_seen_in_conversations(tenant, missing))
-        places.update((row.item_id, _in_conversation(row)) for row in rows)
-    for one in missing:
+        for row in connection.execute(_items_of_conversations(tenant, missing)):
+            key = (row.conversation_id, row.position)
+            places[row.item_id] = Place(conversation_item, key, row.size, Source(None, "conversation"))
+    for one in ids:
         if one not in places:
             raise item_not_found(one)
     return places
 
 
-def _seen_in_responses(tenant: str, ids: Sequence[str]) -> Select[*tuple[Any, ...]]:
-    """The oldest first, so that the newest one stays."""
+def _items_of_responses(tenant: str, ids: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    """Return the query for items of living responses, the oldest first, so that the newest one stays."""
     return (
         select(
             item.c.item_id,
@@ -94,7 +95,7 @@ def _seen_in_responses(tenant: str, ids: Sequence[str]) -> Select[*tuple[Any, ..
     )
 
 
-def _seen_in_conversations(tenant: str, ids: Sequence[str]) -> Select[*tuple[Any, ...]]:
+def _items_of_conversations(tenant: str, ids: Sequence[str]) -> Select[*tuple[Any, ...]]:
     return (
         select(
             conversation_item.c.item_id,
@@ -110,16 +111,6 @@ def _seen_in_conversations(tenant: str, ids: Sequence[str]) -> Select[*tuple[Any
         )
         .order_by(conversation_item.c.position)
     )
-
-
-def _in_response(row: AnyRow) -> Place:
-    source = Source(row.response_id, row.direction, row.realm, row.provider)
-    return Place(item, (row.response_id, row.seq), row.size, source)
-
-
-def _in_conversation(row: AnyRow) -> Place:
-    key = (row.conversation_id, row.position)
-    return Place(conversation_item, key, row.size, Source(None, "conversation"))
 
 
 def _bodies(connection: Connection, places: Iterable[Place]) -> dict[tuple[Table, tuple[Any, ...]], bytes]:

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, case, select, update
 
+from app.state.database import Repository
 from app.state.records import JSON, Fence
-from app.state.signals import Signals
 from app.state.tables import BATCH_RUNNING, batch, db_now
 from app.state.wakeups import QUEUE
 from app.wire.json import dumps, loads_lenient
@@ -40,12 +40,8 @@ class RemoteBatch:
     id: str | None = None
 
 
-class RemoteBatches:
+class RemoteBatches(Repository):
     """The batches of all tenants that providers run."""
-
-    def __init__(self, signals: Signals) -> None:
-        self._signals = signals
-        self._db = signals.db
 
     def assign(self, batch_id: str, fence: Fence, remote: RemoteBatch | None) -> bool:
         """Store which batch of a provider runs this one; None: the gateway runs it, for good.
@@ -82,7 +78,7 @@ class RemoteBatches:
         )
         if self._db.fetch_first(select(batch.c.id).where(*late)):
             soon = update(batch).where(*late).values(lease_until=db_now() + _SOON)
-            self._signals.write(lambda connection: connection.execute(soon), [QUEUE])
+            self._db.write(lambda connection: connection.execute(soon), [QUEUE])
 
     def _change(
         self, batch_id: str, fence: Fence, members: Mapping[str, Any], columns: Mapping[str, Any]

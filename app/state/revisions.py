@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, case, select, update
 
-from app.state.signals import Signals
+from app.state.database import Database
 from app.state.tables import revision
 from app.state.upserts import insert_new
 from app.state.wakeups import KEYS
@@ -19,9 +19,9 @@ from app.state.wakeups import KEYS
 T = TypeVar("T")
 
 
-def change(signals: Signals, work: Callable[[Connection, int], T], topics: Sequence[str] = (KEYS,)) -> T:
+def change(db: Database, work: Callable[[Connection, int], T], topics: Sequence[str] = (KEYS,)) -> T:
     """Run ``work(connection, number)`` as the change with the next number of ``KEYS``; notify ``topics``."""
-    return signals.write(lambda connection: work(connection, advance(connection)), topics)
+    return db.write(lambda connection: work(connection, advance(connection)), topics)
 
 
 def advance(connection: Connection, name: str = KEYS, least: int = 0) -> int:

@@ -1,18 +1,20 @@
-"""Sums of hours and days that ended, by one member at a time: what long spans are read from.
+"""Roll-ups: sums of hours and days that ended, by one member at a time, from which long spans are read.
 
-``sums`` has a row for each set of members in each hour, which is exact and many. Of an hour, and of a day, that ended
-a while ago, the sums of all calls and those by provider, model, key and tenant are joined here, in one row. A
-later write to that hour marks its rows, in its own transaction, until they are joined anew; whatever is not joined is read
-from ``sums``, and kept in ``Recent`` as long as it is few. Tests: tests/state/test_rollups.py.
+``sums`` has a row for each set of members in each hour, which is exact but many rows. For an hour, and for a day, that
+ended a while ago, the sums of all calls and the sums by provider, model, key and tenant are rolled up into one row here. A
+later write to that hour clears its rows, in its own transaction, until they are rolled up again. What is not rolled up is
+read from ``sums``, and kept in ``Recent`` while it is little. Tests: tests/state/test_rollups.py.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
+import gevent
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -30,7 +32,7 @@ from sqlalchemy import (
 from app.state import sums
 from app.state.database import Database
 from app.state.encryption import Sealed
-from app.state.listing import Span, within
+from app.state.lookup import Span, within
 from app.state.schema import metadata
 from app.state.sums import HOUR, Sums
 from app.state.tables import usage_hour
@@ -38,20 +40,29 @@ from app.state.upserts import insert_for, insert_once
 from app.wire.json import dumps, loads_lenient
 
 DAY: Final = 24 * HOUR
+ROLL_UP_SECONDS: Final = 600.0
+"""How long to wait after one ``roll_up_all`` until the next."""
+
+_LOG: Final = logging.getLogger(__name__)
 WHOLE: Final = "whole"
 MEMBERS: Final = ("provider", "model", "key", "tenant")
-"""Members that sums of a span are kept by, each on its own."""
+"""The members by which sums are rolled up, each on its own."""
 
 _COLUMNS: Final = (WHOLE, *MEMBERS)
 _LAG: Final = 600
-"""Seconds after its end from which an hour is joined: clocks of several machines may differ."""
+"""How many seconds after its end an hour is rolled up: the clocks of several machines may differ."""
 _LONGEST: Final = 400 * DAY
-"""Seconds of a span up to which hours that are not joined are named."""
+"""The longest span, in seconds, of which the hours that are not rolled up are named one by one."""
+_AT_ONCE: Final = 100
+_SHARE: Final = 4
+"""How many times as long as the work before it a pause is: rolling up takes at most a fifth of the time."""
+_MANY: Final = 30
+"""From so many pending periods on, as after an upgrade or a night without a server, the log shows the progress."""
 _RECENT: Final = 3
-"""Hours that are kept though not joined: the one that runs, the one that ended, and a late one."""
+"""How many hours are kept that are not rolled up: the running one, the one before, and a late one."""
 
-# ``seconds`` is the length, of an hour or a day. ``version`` counts the writes that came later; the sums are
-# NULL from such a write on, until they are joined anew.
+# ``seconds`` is the length of an hour or a day. ``version`` counts the later writes; such a write sets the sums to NULL
+# until they are rolled up again.
 usage_rollup = Table(
     "usage_rollup",
     metadata,
@@ -62,35 +73,35 @@ usage_rollup = Table(
 )
 
 Period = tuple[int, int]
-"""Length and start, in seconds."""
+"""Length in seconds, and start in Unix seconds."""
 Group = tuple[int, str | None, Sums]
-"""Start of an hour or a day, the member's value (None: it has none), and its sums."""
+"""The start of an hour or a day, a value of the member (None: calls without one), and the sums."""
 ByMember = dict[str, dict[str | None, Sums]]
-"""The sums of an hour or a day, by each member's values; nobody changes them."""
+"""The sums of an hour or a day, by member and value; they must not be changed."""
 
 
 class Recent:
-    """Hours that are not joined, as this process read them last: each question of a page asks for the same ones.
+    """The sums of hours that are not rolled up, as this process read them last: the queries of one page need the same.
 
-    An hour is known by how many calls it has, which only grows."""
+    An hour is identified by its number of calls, which only grows."""
 
     def __init__(self) -> None:
         self._hours: dict[int, tuple[int, ByMember]] = {}
 
     def get(self, hour: int, calls: int) -> ByMember | None:
-        """Return the sums of an hour that has so many calls; None where they are not here."""
+        """Return the sums of an hour that has ``calls`` calls; None when they are not kept."""
         known, found = self._hours.get(hour, (None, None))
         return found if known == calls else None
 
     def keep(self, hour: int, calls: int, found: ByMember) -> None:
-        """Keep the sums of an hour, and drop the oldest beyond a few."""
+        """Keep the sums of an hour, and drop those of the oldest hours beyond a few."""
         self._hours[hour] = calls, found
         while len(self._hours) > _RECENT:
             del self._hours[min(self._hours)]
 
 
 def mark(connection: Connection, hours: Iterable[int], now: float) -> None:
-    """Note that calls of ``hours`` are being written; of one that runs nothing is joined yet."""
+    """Clear the roll-ups of hours to which calls are being written; an hour that still runs has none."""
     ended = {(HOUR, hour) for hour in hours if hour + HOUR <= now}
     ended |= {(DAY, hour // DAY * DAY) for hour in hours if hour // DAY * DAY + DAY <= now}
     if ended:
@@ -104,33 +115,36 @@ def mark(connection: Connection, hours: Iterable[int], now: float) -> None:
 
 
 def pending(db: Database, now: float) -> list[Period]:
-    """Return the hours and days that can be joined, hours before their days, the newest first."""
+    """Return the hours and days that can be rolled up, the newest first, hours before their day."""
 
     def work(connection: Connection) -> list[Period]:
         every = select(usage_hour.c.hour).where(usage_hour.c.hour <= now - _LAG - HOUR).distinct()
         hours = set(connection.execute(every).scalars())
         sound = select(usage_rollup.c.seconds, usage_rollup.c.start).where(usage_rollup.c.whole.is_not(None))
-        joined = {(row.seconds, row.start) for row in connection.execute(sound)}
-        found = [(HOUR, hour) for hour in hours if (HOUR, hour) not in joined]
+        done = {(row.seconds, row.start) for row in connection.execute(sound)}
+        found = [(HOUR, hour) for hour in hours if (HOUR, hour) not in done]
         days = {hour // DAY * DAY for hour in hours}
-        found += [(DAY, day) for day in days if (DAY, day) not in joined and day + DAY <= now - _LAG]
+        found += [(DAY, day) for day in days if (DAY, day) not in done and day + DAY <= now - _LAG]
         return sorted(found, key=lambda one: (-(one[1] // DAY), one[0], -one[1]))
 
     return db.read(work)
 
 
 def roll_up(db: Database, period: Period) -> None:
-    """Join an hour, or a day of which all hours are joined, unless somebody did or it is written to meanwhile."""
+    """Roll up an hour, or a day whose hours are all rolled up, unless that is done, or a write comes in between."""
     seconds, start = period
     mine = and_(usage_rollup.c.seconds == seconds, usage_rollup.c.start == start)
-    known = select(usage_rollup.c.version, usage_rollup.c.whole.is_not(None).label("joined")).where(mine)
-    row = db.read(lambda connection: connection.execute(known).first())
-    if row is not None and row.joined:
+    known = select(usage_rollup.c.version, usage_rollup.c.whole.is_not(None).label("rolled_up")).where(mine)
+    row = db.fetch_first(known)
+    if row is not None and row.rolled_up:
         return
-    found = _of_hour(db, start) if seconds == HOUR else _of_day(db, start)
-    if found is None:
+    sums_of_period = _of_hour(db, start) if seconds == HOUR else _of_day(db, start)
+    if sums_of_period is None:
         return
-    values = {name: _encode(by_value) for name, by_value in found.items()}
+    values = {
+        name: dumps([[value, *sums.numbers(some)] for value, some in by_value.items()])
+        for name, by_value in sums_of_period.items()
+    }
 
     def work(connection: Connection) -> None:
         if row is None:
@@ -143,18 +157,40 @@ def roll_up(db: Database, period: Period) -> None:
     db.write(work)
 
 
+def roll_up_all(db: Database) -> None:
+    """Roll up all hours and days that are pending now, the newest first.
+
+    It works for at most a fifth of the time. Several processes may run it at once and share the work.
+    """
+    periods = pending(db, time.time())
+    is_logged = len(periods) >= _MANY
+    while periods:
+        if is_logged:
+            _LOG.info("%d hours and days of the call log's sums are to be rolled up", len(periods))
+        for period in periods[:_AT_ONCE]:
+            began = time.monotonic()
+            roll_up(db, period)
+            gevent.sleep((time.monotonic() - began) * _SHARE)
+        before, periods = len(periods), pending(db, time.time())
+        if len(periods) >= before:
+            return  # nothing of the rest can be rolled up yet
+    if is_logged:
+        _LOG.info("the call log's sums are rolled up")
+
+
 def read(
     db: Database, recent: Recent, span: Span, member: str, *, unit: int | None, only: str | None = None
 ) -> Iterator[Group]:
-    """Yield the sums of a span of whole hours by one member, or of all calls (``WHOLE``), and by ``unit``: ``HOUR``,
-    ``DAY``, or None, which is all as one, with the start 0. ``only`` is the one value that is sought."""
+    """Return the sums of a span of whole hours by one member, or of all calls (``WHOLE``).
+
+    ``unit`` is ``HOUR``, ``DAY``, or None: the whole span as one, with the start 0. ``only`` is the one value to return."""
     begin = None if span[0] is None else span[0] // HOUR * HOUR
 
     def work(connection: Connection) -> tuple[list[tuple[int, bytes]], dict[int, ByMember]]:
-        chosen, covered = _joined(
+        chosen, covered = _rolled_up(
             connection, member, (begin, span[1]), (HOUR,) if unit == HOUR else (DAY, HOUR)
         )
-        return chosen, _single(connection, recent, covered, (begin, span[1]))
+        return chosen, _not_rolled_up(connection, recent, covered, (begin, span[1]))
 
     chosen, single = db.read(work)
     groups: dict[tuple[int, str | None], Sums] = defaultdict(Sums)
@@ -170,11 +206,12 @@ def read(
     return ((label, value, some) for (label, value), some in groups.items())
 
 
-def _joined(
+def _rolled_up(
     connection: Connection, member: str, span: Span, lengths: Iterable[int]
 ) -> tuple[list[tuple[int, bytes]], set[int]]:
-    """Return the start and the sums by one member of days, and of the hours of no day that is there, with all hours that
-    these are about."""
+    """Return start and sums by one member of the days, and of the hours outside these days, that are rolled up.
+
+    Also return the set of all hours that they cover."""
     column, start = usage_rollup.c[member], usage_rollup.c.start
     chosen: list[tuple[int, bytes]] = []
     covered: set[int] = set()
@@ -190,8 +227,10 @@ def _joined(
     return chosen, covered
 
 
-def _single(connection: Connection, recent: Recent, covered: set[int], span: Span) -> dict[int, ByMember]:
-    """Return the sums of the hours in a span that are not covered."""
+def _not_rolled_up(
+    connection: Connection, recent: Recent, covered: set[int], span: Span
+) -> dict[int, ByMember]:
+    """Return the sums of the hours in a span that no roll-up covers."""
     counted = select(usage_hour.c.hour, func.sum(usage_hour.c.calls)).where(*_rest(covered, span))
     rows = connection.execute(counted.group_by(usage_hour.c.hour))
     calls = {hour: int(count) for hour, count in rows if hour not in covered}
@@ -205,8 +244,8 @@ def _single(connection: Connection, recent: Recent, covered: set[int], span: Spa
 
 
 def _rest(covered: set[int], span: Span) -> list[ColumnElement[bool]]:
-    """Return the conditions of the rows of ``sums`` in a span whose hours are not covered; where these are very many,
-    of all its rows. Hours are named one by one, so that each is looked up in the index."""
+    """Return the conditions of the rows of ``sums`` in a span whose hours are not covered; of all its rows where these
+    hours are very many. Hours are named one by one, so that each is looked up in the index."""
     fitting = sums.span_conditions(span, detailed=False)
     if covered:
         begin = min(covered) if span[0] is None else int(span[0])
@@ -219,7 +258,7 @@ def _rest(covered: set[int], span: Span) -> list[ColumnElement[bool]]:
 
 
 def _of_hours(connection: Connection, hours: Sequence[int]) -> dict[int, ByMember]:
-    """Return the sums of some hours."""
+    """Return the sums of some hours, from ``sums``."""
     fitting = sums.span_conditions((min(hours), max(hours) + HOUR), detailed=False)
     rows = sums.rows(connection, [*fitting, usage_hour.c.hour.in_(hours)])
     found: dict[int, ByMember] = {}
@@ -232,12 +271,12 @@ def _of_hours(connection: Connection, hours: Sequence[int]) -> dict[int, ByMembe
 
 
 def _of_hour(db: Database, hour: int) -> ByMember | None:
-    """Return the sums of an hour; None where it has none."""
+    """Return the sums of an hour; None when it has no calls."""
     return db.read(lambda connection: _of_hours(connection, [hour])).get(hour)
 
 
 def _of_day(db: Database, day: int) -> ByMember | None:
-    """Return the sums of a day by its hours; None where one of them is not joined."""
+    """Return the sums of a day from its hours; None when one of them is not rolled up."""
     mine = (usage_rollup.c.seconds == HOUR, usage_rollup.c.start >= day, usage_rollup.c.start < day + DAY)
     there = select(func.count(usage_hour.c.hour.distinct())).where(
         usage_hour.c.hour >= day, usage_hour.c.hour < day + DAY
@@ -257,7 +296,3 @@ def _of_day(db: Database, day: int) -> ByMember | None:
             for value, *written in loads_lenient(bytes(getattr(row, name))):
                 by_value[value].take(*written)
     return groups
-
-
-def _encode(by_value: Mapping[str | None, Sums]) -> bytes:
-    return dumps([[value, *sums.numbers(some)] for value, some in by_value.items()])

@@ -1,7 +1,6 @@
-"""Statements on response rows that several modules share. Every one names the tenant.
+"""Statements on rows of responses that several modules share.
 
-A row is *running* while its status is queued or in_progress; no statement here takes
-a row out of a terminal state.
+A row is *running* while its status is queued or in_progress. No statement here takes a row out of a terminal state.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ RUNNING_STATUSES: Final = frozenset({"queued", "in_progress"})
 
 
 UNSTORED_KEPT: Final = 600.0
-"""Seconds for which a background response that was not to be stored can be fetched after its end."""
+"""Seconds after its end for which a background response that was not to be stored can be fetched."""
 
 _LIVING: Final = (
     response.c.tenant == bindparam("of_tenant"),
@@ -90,7 +89,7 @@ _END_SYNCHRONOUS: Final = _ENDED.where(*_LIVING, ~response.c.background, *GUARD)
 
 
 class Ended(NamedTuple):
-    """A row that was made terminal: its thread and conversation, and how many items it has."""
+    """A row that became terminal: its thread and conversation, and how many items it has."""
 
     thread_id: str
     conversation_id: str | None
@@ -98,12 +97,12 @@ class Ended(NamedTuple):
 
 
 def response_not_found(response_id: Any) -> GatewayError:
-    """Make the 404 of a response that is missing, foreign or deleted: one body for all."""
+    """Return the 404 for a response that is missing, deleted or another tenant's: the same body for all."""
     return GatewayError("not_found", f"Response with id '{response_id}' not found.")
 
 
 def find(connection: Connection, tenant: str, response_id: Any, *, lock: bool = False) -> AnyRow | None:
-    """Return the living row of this tenant, locked until commit when asked."""
+    """Return the living row of this tenant, with ``lock`` locked until the commit; None when there is none."""
     if not storable(response_id):
         return None
     statement = _FIND_LOCKED if lock else _FIND
@@ -111,7 +110,7 @@ def find(connection: Connection, tenant: str, response_id: Any, *, lock: bool = 
 
 
 def require(connection: Connection, tenant: str, response_id: Any, *, lock: bool = False) -> AnyRow:
-    """Return what ``find`` does; raises ``response_not_found`` where there is none."""
+    """Return what ``find`` returns; raises ``response_not_found`` when there is none."""
     row = find(connection, tenant, response_id, lock=lock)
     if row is None:
         raise response_not_found(response_id)
@@ -124,7 +123,7 @@ def status_of(connection: Connection, tenant: str, response_id: str) -> str | No
 
 
 def touch_thread(connection: Connection, thread_id: str, tenant: str) -> None:
-    """Note that a thread was used now, which is what retention counts from."""
+    """Store that a thread was used now; retention counts from then."""
     values = {"thread_id": thread_id, "thread_tenant": tenant}
     run(connection, _upsert_thread(connection.dialect.name), values)
 
@@ -132,9 +131,9 @@ def touch_thread(connection: Connection, thread_id: str, tenant: str) -> None:
 def insert_response(
     connection: Connection, new: NewResponse, thread_id: str, fence: Fence | None, lease: float
 ) -> bool:
-    """Insert the row: queued without a fence, running under a lease of ``lease`` seconds with one.
+    """Insert the row of a response: queued without a fence, running with one, under a lease of ``lease`` seconds.
 
-    Returns false when the row is there already, from a first try said to have failed.
+    Returns false when the row exists already, from a first try that was reported as failed.
     """
     copied = {name: getattr(new, name) for name in _COPIED}
     values = {
@@ -156,7 +155,7 @@ def insert_response(
 def insert_items(
     connection: Connection, tenant: str, response_id: str, direction: str, packed: Packed, *, first: int
 ) -> None:
-    """Store items of a response from place ``first`` on; the same items again change nothing."""
+    """Store items of a response from position ``first`` on; storing them again changes nothing."""
     if not packed.rows:
         return
     rows = [
@@ -175,7 +174,7 @@ def insert_items(
 
 
 def count_items(connection: Connection, response_id: str) -> int:
-    """Return how many items a response has: the place of its next one."""
+    """Return how many items a response has, which is the position of its next one."""
     return int(run(connection, _COUNT_ITEMS, {"response_id": response_id}).fetchone()[0])
 
 
@@ -194,10 +193,10 @@ def end_row(
     cancelled: bool = False,
     extra: bytes | None = None,
 ) -> bool:
-    """Make a running row terminal; false when it is not running, or not under ``fence`` when given.
+    """Make a running row terminal; return false when it is not running, or not under ``fence`` where that is given.
 
-    ``lost``: the row is one that the sweep ended, and this is the end by its owner.
-    ``extra`` replaces the row's, None leaves it.
+    ``lost`` says that the sweep ended the row and that this is the end by its owner. ``extra`` replaces the row's own;
+    None leaves it.
     """
     values = _values_of(response_id, ending, cancelled=cancelled, extra=extra)
     statement = _END
@@ -209,7 +208,7 @@ def end_row(
 def end_synchronous(
     connection: Connection, tenant: str, response_id: str, fence: Fence, ending: Ending
 ) -> Ended | None:
-    """Make a living synchronous row terminal that runs under ``fence``; None when it is none, or ended otherwise."""
+    """Make a living synchronous row terminal that runs under ``fence``; return None for any other row."""
     values = _values_of(response_id, ending) | fence_parameters(fence) | {"of_tenant": tenant}
     row = run(connection, _END_SYNCHRONOUS, values).fetchone()
     return None if row is None else Ended(*row)
@@ -246,14 +245,14 @@ def present_items(connection: Connection, tenant: str, rows: Sequence[ItemRow]) 
 
 
 def show(row: AnyRow, output: Sequence[Mapping[str, Any]]) -> JSON:
-    """Put a response object together from its row and its output items."""
+    """Return the response object of a row and its output items."""
     value: JSON = loads_lenient(row.object)
     value.update(status=row.status, output=list(output))
     return value
 
 
 def chunks(values: Sequence[str], size: int = 500) -> Iterator[Sequence[str]]:
-    """Cut a list of ids into what one statement may take as parameters."""
+    """Yield a list of ids in parts of at most ``size``, which one statement may take as parameters."""
     for start in range(0, len(values), size):
         yield values[start : start + size]
 

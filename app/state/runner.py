@@ -17,11 +17,11 @@ from typing import Final, Generic, TypeVar
 import gevent
 
 from app.errors import GatewayError
+from app.state.database import Database
 from app.state.leased_rows import LeasedRows
 from app.state.leases import LEASE_SECONDS
 from app.state.loops import Loop
 from app.state.records import LeasedWork
-from app.state.signals import Signals
 from app.state.wakeups import QUEUE
 
 _LOG: Final = logging.getLogger(__name__)
@@ -74,14 +74,14 @@ class Runner(Generic[W]):
 
     def __init__(
         self,
-        signals: Signals,
+        db: Database,
         queue: LeasedRows[W],
         execute: Callable[[Job[W]], None],
         *,
         concurrency: int = CONCURRENCY,
         lease: float = LEASE_SECONDS,
     ) -> None:
-        self._signals = signals
+        self._db = db
         self._queue = queue
         self._execute = execute
         self._concurrency = concurrency
@@ -118,7 +118,7 @@ class Runner(Generic[W]):
             self._hand_over(job)
 
     def _run(self) -> None:
-        with self._signals.wakeups.subscribed(QUEUE) as wakeup:
+        with self._db.wakeups.subscribed(QUEUE) as wakeup:
             while True:
                 wakeup.clear()
                 try:
@@ -129,7 +129,7 @@ class Runner(Generic[W]):
                 if self._jobs:
                     wakeup.wait(self._turn_seconds)
                 else:
-                    self._signals.wait(wakeup, self._turn_seconds, quiet_after=self._lease)
+                    self._db.wait(wakeup, self._turn_seconds, quiet_after=self._lease)
 
     def _claim(self) -> None:
         """Claim as much work as there is room for.
@@ -143,7 +143,7 @@ class Runner(Generic[W]):
         if room <= 0:
             return
         try:
-            claimed = self._queue.claim(room, but_for=served)
+            claimed = self._queue.claim(room, excluding=served)
         except GatewayError as error:
             _LOG.warning("no work claimed: %s", error.raw or error.message)
             return
@@ -188,7 +188,7 @@ class Runner(Generic[W]):
             _LOG.warning("left to the sweep: %s: %s", job.work.id, error.raw or error.message)
         finally:
             self._jobs.pop(job, None)
-            self._signals.wakeups.notify(QUEUE)
+            self._db.wakeups.notify(QUEUE)
 
     def _hand_over(self, job: Job[W]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What all tables share: the schema that they are parts of, the database's clock, and the type of a row."""
+"""What all tables share: their metadata, the database's clock, and the type of a row."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def open_engine(path: str, *, write: bool) -> Engine:
 
 
 def make_private(path: Path) -> None:
-    """Make the file, for its owner alone, or take it from all others; SQLite's own beside it follow."""
+    """Create the file for its owner alone, or remove all others' access; SQLite gives its other files the same mode."""
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     elif path.stat().st_uid == os.geteuid():

@@ -15,7 +15,7 @@ from typing import Any
 
 import gevent
 
-from app.state import retention, rollup_task
+from app.state import retention, rollups
 from app.state.admin_queries import AdminQueries
 from app.state.admins import Admins
 from app.state.alerts import Alerts
@@ -39,17 +39,16 @@ from app.state.key_format import Hasher
 from app.state.keys import Keys
 from app.state.leases import LeaseRenewer
 from app.state.ledger import Ledger
+from app.state.listener import listen
 from app.state.live_events import LiveEvents
-from app.state.loops import PeriodicTask
+from app.state.loops import Loop, PeriodicTask
 from app.state.records import EXPANDED_MAX
 from app.state.remote_batches import RemoteBatches
 from app.state.runner import CONCURRENCY, Job, Runner
 from app.state.sessions import Sessions
-from app.state.signals import Signals
 from app.state.store import Responses
 from app.state.tenants import Tenants
 from app.state.vault import Vault
-from app.state.wakeups import Wakeups
 
 
 class State:
@@ -61,35 +60,35 @@ class State:
         self.db = db
         self.cipher = Cipher(operator_secrets, seals=seals)
         self.sealer = Sealer(operator_secrets)
-        self.signals = Signals(db, Wakeups())
-        self.lease_renewer = LeaseRenewer(self.signals)
-        self.responses = Responses(self.signals, self.lease_renewer)
+        self.listener = Loop(partial(listen, db))
+        self.lease_renewer = LeaseRenewer(db)
+        self.responses = Responses(db, self.lease_renewer)
         self.conversations = Conversations(db)
         self.history = History(db, limit=expanded_max)
-        self.events = EventLog(self.signals)
-        self.queue = Queue(self.signals)
+        self.events = EventLog(db)
+        self.queue = Queue(db)
         self.attempts = Attempts(db)
         self.vault = Vault(db)
         hasher = Hasher(operator_secrets)
-        self.keys = Keys(self.signals, hasher)
-        self.tenants = Tenants(self.signals)
-        self.admins = Admins(self.signals, hasher)
+        self.keys = Keys(db, hasher)
+        self.tenants = Tenants(db)
+        self.admins = Admins(db, hasher)
         self.sessions = Sessions(db, hasher)
         self.audit = Audit(db)
-        self.call_log = CallLog(self.signals, self.sealer)
+        self.call_log = CallLog(db, self.sealer)
         self.budgets = Budgets(db)
         self.alerts = Alerts(db)
         self.ledger = Ledger(db)
-        self.live_events = LiveEvents(self.signals)
+        self.live_events = LiveEvents(db)
         self.files = Files(db)
-        self.batches = Batches(self.signals)
-        self.batch_queue = BatchQueue(self.signals)
-        self.remote_batches = RemoteBatches(self.signals)
+        self.batches = Batches(db)
+        self.batch_queue = BatchQueue(db)
+        self.remote_batches = RemoteBatches(db)
         self.first_answers = FirstAnswers(db)
         self.admin_queries = AdminQueries(db)
-        self.answers = SharedAnswers(self.signals)
+        self.answers = SharedAnswers(db)
         self.runners: list[Runner[Any]] = []
-        self.tasks: list[PeriodicTask] = []
+        self.tasks: list[Loop] = [self.listener, self.lease_renewer]
         db.seal(self.cipher)
 
     def start(
@@ -105,24 +104,22 @@ class State:
         the same. ``delete_outside`` deletes what a deleted tenant has outside the database.
         """
         purge = partial(retention.purge, self.db, older_than=retention_seconds, delete_outside=delete_outside)
-        self.tasks = [
-            self.lease_renewer,
+        self.tasks += [
             PeriodicTask(purge, retention.PURGE_SECONDS, "the purge stopped"),
             PeriodicTask(
-                partial(rollup_task.roll_up_all, self.db), rollup_task.SECONDS, "the roll-up of sums stopped"
+                partial(rollups.roll_up_all, self.db), rollups.ROLL_UP_SECONDS, "the roll-up of sums stopped"
             ),
         ]
-        self.signals.start()
         for task in self.tasks:
             task.start()
 
     def run_background(self, execute: Callable[[Job[Work]], None], *, concurrency: int = CONCURRENCY) -> None:
         """Begin to claim background responses and run them with ``execute``."""
-        self._run(Runner(self.signals, self.queue, execute, concurrency=concurrency))
+        self._run(Runner(self.db, self.queue, execute, concurrency=concurrency))
 
     def run_batches(self, execute: Callable[[Job[BatchWork]], None]) -> None:
         """Begin to claim batches and run them with ``execute``."""
-        self._run(Runner(self.signals, self.batch_queue, execute))
+        self._run(Runner(self.db, self.batch_queue, execute))
 
     def stop_background(self, grace: float) -> None:
         """Claim no more work, wait up to ``grace`` seconds for what runs, and hand over the rest.
@@ -139,7 +136,6 @@ class State:
         self.stop_background(grace)
         for task in self.tasks:
             task.stop()
-        self.signals.stop()
         self.first_answers.stop()
         self.db.close()
 

@@ -1,7 +1,7 @@
-"""Responses: written ahead, finished once, fetched, cancelled, deleted.
+"""Stored responses: created before the upstream call, finished once, fetched, cancelled, deleted.
 
-Every method takes the tenant, and what is not the tenant's own is missing, by the
-same query and the same words. Messages and codes: contract/responses.md 1.1, 1.2.
+Every method takes the tenant. A response of another tenant is missing, by the same query and with the same message.
+Messages and codes: contract/responses.md 1.1, 1.2.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from app.errors import GatewayError
 from app.responses_form.errors import LOST
 from app.responses_form.events import opening
 from app.state import blobs, chain, conversation_rows, event_rows, retention, rows
+from app.state.database import Database
 from app.state.items import Packed, pack, unpack
 from app.state.leases import LEASE_SECONDS, LeaseRenewer
 from app.state.pagination import Scope, as_list, read_items
 from app.state.records import JSON, Ending, Fence, NewResponse, PageQuery, StoredResponse
-from app.state.signals import Signals
 from app.state.tables import AnyRow, db_now, item, response
 from app.state.termination import terminate
 from app.state.wakeups import QUEUE
@@ -34,16 +34,15 @@ _NOT_CANCELLABLE: Final = {
 class Responses:
     """The stored responses of all tenants."""
 
-    def __init__(self, signals: Signals, renewer: LeaseRenewer) -> None:
-        self._signals = signals
-        self._db = signals.db
+    def __init__(self, db: Database, renewer: LeaseRenewer) -> None:
+        self._db = db
         self._renewer = renewer
 
     def create(self, new: NewResponse) -> Fence:
-        """Write a synchronous response ahead of its upstream call; return the fence for its end.
+        """Store a synchronous response before its upstream call; return the fence for its end.
 
-        The row is kept alive by this process until `finish` or `abandon`. Raises the
-        contract's errors when the parent or conversation is gone.
+        This process renews the row's lease until `finish` or `abandon`. Raises the contract's errors when the parent or
+        the conversation does not exist.
         """
         fence = Fence(self._db.owner, 1)
         packed = pack(new.input)
@@ -61,16 +60,15 @@ class Responses:
     def finish(self, tenant: str, response_id: str, fence: Fence, ending: Ending) -> bool:
         """Store the terminal state with its output, before any terminal event is sent.
 
-        Replaces a synchronous response's ``server_lost``, for its owner was alive after
-        all. Returns false when the response had ended otherwise (cancelled, deleted, run by
-        another process): then nothing was changed and what `get` returns is the truth.
-        Doing it twice stores it once.
+        It replaces the ``server_lost`` of a synchronous response, whose owner was alive after all. Returns false, without
+        a change, when the response had ended otherwise (cancelled, deleted, run by another process): then `get` returns
+        how. Doing it twice stores it once.
         """
         packed = pack(ending.object.get("output") or ())
-        # Nobody waits for what this process holds: a synchronous response has no log.
+        # Nobody waits for a synchronous response, which has no log.
         topics = [] if response_id in self._renewer else [response_id]
         try:
-            return self._signals.write(
+            return self._db.write(
                 lambda connection: _finish(connection, tenant, response_id, fence, ending, packed),
                 topics,
                 idempotent=True,
@@ -79,7 +77,7 @@ class Responses:
             self._renewer.remove(response_id)
 
     def abandon(self, response_id: str) -> None:
-        """Stop keeping a response alive that was not finished; the sweep marks it lost."""
+        """Renew the lease of an unfinished response no more; the sweep ends it as lost."""
         self._renewer.remove(response_id)
 
     def get(self, tenant: str, response_id: str) -> StoredResponse:
@@ -98,7 +96,7 @@ class Responses:
         return as_list(*self._db.read(work))
 
     def own_input(self, tenant: str, response_id: str) -> list[JSON]:
-        """Return the turn's own input as an upstream may see it, its references resolved."""
+        """Return the turn's own input as an upstream may see it, with its references resolved."""
 
         def work(connection: Connection) -> list[JSON]:
             stored = rows.item_rows(connection, response_id, "input")
@@ -108,26 +106,26 @@ class Responses:
         return self._db.read(work)
 
     def delete(self, tenant: str, response_id: str) -> None:
-        """Delete a response: gone for everyone at once, its content when nobody needs it.
+        """Delete a response; its content is deleted when no other response needs it.
 
-        Raises 404, or 400 for a background response that still runs.
+        Raises ``not_found``, or ``bad_request`` for a background response that still runs.
         """
         self._db.write(lambda connection: _delete(connection, tenant, response_id))
 
     def cancel(self, tenant: str, response_id: str) -> StoredResponse:
-        """Cancel a background response and return it; again on a cancelled one is the same.
+        """Cancel a background response and return it; cancelling it again returns the same.
 
-        The row is terminal when this returns, whatever its runner does. Output that a
-        log had shown is kept. Raises 404, or 400 in OpenAI's words.
+        The row is terminal when this returns, whatever its runner does. Output that was shown is kept. Raises
+        ``not_found``, or ``bad_request`` in OpenAI's words.
         """
-        self._signals.write(lambda connection: _cancel(connection, tenant, response_id), [response_id, QUEUE])
+        self._db.write(lambda connection: _cancel(connection, tenant, response_id), [response_id, QUEUE])
         return self.get(tenant, response_id)
 
 
 def insert_new_response(
     connection: Connection, new: NewResponse, packed: Packed, fence: Fence | None
 ) -> None:
-    """Insert a response with its input and, for background streams, the log's opening."""
+    """Insert a response with its input and, for a background stream, the first event of its log."""
     thread_id = _thread_of(connection, new)
     if not rows.insert_response(connection, new, thread_id, fence, LEASE_SECONDS):
         return
@@ -138,7 +136,7 @@ def insert_new_response(
 
 
 def _thread_of(connection: Connection, new: NewResponse) -> str:
-    """Return the thread a turn belongs to, making sure that what it continues still lives."""
+    """Return the thread of a turn; raises the contract's error when what it continues does not exist."""
     if new.conversation_id is not None:
         conversation_rows.check_next_turn(connection, new)
         return new.conversation_id
@@ -169,7 +167,7 @@ def _finish(
     if not ending.extra:
         ended = rows.end_synchronous(connection, tenant, response_id, fence, ending)
         if ended is not None:
-            _keep_output(connection, tenant, response_id, ending, packed, ended)
+            _store_output(connection, tenant, response_id, ending, packed, ended)
             return True
     row = rows.find(connection, tenant, response_id, lock=True)
     if row is None:
@@ -179,16 +177,16 @@ def _finish(
         return _is_own_ending(row, fence, ending)
     first = rows.count_items(connection, response_id) if packed.rows else 0
     ended = rows.Ended(row.thread_id, row.conversation_id, first)
-    _keep_output(connection, tenant, response_id, ending, packed, ended)
+    _store_output(connection, tenant, response_id, ending, packed, ended)
     if row.background:
         _log_end(connection, row, ending)
     return True
 
 
-def _keep_output(
+def _store_output(
     connection: Connection, tenant: str, response_id: str, ending: Ending, packed: Packed, ended: rows.Ended
 ) -> None:
-    """Store the output of a response that ended, behind its input, and in its conversation."""
+    """Store the output of a response that ended, after its input, and append the turn to its conversation."""
     rows.insert_items(connection, tenant, response_id, "output", packed, first=ended.items)
     rows.touch_thread(connection, ended.thread_id, tenant)
     if ended.conversation_id and ending.status in ("completed", "incomplete"):
@@ -196,9 +194,9 @@ def _keep_output(
 
 
 def _is_lost(row: AnyRow) -> bool:
-    """Say whether the sweep ended a synchronous response, whose owner may only have been slow.
+    """Tell whether the sweep ended a synchronous response, whose owner may only have been slow.
 
-    Nobody runs it again, so the owner's own end, paid for, is the better one.
+    Nobody runs it again, so the end by its owner, which was paid for, is the better one.
     """
     if row.background or row.status != "failed":
         return False
@@ -207,14 +205,14 @@ def _is_lost(row: AnyRow) -> bool:
 
 
 def _log_end(connection: Connection, row: AnyRow, ending: Ending) -> None:
-    """Append the last events; a log that was closed until now opens with all of them."""
+    """Append the last events; a response without stream gets all its events now."""
     if not row.stream:
         event_rows.append(connection, row.id, opening(loads_lenient(row.object)))
     event_rows.append(connection, row.id, ending.events)
 
 
 def _is_own_ending(row: AnyRow, fence: Fence, ending: Ending) -> bool:
-    """Say whether this very ending was stored by a first try that was said to have failed."""
+    """Tell whether this ending was stored already, by a first try that was reported as failed."""
     return (
         row.status == ending.status
         and (row.lease_owner, row.attempt) == (fence.owner, fence.attempt)
@@ -223,7 +221,7 @@ def _is_own_ending(row: AnyRow, fence: Fence, ending: Ending) -> bool:
 
 
 def _visible_row(connection: Connection, tenant: str, response_id: str, *, lock: bool = False) -> AnyRow:
-    """Return the row as GET sees it: a running synchronous response does not exist yet."""
+    """Return the row as GET sees it, for which a running synchronous response does not exist yet."""
     row = rows.require(connection, tenant, response_id, lock=lock)
     if not row.background and row.status in rows.RUNNING_STATUSES:
         raise rows.response_not_found(response_id)

@@ -1,7 +1,7 @@
-"""Sums of the calls by hour, added to as the rows of the call log are written.
+"""Sums of the calls of each hour, written with the rows of the call log.
 
-They are kept for each set of members that calls are grouped by; how long calls took, and the time to their first
-content, as histograms. Tests: tests/surfaces/test_calls.py.
+There is one row of sums for each set of members that calls are grouped by. How long calls took, and how long until their
+first content, are histograms. Tests: tests/surfaces/test_calls.py.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, T
 
 from app.state import histogram
 from app.state.database import Database
-from app.state.listing import Span, within
+from app.state.lookup import Span, within
 from app.state.schema import metadata
 from app.state.tables import usage_hour, usage_latency
 from app.state.upserts import insert_for, run_all
@@ -33,10 +33,10 @@ GROUPS: Final = (
 """Members of a row that its sums are kept by."""
 
 FILTERS: Final = ("tenant", "key", "provider", "model", "request_type")
-"""Members that usage can be narrowed by."""
+"""Members by which usage can be filtered."""
 
 _DETAILS: Final = ("user", "metadata")
-_PLAINLY: Final = tuple(name for name in GROUPS if name not in _DETAILS)
+_PLAIN_GROUPS: Final = tuple(name for name in GROUPS if name not in _DETAILS)
 _PLAIN: Final = "p:"
 _DETAILED: Final = "d:"
 _BROAD: Final = "c:"
@@ -132,8 +132,7 @@ def add(connection: Connection, added: Added) -> None:
             for label, _, _, sums in added
             for bucket, calls in histogram.pairs(getattr(sums, name))
         ]
-        if buckets:
-            run_all(connection, statement, buckets)
+        run_all(connection, statement, buckets)
 
 
 def read(db: Database, span: Span, *, detailed: bool) -> Iterator[tuple[int, Members, Sums]]:
@@ -187,7 +186,7 @@ def numbers(sums: Sums) -> list[Any]:
 
 def _places(row: Members) -> Iterator[tuple[Any, ...]]:
     """Yield the kinds of sums that a row is added to, each with what tells the sums of a kind apart."""
-    plain = tuple(map(row.get, _PLAINLY))
+    plain = tuple(map(row.get, _PLAIN_GROUPS))
     details = tuple(map(row.get, _DETAILS))
     if not any(details):
         yield _PLAIN, *plain

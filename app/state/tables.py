@@ -1,10 +1,9 @@
-"""The tables, as SQLAlchemy Core metadata; one schema for SQLite and PostgreSQL.
+"""The tables, as SQLAlchemy Core metadata: one schema for SQLite and PostgreSQL.
 
-BLOB columns hold JSON bytes (blob.bytes excepted: the file itself), sealed where the operator asks for it. Times are Unix seconds as doubles,
-taken from the database's clock (`db_now`), so that leases of several machines
-compare. The migrations are the truth of what exists on disk; a test keeps the two
-equal. Every row is reached through a tenant: either the table has the column or
-its key begins with an id that was looked up under one.
+BLOB columns contain JSON (``blob.bytes``: the file itself), sealed where the operator asks for it. Times are Unix seconds
+as doubles by the database's clock (`db_now`), so that leases of several machines can be compared. The migrations create
+the tables; a test keeps both equal. Every row belongs to a tenant: the table has the column, or its key begins with an id
+that was looked up under a tenant.
 """
 
 from __future__ import annotations
@@ -202,7 +201,7 @@ vault = Table(
     Index("vault_created_at", "created_at"),
 )
 
-# One row a name: its number grows with every change, so that processes see that something changed.
+# One row for each name: its number grows with every change, so that processes see that something changed.
 revision = Table(
     "revision",
     metadata,
@@ -218,7 +217,7 @@ tenant = Table(
     Column("created_at", Double, nullable=False),
 )
 
-# What was stored of a tenant until this moment goes with the next sweep.
+# Deleted tenants, of which the next purge deletes everything that was stored until then.
 gone_tenant = Table(
     "gone_tenant",
     metadata,
@@ -295,7 +294,7 @@ audit = Table(
 #: What the list of calls is filtered by, and ordered by age.
 CALL_FILTERS = ("tenant", "key", "provider", "model", "status", "request_type")
 
-# One row a call; what lists filter by has a column, the whole row lies in ``body``.
+# One row for each call: ``body`` is the whole row as JSON; what lists filter by has a column as well.
 call_log = Table(
     "call_log",
     metadata,
@@ -340,8 +339,8 @@ usage_latency = Table(
     Column("calls", BigInteger, nullable=False),
 )
 
-# What one budget came to in one of its periods, in nano-dollars; ``period`` is the period's start in Unix seconds.
-# ``alerted`` is the highest threshold (per cent) that was told; ``used_at`` when a call last touched it.
+# The balance of a budget in one of its periods, in nano-dollars; ``period`` is the period's start in Unix seconds.
+# ``alerted`` is the highest threshold (per cent) with an alert; ``used_at`` is when a call last used the budget.
 budget = Table(
     "budget",
     metadata,
@@ -357,7 +356,7 @@ budget = Table(
     Column("used_at", Double, nullable=False),
 )
 
-# What an attempt that runs has reserved of a budget, and the members of its ledger row.
+# What a running attempt has reserved from a budget, and the members of its ledger row.
 reservation = Table(
     "reservation",
     metadata,
@@ -370,7 +369,7 @@ reservation = Table(
     Index("reservation_lease_until", "lease_until"),
 )
 
-# One row an attempt, never changed. ``period_at`` is when it began, which says what periods pay; ``asked`` is the
+# One row for each attempt, never changed. ``period_at`` is when it began, which decides the period; ``asked`` is the
 # model as the client wrote it. Cost is in nano-dollars, None where the price is unknown.
 ledger = Table(
     "ledger",
@@ -401,7 +400,7 @@ ledger = Table(
     Index("ledger_call_id", "call_id"),
 )
 
-# Which budgets, each in which period, a ledger row was charged to.
+# The budgets, each in a period, to which a ledger row was charged.
 ledger_charge = Table(
     "ledger_charge",
     metadata,
@@ -409,7 +408,7 @@ ledger_charge = Table(
     Column("budget_id", Text, primary_key=True),
 )
 
-# A threshold of a budget that was reached; ``due_at`` is when its message is to be sent, None once it was.
+# A threshold that a budget reached; ``due_at`` is when its message is to be sent, NULL once it was sent.
 alert = Table(
     "alert",
     metadata,
@@ -422,7 +421,7 @@ alert = Table(
     Index("alert_due_at", "due_at"),
 )
 
-# A tenant's file, there for its owner once ``ready``: in pieces here, or at the provider ``realm`` names.
+# A tenant's file, which exists for its owner once it is ``ready``: in chunks here, or at the provider of ``realm``.
 file = Table(
     "file",
     metadata,
@@ -440,7 +439,7 @@ file = Table(
     Index("file_tenant_created_at", "tenant", "created_at", "id"),
 )
 
-# ``position`` is that of the piece's first byte in its file, ``size`` counts its bytes.
+# A chunk of a file: ``position`` is that of its first byte in the file, ``size`` its length in bytes.
 file_piece = Table(
     "file_piece",
     metadata,

@@ -13,10 +13,9 @@ from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import audit, keys, revisions
 from app.state.audit import Actor
+from app.state.database import Repository
 from app.state.idempotency import first_answer
-from app.state.listing import Page, read_page
-from app.state.lookup import find_row, require_row
-from app.state.signals import Signals
+from app.state.lookup import Page, by_key, find_row, read_page, require_row
 from app.state.tables import (
     AnyRow,
     batch,
@@ -42,16 +41,12 @@ class StoredTenant:
     created_at: int
 
 
-class Tenants:
+class Tenants(Repository):
     """The tenants of the database."""
-
-    def __init__(self, signals: Signals) -> None:
-        self._signals = signals
-        self._db = signals.db
 
     def exists(self, name: str) -> bool:
         """Tell whether there is such a tenant."""
-        return self._db.read(lambda connection: _row(connection, name)) is not None
+        return self._db.read(lambda c: find_row(c, by_key(tenant, name), name)) is not None
 
     def is_gone(self, name: str) -> bool:
         """Tell whether a tenant of this name was deleted of which something may be left."""
@@ -76,7 +71,7 @@ class Tenants:
             connection.execute(insert(tenant).values(row))
             audit.note(connection, actor, "tenant.created", name, None, show(new))
 
-        revisions.change(self._signals, work)
+        revisions.change(self._db, work)
         return new
 
     def change(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> StoredTenant:
@@ -91,7 +86,7 @@ class Tenants:
             audit.note(connection, actor, "tenant.changed", name, show(before), show(after))
             return after
 
-        return revisions.change(self._signals, work)
+        return revisions.change(self._db, work)
 
     def stored(self, name: str) -> dict[str, int]:
         """Return how many keys, responses and conversations of a tenant are stored."""
@@ -114,7 +109,7 @@ class Tenants:
             audit.note(connection, actor, "tenant.deleted", name, {**show(before), "stored": counts}, None)
             return counts
 
-        return revisions.change(self._signals, work, (KEYS, CACHE))
+        return revisions.change(self._db, work, (KEYS, CACHE))
 
 
 def show(stored: StoredTenant) -> dict[str, Any]:
@@ -144,7 +139,7 @@ def missing(name: str) -> GatewayError:
 
 
 def _check_free(connection: Connection, name: str) -> None:
-    if _row(connection, name) is not None:
+    if find_row(connection, by_key(tenant, name), name) is not None:
         raise name_taken(name)
     left = [select(table.c.id).where(table.c.tenant == name).limit(1) for table in (thread, file, batch)]
     if any(connection.execute(one).first() is not None for one in left):
@@ -173,16 +168,8 @@ def _count(connection: Connection, name: str) -> dict[str, int]:
     }
 
 
-def _row(connection: Connection, name: str) -> AnyRow | None:
-    return find_row(connection, _query(name), name)
-
-
 def _get(connection: Connection, name: str) -> StoredTenant:
-    return _tenant(require_row(connection, _query(name), name, missing(name)))
-
-
-def _query(name: str) -> Any:
-    return select(tenant).where(tenant.c.name == name)
+    return _tenant(require_row(connection, by_key(tenant, name), name, missing(name)))
 
 
 def _tenant(row: AnyRow) -> StoredTenant:

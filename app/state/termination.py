@@ -1,7 +1,7 @@
-"""Ending a response that nobody will finish: cancelled, lost, given up.
+"""Ending a response that nobody will finish: it was cancelled, lost or given up.
 
-One transaction makes the row terminal, stores what output the log had shown, and
-closes the log. The caller holds the row's lock.
+One transaction makes the row terminal, stores the output that its log showed, and closes the log. The caller holds the
+row's lock.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.wire.json import loads_lenient
 
 
 def terminate(connection: Connection, row: AnyRow, status: str, error: Mapping[str, str] | None) -> bool:
-    """End the running ``row`` as ``status``; return false when it had ended already."""
+    """End the running ``row`` as ``status``; return false when it ended before."""
     logged = event_rows.read(connection, row.id, after=-1)
     output = fold(logged)
     terminal = _terminal(row, status, output, error)

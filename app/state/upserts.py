@@ -1,10 +1,9 @@
-"""Statements of every call, and inserts that meet an existing key, which SQLite and PostgreSQL spell by
-different constructs.
+"""Fast execution of the statements of every call, and inserts for rows whose key may exist.
 
-Building a statement costs more than running it, so each is built once for each kind of
-database and kept by its maker (`functools.cache` over immutable arguments). On SQLite those that `run` and
-`run_all` take go to the driver itself, as the text that SQLAlchemy made of them once: its way costs more than
-the statement. What goes in passes through the types of the columns as ever; what comes out is as SQLite has it.
+Building a statement costs more than running it, so each is built once for each kind of database and cached where it is
+built (`functools.cache` over immutable arguments). On SQLite, `run` and `run_all` pass the text that SQLAlchemy compiled
+once to the driver, because its own execution costs more than the statement. Values go through the types of their columns;
+results are as SQLite returns them.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ Write = Callable[[Any], Any]
 
 
 def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> Any:
-    """Execute a statement that is built once; return what has ``fetchone``, ``fetchall`` and ``rowcount``."""
+    """Execute a cached statement; return a result with ``fetchone``, ``fetchall`` and ``rowcount``."""
     if connection.dialect.name != "sqlite":
         return connection.execute(statement, values)
     text = _text(statement, None, connection.dialect)
@@ -30,10 +29,12 @@ def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> An
 
 
 def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Execute a statement that is built once for each of ``rows``, which name the same columns."""
+    """Execute a cached statement once for each of ``rows``, which have the same columns."""
+    if not rows:
+        return
     if connection.dialect.name != "sqlite":
         connection.execute(statement, rows)
-    elif rows:
+    else:
         text = _text(statement, tuple(rows[0]), connection.dialect)
         _driver(connection).executemany(text.sql, map(text.row, rows))
 

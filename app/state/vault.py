@@ -11,18 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from app.state.database import Database
+from app.state.database import Repository
 from app.state.ids import storable
 from app.state.tables import db_now, vault
 from app.state.upserts import upsert_for
 from app.wire.json import dumps, loads_lenient
 
 
-class Vault:
+class Vault(Repository):
     """The entries of all tenants."""
-
-    def __init__(self, db: Database) -> None:
-        self._db = db
 
     def put(self, tenant: str, entries: Mapping[str, Any]) -> None:
         """Store one JSON value for each call id; a later value replaces an earlier one."""

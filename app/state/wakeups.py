@@ -18,14 +18,30 @@ KEYS: Final = "keys"
 CACHE: Final = "cache"
 """Notified when cached answers are deleted; also the name of the revision that then grows."""
 
+_POLL_SECONDS: Final = 0.05
+_POLL_MAX_SECONDS: Final = 0.5
+
 
 class Wakeups:
-    """The subscriptions of one process, by topic."""
+    """The subscriptions of one process, by topic.
 
-    def __init__(self) -> None:
+    ``receives_all`` says that notifications of other processes arrive here, so that one need rarely look by oneself.
+    """
+
+    def __init__(self, *, receives_all: bool = False) -> None:
+        self.receives_all = receives_all
         self._events: dict[str, set[Event]] = {}
         self.listeners: list[Callable[[str], None]] = []
         """Called with every topic that is notified."""
+
+    @property
+    def poll_seconds(self) -> float:
+        """How long to wait for a notification, at first, before looking again."""
+        return _POLL_MAX_SECONDS if self.receives_all else _POLL_SECONDS
+
+    def longer(self, seconds: float) -> float:
+        """Return how long a reader waits next that found nothing after ``seconds``."""
+        return min(seconds * 2, _POLL_MAX_SECONDS)
 
     def notify(self, topic: str) -> None:
         """Wake everybody who waits for ``topic``."""

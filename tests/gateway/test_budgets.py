@@ -248,7 +248,7 @@ def test_what_an_attempt_would_meet_is_said_without_reserving(app: Flask) -> Non
     assert ask(app, max_tokens=2).status_code == 200
     assert ask(app, max_tokens=90).status_code == 402
     fits, refused = seen
-    assert (fits.refused, fits.estimate.cost, fits.standings[0]) == (None, 500_000_000, (0, 0))
+    assert (fits.refused, fits.estimate.cost, fits.balances[0]) == (None, 500_000_000, (0, 0))
     assert refused.refused.status == 402
     assert refused.estimate.output_tokens == 90
 

@@ -38,7 +38,7 @@ def sweep_up(state: State, key: str) -> str:
     def is_swept(response_id: str) -> bool:
         """Sweep; the gateway's own sweeper may be the first, and an owner that renewed is asked again."""
         state.db.write(lapse)
-        sweep(state.signals)
+        sweep(state.db)
         query = select(response.c.status).where(response.c.id == response_id)
         return bool(state.db.read(lambda connection: connection.execute(query).scalar()) == "failed")
 

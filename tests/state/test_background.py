@@ -64,7 +64,7 @@ def test_many_claimers_never_share_work(state: State, second: State) -> None:
 
 
 def test_the_queue_is_bounded_for_each_key(state: State) -> None:
-    queue = Queue(state.signals, limit=2)
+    queue = Queue(state.db, limit=2)
     state.queue = queue
     enqueue(state, key_id="k1")
     enqueue(state, key_id="k1")
@@ -109,7 +109,7 @@ def test_life_cycle_events_alone_do_not_forbid_another_attempt(state: State) -> 
     work = claim_one(state)
     assert state.events.append(response_id, work.fence, [in_progress()])
     expire(state, response_id)
-    assert sweep(state.signals) == 0
+    assert sweep(state.db) == 0
     again = claim_one(state)
     assert (again.next_number, again.started) == (3, True)
 
@@ -121,7 +121,7 @@ def test_shown_output_ends_lost_work_as_failed_with_what_was_shown(state: State)
     assert state.events.append(response_id, work.fence, shown)
     expire(state, response_id)
     assert state.queue.claim(1) == []
-    assert sweep(state.signals) == 1
+    assert sweep(state.db) == 1
     stored = state.responses.get(TENANT, response_id).object
     assert (stored["status"], stored["error"]["code"]) == ("failed", "server_lost")
     assert stored["output"] == [
@@ -146,7 +146,7 @@ def test_three_dead_attempts_are_enough(state: State) -> None:
         assert claim_one(state).fence.attempt == attempt
         expire(state, response_id)
     assert state.queue.claim(1) == []
-    assert sweep(state.signals) == 1
+    assert sweep(state.db) == 1
     stored = state.responses.get(TENANT, response_id)
     assert (stored.status, stored.object["error"]["code"], stored.attempt) == ("failed", "server_lost", 3)
     expected = ["response.created", "response.queued", "error", "response.failed"]
@@ -159,7 +159,7 @@ def test_work_handed_over_at_shutdown_is_due_at_once_whatever_its_attempts(state
         work = claim_one(state)
         assert work.fence.attempt == attempt
         state.queue.release(response_id, work.fence)
-    assert sweep(state.signals) == 0
+    assert sweep(state.db) == 0
     assert state.responses.get(TENANT, response_id).status == "in_progress"
 
 
@@ -218,9 +218,9 @@ def attempt_cancel(state: State, response_id: str) -> bool:
 
 def test_a_synchronous_row_whose_process_died_ends_as_server_lost(state: State, second: State) -> None:
     response_id, _ = begin(state)
-    assert sweep(second.signals) == 0
+    assert sweep(second.db) == 0
     expire(state, response_id)
-    assert sweep(second.signals) == 1
+    assert sweep(second.db) == 1
     stored = second.responses.get(TENANT, response_id)
     assert (stored.status, stored.object["error"]["code"]) == ("failed", "server_lost")
 
@@ -229,7 +229,7 @@ def test_a_held_response_outlives_its_first_lease(state: State, second: State) -
     response_id, _ = begin(state)
     expire(state, response_id)
     state.lease_renewer.renew_and_sweep()
-    assert sweep(second.signals) == 0
+    assert sweep(second.db) == 0
     state.responses.abandon(response_id)
     expire(state, response_id)
     state.lease_renewer.renew_and_sweep()
@@ -237,7 +237,7 @@ def test_a_held_response_outlives_its_first_lease(state: State, second: State) -
 
 
 def run(state: State, execute, **more) -> Runner:
-    runner = Runner(state.signals, state.queue, execute, **more)
+    runner = Runner(state.db, state.queue, execute, **more)
     state.runners.append(runner)
     runner.start()
     return runner
@@ -339,7 +339,7 @@ def test_cancel_reaches_a_silent_job_of_this_process_at_once(state: State) -> No
 
 
 def test_a_long_job_keeps_its_short_lease(state: State, second: State) -> None:
-    state.queue = Queue(state.signals, lease=0.5)
+    state.queue = Queue(state.db, lease=0.5)
 
     def execute(job: Job) -> None:
         gevent.sleep(1.5)

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Engine, event, select, update
 
 from app.errors import GatewayError
-from app.state.budget_lines import Line, Reserved, Standing
+from app.state.budget_lines import Balance, Line, Reserved
 from app.state.budget_owners import rename_owner
 from app.state.budgets import Budgets
 from app.state.ledger import Ledger
@@ -79,8 +79,8 @@ def test_all_budgets_of_an_attempt_are_reserved_or_none(book: Budgets, ledger: L
     wide, narrow = line(100, "tenant", "red"), line(10)
     assert book.reserve(entry("a"), [wide, narrow], 8, 60).refused is None
     refused = book.reserve(entry("b"), [wide, narrow], 8, 60)
-    assert (refused.refused, refused.standings) == (1, (Standing(0, 8), Standing(0, 8)))
-    assert book.read([wide, narrow]) == [Standing(0, 8), Standing(0, 8)]
+    assert (refused.refused, refused.balances) == (1, (Balance(0, 8), Balance(0, 8)))
+    assert book.read([wide, narrow]) == [Balance(0, 8), Balance(0, 8)]
     assert book.reserve(entry("c"), [wide], 92, 60).refused is None
     assert book.reserve(entry("d"), [wide], 1, 60).refused == 0
 
@@ -90,7 +90,7 @@ def test_what_was_reserved_is_released_for_what_it_cost(book: Budgets, ledger: L
     book.reserve(entry("a"), [mine], 40, 60)
     (paid,) = book.settle(entry("a", "settled", 130))
     assert (paid.spent, paid.most, paid.level, paid.owner) == (130, 100, "key", "red/ann")
-    assert book.read([mine]) == [Standing(130, 0)]
+    assert book.read([mine]) == [Balance(130, 0)]
     assert (
         book.reserve(entry("b"), [mine], 0, 60).refused == 0
     )  # passed by what was counted above the estimate
@@ -101,7 +101,7 @@ def test_settling_twice_charges_once(book: Budgets, ledger: Ledger) -> None:
     mine = line()
     book.reserve(entry("a"), [mine], 40, 60)
     assert [len(book.settle(entry("a", "settled", 30))) for _ in range(3)] == [1, 0, 0]
-    assert book.read([mine]) == [Standing(30, 0)]
+    assert book.read([mine]) == [Balance(30, 0)]
 
 
 def test_an_attempt_without_budgets_has_a_row_all_the_same(book: Budgets, ledger: Ledger) -> None:
@@ -124,7 +124,7 @@ def test_what_nobody_renews_is_charged_in_full_and_corrected_by_what_comes_later
     end_leases(state)
     ((row, (paid,)),) = book.collect()
     assert (row.state, row.cost, paid.spent) == ("lost", 40, 40)
-    assert book.read([mine]) == [Standing(40, 0)]
+    assert book.read([mine]) == [Balance(40, 0)]
     assert book.collect() == []
     (paid,) = book.settle(entry("a", "settled", 15))
     assert paid.spent == 15
@@ -171,7 +171,7 @@ def test_a_budget_that_is_added_begins_with_the_sum_of_its_period(
 def test_changing_the_amount_keeps_what_was_spent(book: Budgets, ledger: Ledger) -> None:
     book.reserve(entry("a"), [line(100)], 40, 60)
     book.settle(entry("a", "settled", 40))
-    assert book.reserve(entry("b"), [line(50)], 20, 60).standings == (Standing(40, 0),)
+    assert book.reserve(entry("b"), [line(50)], 20, 60).balances == (Balance(40, 0),)
     assert book.reserve(entry("b"), [line(200)], 20, 60).refused is None
 
 
@@ -183,9 +183,9 @@ def test_a_budget_that_was_taken_away_and_comes_back_is_charged_for_the_time_bet
     book.settle(entry("a", "settled", 10))
     clock.now += 600
     ledger.write([entry("b", "settled", 20, period_at=clock.now)])
-    assert book.read([mine]) == [Standing(10, 0)]
+    assert book.read([mine]) == [Balance(10, 0)]
     book.forget()
-    assert book.read([mine]) == [Standing(30, 0)]
+    assert book.read([mine]) == [Balance(30, 0)]
 
 
 def test_a_period_begins_anew_and_the_one_before_pays_for_what_it_reserved(
@@ -196,7 +196,7 @@ def test_a_period_begins_anew_and_the_one_before_pays_for_what_it_reserved(
     clock.now = DAY + 86_400 + 1
     assert book.reserve(entry("b", period_at=clock.now), [tomorrow], 90, 60).refused is None
     book.settle(entry("a", "settled", 60))
-    assert book.read([today, tomorrow]) == [Standing(60, 0), Standing(0, 90)]
+    assert book.read([today, tomorrow]) == [Balance(60, 0), Balance(0, 90)]
 
 
 def test_rows_of_a_database_that_was_emptied_are_made_anew(
@@ -225,7 +225,7 @@ def test_crowds_at_several_budgets_never_wait_for_each_other_in_a_circle(
 
     gevent.joinall([gevent.spawn(work, number) for number in range(64)], raise_error=True)
     assert len(admitted) == 10
-    assert Budgets(state.db).read([lines[3]]) == [Standing(20, 0)]
+    assert Budgets(state.db).read([lines[3]]) == [Balance(20, 0)]
 
 
 def test_a_budget_that_is_added_while_rows_are_written_is_charged_for_what_it_sums(
@@ -296,10 +296,10 @@ def test_a_reservation_that_comes_twice_is_held_once(state: State, book: Budgets
     lines = [line(), line(level="tenant", owner="red")]
     first = book.reserve(entry("a"), lines, 60, 60)
     again = book.reserve(entry("a"), lines, 60, 60)
-    assert (first, again) == (Reserved((Standing(0, 0),) * 2, None),) * 2
-    assert book.read(lines) == [Standing(0, 60)] * 2
+    assert (first, again) == (Reserved((Balance(0, 0),) * 2, None),) * 2
+    assert book.read(lines) == [Balance(0, 60)] * 2
     book.settle(entry("a", "settled", 30))
-    assert book.read(lines) == [Standing(30, 0)] * 2
+    assert book.read(lines) == [Balance(30, 0)] * 2
     assert ledger.check().faults == []
 
 
@@ -322,7 +322,7 @@ def test_what_was_reserved_for_nothing_is_taken_back_once(book: Budgets, ledger:
         book.reserve(entry(name), lines, 20, 60)
     assert book.release(["att_a", "att_b", "att_never"]) == {"att_a", "att_b"}
     assert book.release(["att_a"]) == set()
-    assert (book.read(lines), ledger.check().faults) == ([Standing(0, 20)] * 2, [])
+    assert (book.read(lines), ledger.check().faults) == ([Balance(0, 20)] * 2, [])
 
 
 def test_a_new_name_of_a_key_keeps_what_its_budgets_spent_and_reserved(
@@ -340,12 +340,12 @@ def test_a_new_name_of_a_key_keeps_what_its_budgets_spent_and_reserved(
         lambda connection: rename_owner(connection, "key", f"red/{old}", f"red/{new}", NOW)
     )
     rename("ann", "eve")
-    assert book.read([*under["eve"], tenant]) == [Standing(30, 20)] * 3
+    assert book.read([*under["eve"], tenant]) == [Balance(30, 20)] * 3
     assert book.reserve(entry("c"), under["eve"], 60, 60).refused == 0
     book.settle(entry("b", "settled", 5))
-    assert book.read([*under["eve"], *under["ann"], tenant]) == [Standing(35, 0)] * 5
+    assert book.read([*under["eve"], *under["ann"], tenant]) == [Balance(35, 0)] * 5
     book.reserve(entry("d"), under["eve"], 10, 60)
     book.settle(entry("d", "settled", 10))
     rename("eve", "ann")  # and back: nothing is charged twice
-    assert book.read([*under["eve"], *under["ann"]]) == [Standing(45, 0)] * 4
+    assert book.read([*under["eve"], *under["ann"]]) == [Balance(45, 0)] * 4
     assert ledger.check().faults == []

@@ -7,7 +7,7 @@ from sqlalchemy import select, text
 
 from app.state.audit import Actor
 from app.state.cache import purge
-from app.state.cache_records import Choice, Label
+from app.state.cache_records import CacheFilter, Label
 from app.state.state import State, open_state
 from app.state.tables import cached_answer, db_now
 from tests.state.conftest import ENVIRON
@@ -36,18 +36,18 @@ def test_an_answer_lives_for_its_time_and_is_replaced(state: State, second: Stat
 @pytest.mark.parametrize(
     ("choice", "rest"),
     [
-        (Choice(), ""),
-        (Choice(tenant="red"), "d"),
-        (Choice(key="ann"), "b"),
-        (Choice(key="mine"), "acd"),
-        (Choice(tenant="blue", key="ann"), "abc"),
-        (Choice(id="c"), "abd"),
-        (Choice(tenant="blue", id="c"), "abcd"),
-        (Choice(tenant="%"), "abcd"),
+        (CacheFilter(), ""),
+        (CacheFilter(tenant="red"), "d"),
+        (CacheFilter(key="ann"), "b"),
+        (CacheFilter(key="mine"), "acd"),
+        (CacheFilter(tenant="blue", key="ann"), "abc"),
+        (CacheFilter(id="c"), "abd"),
+        (CacheFilter(tenant="blue", id="c"), "abcd"),
+        (CacheFilter(tenant="%"), "abcd"),
     ],
     ids=str,
 )
-def test_a_choice_takes_away_what_fits_all_of_it(state: State, choice: Choice, rest: str) -> None:
+def test_a_choice_takes_away_what_fits_all_of_it(state: State, choice: CacheFilter, rest: str) -> None:
     for label in (
         Label("a", "red", "ann"),
         Label("b", "red", "bob", "mine"),
@@ -62,12 +62,12 @@ def test_a_choice_takes_away_what_fits_all_of_it(state: State, choice: Choice, r
     assert count == 4 - len(rest)
     assert state.answers.revision() == before + 1
     (row,) = state.audit.page(5, None).rows
-    assert (row["action"], row["after"]) == ("cache.clear", {**choice.shown(), "entries": count})
+    assert (row["action"], row["after"]) == ("cache.clear", {**choice.members(), "entries": count})
 
 
 def test_keys_and_administrators_do_not_hear_of_it(state: State) -> None:
     before = state.keys.revision()
-    state.answers.note_cleared(ACTOR, Choice(), 0)
+    state.answers.note_cleared(ACTOR, CacheFilter(), 0)
     assert state.keys.revision() == before
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import func, select, text, update
 
 from app.errors import GatewayError
 from app.state.audit import Actor
-from app.state.budget_lines import Line, Standing
+from app.state.budget_lines import Balance, Line
 from app.state.budgets import Budgets
 from app.state.ledger import Correction, Ledger
 from app.state.ledger_rows import Entry, row_id
@@ -99,10 +99,12 @@ class Book(RuleBasedStateMachine):
         label = f"{self.names}-{who}"
         lines = [self.line(name) for name in CALLERS[who]]
         found = self.book.reserve(self.entry(label, "lost", amount), lines, amount, 60)
-        stands = [Standing(self.spent.get(one.id, 0), self.reserved.get(one.id, 0)) for one in lines]
-        short = [sum(stand) + (amount or 0) > one.most for one, stand in zip(lines, stands, strict=True)]
+        balances = [Balance(self.spent.get(one.id, 0), self.reserved.get(one.id, 0)) for one in lines]
+        short = [
+            sum(balance) + (amount or 0) > one.most for one, balance in zip(lines, balances, strict=True)
+        ]
         refused = amount is not None and any(short)
-        assert found.standings == tuple(stands)
+        assert found.balances == tuple(balances)
         assert found.refused == (short.index(True) if refused else None)
         if not refused:
             self.lives[label] = Life([one.id for one in lines], amount or 0)
@@ -161,7 +163,7 @@ class Book(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: not any(life.runs or life.lost for life in self.lives.values()))
     def join_what_is_old(self) -> None:
-        self.ledger.join(self.clock.now)
+        self.ledger.compact(self.clock.now)
         self.lives = {}
 
     def _end(self, life: Life, cost: int) -> None:
@@ -212,7 +214,7 @@ def test_old_rows_become_one_a_day_owner_and_budget(state: State) -> None:
         usage = {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 1, "reasoning_tokens": 0}
         book.settle(entry(name, "settled", 10, period_at=clock.now)._replace(usage=usage))
     before = book.read([mine, whole])
-    assert ledger_.join(DAY + 2 * DAY_SECONDS) == 6
+    assert ledger_.compact(DAY + 2 * DAY_SECONDS) == 6
     rows = ledger_.page(10, None, {}, (None, None)).rows
     assert sorted((row["created_at"] - DAY, row["cost"], row["usage"]["input_tokens"]) for row in rows) == [
         *((0, 2e-8, 6), (0, 2e-8, 6), (DAY_SECONDS, 1e-8, 3), (DAY_SECONDS, 1e-8, 3)),
@@ -222,7 +224,7 @@ def test_old_rows_become_one_a_day_owner_and_budget(state: State) -> None:
     }
     late = entry("late", "settled", 7, period_at=DAY + 50.0)
     book.settle(late)
-    assert ledger_.join(DAY + 2 * DAY_SECONDS) == 1
-    assert ledger_.join(DAY + 2 * DAY_SECONDS) == 0
-    assert book.read([mine, whole]) == before == [Standing(30, 0), Standing(60, 0)]
+    assert ledger_.compact(DAY + 2 * DAY_SECONDS) == 1
+    assert ledger_.compact(DAY + 2 * DAY_SECONDS) == 0
+    assert book.read([mine, whole]) == before == [Balance(30, 0), Balance(60, 0)]
     assert ledger_.check() == (2, 5, [])

@@ -80,8 +80,8 @@ def test_background_work_and_its_readers_need_no_listening(houses: tuple[State, 
         )
         assert running.responses.finish(TENANT, job.work.id, job.work.fence, end)
 
-    running.signals.start()
-    serving.signals.start()
+    running.listener.start()
+    serving.listener.start()
     running.run_background(execute)
     made = [enqueue(serving, stream=True) for _ in range(10)]
     with gevent.Timeout(20):
@@ -97,11 +97,11 @@ def test_a_listener_of_its_own_goes_past_the_pooler(direct: str, pooled: str) ->
     reading = open_state(pooled, ENVIRON, access=Access(listen_url=direct))
     writing = open_state(pooled, ENVIRON)
     heard: list[str] = []
-    reading.signals.wakeups.notify = heard.append  # type: ignore[method-assign]
-    reading.signals.start()
+    reading.db.wakeups.notify = heard.append  # type: ignore[method-assign]
+    reading.listener.start()
     with gevent.Timeout(20):
         while "listening" not in heard:
-            writing.signals.write(lambda connection: None, ["listening"])
+            writing.db.write(lambda connection: None, ["listening"])
             gevent.sleep(0.05)
     for state in (reading, writing):
         state.stop()

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from gevent.event import Event
@@ -15,8 +14,6 @@ from gevent.event import Event
 from app.state import leases
 from app.state.database import Database, parse_url
 from app.state.leases import LeaseRenewer
-from app.state.signals import Signals
-from app.state.wakeups import Wakeups
 
 _HOUR = 3_600.0
 
@@ -81,31 +78,32 @@ class _Wakeup(Event):
         return self.waits == self._set_in
 
 
-def _signals(quiet: list[bool]) -> Signals:
-    db: Any = SimpleNamespace(is_postgres=False, is_quiet=lambda seconds: quiet.pop(0))
-    return Signals(db, Wakeups())
+def _database(quiet: list[bool]) -> Database:
+    db = Database(parse_url("sqlite:///never-opened.db"))
+    db.is_quiet = lambda seconds: quiet.pop(0)  # type: ignore[method-assign]
+    return db
 
 
 def test_a_wait_goes_on_while_nobody_writes_and_ends_with_a_signal_or_a_write() -> None:
     for quiet, set_in, waits in (([False], 0, 1), ([True, True, False], 0, 3), ([True] * 5, 2, 2)):
         wakeup = _Wakeup(set_in)
-        _signals(quiet).wait(wakeup, 1.0)
+        _database(quiet).wait(wakeup, 1.0)
         assert wakeup.waits == waits
 
 
 def test_a_wait_ends_after_some_seconds_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter(range(100))
-    monkeypatch.setattr("app.state.signals.time", SimpleNamespace(monotonic=lambda: float(next(times))))
+    monkeypatch.setattr("app.state.database.time", SimpleNamespace(monotonic=lambda: float(next(times))))
     wakeup = _Wakeup()
-    _signals([True] * 100).wait(wakeup, 1.0)
+    _database([True] * 100).wait(wakeup, 1.0)
     assert wakeup.waits == 5
 
 
 def test_leases_are_swept_once_after_the_last_could_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     sweeps: list[int] = []
-    monkeypatch.setattr(leases, "sweep", lambda signals: sweeps.append(len(quiet)))
+    monkeypatch.setattr(leases, "sweep", lambda db: sweeps.append(len(quiet)))
     quiet = [True, True, False, True, True]
-    renewer = LeaseRenewer(_signals(quiet))
+    renewer = LeaseRenewer(_database(quiet))
     for _ in range(len(quiet)):
         renewer.renew_and_sweep()
     assert sweeps == [4, 2, 1]

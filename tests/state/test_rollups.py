@@ -10,7 +10,7 @@ from typing import Any
 import gevent
 import pytest
 
-from app.state import rollup_task, rollups, sums
+from app.state import rollups, sums
 from app.state.rollups import DAY, WHOLE
 from app.state.state import State
 from app.state.sums import HOUR
@@ -167,7 +167,7 @@ def test_of_many_hours_that_are_not_joined_few_are_kept(state: State) -> None:
 
 def test_what_several_processes_join_at_once_is_joined_once(state: State, second: State) -> None:
     state.call_log.write(some_rows(random.Random(6), 20))
-    tasks = [gevent.spawn(rollup_task.roll_up_all, one.db) for one in (state, second)]
+    tasks = [gevent.spawn(rollups.roll_up_all, one.db) for one in (state, second)]
     gevent.joinall(tasks, raise_error=True)
     assert rollups.pending(state.db, time.time()) == []
     assert_equal_to_the_single_sums(state)
@@ -177,11 +177,11 @@ def test_joining_many_hours_tells_how_many_are_left(
     state: State, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in (("_AT_ONCE", 20), ("_SHARE", 0)):
-        monkeypatch.setattr(rollup_task, name, value)
+        monkeypatch.setattr(rollups, name, value)
     state.call_log.write([row(created_at=BEGIN + number * HOUR) for number in range(30)])
-    with caplog.at_level("INFO", rollup_task.__name__):
+    with caplog.at_level("INFO", rollups.__name__):
         for _ in range(2):
-            rollup_task.roll_up_all(state.db)
+            rollups.roll_up_all(state.db)
     assert [record.getMessage() for record in caplog.records] == [
         "32 hours and days of the call log's sums are to be rolled up",
         "12 hours and days of the call log's sums are to be rolled up",

@@ -28,7 +28,7 @@ from app.gateway.budgets.spool import Spool
 from app.gateway.budgets.writer import Counted, EntryWriter
 from app.gateway.call import Attempt, Call, Target
 from app.gateway.cost import PriceList
-from app.state.budget_lines import Line, Paid, Reserved, Standing, first_refused
+from app.state.budget_lines import Balance, Line, Paid, Reserved, first_refused
 from app.state.ledger_rows import Entry
 from app.state.loops import Loop
 from app.wire.egress import Egress
@@ -66,7 +66,7 @@ class Preview(NamedTuple):
     """What an attempt would meet: budgets and how they stand, what it may cost, and the error of a refusal."""
 
     touches: tuple[Touch, ...]
-    standings: tuple[Standing, ...]
+    balances: tuple[Balance, ...]
     estimate: Estimate
     refused: GatewayError | None
 
@@ -129,7 +129,7 @@ class Accounts:
             raise
         if verdict.refused is not None:
             raise status.refusal(
-                touches[verdict.refused], verdict.standings[verdict.refused], estimate.cost or 0, now
+                touches[verdict.refused], verdict.balances[verdict.refused], estimate.cost or 0, now
             )
         self._held.add(attempt.id)
         self.start()
@@ -151,9 +151,9 @@ class Accounts:
 
         Nothing is reserved. Raises ``store_unavailable``."""
         touches, estimate = self.touches_of(call, target), self.estimate_of(call, target)
-        standings = self.standings(touches)
-        refused = self.refusal(touches, standings, estimate, target.label)
-        return Preview(tuple(touches), tuple(standings), estimate, refused)
+        balances = self.balances(touches)
+        refused = self.refusal(touches, balances, estimate, target.label)
+        return Preview(tuple(touches), tuple(balances), estimate, refused)
 
     def check(self, call: Call, target: Target) -> None:
         """Raise ``budget_exceeded`` where an attempt could not be paid now, even if nothing else ran.
@@ -162,7 +162,7 @@ class Accounts:
         reserved. Raises ``store_unavailable``."""
         touches = self.touches_of(call, target)
         if touches:
-            spent = [standing._replace(reserved=0) for standing in self.standings(touches)]
+            spent = [balance._replace(reserved=0) for balance in self.balances(touches)]
             refused = self.refusal(touches, spent, self.estimate_of(call, target), target.label)
             if refused is not None:
                 raise refused
@@ -176,14 +176,14 @@ class Accounts:
         """Look again at each budget: one may have been taken away, and added anew, by an administrator."""
         self._state().budgets.forget()
 
-    def standings(self, touches: Sequence[Touch], *, adopt: bool = True) -> list[Standing]:
+    def balances(self, touches: Sequence[Touch], *, adopt: bool = True) -> list[Balance]:
         """Return how budgets stand, as ``Budgets.look`` does; raises ``store_unavailable``."""
         now = self.clock()
         lines = [touch.line(now) for touch in touches]
         return self._state().budgets.read(lines, adopt=adopt) if lines else []
 
     def refusal(
-        self, touches: Sequence[Touch], standings: Sequence[Standing], estimate: Estimate, label: str
+        self, touches: Sequence[Touch], balances: Sequence[Balance], estimate: Estimate, label: str
     ) -> GatewayError | None:
         """Return the error with which these budgets, as they stand, would refuse an attempt at ``label``."""
         try:
@@ -191,10 +191,10 @@ class Accounts:
         except GatewayError as error:
             return error
         now = self.clock()
-        place = first_refused([touch.line(now) for touch in touches], standings, estimate.cost)
+        place = first_refused([touch.line(now) for touch in touches], balances, estimate.cost)
         if place is None:
             return None
-        return status.refusal(touches[place], standings[place], estimate.cost or 0, now)
+        return status.refusal(touches[place], balances[place], estimate.cost or 0, now)
 
     # --- its life ------------------------------------------------------------------------------
 
@@ -233,14 +233,14 @@ class Accounts:
                 self.charged(paid)
         if time.monotonic() >= self._joined_at:
             self._joined_at = time.monotonic() + _JOIN_SECONDS
-            self._state().ledger.join(self.clock() - self._settings.ledger_days * _DAY)
+            self._state().ledger.compact(self.clock() - self._settings.ledger_days * _DAY)
 
     def _reserve(self, draft: Entry, lines: Sequence[Line], amount: int | None) -> Reserved:
         """Reserve; where only what running calls hold stands in the way, let those settle that are over."""
         budgets, lease = self._state().budgets, self._settings.budget_lease
         verdict = budgets.reserve(draft, lines, amount, lease)
         place = verdict.refused
-        if place is None or verdict.standings[place].spent + (amount or 0) > lines[place].most:
+        if place is None or verdict.balances[place].spent + (amount or 0) > lines[place].most:
             return verdict
         self._settling.join(_SECOND_LOOK) if len(self._settling) else gevent.sleep(_SECOND_LOOK)
         return budgets.reserve(draft, lines, amount, lease)

@@ -13,14 +13,14 @@ from app.config import NANO, budget_row
 from app.errors import GatewayError
 from app.gateway.budgets.charges import Touch
 from app.gateway.budgets.periods import period_of
-from app.state.budget_lines import Standing
+from app.state.budget_lines import Balance
 
 
-def refusal(touch: Touch, standing: Standing, amount: int, now: float) -> GatewayError:
+def refusal(touch: Touch, balance: Balance, amount: int, now: float) -> GatewayError:
     """Return the error of a call that a budget has not enough left for."""
-    held = f" and ${dollars(standing.reserved)} reserved by running calls" if standing.reserved else ""
+    held = f" and ${dollars(balance.reserved)} reserved by running calls" if balance.reserved else ""
     message = (
-        f"The budget of {touch.words} is exceeded: {_amount(touch)}, of which ${dollars(standing.spent)} are "
+        f"The budget of {touch.words} is exceeded: {_amount(touch)}, of which ${dollars(balance.spent)} are "
         f"spent{held}; this request may cost up to ${dollars(amount)}. {_renewal(touch, now)}"
     )
     return GatewayError("budget_exceeded", message)
@@ -36,21 +36,19 @@ def unpriced_error(touch: Touch, label: str) -> GatewayError:
     )
 
 
-def standing_rows(
-    touches: Sequence[Touch], standings: Sequence[Standing], now: float
-) -> list[dict[str, Any]]:
+def balance_rows(touches: Sequence[Touch], balances: Sequence[Balance], now: float) -> list[dict[str, Any]]:
     """Return budgets in the file's words, each with its level, what is spent, reserved and left (dollars), and
     when it starts anew (Unix seconds, None for a total)."""
     return [
         {
             **budget_row(touch.budget),
             "level": touch.level,
-            "spent": standing.spent / NANO,
-            "reserved": standing.reserved / NANO,
-            "remaining": max(0, touch.budget.most - standing.spent - standing.reserved) / NANO,
+            "spent": balance.spent / NANO,
+            "reserved": balance.reserved / NANO,
+            "remaining": max(0, touch.budget.most - balance.spent - balance.reserved) / NANO,
             "resets_at": period_of(touch.budget.per, now)[1],
         }
-        for touch, standing in zip(touches, standings, strict=True)
+        for touch, balance in zip(touches, balances, strict=True)
     ]
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from app.errors import GatewayError
 from app.gateway.redis_client import connect
-from app.state.cache_records import Choice, Found, Label, Vector, digest_of_scope
+from app.state.cache_records import CachedBody, CacheFilter, Label, Vector, digest_of_scope
 from app.state.cipher import Cipher
 
 _ANSWER: Final = "sluice:cache:answer:"
@@ -35,14 +35,14 @@ class RedisStore:
         self._redis = connect(url)
         self._cipher = cipher
 
-    def get(self, name: str) -> Found | None:
+    def get(self, name: str) -> CachedBody | None:
         """Return the answer of that name while it lives."""
         with _translate_errors():
             line = self._redis.pipeline(transaction=False)
             body, left = line.hget(_ANSWER + name, "body").pttl(_ANSWER + name).execute()
         if body is None or left <= 0:
             return None
-        return Found(self._cipher().read(body), left / 1000)
+        return CachedBody(self._cipher().read(body), left / 1000)
 
     def put(self, label: Label, body: bytes, ttl: int) -> None:
         """Keep an answer for ``ttl`` seconds; a later one replaces an earlier one."""
@@ -105,7 +105,7 @@ class RedisStore:
                 self.remove(name.decode(), response_id)
                 self._redis.unlink(_RESPONSE + response_id)
 
-    def clear(self, choice: Choice) -> int:
+    def clear(self, choice: CacheFilter) -> int:
         """Take away those that ``choice`` means, some at a time; return how many."""
         with _translate_errors():
             if choice.id is not None:
@@ -121,7 +121,7 @@ class RedisStore:
         """Close the connections."""
         self._redis.close()
 
-    def _remove_matching(self, names: list[bytes], choice: Choice) -> int:
+    def _remove_matching(self, names: list[bytes], choice: CacheFilter) -> int:
         if names and (choice.tenant is not None or choice.key is not None):
             line = self._redis.pipeline(transaction=False)
             for name in names:
@@ -130,7 +130,7 @@ class RedisStore:
         return int(self._redis.unlink(*names)) if names else 0
 
 
-def _fits(row: list[bytes | None], choice: Choice) -> bool:
+def _fits(row: list[bytes | None], choice: CacheFilter) -> bool:
     tenant, key, scope = ((one or b"").decode() for one in row)
     if choice.tenant not in (None, tenant):
         return False

@@ -24,7 +24,7 @@ from app.gateway.cache.records import bytes_of, entry_of_bytes
 from app.gateway.cache.redis_store import RedisStore
 from app.gateway.cache.semantics import Meaning
 from app.gateway.cache.vectors import NEAREST, NEWEST, Vectors, pack, rounded
-from app.state.cache_records import Choice, Found, Label, Vector
+from app.state.cache_records import CachedBody, CacheFilter, Label, Vector
 from app.state.cipher import Cipher, Unreadable
 from app.state.loops import Loop
 from app.state.wakeups import CACHE
@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 
 class _Shared(Protocol):
-    def get(self, name: str) -> Found | None: ...
+    def get(self, name: str) -> CachedBody | None: ...
 
     def put(self, label: Label, body: bytes, ttl: int) -> None: ...
 
@@ -60,7 +60,7 @@ class _Shared(Protocol):
 
     def remove(self, name: str, response_id: str) -> None: ...
 
-    def clear(self, choice: Choice) -> int: ...
+    def clear(self, choice: CacheFilter) -> int: ...
 
 
 class CacheStore:
@@ -161,7 +161,7 @@ class CacheStore:
         if redis is not None:
             self._ask(lambda: redis.remove_of(response_id))
 
-    def clear(self, actor: Actor, choice: Choice) -> int:
+    def clear(self, actor: Actor, choice: CacheFilter) -> int:
         """Take away the answers that ``choice`` means, in every process; return how many were shared.
 
         Raises ``store_unavailable``."""
@@ -179,7 +179,7 @@ class CacheStore:
 
         Raises ``store_unavailable``."""
         if self._url is not None:
-            self._redis_store().clear(Choice(tenant=tenant))
+            self._redis_store().clear(CacheFilter(tenant=tenant))
 
     def drop_tenant_soon(self, tenant: str) -> None:
         """Take away in the background what is kept of a tenant that was deleted; the sweep does what this does not."""
@@ -191,12 +191,12 @@ class CacheStore:
         Raises ``store_unavailable``."""
         state = self._state()
         if state.tenants.is_gone(tenant):
-            state.answers.clear(Choice(tenant=tenant))
+            state.answers.clear(CacheFilter(tenant=tenant))
             self.drop_tenant(tenant)
 
     def _drop_entries(self, tenant: str) -> None:
         try:
-            self._state().answers.clear(Choice(tenant=tenant))
+            self._state().answers.clear(CacheFilter(tenant=tenant))
             self.drop_tenant(tenant)
         except GatewayError as error:
             _LOG.warning("the sweep will delete what is kept of '%s': %s", tenant, error.raw or error.message)
@@ -257,10 +257,10 @@ class CacheStore:
     def _watch(self) -> None:
         while True:
             try:
-                signals = self._state().signals
-                with signals.wakeups.subscribed(CACHE) as wakeup:
+                db = self._state().db
+                with db.wakeups.subscribed(CACHE) as wakeup:
                     self._check_revision()
-                    signals.wait(wakeup, _LOOK_SECONDS)
+                    db.wait(wakeup, _LOOK_SECONDS)
             except GatewayError as error:
                 _LOG.warning("cannot look whether the cache was emptied: %s", error.raw or error.message)
                 gevent.sleep(_AWAY)

@@ -5,9 +5,9 @@ transaction that looks at the version after it got the write lock; on PostgreSQL
 transaction under an advisory lock. Whoever comes second finds the work done. A
 database that is already current costs one query and no import of alembic.
 
-An index of a table that may be large is built before that transaction (``indexes``), and its script finds it there. On
-PostgreSQL a statement that does not get its table at once gives up, and all of it is tried again: whoever waits for a
-table holds up everybody behind him.
+An index of a table that may be large is built before that transaction (``indexes``), so that its script finds it. On
+PostgreSQL a statement that does not get its table at once gives up, and the whole transaction is tried again: a statement
+that waits for a table blocks all statements behind it.
 """
 
 from __future__ import annotations

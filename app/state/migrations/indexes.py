@@ -1,7 +1,7 @@
 """Indexes of tables that may be large, built before a migration so that nobody waits long for it.
 
-PostgreSQL builds them concurrently: rows are written meanwhile. SQLite cannot: whoever writes waits until an index is built, so each
-is built in a transaction of its own, and those who wait have their turn in between.
+PostgreSQL builds them concurrently, while rows are written. SQLite cannot: writers wait until an index is built, so each
+index is built in a transaction of its own, and waiting writers have their turn in between.
 
 Tests: tests/state/test_large_migrations.py.
 """

@@ -6,7 +6,7 @@ from flask import Response
 
 from app.config_loading.tenancy import NewAdminSchema
 from app.state import admins
-from app.state.listing import Page
+from app.state.lookup import Page
 from app.surfaces.admin import requests
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from app.errors import GatewayError
-from app.state.cache_records import Choice
+from app.state.cache_records import CacheFilter
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
@@ -21,7 +21,7 @@ def clear() -> Response:
                 param=name,
                 code="invalid_value",
             )
-    count = requests.gateway().cache_store.clear(requests.actor(), Choice(**filters))
+    count = requests.gateway().cache_store.clear(requests.actor(), CacheFilter(**filters))
     return json_response(
         {"id": filters.get("id"), "object": "cache.deleted", "deleted": True, "entries": count}
     )

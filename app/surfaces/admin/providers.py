@@ -12,7 +12,7 @@ from app.config import ProviderKey, limit_rows
 from app.errors import GatewayError
 from app.gateway.core import Gateway
 from app.providers.base import Provider
-from app.state.listing import Page
+from app.state.lookup import Page
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 

@@ -32,7 +32,7 @@ def now() -> Response:
         raise _refusal(verdict)
     state = requests.state()
     state.audit.add(requests.actor(), "reload", "configuration")
-    reloads.announce(state.signals)
+    reloads.announce(state.db)
     draining = requests.gateway().draining
     limit = time.monotonic() + _REPLACEMENT_SECONDS
     while not draining.is_set() and time.monotonic() < limit:

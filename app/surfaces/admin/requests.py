@@ -17,7 +17,7 @@ from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.gateway.owners import Owners
 from app.state.audit import Actor
-from app.state.listing import Page
+from app.state.lookup import Page
 from app.state.state import State
 from app.surfaces.body import queries
 from app.surfaces.body.reader import json_body

@@ -11,7 +11,7 @@ from typing import Any, Final
 from flask import Response
 
 from app.state.admin_queries import CONVERSATION_FILTERS, RESPONSE_FILTERS
-from app.state.listing import Page
+from app.state.lookup import Page
 from app.state.pagination import as_list
 from app.surfaces.admin import requests
 from app.surfaces.body import queries

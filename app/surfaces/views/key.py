@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, g
 
 from app.gateway.budgets.charges import touches_of_caller as touches_of_budgets
-from app.gateway.budgets.status import standing_rows as budget_rows
+from app.gateway.budgets.status import balance_rows as budget_rows
 from app.gateway.limits.charges import lowest_of_each, touches_of_caller
 from app.gateway.limits.headers import standing_rows
 from app.gateway.owners import Owners
@@ -23,5 +23,5 @@ def own() -> Response:
     touches = lowest_of_each(touches_of_caller(principal, gateway.settings.limits))
     limits = standing_rows(gateway.limits.peek(touches)) if touches else []
     budgets = touches_of_budgets(principal, gateway.settings.budgets)
-    rows = budget_rows(budgets, accounts.standings(budgets), accounts.clock())
+    rows = budget_rows(budgets, accounts.balances(budgets), accounts.clock())
     return json_response({**key, "limits": limits, "budgets": rows})
