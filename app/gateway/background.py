@@ -91,7 +91,7 @@ class BackgroundWork:
             run = self._gateway.run_job(call)
             for batch in run.batches():
                 if not batch.last:
-                    host.log(call, batch.frames or run.take_held())
+                    host.log(call, batch.frames or run.flush_held())
         except GatewayError:
             return  # its turn stored the end, and listeners got it
 

@@ -25,7 +25,7 @@ from app.gateway.layers.limits import is_queued
 from app.gateway.layers.provider_limits import passed_over
 from app.gateway.limits import headers
 from app.gateway.limits.charges import touches_of_call, touches_of_target
-from app.gateway.limits.gate import Hold
+from app.gateway.limits.gate import Admission
 from app.gateway.operations import encode
 from app.gateway.plan import Planned, Route, no_target
 from app.gateway.prompt_hosts import EstimateHost
@@ -114,27 +114,27 @@ def _limits(gateway: Gateway, call: Call) -> tuple[GatewayError | None, list[Jso
         touches = [touch for touch in touches if touch.limit.kind != "concurrent"]
     if not touches:
         return None, []
-    hold = gateway.limits.peek(touches)
-    return _refusal(hold, tokens_of_body(call.body)), headers.standing_rows(hold)
+    admission = gateway.limits.peek(touches)
+    return _refusal(admission, tokens_of_body(call.body)), headers.standing_rows(admission)
 
 
-def _refusal(hold: Hold, tokens: int) -> GatewayError | None:
+def _refusal(admission: Admission, tokens: int) -> GatewayError | None:
     """Return the refusal of a call of ``tokens`` (estimated) by limits that were only read."""
     charges = tuple(
         charge._replace(amount=touch.charge(tokens).amount)
-        for touch, charge in zip(hold.touches, hold.charges, strict=True)
+        for touch, charge in zip(admission.touches, admission.charges, strict=True)
     )
     over = [
         (standing.reset if charge.amount <= charge.most else math.inf, place)
-        for place, (charge, standing) in enumerate(zip(charges, hold.verdict.standings, strict=True))
+        for place, (charge, standing) in enumerate(zip(charges, admission.decision.standings, strict=True))
         if standing.used + charge.amount > charge.most
     ]
     if not over:
         return None
     wait, place = max(over)
     seconds = charges[place].seconds if math.isinf(wait) else wait
-    verdict = hold.verdict._replace(refused=place, wait=seconds)
-    return headers.refusal(hold._replace(charges=charges, verdict=verdict))
+    decision = admission.decision._replace(refused=place, wait=seconds)
+    return headers.refusal(admission._replace(charges=charges, decision=decision))
 
 
 class _Step(NamedTuple):

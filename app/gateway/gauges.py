@@ -114,9 +114,11 @@ class Gauges:
         touches = [*self._limits, *self._stored.limits]
         if not touches:
             return
-        hold = self._gateway.limits.peek(touches)
+        admission = self._gateway.limits.peek(touches)
         readings: list[Reading] = []
-        for touch, charge, standing in zip(hold.touches, hold.charges, hold.verdict.standings, strict=True):
+        for touch, charge, standing in zip(
+            admission.touches, admission.charges, admission.decision.standings, strict=True
+        ):
             limit = touch.limit
             labels = (touch.level, touch.owner, limit.kind, limit.per or "", limit.models or "*")
             readings.append(("sluice_limit_used_ratio", labels, _ratio(standing.used, charge.most)))

@@ -98,12 +98,12 @@ class Run:
         return self._sequence
 
     @property
-    def holding(self) -> bool:
+    def has_held(self) -> bool:
         """True while lifecycle frames wait for content."""
         return bool(self._held)
 
-    def take_held(self) -> list[Frame]:
-        """Return the lifecycle frames held so far; from now on they count as sent."""
+    def flush_held(self) -> list[Frame]:
+        """Return the lifecycle frames held so far; from then on they count as sent."""
         return self._capture(self._take_unsent())
 
     def result(self) -> Outcome:

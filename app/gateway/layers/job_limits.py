@@ -17,7 +17,7 @@ from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import CallLayer, Proceed, Services
 from app.gateway.layers.limits import Held
 from app.gateway.limits.charges import Touch, touches_of_call
-from app.gateway.limits.gate import Hold
+from app.gateway.limits.gate import Admission
 from app.gateway.run import Run
 
 _POLL_SECONDS: Final = 1.0
@@ -35,12 +35,14 @@ def make(services: Services) -> CallLayer:
         if not held:
             return proceed(call)
         estimate = tokens_of_body(call.body)
-        hold = _acquire(services, call, held)
+        admission = _acquire(services, call, held)
         known = tuple(
             charge._replace(amount=estimate) if touch.limit.kind == "tokens" else charge
-            for touch, charge in zip(hold.touches, hold.charges, strict=True)
+            for touch, charge in zip(admission.touches, admission.charges, strict=True)
         )
-        return Held(services.limits, hold._replace(charges=known), estimate, estimate).around(call, proceed)
+        return Held(services.limits, admission._replace(charges=known), estimate, estimate).around(
+            call, proceed
+        )
 
     return layer
 
@@ -52,17 +54,17 @@ def _without_refusal(touch: Touch) -> Touch:
     return replace(touch, limit=replace(touch.limit, most=_ENDLESS))
 
 
-def _acquire(services: Services, call: Call, touches: list[Touch]) -> Hold:
-    """Return the hold of a job, as soon as there is a place for it."""
+def _acquire(services: Services, call: Call, touches: list[Touch]) -> Admission:
+    """Return the admission of a job, and wait until there is a place for it."""
     while True:
         try:
-            hold = services.limits.admit(touches, 0)
+            admission = services.limits.admit(touches, 0)
         except GatewayError as error:
             if error.kind.name != "overloaded":
                 raise
         else:
-            if hold.refused is None:
-                return hold
+            if admission.refused is None:
+                return admission
         call.remaining()
         call.abort.check()
         gevent.sleep(_POLL_SECONDS)

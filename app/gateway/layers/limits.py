@@ -16,7 +16,7 @@ from app.gateway.call import Call
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import CallLayer, Proceed, Services
 from app.gateway.limits.charges import Touch, touches_of_call, used_of
-from app.gateway.limits.gate import Gate, Hold
+from app.gateway.limits.gate import Admission, Gate
 from app.gateway.limits.headers import headers_of, refusal
 from app.gateway.run import Run
 
@@ -32,13 +32,13 @@ def make(services: Services) -> CallLayer:
             call.progress.admitted = True
             return proceed(call)
         estimate = tokens_of_body(call.body) if any(t.limit.kind == "tokens" for t in touches) else 0
-        hold = services.limits.admit(touches, estimate)
+        admission = services.limits.admit(touches, estimate)
         write = dialect_of(Row, call.dialect).limit_headers
-        call.progress.headers.update(headers_of(hold, write, time.time()))
-        if hold.refused is not None:
-            raise refusal(hold)
+        call.progress.headers.update(headers_of(admission, write, time.time()))
+        if admission.refused is not None:
+            raise refusal(admission)
         call.progress.admitted = True
-        return Held(services.limits, hold, estimate).around(call, proceed)
+        return Held(services.limits, admission, estimate).around(call, proceed)
 
     return layer
 
@@ -52,7 +52,7 @@ class Held(NamedTuple):
     """What a call holds until it is over; ``least`` tokens were charged before, and stay so."""
 
     gate: Gate
-    hold: Hold
+    admission: Admission
     estimate: int
     least: int = 0
 
@@ -68,10 +68,10 @@ class Held(NamedTuple):
 
     def end(self, call: Call, *, queued: bool = False) -> None:
         """Settle. A response that was queued keeps its estimate, which its run will make good."""
-        used = [charge.amount for charge in self.hold.charges]
+        used = [charge.amount for charge in self.admission.charges]
         if not queued:
-            used = [self._usage(touch, call) for touch in self.hold.touches]
-        self.gate.end(self.hold, used)
+            used = [self._usage(touch, call) for touch in self.admission.touches]
+        self.gate.end(self.admission, used)
 
     def _usage(self, touch: Touch, call: Call) -> int:
         used = used_of(touch, call, self.estimate)

@@ -20,7 +20,7 @@ from app.config import Settings, has_limits
 from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
 from app.gateway.limits.redis_windows import HELD, PATIENCE, WAIT, RedisWindows
-from app.gateway.limits.windows import Charge, MemoryWindows, Settlement, Verdict, Windows
+from app.gateway.limits.windows import Charge, Decision, MemoryWindows, Settlement, Windows
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
@@ -32,20 +32,20 @@ class _Counted(Protocol):
     def limits_away(self) -> None: ...
 
 
-class Hold(NamedTuple):
-    """An admission, or its refusal: the limits touched, what each was charged and how it stands. ``holder`` has
-    the places among calls at once, where there are such."""
+class Admission(NamedTuple):
+    """An admission or a refusal: the limits, what each was charged, and the decision. ``holder`` holds the places of
+    limits of concurrent calls, where there are any."""
 
     touches: Sequence[Touch]
     charges: Sequence[Charge]
-    verdict: Verdict
+    decision: Decision
     windows: Windows
     holder: str
 
     @property
     def refused(self) -> Touch | None:
-        """Return the limit that stands in the way longest."""
-        place = self.verdict.refused
+        """Return the refusing limit with the longest wait, None where there is none."""
+        place = self.decision.refused
         return None if place is None else self.touches[place]
 
 
@@ -77,47 +77,47 @@ class Gate:
                 self._workers,
             )
 
-    def admit(self, touches: Sequence[Touch], tokens: int) -> Hold:
+    def admit(self, touches: Sequence[Touch], tokens: int) -> Admission:
         """Charge a call of so many estimated tokens to all of ``touches``, or to none.
 
         Raises ``overloaded`` while Redis is away and that is to be refused."""
         return self._admit(touches, [touch.charge(tokens) for touch in touches])
 
-    def peek(self, touches: Sequence[Touch]) -> Hold:
+    def peek(self, touches: Sequence[Touch]) -> Admission:
         """Return how limits stand, and charge nothing. Raises as ``admit`` does."""
         return self._admit(touches, [touch.charge(0)._replace(amount=0) for touch in touches])
 
-    def _admit(self, touches: Sequence[Touch], charges: Sequence[Charge]) -> Hold:
+    def _admit(self, touches: Sequence[Touch], charges: Sequence[Charge]) -> Admission:
         holder = "" if all(one.seconds for one in charges) else secrets.token_hex(12)
         if self._url is None:
             return self._in_memory(touches, charges, holder)
         windows = self._redis_windows()
-        verdict = self._ask(lambda: windows.admit(charges, holder))
-        if verdict is None:
+        decision = self._ask(lambda: windows.admit(charges, holder))
+        if decision is None:
             if holder:  # it may have heard all the same, and would keep the place for a while
                 places = [Settlement(one, 0, 0) for one in charges if not one.seconds]
                 self._settling.spawn(self._settle, places, holder)
             return self._without_redis(touches, charges, holder)
-        if verdict.refused is None:
+        if decision.refused is None:
             self._memory.note(charges, holder)  # the share of this process, should Redis go
             self._keep((one.key, holder) for one in charges if not one.seconds and one.amount)
-        return Hold(touches, charges, verdict, windows, holder)
+        return Admission(touches, charges, decision, windows, holder)
 
-    def end(self, hold: Hold, used: Sequence[int]) -> None:
+    def end(self, admission: Admission, used: Sequence[int]) -> None:
         """Charge what each limit was really used, off the caller's path; let go of its place among calls."""
-        rows = zip(hold.charges, hold.verdict.standings, used, strict=True)
+        rows = zip(admission.charges, admission.decision.standings, used, strict=True)
         settlements = [
             Settlement(charge, standing.part, amount - charge.amount)
             for charge, standing, amount in rows
             if not charge.seconds or amount != charge.amount
         ]
-        if hold.holder:
-            self._held.difference_update((charge.key, hold.holder) for charge in hold.charges)
+        if admission.holder:
+            self._held.difference_update((charge.key, admission.holder) for charge in admission.charges)
         if not settlements:
             return
-        self._memory.settle(settlements, hold.holder)
-        if hold.windows is not self._memory:
-            self._settling.spawn(self._settle, settlements, hold.holder)
+        self._memory.settle(settlements, admission.holder)
+        if admission.windows is not self._memory:
+            self._settling.spawn(self._settle, settlements, admission.holder)
 
     def close(self) -> None:
         """Let what ended last be charged, and close the connections to Redis."""
@@ -147,17 +147,17 @@ class Gate:
             self._redis = RedisWindows(self._url or "")
         return self._redis
 
-    def _in_memory(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Hold:
+    def _in_memory(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Admission:
         """Charge the share of this process."""
         if self._workers > 1:
             charges = [one._replace(most=max(1, one.most // self._workers)) for one in charges]
-        return Hold(touches, charges, self._memory.admit(charges, holder), self._memory, holder)
+        return Admission(touches, charges, self._memory.admit(charges, holder), self._memory, holder)
 
-    def _without_redis(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Hold:
+    def _without_redis(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Admission:
         if self._fail == "closed":
             raise GatewayError("overloaded", "The limits cannot be looked up at the moment.", retry_after=1)
         if self._fail == "open":
-            return Hold((), (), Verdict(()), self._memory, holder)
+            return Admission((), (), Decision(()), self._memory, holder)
         return self._in_memory(touches, charges, holder)
 
     def _ask(self, ask: Callable[[], T]) -> T | None:

@@ -12,15 +12,17 @@ from app.config import limit_rows
 from app.dialects.shared.rate_limits import LimitHeaders, LimitState, duration
 from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
-from app.gateway.limits.gate import Hold
+from app.gateway.limits.gate import Admission
 
 _HEADED: Final = ("requests", "tokens")
 
 
-def headers_of(hold: Hold, write: LimitHeaders, now: float) -> dict[str, str]:
+def headers_of(admission: Admission, write: LimitHeaders, now: float) -> dict[str, str]:
     """Return the headers that tell how the tightest limit of each kind stands, as ``write`` makes them."""
     tightest: dict[str, LimitState] = {}
-    for touch, charge, standing in zip(hold.touches, hold.charges, hold.verdict.standings, strict=True):
+    for touch, charge, standing in zip(
+        admission.touches, admission.charges, admission.decision.standings, strict=True
+    ):
         kind, left = touch.limit.kind, max(0, charge.most - standing.used)
         if kind not in tightest or left < tightest[kind].remaining:
             tightest[kind] = LimitState(touch.limit.most, left, standing.reset)
@@ -31,10 +33,10 @@ def headers_of(hold: Hold, write: LimitHeaders, now: float) -> dict[str, str]:
     return headers
 
 
-def standing_rows(hold: Hold) -> list[dict[str, Any]]:
+def standing_rows(admission: Admission) -> list[dict[str, Any]]:
     """Return limits in the file's words, each with its level, what remains, and the seconds until all is
     free again."""
-    rows = limit_rows(touch.limit for touch in hold.touches)
+    rows = limit_rows(touch.limit for touch in admission.touches)
     return [
         {
             **row,
@@ -43,16 +45,16 @@ def standing_rows(hold: Hold) -> list[dict[str, Any]]:
             "reset": math.ceil(standing.reset),
         }
         for row, touch, charge, standing in zip(
-            rows, hold.touches, hold.charges, hold.verdict.standings, strict=True
+            rows, admission.touches, admission.charges, admission.decision.standings, strict=True
         )
     ]
 
 
-def refusal(hold: Hold) -> GatewayError:
+def refusal(admission: Admission) -> GatewayError:
     """Return the error of a call that is refused; it names the limit's level and window."""
-    place = hold.verdict.refused or 0
-    touch, charge = hold.touches[place], hold.charges[place]
-    wait = max(1, math.ceil(hold.verdict.wait))
+    place = admission.decision.refused or 0
+    touch, charge = admission.touches[place], admission.charges[place]
+    wait = max(1, math.ceil(admission.decision.wait))
     if charge.amount > charge.most:
         message = (
             f"This request is estimated at {charge.amount} tokens, above the whole limit of {touch.words}: "

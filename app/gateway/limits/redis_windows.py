@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from app.gateway.limits.windows import Charge, Settlement, Standing, Verdict
+from app.gateway.limits.windows import Charge, Decision, Settlement, Standing
 from app.gateway.redis_client import connect
 
 HELD: Final = 15
@@ -145,7 +145,7 @@ class RedisWindows:
         self._redis = connect(url, seconds, text=True)
         self._script = self._redis.register_script(script)
 
-    def admit(self, charges: Sequence[Charge], holder: str) -> Verdict:
+    def admit(self, charges: Sequence[Charge], holder: str) -> Decision:
         """Charge all, or none."""
         rows = ((one.most, one.seconds, one.amount, 0) for one in charges)
         answer = self._run("admit", [one.key for one in charges], holder, rows)
@@ -154,7 +154,7 @@ class RedisWindows:
             Standing(int(used), float(reset), int(part))
             for used, reset, part in zip(told, told, told, strict=True)
         )
-        return Verdict(tuple(standings), refused - 1 if refused else None, wait)
+        return Decision(tuple(standings), refused - 1 if refused else None, wait)
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
         """Charge what is left, whatever the limits say, and let ``holder`` go."""

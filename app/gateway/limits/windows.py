@@ -1,9 +1,9 @@
-"""The arithmetic of limits, and its back end for one process.
+"""The arithmetic of limits, and their back end for one process.
 
-A span of ``seconds`` is kept as sub-windows of a sixtieth of it. The sub-window that runs and the sixty
-before it count, so every span of that length is covered by them: never more than the limit is admitted in
-any such span, and what was used comes free at most a sixtieth late. A call is admitted by all of its
-charges or by none. ``redis_windows`` does the same; tests/gateway/test_limits.py holds the two to each other.
+A span of ``seconds`` has sixty sub-windows. The current sub-window and the sixty before it count, so they cover
+any span of that length: no such span admits more than the limit, and used units are free again at most a
+sixtieth late. A call is admitted by all of its charges or by none. ``redis_windows`` does the same;
+tests/gateway/test_limits.py compares the two.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Final, NamedTuple, Protocol
 PARTS: Final = 60
 """Sub-windows of a span."""
 
-_SWEEP: Final = 10_000  # admissions between two looks for windows that are empty
+_SWEEP: Final = 10_000  # admissions between two searches for empty windows
 
 
 class Charge(NamedTuple):
-    """What one call takes of one limit: ``amount`` of at most ``most`` in ``seconds``; 0 seconds is a
-    number of calls at once, an amount of 0 only looks. ``key`` names the limit."""
+    """What one call uses of one limit: ``amount`` of at most ``most`` in ``seconds``. With 0 seconds it is a
+    limit of concurrent calls; an amount of 0 only reads. ``key`` names the limit."""
 
     key: str
     most: int
@@ -30,17 +30,16 @@ class Charge(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """How a limit stands: what is used, in how many seconds all of that is free again, and the sub-window
-    that runs."""
+    """The state of a limit: the used units, the seconds until all are free again, and the current sub-window."""
 
     used: int
     reset: float
     part: int
 
 
-class Verdict(NamedTuple):
-    """Of an admission: how each limit stands after it. ``refused`` is the place of the charge that must wait
-    longest, None when the call is admitted; ``wait`` is in seconds."""
+class Decision(NamedTuple):
+    """Whether charges are admitted, and the state of each limit after that. ``refused`` is the index of the charge
+    that must wait longest, None when the call is admitted; ``wait`` is in seconds."""
 
     standings: Sequence[Standing]
     refused: int | None = None
@@ -48,7 +47,7 @@ class Verdict(NamedTuple):
 
 
 class Settlement(NamedTuple):
-    """What is charged further (or, below 0, taken back from sub-window ``part``) when a call is over."""
+    """What a call is charged when it is over; below 0, sub-window ``part`` gets it back."""
 
     charge: Charge
     part: int
@@ -58,18 +57,18 @@ class Settlement(NamedTuple):
 class Windows(Protocol):
     """A back end."""
 
-    def admit(self, charges: Sequence[Charge], holder: str) -> Verdict:
+    def admit(self, charges: Sequence[Charge], holder: str) -> Decision:
         """Charge all, or none."""
         ...
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
-        """Charge what is left, whatever the limits say, and let ``holder`` go."""
+        """Charge the rest, whatever the limits say, and release ``holder``."""
         ...
 
 
 @dataclass(slots=True)
-class _Window:
-    """One limit: counts by sub-window, with their sum and the newest, or the holders of calls at once."""
+class _SlidingWindow:
+    """One limit: counts by sub-window, with their sum and the newest, or the holders of concurrent calls."""
 
     seconds: int
     counts: dict[int, int] = field(default_factory=dict)
@@ -79,7 +78,7 @@ class _Window:
     looked: int | None = None  # the sub-window that ran when old counts were last forgotten
 
     def used(self, part: int) -> int:
-        """Return what counts while sub-window ``part`` runs; forget what does not any more."""
+        """Return the used units in sub-window ``part``; forget older ones."""
         if not self.seconds:
             return len(self.holders)
         if part != self.looked:
@@ -89,7 +88,7 @@ class _Window:
         return self.total
 
     def free_at(self, part: int) -> float:
-        """Return when what was used in ``part`` counts no more, in seconds of the clock."""
+        """Return the time, in seconds of the clock, from which on units used in ``part`` do not count."""
         return (part + PARTS + 1) * self.seconds / PARTS
 
     def reset(self, now: float) -> float:
@@ -128,10 +127,10 @@ class MemoryWindows:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._windows: dict[str, _Window] = {}
+        self._windows: dict[str, _SlidingWindow] = {}
         self._admitted = 0
 
-    def admit(self, charges: Sequence[Charge], holder: str) -> Verdict:
+    def admit(self, charges: Sequence[Charge], holder: str) -> Decision:
         """Charge all, or none."""
         now = self._clock()
         self._sweep(now)
@@ -147,7 +146,7 @@ class MemoryWindows:
             for (window, part), charge in zip(found, charges, strict=True):
                 window.charge(charge, part, holder)
         standings = [Standing(window.used(part), window.reset(now), part) for window, part in found]
-        return Verdict(standings, refused, wait)
+        return Decision(standings, refused, wait)
 
     def note(self, charges: Sequence[Charge], holder: str) -> None:
         """Charge all, whatever the limits say: another back end admitted them."""
@@ -157,7 +156,7 @@ class MemoryWindows:
             self._window(charge).charge(charge, part_at(now, charge.seconds), holder)
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
-        """Charge what is left, whatever the limits say, and let ``holder`` go."""
+        """Charge the rest, whatever the limits say, and release ``holder``."""
         now = self._clock()
         for charge, part, amount in settlements:
             window = self._window(charge)
@@ -168,10 +167,10 @@ class MemoryWindows:
             elif part in window.counts:
                 window.add(part, amount)
 
-    def _window(self, charge: Charge) -> _Window:
+    def _window(self, charge: Charge) -> _SlidingWindow:
         window = self._windows.get(charge.key)
         if window is None:
-            window = self._windows[charge.key] = _Window(charge.seconds)
+            window = self._windows[charge.key] = _SlidingWindow(charge.seconds)
         return window
 
     def _sweep(self, now: float) -> None:

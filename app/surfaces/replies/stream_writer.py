@@ -88,9 +88,9 @@ class StreamWriter:
                 self._over = True
                 return
             if item is _SILENCE or item.frames:
-                self._first = Batch(self._run.take_held(), last=False) if item is _SILENCE else item
+                self._first = Batch(self._run.flush_held(), last=False) if item is _SILENCE else item
                 return
-            limit = min(limit, time.monotonic() + self._pace.hold) if self._run.holding else limit
+            limit = min(limit, time.monotonic() + self._pace.hold) if self._run.has_held else limit
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes for the client, one chunk for each upstream read; never b"", which would end a chunked body."""
@@ -164,11 +164,11 @@ class StreamWriter:
             client.shutdown(socket.SHUT_RDWR)
 
     def _wait(self) -> float | None:
-        return self._pace.hold if self._run.holding else self._pace.comment_every
+        return self._pace.hold if self._run.has_held else self._pace.comment_every
 
     def _encode_silence(self) -> bytes:
-        if self._run.holding:
-            return self._encode(Batch(self._run.take_held(), last=False))
+        if self._run.has_held:
+            return self._encode(Batch(self._run.flush_held(), last=False))
         return self._silence if self._pace.comment_every is not None else b""
 
     def _encode(self, batch: Batch | Repetition) -> bytes:

@@ -18,7 +18,7 @@ from app.config import Limit
 from app.errors import GatewayError
 from app.gateway.core import gateway_of
 from app.gateway.limits.charges import Touch
-from app.gateway.limits.gate import Hold
+from app.gateway.limits.gate import Admission
 from app.surfaces.admin import sessions
 from app.surfaces.ui import rendering, requests
 
@@ -41,14 +41,14 @@ def form() -> Response | str:
 
 def log_in() -> Response:
     """Begin a session for an administrator's key."""
-    hold, fields, gateway = _count_attempt(), requests.form(), gateway_of(current_app)
+    admission, fields, gateway = _count_attempt(), requests.form(), gateway_of(current_app)
     key, back = fields.get("key", "").strip(), fields.get("back", "")
     administrator = sessions.administrator(gateway, key) if 0 < len(key) <= _LONGEST_KEY else None
     if administrator is None:
         _LOG.warning("a log-in to the window from %s was refused", request.remote_addr)
         return _form(back, "This is not an administrator key.", 401)
     _LOG.info("%s logged in to the window from %s", administrator.name, request.remote_addr)
-    gateway.limits.end(hold, [0])
+    gateway.limits.end(admission, [0])
     secret = gateway.state().sessions.begin(administrator.owner, sessions.SECONDS)
     return _redirect(request.script_root + (back if _BACK.fullmatch(back) and back != "/" else ""), secret)
 
@@ -58,7 +58,7 @@ def follow(token: str) -> Response:
 
     The answer is a page with a link, not a redirect: browsers send no SameSite=Strict cookie along a redirect that
     began on another site's page."""
-    hold, gateway = _count_attempt(), gateway_of(current_app)
+    admission, gateway = _count_attempt(), gateway_of(current_app)
     key = gateway.settings.generated_key
     if request.method == "HEAD" or key is None or not master_key.is_link(key.reveal(), token):
         return _form("", "This link is not valid or has expired. Restart Sluice for a new one.", 401)
@@ -72,7 +72,7 @@ def follow(token: str) -> Response:
             raise
         return _form("", "This link was already used. Restart Sluice for a new one.", 401)
     _LOG.info("%s logged in to the window by the link, from %s", administrator.name, request.remote_addr)
-    gateway.limits.end(hold, [0])
+    gateway.limits.end(admission, [0])
     response = Response(rendering.page("welcome"))
     sessions.write_cookie(request, response, secret)
     return response
@@ -107,14 +107,14 @@ def _form(back: str, fault: str = "", status: int = 200) -> Response:
     return Response(text, status)
 
 
-def _count_attempt() -> Hold:
+def _count_attempt() -> Admission:
     """Count an attempt until it succeeds; raise ``rate_limited`` after too many."""
     touch = Touch("login", _network(request.remote_addr or ""), "this address", _ATTEMPTS)
-    hold = gateway_of(current_app).limits.admit([touch], 0)
-    if hold.refused is not None:
-        wait = max(1, round(hold.verdict.wait))
+    admission = gateway_of(current_app).limits.admit([touch], 0)
+    if admission.refused is not None:
+        wait = max(1, round(admission.decision.wait))
         raise GatewayError("rate_limited", f"Too many login attempts. Wait {wait} s.", retry_after=wait)
-    return hold
+    return admission
 
 
 def _network(text: str) -> str:
