@@ -1,4 +1,4 @@
-"""What was asked and answered, as the call log keeps it where ``SLUICE_LOG_BODIES`` says so: text, cut at 64 KiB a side.
+"""Request and answer as the call log stores them with ``SLUICE_LOG_BODIES``: text, cut at 64 KiB each.
 
 Tests: tests/surfaces/test_bodies.py.
 """
@@ -16,12 +16,12 @@ from app.wire.json import dumps
 def bodies_of(outcome: Outcome) -> dict[str, Any]:
     """Return ``request`` and ``answer`` of a call that ended, each with ``text`` and whether it was ``cut``.
 
-    Of what is no text there are ``media_type`` and ``bytes``; of what was never said, None."""
+    What is no text has ``media_type`` and ``bytes`` instead; an answer that never began is None."""
     return {"request": _side(_encode(outcome.call.body)), "answer": _answer(outcome)}
 
 
 def size_of(bodies: dict[str, Any]) -> int:
-    """Return about how many bytes bodies take."""
+    """Return the approximate size of bodies in bytes."""
     return sum(len(side.get("text", "")) for side in bodies.values() if side is not None)
 
 
@@ -39,12 +39,12 @@ def _answer(outcome: Outcome) -> dict[str, Any] | None:
 
 
 def _side(data: bytes) -> dict[str, Any]:
-    """Return the text of some bytes; a character that the cut would halve is left out."""
+    """Return the text of bytes; a character that the cut would split is left out."""
     return {"text": data[:MOST].decode("utf-8", "ignore"), "cut": len(data) > MOST}
 
 
 def _encode(value: Any) -> bytes:
-    """Return JSON as text, of values that have no form in it their description."""
+    """Return a value as JSON; a value that JSON cannot hold becomes its ``repr``."""
     try:
         return dumps(value)
     except (TypeError, ValueError):

@@ -1,10 +1,9 @@
 """The series of ``/metrics``: names, labels and buckets, as rows.
 
-Names follow Prometheus: base units, ``_total`` for what only grows. Each label is bounded: operations and
-providers by the configuration, statuses and kinds of errors by their tables, ``model`` by the names that the
-operator wrote down, all others being ``other``. Keys and users are no labels, because callers make any number
-of them; owners of limits and budgets are those of the configuration, and the few of the others that have used
-the most. Tests: tests/surfaces/test_metrics.py, and
+Names follow Prometheus: base units, ``_total`` for counters. The values of each label are bounded: operations
+and providers by the configuration, statuses and kinds of errors by their tables, ``model`` by the names in the
+configuration (all others are ``other``). Keys and users are no labels, because there may be any number of them.
+Owners of limits and budgets are those of the configuration, and a few others that have used the most. Tests: tests/surfaces/test_metrics.py, and
 tests/deploy/test_dashboard.py for the files that name them.
 """
 
@@ -18,7 +17,7 @@ from typing import Final, NamedTuple
 from app.config import Settings
 
 OTHER: Final = "other"
-"""The model of a call for which the operator wrote no name down."""
+"""The label of models that the configuration does not name."""
 
 SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 ADDED: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30)
@@ -136,13 +135,13 @@ SERIES: Final = (
 
 def names_of(settings: Settings) -> frozenset[str]:
     """Return the models that may be labels: names of ``[models]``, their targets, and the ``models`` of providers."""
-    found = set(settings.aliases)
+    names = set(settings.aliases)
     for alias in settings.aliases.values():
-        found.update(target for target, _ in alias.targets)
-        found.update(alias.fallbacks)
+        names.update(target for target, _ in alias.targets)
+        names.update(alias.fallbacks)
     for name, provider in settings.providers.items():
-        found.update(f"{name}/{model}" for model in provider.models)
-    return frozenset(found)
+        names.update(f"{name}/{model}" for model in provider.models)
+    return frozenset(names)
 
 
 class Spread:
@@ -167,7 +166,7 @@ class Spread:
 
 
 class Gaps:
-    """The times between the pieces of one stream."""
+    """The times between the pieces of one stream, in seconds."""
 
     __slots__ = ("_last", "spread")
 

@@ -1,4 +1,4 @@
-"""The calls in flight of this process, so that a drain, or the end of a key, can end them.
+"""The calls in flight of this process; a drain, or the revocation of a key, aborts them.
 
 Tests: tests/behaviour/test_leaving.py, tests/surfaces/test_admin_keys.py.
 """
@@ -21,11 +21,11 @@ class OpenCalls:
         return len(self._open)
 
     def add(self, abort: Abort, principal: Principal | None) -> None:
-        """Note a call that began."""
+        """Add a call."""
         self._open[abort] = principal
 
     def discard(self, abort: Abort) -> None:
-        """Note that it is over."""
+        """Remove a call that is over."""
         self._open.pop(abort, None)
 
     def abort_all(self, make_reason: Callable[[], GatewayError]) -> int:

@@ -1,4 +1,4 @@
-"""From an operation to the exchange of one attempt.
+"""Make the exchange of an attempt from its operation.
 
 Tests: tests/golden, tests/test_additions.py.
 """
@@ -20,11 +20,11 @@ from app.operations import OPERATIONS, resolve
 
 def generation(call: Call, target: Target, chosen: Plan) -> Exchange:
     """Return the exchange of a chat or Responses call."""
-    spoken, losses, members = dialect(call.dialect), losses_of(call, target), target.members
-    if chosen.way == "pass" and spoken.patch is not None:
+    row, losses, members = dialect(call.dialect), losses_of(call, target), target.members
+    if chosen.way == "pass" and row.patch is not None:
         target_call = call if members is None else apply_to_body(call, members, losses)
         return PassExchange(
-            target_call, target, chosen.wire, spoken, spoken.patch, lambda: decode_call(target_call), losses
+            target_call, target, chosen.wire, row, row.patch, lambda: decode_call(target_call), losses
         )
     request = decode_call(call)
     if members is not None:
@@ -33,19 +33,19 @@ def generation(call: Call, target: Target, chosen: Plan) -> Exchange:
 
 
 def exchange(call: Call, planned: Planned) -> Exchange:
-    """Return the exchange that puts ``call`` to a planned target, made as its operation's row says.
+    """Return the exchange of ``call`` with a planned target.
 
-    Raises what made the plan impossible."""
+    Raises the error that makes the plan impossible."""
     return _maker(call.operation)(call, planned.target, planned.way())
 
 
 def encode(call: Call, planned: Planned) -> tuple[Exchange, Sent]:
-    """Return the exchange with the request it sends; raises for what the target cannot take."""
-    made = exchange(call, planned)
-    return made, made.send()
+    """Return the exchange and the request that it sends; raises for what the target cannot take."""
+    new = exchange(call, planned)
+    return new, new.send()
 
 
 @cache
 def _maker(operation: str) -> Callable[[Call, Target, Plan], Exchange]:
-    found: Callable[[Call, Target, Plan], Exchange] = resolve("gateway", OPERATIONS[operation].exchange)
-    return found
+    maker: Callable[[Call, Target, Plan], Exchange] = resolve("gateway", OPERATIONS[operation].exchange)
+    return maker

@@ -1,8 +1,8 @@
-"""What the operator wrote beside a target: a cap of the answer, defaults, put into a request for that target alone.
+"""Apply what the operator set for one target: a cap of the answer's tokens, and defaults.
 
-A body that passes is changed where its dialect holds the parameter; one that is translated in its canonical form.
-A parameter that a passed body's dialect lacks is left out with a warning. Headers and clocks are the business of
-``upstreams``. Tests: tests/governance/test_target_members.py.
+A body that passes is changed where its dialect has the parameter, a translated one in its canonical form. A
+parameter that the dialect of a passed body lacks is left out with a warning. ``upstreams`` applies headers and
+clocks. Tests: tests/governance/test_target_members.py.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.gateway.call import Call
 
 _CAP: Final = "max_tokens"
 Body = Mapping[str, Any]
-Asked = TypeVar("Asked", Request, CompletionRequest)
+AnyRequest = TypeVar("AnyRequest", Request, CompletionRequest)
 
 
 def apply_to_body(call: Call, members: TargetMembers, losses: Losses) -> Call:
@@ -29,15 +29,17 @@ def apply_to_body(call: Call, members: TargetMembers, losses: Losses) -> Call:
     for name in members.defaults:
         if name not in paths:
             losses.report(name, f"the operator's default '{name}' is no member of this API and was left out")
-    whole = None if call.upstream_body is None else _fit(call.upstream_body, members, paths, lambda *_: None)
+    upstream_body = (
+        None if call.upstream_body is None else _apply(call.upstream_body, members, paths, lambda *_: None)
+    )
     return replace(
         call,
-        body=_fit(call.body, members, paths, lambda path, cap: _report_cap(losses, cap, path)),
-        upstream_body=whole,
+        body=_apply(call.body, members, paths, lambda path, cap: _report_cap(losses, cap, path)),
+        upstream_body=upstream_body,
     )
 
 
-def apply_to_request(request: Asked, members: TargetMembers, losses: Losses) -> Asked:
+def apply_to_request(request: AnyRequest, members: TargetMembers, losses: Losses) -> AnyRequest:
     """Return the canonical request for the target; raises as ``apply_to_body`` does."""
     sampling, cap = request.sampling, members.max_tokens
     defaults = {
@@ -52,25 +54,25 @@ def apply_to_request(request: Asked, members: TargetMembers, losses: Losses) -> 
     return replace(request, sampling=replace(sampling, **defaults))
 
 
-def _fit(
-    body: Body, members: TargetMembers, paths: Paths, tell: Callable[[str, int], None]
+def _apply(
+    body: Body, members: TargetMembers, paths: Paths, report: Callable[[str, int], None]
 ) -> dict[str, Any]:
-    whole = dict(body)
+    copy = dict(body)
     for name, value in members.defaults.items():
-        if name in paths and all(_get_path(whole, path) is None for path in paths[name]):
-            _set_path(whole, paths[name][0], value)
+        if name in paths and all(_get_path(copy, path) is None for path in paths[name]):
+            _set_path(copy, paths[name][0], value)
     cap = members.max_tokens
     if cap is None or _CAP not in paths:
-        return whole
-    found = [path for path in paths[_CAP] if _get_path(whole, path) is not None]
-    for path in found:
-        current = _get_path(whole, path)
+        return copy
+    present = [path for path in paths[_CAP] if _get_path(copy, path) is not None]
+    for path in present:
+        current = _get_path(copy, path)
         if isinstance(current, int | float) and current > cap:
-            tell(path, cap)
-            _set_path(whole, path, cap)
-    if not found:
-        _set_path(whole, paths[_CAP][0], cap)
-    return whole
+            report(path, cap)
+            _set_path(copy, path, cap)
+    if not present:
+        _set_path(copy, paths[_CAP][0], cap)
+    return copy
 
 
 def _get_path(body: Body, path: str) -> Any:
@@ -79,13 +81,13 @@ def _get_path(body: Body, path: str) -> Any:
     return holder.get(name) if isinstance(holder, Mapping) else None
 
 
-def _set_path(whole: dict[str, Any], path: str, value: Any) -> None:
-    """Set a member of ``whole``, whose tables are the client's: they are copied, not changed."""
+def _set_path(body: dict[str, Any], path: str, value: Any) -> None:
+    """Set a member of ``body``; inner objects are the client's and are copied, not changed."""
     table, _, name = path.rpartition(".")
     if not table:
-        whole[name] = value
+        body[name] = value
     else:
-        whole[table] = {**(whole.get(table) or {}), name: value}
+        body[table] = {**(body.get(table) or {}), name: value}
 
 
 def _report_cap(losses: Losses, cap: int, path: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Text completions: over a provider's own wire, else over its chat.
+"""Exchanges of text completions: over a provider's own wire, else over its chat wire.
 
 Tests: tests/behaviour, tests/golden.
 """
@@ -46,7 +46,7 @@ def make_exchange(call: Call, target: Target, chosen: Plan) -> _Completion:
 
 
 class _Completion:
-    """One attempt at a completion; a subclass knows the wire."""
+    """One attempt at a completion, whatever the wire."""
 
     passed = False
 
@@ -88,7 +88,7 @@ class _Completion:
         )
 
     def estimate(self, response: Response) -> Usage:
-        """Return the guessed usage of an answer whose wire told none."""
+        """Return the estimated usage of an answer without usage."""
         return estimated_completion_usage(self._request, texts_of(fold(response)))
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
@@ -124,7 +124,7 @@ class CompletionExchange(_Completion):
 
 
 class ChatCompletionExchange(_Completion):
-    """One attempt over a wire that only chats: the prompt is a chat."""
+    """One attempt over a chat wire: the prompt becomes a message."""
 
     def __init__(self, call: Call, target: Target, wire: Wire, request: CompletionRequest) -> None:
         super().__init__(call, target, wire, request)
@@ -138,10 +138,10 @@ class ChatCompletionExchange(_Completion):
         return completion(self._client.decode_response(raw, self._context), self._request)
 
     def _decoder(self) -> StreamDecoder:
-        return _Mapped(self._client.stream_decoder(self._context), ChatToCompletion(self._request))
+        return _CompletionDecoder(self._client.stream_decoder(self._context), ChatToCompletion(self._request))
 
 
-class _Mapped:
+class _CompletionDecoder:
     """A chat decoder whose events become a completion's."""
 
     def __init__(self, decoder: StreamDecoder, mapper: ChatToCompletion) -> None:

@@ -1,4 +1,4 @@
-"""Counting a prompt's tokens: by the provider's counter, else by a marked estimate.
+"""Exchanges that count a prompt's tokens: with the provider's counter, else by a marked estimate.
 
 Tests: tests/lifecycle/test_refusals.py, tests/surfaces/test_envelopes.py.
 """
@@ -25,7 +25,7 @@ from app.wire.json import dumps
 
 
 def make_exchange(call: Call, target: Target, chosen: Plan) -> Exchange:
-    """Return the exchange that counts; it needs no network where the provider cannot count."""
+    """Return the exchange that counts; without a counter of the provider it estimates."""
     if chosen.serves != "count_tokens":
         return EstimateExchange(call, target, chosen.wire)
     make = PassedCountExchange if chosen.way == "pass" else CountExchange
@@ -60,11 +60,11 @@ class CountExchange:
         return Answer(self._server.encode_count_response(self._client.decode_count(raw)), raw=raw)
 
     def translator(self, headers: Mapping[str, str]) -> Any:
-        """Counting has no streams."""
+        """Raise: counts are not streamed."""
         raise GatewayError("unsupported_operation", "Token counts are not streamed.")
 
     def estimate(self, response: Response) -> None:
-        """A count has no usage."""
+        """Return None: a count has no usage."""
         return None
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
@@ -89,7 +89,7 @@ class PassedCountExchange(CountExchange):
 
 
 class EstimateExchange(CountExchange):
-    """An estimate of our own, where the provider has no counter."""
+    """An estimate, where the provider has no counter."""
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Return the estimate; nothing is fetched."""

@@ -19,7 +19,7 @@ MAX_BLOCKS: Final = 10_000
 
 
 def broken_off(finish: Finish | None) -> GatewayError | None:
-    """Return the error that a finish is, None for one that a caller may take for an answer."""
+    """Return the error of a finish, None for a finish that is none."""
     if finish is None or finish.reason != "error":
         return None
     word = f" ({finish.raw})" if finish.raw else ""
@@ -50,13 +50,13 @@ def replay_answer(response: Response) -> Iterator[Event]:
 
 
 class Breaks:
-    """Turns the end of a stream that was broken off into its failure, with the usage it told."""
+    """Turns the end of a stream that was broken off into a failure with its usage."""
 
     def __init__(self) -> None:
         self._error: GatewayError | None = None
 
     def ended(self, events: Iterable[Event]) -> Iterator[Event]:
-        """Yield the events, Failed in the place of an end that is none."""
+        """Yield the events, with Failed in place of the end of a broken-off stream."""
         for event in events:
             error = broken_off(event.finish) if isinstance(event, Finished) else None
             self._error = self._error or error

@@ -1,4 +1,4 @@
-"""What ``sluice worker`` shows on a port of its own: that it runs, and what it counted.
+"""The pages that ``sluice worker`` serves on a port of its own: health and metrics.
 
 Tests: tests/lifecycle/test_worker_endpoints.py.
 """
@@ -24,8 +24,8 @@ _JSON: Final = "application/json"
 def serve_pages(address: tuple[str, int], metrics: Metrics, leaves: Callable[[], bool]) -> WSGIServer:
     """Serve ``/healthz``, ``/readyz`` and ``/metrics`` at ``address``; return the server, which runs.
 
-    ``leaves`` tells whether the worker was told to stop. Raises ``OSError`` for an address that
-    cannot be had.
+    ``leaves`` tells whether the worker is stopping. Raises ``OSError`` for an address that cannot be
+    bound.
     """
     pages: dict[str, Callable[[], Page]] = {
         "/healthz": lambda: _state("ok"),
