@@ -1,7 +1,7 @@
-"""One call through the gateway: who asks, for what, and which targets were tried.
+"""One call through the gateway: its caller, what it wants, and its attempts.
 
-Values and small records only; the work is in ``driver`` and the layers. What a call came to is
-``outcome``. Tests: tests/behaviour, tests/golden.
+These are values and small records; the work is in ``driver`` and the layers. ``outcome`` is how a call
+ended. Tests: tests/behaviour, tests/golden.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from app.state.ids import new_id
 class Principal:
     """The caller: the key's name, its tenant, what both may use, and the limits and budgets of each.
 
-    ``id`` and ``digest`` name a key of the database and the secret that opened it, None for one of the
+    ``id`` and ``digest`` identify a key of the database and its secret; they are None for keys of the
     configuration.
     """
 
@@ -42,7 +42,7 @@ class Principal:
     tenant_budgets: tuple[Budget, ...] = ()
 
     def allows(self, target: str, alias: str | None = None) -> bool:
-        """Tell whether key and tenant allow ``provider/model``, which the name ``alias`` may have led to."""
+        """Tell whether key and tenant allow ``provider/model``, to which the name ``alias`` may have led."""
         return all(level.allows_model(target, alias) for level in self.allowances)
 
     def allows_provider(self, name: str) -> bool:
@@ -56,7 +56,7 @@ class Principal:
 
 @record
 class Target:
-    """One place to try: a provider, the model id to send, the credential, and what the operator wrote beside it."""
+    """One place to try: a provider, the model id to send, the credential, and what the operator set for it."""
 
     provider: Provider
     model: str
@@ -70,10 +70,10 @@ class Target:
 
 
 class Abort:
-    """The one way to stop a call from outside: the first reason wins.
+    """The one way to stop a call from outside; the first reason wins.
 
-    ``watch`` is told which upstream is open now; ``__call__`` shuts its socket, so that
-    the reader wakes with the reason. Listeners hear of it once (client socket, waiters).
+    ``watch`` sets the upstream that is open now; ``__call__`` shuts its socket, so that the reader
+    wakes with the reason. Listeners (client socket, waiters) are called once.
     """
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ class Abort:
             listener()
 
     def forget(self) -> None:
-        """Tell nobody any more: the call is over, and whoever listens holds it."""
+        """Drop the listeners of a call that is over, because they hold it."""
         self._listeners = []
         self._upstream = None
 
@@ -133,11 +133,12 @@ class FileHome(NamedTuple):
 class Attempt:
     """One attempt of ``call`` at ``target``, which may make several requests.
 
-    ``status`` is the upstream's, None where none came. ``usage`` and ``cost`` are what it used up,
-    estimated where it broke off before the provider said so. ``latency`` is in whole milliseconds,
-    None while it runs; ``call`` is there until it is over; ``away`` are the seconds for which its requests were open. ``refused``: a layer let nothing go out; ``complete``: the provider told its whole
-    answer. ``trace_parent`` goes to the provider. A listener of ``on_close`` is called once,
-    when the attempt is over.
+    ``status`` is the upstream's, None where none came. ``usage`` and ``cost`` are estimated where the
+    attempt broke off before the provider reported them. ``latency`` is in whole milliseconds, None while
+    it runs; ``call`` is set until it is over; ``away`` is the time in seconds for which its requests were
+    open. ``refused``: a layer let nothing go out. ``complete``: the provider's whole answer came.
+    ``trace_parent`` goes to the provider. Listeners of ``on_close`` are called once, when the attempt is
+    over.
     """
 
     call: Call
@@ -163,7 +164,7 @@ class Attempt:
 
     @property
     def model(self) -> str:
-        """Return the model as it was asked for at the provider."""
+        """Return the model id that the provider gets."""
         return self.target.model
 
     @property
@@ -172,7 +173,7 @@ class Attempt:
         return self.target.key.name if self.target.key else None
 
     def fail(self, error: GatewayError) -> None:
-        """Note what this attempt ended in; the first error stays."""
+        """Note the error of this attempt; the first one stays."""
         self.error = self.error or error.code or error.kind.name
         self.maybe_charged = self.maybe_charged or bool(getattr(error, "maybe_charged", False))
 
@@ -209,11 +210,12 @@ class Attempt:
 class Progress:
     """What changes while a call runs; all copies of a call share one.
 
-    ``attempts`` in order. ``last_error`` is that of the last attempt. ``refusal`` ends the whole
-    call, whatever other targets there are. ``ended``: its outcome was closed. ``decoded`` is a body
-    with its canonical request, ``route`` the targets once they are planned. ``headers`` are those of the
-    answer, whatever it is. ``passed_over`` is the refusal of the targets that are at limits of their own.
-    ``only_looks``: nobody is going to be asked. ``admitted``: allowances and limits let it in. ``cached`` is ``hit``, ``miss`` or ``off``, and ``cache_debug`` what is told of a cache that was asked.
+    ``attempts`` are in order. ``last_error`` is that of the last attempt. ``refusal`` ends the whole
+    call, whatever other targets there are. ``ended``: its outcome is closed. ``decoded`` is a body
+    with its canonical request, ``route`` the targets once they are planned. ``headers`` go with any
+    answer. ``passed_over`` is the refusal of targets that are at limits of their own. ``only_looks``: the
+    call is explained and does not run. ``admitted``: allowances and limits admitted it. ``cached`` is
+    ``hit``, ``miss`` or ``off``, and ``cache_debug`` says why.
     """
 
     attempts: list[Attempt] = field(default_factory=list)
@@ -237,27 +239,25 @@ def _native_status(error: GatewayError) -> int:
 
 @record
 class Call:
-    """What a surface asks the gateway for; a layer that changes something makes a copy.
+    """What a surface wants from the gateway; a layer that changes something makes a copy.
 
-    ``operation`` is what the surface offers; ``dialect`` the wire format it reads and
-    writes; ``body`` the client's parsed JSON. ``stream``: events, or bytes as they come, are asked for;
+    ``operation`` is what the surface offers, ``dialect`` the wire format that it reads and writes, ``body``
+    the client's parsed JSON. ``stream``: the answer goes out as events, or bytes, as they come;
     ``shown_stream`` is False where the gateway streams although the client did not ask for events.
-    ``model`` is the model string as the client wrote it, ``candidates`` the model strings
-    to try in order. ``response_id`` is the id the answer shall have, None to keep the
-    upstream's. ``upstream_body`` replaces ``body`` for the provider once history was
-    expanded. ``left_out`` was lost before dispatch; ``may_leave_out`` names features whose loss
-    is a warning here, whatever their class. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides
-    the order of the target's wires. ``request`` is the canonical request where it is not decoded from the body.
-    ``realm`` is preferred among the keys of a target: the call holds state that only that
-    account can read. ``home`` is the account that holds the files it names, which alone can be asked;
-    ``names_files``: it may name some. ``thread`` is the conversation or the first response that it goes on from, its own
-    response for a first turn. ``host`` is where the turn of a Responses call is kept, None for calls that are no turns.
-    ``signs``: what an answer's tool calls must bring back is put back, and kept where
-    ``keeps_signatures``. ``keep_raw`` names what to keep of the exchange with the provider
-    (``raw_request``, ``raw_response``). ``door`` names the door it came to, "" for none.
-    ``status_of`` tells
-    the status that an error has at the call's door. ``size`` is the body's in bytes as it came. ``created_at``
-    is in Unix seconds, ``deadline`` and ``started`` monotonic.
+    ``model`` is the model string as the client wrote it, ``candidates`` are the model strings to try in
+    order. ``response_id`` is the id of the answer, None to keep the upstream's. ``upstream_body`` replaces
+    ``body`` for the provider once it has its history. ``left_out`` are losses before the first attempt;
+    ``may_leave_out`` names features whose loss is a warning, whatever their class. ``socket`` is the
+    client's, watched while the call runs. ``prefer`` overrides the order of the target's wires.
+    ``request`` is the canonical request where it is not decoded from the body. ``realm`` is preferred among
+    the keys of a target, for the call has state that only this account can read. ``home`` is the account
+    that holds its files, the only one that can serve it; ``names_files``: it may name files. ``thread`` is
+    the conversation, or the first response, that it continues, its own response for a first turn. ``host``
+    stores the turn of a Responses call, None for calls that are no turns. ``signs``: what providers need
+    again of tool calls is restored, and stored where ``keeps_signatures``. ``keep_raw`` names what to keep
+    of the exchange with the provider (``raw_request``, ``raw_response``). ``door`` is the name of its door,
+    "" for none. ``status_of`` returns the status of an error at that door. ``size`` is that of the body in
+    bytes. ``created_at`` is in Unix seconds, ``deadline`` and ``started`` are monotonic.
     """
 
     id: str
@@ -305,7 +305,7 @@ class Call:
 
     @property
     def full_body(self) -> Mapping[str, Any]:
-        """Return the body with its history, as providers are asked."""
+        """Return the body with its history, as providers get it."""
         return self.body if self.upstream_body is None else self.upstream_body
 
     def remaining(self) -> float:

@@ -133,7 +133,7 @@ class Gauges:
                 Counter(provider for provider, _, _ in breaker.open_circuits()) if breaker else Counter()
             )
             seen.update(circuits)
-            self._metrics.note_resting({provider: circuits[provider] for provider in seen})
+            self._metrics.note_open_circuits({provider: circuits[provider] for provider in seen})
             gevent.sleep(_PAUSE)
 
 

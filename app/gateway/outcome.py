@@ -1,4 +1,4 @@
-"""What a call came to, and who hears of its end.
+"""How a call ended, and the listeners to its end.
 
 Tests: tests/gateway/test_outcome.py; the log line and the metrics of each end in tests/behaviour.
 """
@@ -23,7 +23,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Outcome:
-    """What a call came to; the same record whether passed, translated, aborted or failed.
+    """How a call ended; the same record whether passed, translated, aborted or failed.
 
     ``body`` is the JSON answer in the surface's dialect (or bytes with ``media_type``).
     ``response`` is the canonical answer where one was decoded. ``cost`` is the cost object
@@ -66,17 +66,17 @@ class Outcome:
 
     @property
     def status(self) -> int:
-        """Return the HTTP status that it came to at its door."""
+        """Return the HTTP status at its door."""
         if self.error is None:
             return 200
         return self.error.status if self._call is None else self._call.status_of(self.error)
 
     def show_as(self, call: Call) -> None:
-        """Be the outcome of ``call``, on whose behalf another one ran."""
+        """Become the outcome of ``call``, for which another call ran."""
         self._call = call
 
     def fill(self, answer: Answer) -> None:
-        """Take what an answer, or what there is of one, says."""
+        """Copy what an answer, or a part of one, says."""
         self.response = answer.response
         self.usage = answer.usage
         self.cost = answer.cost
@@ -86,11 +86,11 @@ class Outcome:
         self.media_type = answer.media_type or self.media_type
 
     def on_end(self, listener: Callable[[Outcome], None]) -> None:
-        """Call ``listener`` once, when the call is over however it ended, after those that came before it."""
+        """Call ``listener`` once, after earlier listeners, when the call is over, however it ended."""
         self._listeners.append(listener)
 
     def end(self, error: GatewayError | None = None) -> None:
-        """Close the record and tell everyone who listens; later calls change nothing."""
+        """Close the record and call the listeners; further calls do nothing."""
         if self._ended:
             return
         self._ended = True

@@ -55,11 +55,11 @@ class Metrics:
     # --- as things happen ----------------------------------------------------------------------
 
     def opened(self, *, stream: bool = False) -> None:
-        """Note a call, or the stream of one, that began."""
+        """Count a call, or the stream of one, as open."""
         self._count("sluice_open_streams" if stream else "sluice_open_requests")
 
     def closed(self, *, stream: bool = False) -> None:
-        """Note that it is over."""
+        """Count it as closed."""
         self._count("sluice_open_streams" if stream else "sluice_open_requests", by=-1)
 
     def limits_away(self) -> None:
@@ -78,8 +78,8 @@ class Metrics:
         """Count a threshold that a budget reached."""
         self._count("sluice_budget_alerts", level, str(threshold))
 
-    def note_resting(self, counts: Mapping[str, int]) -> None:
-        """Note how many circuits of each provider rest in this process."""
+    def note_open_circuits(self, counts: Mapping[str, int]) -> None:
+        """Set how many circuits of each provider are open in this process."""
         for provider, count in counts.items():
             self._of("sluice_breaker_open", provider).set(count)
 
@@ -160,13 +160,13 @@ class Metrics:
             self._begin()
 
     def _spread(self, *place: str) -> Spread:
-        """Return what is counted for a histogram and not yet handed over."""
-        found = self._spreads.get(place)
-        if found is None:
-            found = self._spreads[place] = Spread(_ROWS[place[0]].buckets)
+        """Return what is counted for a histogram and not yet in the library."""
+        spread = self._spreads.get(place)
+        if spread is None:
+            spread = self._spreads[place] = Spread(_ROWS[place[0]].buckets)
             if not self._due:
                 self._begin()
-        return found
+        return spread
 
     def _begin(self) -> None:
         self._due = True
@@ -194,7 +194,7 @@ class Metrics:
     # --- at a scrape ---------------------------------------------------------------------------
 
     def read_at_scrape(self, read: Callable[[], Iterable[Reading]]) -> None:
-        """Have ``read`` tell how gauges stand at each scrape."""
+        """Call ``read`` for readings of gauges at each scrape."""
         self._read.append(read)
 
     def page(self) -> tuple[bytes, str]:
@@ -215,12 +215,12 @@ class Metrics:
         """Return the gauges that are read now, as the library asks for them; they are in no shared folder."""
         from prometheus_client.core import GaugeMetricFamily
 
-        found: dict[str, Any] = {}
+        families: dict[str, Any] = {}
         for name, labels, value in (reading for read in self._read for reading in read()):
             row = _ROWS[name]
-            family = found.setdefault(name, GaugeMetricFamily(name, row.text, labels=row.labels))
+            family = families.setdefault(name, GaugeMetricFamily(name, row.text, labels=row.labels))
             family.add_metric(labels, value)
-        return found.values()
+        return families.values()
 
 
 class _Measured(Protocol):

@@ -73,13 +73,13 @@ class Traces:
         self._content = content
 
     def close(self) -> None:
-        """Send what is left, for two seconds at most."""
+        """Send the remaining spans, for two seconds at most."""
         self._provider.force_flush(_FLUSH)
         self._provider.shutdown()
 
     @contextmanager
     def attempt(self, attempt: Attempt) -> Iterator[None]:
-        """Put a span around an attempt, whose provider hears of it."""
+        """Put a span around an attempt, and send its id to the provider."""
         call = attempt.call
         span = self._tracer.start_span(
             _name(call, attempt.model),
@@ -106,12 +106,12 @@ class Traces:
             span.end()
 
     def end(self, outcome: Outcome) -> None:
-        """End the span of a call, with what it came to."""
+        """End the span of a call with its outcome."""
         if not outcome.began:
             return
         call = outcome.call
         span = self._span_of(call)
-        span.set_attributes(self._came_to(outcome))
+        span.set_attributes(self._outcome_attributes(outcome))
         if outcome.error is not None:
             _fail(span, outcome.error)
         span.end()
@@ -141,7 +141,7 @@ class Traces:
 
         return set_span_in_context(span)
 
-    def _came_to(self, outcome: Outcome) -> dict[str, Any]:
+    def _outcome_attributes(self, outcome: Outcome) -> dict[str, Any]:
         call, response = outcome.call, outcome.response
         attributes: dict[str, Any] = {
             **_usage_attributes(outcome.usage, outcome.cost),
