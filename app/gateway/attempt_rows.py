@@ -67,12 +67,11 @@ def attempts_of(state: State, stored: StoredResponse) -> list[dict[str, Any]]:
     if not stored.background or stored.attempt == 0:
         return []
     rows = state.attempts.of_response(stored.tenant, stored.id)
-    shown: list[dict[str, Any]] = []
-    for run in range(1, stored.attempt + 1):
-        of_run = [row for row in rows if row["run"] == run]
-        over = run < stored.attempt
-        shown += _run_rows(of_run, over=over)
-    return shown
+    return [
+        attempt
+        for run in range(1, stored.attempt + 1)
+        for attempt in _run_rows([row for row in rows if row["run"] == run], over=run < stored.attempt)
+    ]
 
 
 def _run_rows(rows: Sequence[Mapping[str, Any]], *, over: bool) -> list[dict[str, Any]]:

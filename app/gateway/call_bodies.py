@@ -31,8 +31,8 @@ def _answer(outcome: Outcome) -> dict[str, Any] | None:
         return _side(bytes(capture.data))
     if outcome.error is not None:
         return _side(_encode({"error": outcome.error.body()}))
-    if capture is not None and capture.told:
-        return {"media_type": outcome.media_type, "bytes": capture.told}
+    if capture is not None and capture.media_bytes:
+        return {"media_type": outcome.media_type, "bytes": capture.media_bytes}
     if isinstance(outcome.body, bytes):
         return {"media_type": outcome.media_type, "bytes": len(outcome.body)}
     return None if outcome.body is None else _side(_encode(outcome.body))

@@ -99,8 +99,8 @@ class PriceBook:
         if tier is not None and tier not in _USUAL_TIERS:
             terms["service_tier"] = tier
         rates = found.rates(usage.input_tokens)
-        told = usage.details
-        special = terms or usage.billing.units or (told and any(told.get(name) for name in _PER_MODALITY))
+        details = usage.details
+        special = terms or usage.billing.units or (details and any(details.get(n) for n in _PER_MODALITY))
         if rates is not None and not special:
             return rates.price(usage)
         return (

@@ -28,8 +28,8 @@ class Touch(NamedTuple):
         budget = self.budget
         begin, end = period_of(budget.per, now)
 
-        def fits(label: str, asked: str) -> bool:
-            return concerns(budget, label, (asked,))
+        def fits(label: str, model: str) -> bool:
+            return concerns(budget, label, (model,))
 
         return Line(self.level, self.owner, budget.per, budget.models, begin, end, budget.most, fits)
 

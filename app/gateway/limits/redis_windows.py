@@ -149,10 +149,10 @@ class RedisWindows:
         """Charge all, or none."""
         rows = ((one.most, one.seconds, one.amount, 0) for one in charges)
         answer = self._run("admit", [one.key for one in charges], holder, rows)
-        refused, wait, told = int(answer[0]), float(answer[1]), iter(answer[2:])
+        refused, wait, values = int(answer[0]), float(answer[1]), iter(answer[2:])
         standings = (
             Standing(int(used), float(reset), int(part))
-            for used, reset, part in zip(told, told, told, strict=True)
+            for used, reset, part in zip(values, values, values, strict=True)
         )
         return Decision(tuple(standings), refused - 1 if refused else None, wait)
 
