@@ -29,7 +29,6 @@ from app.gateway.operations import exchange
 from app.gateway.translation import server_context
 from app.gateway.upstreams import client_headers
 from app.operations import OPERATIONS
-from app.providers.auth import NoAuth
 from app.providers.base import Provider
 from app.surfaces.body.schemas import check
 from tests.golden.doors import DOORS
@@ -173,9 +172,16 @@ def _media_request(call: Call) -> Any:
     return dialect_of(Row, call.dialect).decode_request(call.body, context)
 
 
+class _Anonymous:
+    """No credentials: the records show none."""
+
+    def headers(self, *_: Any) -> Mapping[str, str]:
+        return {}
+
+
 def _shown(call: Call, target: Target, made: Exchange, sent: Sent) -> Record:
     wire = sent.wire or made.wire
-    spec = replace(target.provider.spec, auth=NoAuth())
+    spec = replace(target.provider.spec, auth=_Anonymous())
     bare = Provider(spec, target.provider.settings, None)
     headers = client_headers(call, target, sent, wire)
     stream = call.stream and wire.streams
