@@ -1,4 +1,4 @@
-"""Sluice: one LLM gateway, many doors."""
+"""Sluice: an LLM gateway with many APIs and sixteen providers."""
 
 from __future__ import annotations
 
