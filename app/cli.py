@@ -61,7 +61,9 @@ def _words() -> list[str]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="sluice", description="An LLM gateway: many APIs, sixteen providers.")
+    parser = argparse.ArgumentParser(
+        prog="sluice", description="An LLM gateway: many APIs, sixteen providers."
+    )
     verbs = parser.add_subparsers(required=True, metavar="command")
     verbs.add_parser("serve", help="serve under gunicorn; its own options may follow").set_defaults(
         run=_serve
