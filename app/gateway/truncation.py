@@ -14,8 +14,8 @@ from app.canonical.events import Ended, Event, Failed, Finished, replay
 from app.canonical.response import Finish, Response
 from app.errors import GatewayError
 
-MAX_BLOCKS: Final = 10_000
-"""Choices and parts of a whole answer that are made into a stream, each by some ten frames."""
+MAX_BLOCKS: Final = 100_000
+"""Choices and parts of a whole answer that is made into a stream; so many take three seconds, beside the loop."""
 
 
 def broken_off(finish: Finish | None) -> GatewayError | None:
@@ -40,8 +40,8 @@ def replay_answer(response: Response) -> Iterator[Event]:
 
     Raises ``upstream_invalid`` where each of its choices and parts would be too many blocks of a stream.
     """
-    blocks = sum(1 + len(message.parts) for choice in response.choices for message in choice.messages)
-    if len(response.choices) + blocks > MAX_BLOCKS:
+    parts = sum(len(message.parts) for choice in response.choices for message in choice.messages)
+    if len(response.choices) + parts > MAX_BLOCKS:
         raise GatewayError(
             "upstream_invalid",
             f"The provider's answer has more than {MAX_BLOCKS} choices and parts, too many for a stream.",

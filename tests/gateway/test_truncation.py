@@ -16,7 +16,9 @@ def _answer(choices: int, parts: int) -> Response:
     )
 
 
-@pytest.mark.parametrize(("choices", "parts"), [(MAX_BLOCKS, 1), (1, MAX_BLOCKS), (100, MAX_BLOCKS // 100)])
+@pytest.mark.parametrize(
+    ("choices", "parts"), [(MAX_BLOCKS // 2 + 1, 1), (1, MAX_BLOCKS), (100, MAX_BLOCKS // 100)]
+)
 def test_an_answer_of_too_many_blocks_is_the_providers_fault(choices: int, parts: int) -> None:
     with pytest.raises(GatewayError, match="too many for a stream") as caught:
         replay_answer(_answer(choices, parts))
