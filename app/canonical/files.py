@@ -22,14 +22,14 @@ class Content(Protocol):
 
 @record
 class FileUpload:
-    """A file to store. ``purpose`` is OpenAI's word; ``keeps`` are the seconds after which it expires, None for the
+    """A file to store. ``purpose`` is OpenAI's word; ``expires_in`` are the seconds after which it expires, None for the
     provider's own time."""
 
     filename: str
     media_type: str
     content: Content
     purpose: str
-    keeps: int | None = None
+    expires_in: int | None = None
 
 
 @record

@@ -18,7 +18,7 @@ NAME: Final = "files_anthropic"
 
 def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -> FileObject:
     """Upload a file."""
-    fields = [] if new.keeps is None else [("expires_in_seconds", str(new.keeps))]
+    fields = [] if new.expires_in is None else [("expires_in_seconds", str(new.expires_in))]
     return decode_file(post_form(new, fields, boundary, post))
 
 

@@ -63,6 +63,6 @@ def require_id(value: Any) -> str:
 
 def refuse_expiry(new: FileUpload, context: ClientContext) -> None:
     """Refuse an upload with a time after which the file expires."""
-    if new.keeps is not None:
+    if new.expires_in is not None:
         message = f"'expires_after' is not supported by provider '{context.provider}'."
         raise GatewayError("unsupported_parameter", message, param="expires_after")

@@ -39,8 +39,11 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
     fields = [("purpose", options.purposes.get(new.purpose, new.purpose))]
     if not options.expires:
         refuse_expiry(new, context)
-    if new.keeps is not None:
-        fields += [("expires_after[anchor]", "created_at"), ("expires_after[seconds]", str(new.keeps))]
+    if new.expires_in is not None:
+        fields += [
+            ("expires_after[anchor]", "created_at"),
+            ("expires_after[seconds]", str(new.expires_in)),
+        ]
     return decode_file(post_form(new, fields, boundary, post))
 
 

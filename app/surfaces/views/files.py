@@ -90,7 +90,7 @@ def _file_row(target: Target, file: FileObject, upload: FileUpload) -> NewFile:
         g.principal.tenant,
         upload.purpose,
         {"filename": upload.filename, "status": file.status, "reference": file.reference},
-        upload.keeps if file.expires_at is None else max(0, file.expires_at - int(time.time())),
+        upload.expires_in if file.expires_at is None else max(0, file.expires_at - int(time.time())),
         target.provider.name,
         realm_of(target),
         file.id,
