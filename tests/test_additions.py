@@ -323,29 +323,17 @@ RANK_EXCHANGE = '''"""Ranking: one attempt."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
-
-from app.dialects import dialect_of
 from app.dialects.media.rank import RankDialect
-from app.errors import GatewayError
-from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.media import MediaExchange
-from app.gateway.plan import Plan
 from app.gateway.translation import parse_upstream
 from app.wire.json import dumps
 
 
-class RankExchange(MediaExchange):
+class RankExchange(MediaExchange[RankDialect]):
     """Documents in order, by one call."""
 
-    def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
-        super().__init__(call, target, chosen)
-        self._client = dialect_of(RankDialect, self.wire.dialect)
-        self._server = dialect_of(RankDialect, call.dialect)
-        self._request = replace(call.request, model=target.model)
+    family = RankDialect
 
     def send(self) -> Sent:
         """Return the request."""
@@ -355,10 +343,6 @@ class RankExchange(MediaExchange):
         """Fetch the order."""
         order = self._client.decode_response(parse_upstream(fetch(self.send()).body))
         return Answer(self._server.encode_response(order))
-
-    def translator(self, headers: Mapping[str, str]) -> Any:
-        """Rankings have no streams."""
-        raise GatewayError("unsupported_operation", "Rankings are not streamed.", param="stream")
 '''
 RANK_SURFACE = '''"""Ranking: its view, its body and the shape of its answer."""
 
