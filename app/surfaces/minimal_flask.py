@@ -1,45 +1,32 @@
-"""Flask without what this application never uses: sessions, async views, signals, URLs made from routes.
+"""Flask without what this application never uses: sessions, async views, signals, and URLs that are built from routes.
 
-Views, ``g``, ``request`` and the hooks before and after are Flask's. Tests: tests/surfaces/test_minimal_flask.py.
+Views, ``g``, ``request`` and the hooks before and after requests are Flask's. Tests: tests/surfaces/test_minimal_flask.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from flask import Flask, Request, Response
 from flask.ctx import AppContext, RequestContext
 from flask.globals import _cv_app, _cv_request
-from flask.sessions import NullSession, SessionInterface, SessionMixin
+from flask.sessions import NullSession
 from werkzeug.datastructures import Headers
 from werkzeug.routing import Map, MapAdapter, Rule, RuleFactory
 
 from app.surfaces.mounts import Credentials
 from app.surfaces.rules import SurfaceRule
 
-_SESSION: Final = NullSession()  # never read, never written: one does for all
-
-
-class _NoSession(SessionInterface):
-    """No sessions: nothing is stored in cookies."""
-
-    def open_session(self, app: Flask, request: Request) -> SessionMixin:
-        return _SESSION
-
-    def is_null_session(self, obj: object) -> bool:
-        return True
-
-    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> NoReturn:
-        raise RuntimeError("there are no sessions")
+_SESSION: Final = NullSession()  # never read and never written, so all requests share it
 
 
 class LateMap(Map):
-    """A map whose rules are compiled once a path must be matched, half the time that building an application takes."""
+    """A map that compiles its rules when it first has to match a path; that is half of the time to build an application."""
 
     def __init__(self, **options: Any) -> None:
-        self._waiting: list[Rule] = []
+        self._new: list[Rule] = []
         self.static: dict[tuple[str, str], Rule] = {}
         """Rules without parameters, by method and path."""
         super().__init__(**options)
@@ -47,22 +34,21 @@ class LateMap(Map):
     def add(self, rulefactory: RuleFactory) -> None:
         """Add rules, to be compiled later."""
         for rule in rulefactory.get_rules(self):
-            self._waiting.append(rule)
+            self._new.append(rule)
             if "<" not in rule.rule and not rule.websocket:
                 self.static.update(((method, rule.rule), rule) for method in rule.methods or ())
 
     def update(self) -> None:
-        """Compile what was added; Werkzeug calls this before it matches a path or lists rules."""
-        waiting, self._waiting = self._waiting, []
-        for rule in waiting:
+        """Compile the new rules; Werkzeug calls this before it matches a path or lists rules."""
+        new, self._new = self._new, []
+        for rule in new:
             super().add(rule)
         super().update()
 
 
 class SessionlessFlask(Flask):
-    """Routes without parameters are looked up; the others go through Werkzeug's matcher."""
+    """A Flask application that looks routes without parameters up in a table; Werkzeug matches the others."""
 
-    session_interface = _NoSession()
     url_rule_class: type[Rule] = SurfaceRule
     url_map_class: type[Map] = LateMap
     url_map: LateMap
@@ -78,14 +64,14 @@ class SessionlessFlask(Flask):
         provide_automatic_options: bool | None = None,
         **options: Any,
     ) -> None:
-        """Add a rule; raises ValueError for one that does not say who may call it."""
+        """Add a rule; raise ValueError if it does not say who may call it."""
         if not isinstance(options.get("credentials"), Credentials):
             raise ValueError(f"the rule {rule} declares no credentials; one for everybody says KEYLESS")
         super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
 
     def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return what matches the request's URL; None where that is done, or is nobody's wish."""
-        if request is None:  # an application context of its own: no URL is ever made here
+        """Return the adapter that matches the request's URL, None if the table already has its rule."""
+        if request is None:  # an application context without a request; URLs are never built from routes here
             return None
         environ = request.environ
         rule = self.url_map.static.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")))
@@ -95,7 +81,7 @@ class SessionlessFlask(Flask):
         return None
 
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Serve one request, as Flask does, without signals and without what a teardown would do."""
+        """Serve one request as Flask does, but without signals and teardown functions."""
         context = RequestContext(self, environ, session=_SESSION)
         app_token, token = _cv_app.set(AppContext(self)), _cv_request.set(context)
         try:
@@ -103,18 +89,18 @@ class SessionlessFlask(Flask):
                 context.match_request()
             try:
                 response = self.full_dispatch_request()
-            except Exception as error:  # noqa: BLE001 - of a hook: those of views are answered already
+            except Exception as error:  # noqa: BLE001 - of a hook; errors of views are answered already
                 response = self.handle_exception(error)
             return response(environ, start_response)
         finally:
             if "files" in vars(context.request):
                 context.request.close()
-            environ["werkzeug.request"] = None  # else the two hold each other
+            environ["werkzeug.request"] = None  # else there would be a reference cycle
             _cv_request.reset(token)
             _cv_app.reset(app_token)
 
     def full_dispatch_request(self) -> Response:
-        """Serve the current request: what the whole application does before each and after, and its view."""
+        """Serve the current request: run the application's hooks before it, its view, and the hooks after it."""
         befores, afters = self.before_request_funcs[None], self.after_request_funcs[None]
         answer: Any = None
         try:
@@ -135,9 +121,9 @@ class SessionlessFlask(Flask):
 
 
 class WholeResponse(Response):
-    """An answer that is all here: its body, and ``fields``, its headers by their lower-case names.
+    """An answer with its whole body, and ``fields``, its headers by lower-case name.
 
-    Whoever asks for ``headers`` gets what Werkzeug makes of the fields, and that counts from then on."""
+    The first access to ``headers`` turns the fields into Werkzeug's ``Headers``, which count from then on."""
 
     def __init__(self, body: bytes, status: int, fields: dict[str, str]) -> None:
         self.fields = fields
@@ -148,11 +134,11 @@ class WholeResponse(Response):
 
     @cached_property
     def headers(self) -> Headers:  # type: ignore[override]
-        """The headers as Werkzeug has them."""
+        """The headers as Werkzeug's type."""
         return Headers(self.fields)
 
     def add_headers(self, fields: Mapping[str, str], defaults: Mapping[str, str]) -> None:
-        """Set headers by their lower-case names; ``defaults`` where there are none of the name."""
+        """Set headers by lower-case name; ``defaults`` only those that are absent."""
         if "headers" not in vars(self):
             self.fields = {**defaults, **self.fields, **fields}
             return
@@ -161,16 +147,16 @@ class WholeResponse(Response):
             self.headers.setdefault(name, value)
 
     def get_wsgi_headers(self, environ: Any) -> Headers:
-        """Return the headers as they are, without a location to complete."""
+        """Return the headers unchanged; Werkzeug would complete a location."""
         return self.headers
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer: all is here, so there is nothing to encode, or to leave out but for HEAD."""
+        """Send the answer directly, unless it is for HEAD or has functions to call on close."""
         body: Any = self.response
         if environ["REQUEST_METHOD"] == "HEAD" or not isinstance(body, list) or self._on_close:
             return super().__call__(environ, start_response)
-        is_asked = "headers" in vars(self)
-        start_response(self.status, self.headers.to_wsgi_list() if is_asked else list(self.fields.items()))
+        has_headers = "headers" in vars(self)
+        start_response(self.status, self.headers.to_wsgi_list() if has_headers else list(self.fields.items()))
         return body
 
 
