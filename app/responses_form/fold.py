@@ -24,13 +24,9 @@ class _Fold:
 
     def open(self, event: Event) -> None:
         """Start an item."""
-        opened = self._put(event)
+        opened = self.put(event)
         if opened.get("status") == "in_progress":
             opened["status"] = "incomplete"
-
-    def close(self, event: Event) -> None:
-        """Replace an item by its final form."""
-        self._put(event)
 
     def put_part(self, event: Event, member: str, index: int) -> None:
         """Replace one part of an item."""
@@ -58,7 +54,8 @@ class _Fold:
             growing.clear()
         return [self.items[index] for index in sorted(self.items)]
 
-    def _put(self, event: Event) -> JSON:
+    def put(self, event: Event) -> JSON:
+        """Set an item, or replace it by its final form."""
         item = copy.deepcopy(dict(event["item"]))
         self.items[event["output_index"]] = item
         self.deltas[event["output_index"]] = {}
@@ -94,9 +91,9 @@ def _own(name: str) -> Callable[[_Fold, Event], None]:
     return lambda state, event: state.grow(event, (None, 0, name))
 
 
-_RULES: Final[Mapping[str, Callable[[_Fold, Event], None]]] = {
+_RULES: Final[Mapping[str, Callable[[_Fold, Event], object]]] = {
     "response.output_item.added": _Fold.open,
-    "response.output_item.done": _Fold.close,
+    "response.output_item.done": _Fold.put,
     "response.content_part.added": _part("content", "content_index"),
     "response.content_part.done": _part("content", "content_index"),
     "response.output_text.delta": _text("content", "content_index", "text"),

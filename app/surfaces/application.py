@@ -63,7 +63,9 @@ def build_surfaces(gateway: Gateway) -> Flask:
     app.register_error_handler(GatewayError, _gateway_error)
     app.register_error_handler(Replay, _replay)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _fault)
+    app.register_error_handler(
+        Exception, lambda error: _gateway_error(gateway.fault(error, g.get("request_id")))
+    )
     for blueprint in blueprints():
         app.register_blueprint(blueprint)
     app.register_blueprint(operators.blueprint())
@@ -243,7 +245,3 @@ def _routes_here() -> str:
     routes = (route for routes in mount.operations.values() for route in routes)
     listed = ", ".join(f"{route.method} {mount.prefixes[0]}{route.path}" for route in routes)
     return f". This API serves: {_ARGUMENT.sub('{id}', listed)}."
-
-
-def _fault(error: Exception) -> Response:
-    return _gateway_error(gateway_of(current_app).fault(error, g.get("request_id")))

@@ -63,6 +63,8 @@ def make_call(
     wire = dialect or rule.route.dialect or mount.dialect or operation.dialect
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
+    raw = _RAW.items() if gateway.settings.raw_allowed else ()
+    raw_members = (name for name, key in raw if environ.get(key, "").lower() == "true")
     strict = environ.get("HTTP_X_SLUICE_STRICT", "").lower() == "true"
     body, losses = without_forbidden(body, strict=strict)
     own.call = call = Call(
@@ -82,8 +84,12 @@ def make_call(
         stream=stream,
         strict=strict,
         left_out=losses,
-        client_headers=_clean_headers(environ),
-        keep_raw=_raw_members(environ) if gateway.settings.raw_allowed else frozenset(),
+        client_headers={
+            name: value
+            for key, value in environ.items()
+            if (name := _header_name(key)) and _HEADER.fullmatch(value)
+        },
+        keep_raw=frozenset(raw_members),
         socket=environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
         size=size_of(request) if size is None else size,
@@ -151,15 +157,6 @@ def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
     return tuple(fallbacks)
 
 
-def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Return the client's headers that may be forwarded, by lower-case name."""
-    return {
-        name: value
-        for key, value in environ.items()
-        if (name := _header_name(key)) and _HEADER.fullmatch(value)
-    }
-
-
 @lru_cache(maxsize=1024)
 def _header_name(key: str) -> str:
     """Return the name of the header at ``key`` of an environ, "" if it may not be forwarded."""
@@ -188,7 +185,3 @@ _RAW: Final = {
     "raw_request": "HTTP_X_BF_SEND_BACK_RAW_REQUEST",
     "raw_response": "HTTP_X_BF_SEND_BACK_RAW_RESPONSE",
 }
-
-
-def _raw_members(environ: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(name for name, key in _RAW.items() if environ.get(key, "").lower() == "true")

@@ -36,7 +36,7 @@ def build_admin(gateway: Gateway, is_client: Callable[[str], bool]) -> Flask:
     app.after_request(_after)
     app.register_error_handler(GatewayError, _error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _fault)
+    app.register_error_handler(Exception, lambda error: _error(gateway.fault(error, g.get("request_id"))))
     return app
 
 
@@ -120,7 +120,3 @@ def _http_error(error: HTTPException) -> Response:
     response = _error(GatewayError(kind, message, status=code))
     response.headers.update(allow_header(error))
     return response
-
-
-def _fault(error: Exception) -> Response:
-    return _error(gateway_of(current_app).fault(error, g.get("request_id")))

@@ -49,12 +49,8 @@ def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if value is not None}
 
 
-def _tools(tools: Any) -> list[dict[str, Any]]:
-    """Return tools in the form of page 000, with nested functions and without secrets."""
-    return [_nest(echo_tool(tool)) for tool in tools]
-
-
 def _nest(tool: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a tool in the form of page 000, in which functions are nested."""
     kind = tool["type"]
     if kind not in _NESTING:
         return dict(tool)
@@ -63,7 +59,7 @@ def _nest(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 _NESTING: Final = frozenset({"function", "custom"})
 _SHOWN: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "tools": _tools,
+    "tools": lambda tools: [_nest(echo_tool(tool)) for tool in tools],
     "stop_sequences": lambda stop: [stop] if isinstance(stop, str) else stop,
 }
 

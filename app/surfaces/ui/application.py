@@ -58,7 +58,9 @@ def build_window(gateway: Gateway, admin_client: AdminClient, surfaces: Callable
         requests.Refusal, lambda refusal: rendering.error(refusal.status, refusal.message)
     )
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _fault)
+    app.register_error_handler(
+        Exception, lambda error: _gateway_error(gateway.fault(error, g.get("request_id")))
+    )
     return app
 
 
@@ -110,7 +112,3 @@ def _http_error(error: HTTPException) -> Response:
     response = rendering.error(code, _MESSAGES.get(code, error.description or error.name))
     response.headers.update(allow_header(error))
     return response
-
-
-def _fault(error: Exception) -> Response:
-    return _gateway_error(gateway_of(current_app).fault(error, g.get("request_id")))

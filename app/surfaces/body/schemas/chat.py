@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.dialects.shared.faults import Faults, missing, wrong_type
+from app.dialects.shared.faults import Faults, wrong_type
 from app.surfaces.body.schemas.base import (
     Array,
     Body,
@@ -16,7 +16,7 @@ from app.surfaces.body.schemas.base import (
     Object,
     String,
 )
-from app.surfaces.body.schemas.parts import chat_message, metadata, string, tool, tool_choice
+from app.surfaces.body.schemas.parts import chat_message, metadata, require_string, string, tool, tool_choice
 
 MOST_TOKENS = 2**31 - 1
 MOST_MESSAGES = 20_000  # more take a second to read
@@ -31,10 +31,6 @@ def _stream_options(value: dict[str, Any]) -> Faults:
         name: value.get(name) for name in _STREAM_OPTIONS if not isinstance(value.get(name), bool | None)
     }
     return {name: [wrong_type("a boolean", option)] for name, option in wrong.items()} or None
-
-
-def _format(value: dict[str, Any]) -> Faults:
-    return None if isinstance(value.get("type"), str) else missing("type")
 
 
 class SampledBody(ModelBody):
@@ -80,7 +76,7 @@ class ChatBody(ToolsBody, ChoicesBody):
     max_completion_tokens = Integer(least=1, most=MOST_TOKENS)
     top_k = Integer(least=-1)
     logprobs = Boolean()
-    response_format = Object(check=_format)
+    response_format = Object(check=require_string("type"))
     reasoning_effort = String(choices=EFFORTS)
     verbosity = String(choices=VERBOSITIES)
     reasoning = Object()

@@ -41,6 +41,11 @@ def chat_message(message: Any) -> Faults:
     return content_faults(message.get("content")) or _array_faults(message, "tool_calls", _object)
 
 
+def require_string(member: str) -> Callable[[dict[str, Any]], Faults]:
+    """Return a check that an object has a string at ``member``."""
+    return lambda value: None if isinstance(value.get(member), str) else missing(member)
+
+
 def tool(value: Any) -> Faults:
     """Check one tool, with its function nested as in chat or flat as in Responses."""
     if not isinstance(value, dict):

@@ -23,15 +23,11 @@ from app.surfaces.body.schemas.chat import (
     ChoicesBody,
     ToolsBody,
 )
-from app.surfaces.body.schemas.parts import chat_message, one_of, string
+from app.surfaces.body.schemas.parts import chat_message, one_of, require_string, string
 
 _LONGEST_INPUT = 10_485_760
 _FORMATS = ("text", "json_object", "json_schema")
 _SUMMARIES = ("auto", "concise", "detailed")
-
-
-def _conversation(value: dict[str, Any]) -> Faults:
-    return None if isinstance(value.get("id"), str) else missing("id")
 
 
 def _reasoning(value: dict[str, Any]) -> Faults:
@@ -78,7 +74,7 @@ class ResponsesBody(ToolsBody):
     input = Either(String(longest=_LONGEST_INPUT), Array(each=item_faults, longest=MOST_MESSAGES))
     instructions = Either(String(), Array(each=item_faults))
     previous_response_id = String()
-    conversation = Either(String(), Object(check=_conversation))
+    conversation = Either(String(), Object(check=require_string("id")))
     max_output_tokens = Integer(least=16, most=MOST_TOKENS)
     max_tool_calls = Integer(least=1, most=MOST_TOKENS)
     text = Object(check=_text)
