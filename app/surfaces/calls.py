@@ -84,11 +84,7 @@ def make_call(
         stream=stream,
         strict=strict,
         left_out=losses,
-        client_headers={
-            name: value
-            for key, value in environ.items()
-            if (name := _header_name(key)) and _HEADER.fullmatch(value)
-        },
+        client_headers=_clean_headers(environ),
         keep_raw=frozenset(raw_members),
         socket=environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
@@ -155,6 +151,15 @@ def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
                 code="invalid_type",
             )
     return tuple(fallbacks)
+
+
+def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
+    """Return the client's headers that may be forwarded, by lower-case name."""
+    return {
+        name: value
+        for key, value in environ.items()
+        if (name := _header_name(key)) and _HEADER.fullmatch(value)
+    }
 
 
 @lru_cache(maxsize=1024)
