@@ -147,18 +147,21 @@ class _ResponsesGrammar(Grammar):
     def check_order(self, kind: str) -> None:
         """created, then perhaps queued, then in_progress, then all the rest."""
         before = tuple(self.kinds[:3])
-        if kind == "response.created":
-            self.expect({"created is not first": not before})
-        elif kind == "response.queued":
-            self.expect({"queued does not follow created": before == ("response.created",)})
-        elif kind == "response.in_progress":
-            self.expect({"in_progress does not follow created or queued": before in (_CREATED, _QUEUED)})
-        elif kind not in TERMINAL and kind != "error":
-            self.expect({"comes before created and in_progress": "response.in_progress" in before})
+        openings = {
+            "response.created": ("created is not first", not before),
+            "response.queued": ("queued does not follow created", before == _CREATED),
+            "response.in_progress": (
+                "in_progress does not follow created or queued",
+                before in (_CREATED, _QUEUED),
+            ),
+        }
+        if kind in TERMINAL or kind == "error":
+            other = ("response.created did not come first", bool(before))
         else:
-            self.expect({"response.created did not come first": before})
+            other = ("comes before created and in_progress", "response.in_progress" in before)
+        violation, holds = openings.get(kind, other)
         only_failure = not self.error or kind == "response.failed"
-        self.expect({"only response.failed may follow an error event": only_failure})
+        self.expect({violation: holds, "only response.failed may follow an error event": only_failure})
 
     def rule(self, kind: str) -> Callable[[Json], None]:
         name, _, verb = kind.rpartition(".")
