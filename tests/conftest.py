@@ -14,18 +14,21 @@ from pathlib import Path
 
 import pytest
 from _pytest.faulthandler import fault_handler_stderr_fd_key
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from tests import environment
 from tests.services import leave_out, new_postgres
 
 environment.enter()
 
-# The same examples in every run: a new find is for whoever looks for it (SLUICE_EXPLORE=1), not
-# for whoever lands or tries the tests for the first time.
-settings.register_profile("settled", derandomize=True)
-if os.environ.get("SLUICE_EXPLORE") != "1":
-    settings.load_profile("settled")
+# The same examples in every run, unless SLUICE_EXPLORE=1 asks for new ones. No test depends on the speed of the machine.
+settings.register_profile(
+    "sluice",
+    derandomize=os.environ.get("SLUICE_EXPLORE") != "1",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("sluice")
 
 REPO = Path(__file__).resolve().parent.parent
 HUNG, REWIND = 500, 30  # seconds; no test's own limit (``pytest.mark.timeout``) is longer than the first

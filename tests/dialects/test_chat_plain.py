@@ -69,7 +69,7 @@ def _decoded(body: Any) -> str:
         return repr(error)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(_BODIES)
 @example(_PLAIN)
 @example({**_PLAIN, "system_fingerprint": "fp", "service_tier": "flex"})
@@ -99,7 +99,7 @@ _USAGES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(_USAGES)
 @example({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
 @example(

@@ -62,7 +62,7 @@ _FRAGMENT = {"index": 0, "function": {"arguments": "12"}}
 _ARGUMENTS = {"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [_FRAGMENT]}}]}
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(st.tuples(_CHUNKS, st.integers(1, 3)), max_size=6))
 @example([(_PLAIN, 3), ({**_PLAIN, "created": 2, "obfuscation": "yz"}, 3)])
 @example([(_PLAIN, 2), ({**_PLAIN, "service_tier": "flex"}, 2), (_PLAIN, 2)])
@@ -104,7 +104,7 @@ def _passed(chunks: list[dict[str, Any]], asked: bool) -> list[Any]:
     return [*frames, *passing.closing(Usage(1, 2))]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.lists(_CHUNKS, max_size=6), st.booleans())
 @example([_PLAIN, {**_PLAIN, "usage": {"prompt_tokens": 1, "completion_tokens": 2}}, _PLAIN], True)
 @example([{"choices": [{"delta": {"content": "a", "reasoning_details": [{"data": "s"}]}}]}], False)
@@ -128,7 +128,7 @@ def _frames_of(wire: str) -> list[Frame]:
 
 
 @pytest.mark.parametrize("wire", _WIRES)
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_every_order_of_frames_is_read_alike_by_both_ways(wire: str, data: st.DataObject) -> None:
     block = next(block for block in BLOCKS if block.wire == wire)

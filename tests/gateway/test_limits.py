@@ -174,7 +174,7 @@ STEPS = st.lists(
 
 
 @given(steps=STEPS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_both_back_ends_do_the_same_sums(steps: list[Any], redis_url: str) -> None:
     clock = Clock()
     memory, shared = MemoryWindows(clock), ClockedRedis(redis_url, clock)
@@ -204,7 +204,7 @@ def test_both_back_ends_do_the_same_sums(steps: list[Any], redis_url: str) -> No
     waits=st.lists(st.floats(0, 30), min_size=1, max_size=60),
     amounts=st.lists(st.integers(1, 9), min_size=60, max_size=60),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_sliding_minute_never_holds_more_than_the_limit(waits: list[float], amounts: list[int]) -> None:
     clock = Clock()
     windows = MemoryWindows(clock)

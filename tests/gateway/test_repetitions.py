@@ -110,7 +110,7 @@ def _bytes(reads: list[tuple[list[dict[str, Any]], int, int, bool]]) -> list[byt
 
 
 @pytest.mark.parametrize("server", ["pass", "pass with usage", "responses", "messages"])
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(reads=st.lists(_READS, max_size=6))
 @example(
     reads=[

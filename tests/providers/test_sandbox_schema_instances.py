@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import jsonschema
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.providers.sandbox.assignments import parse_assignments
@@ -293,14 +293,14 @@ GIVEN = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(SCHEMAS, GIVEN)
 def test_whatever_the_schema_the_value_fits_it(schema, members):
     jsonschema.Draft202012Validator(schema).validate(make_instance(schema))
     jsonschema.Draft202012Validator(schema).validate(make_instance(schema, members))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(
     SCHEMAS,
     st.recursive(
@@ -357,7 +357,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @example({"properties": {"type": None}, "maxProperties": None}, None)
 @given(ANYTHING, ANYTHING)
 def test_no_json_as_a_schema_breaks_it(schema, given_value):

@@ -71,7 +71,7 @@ def test_a_message_is_read(text, members):
     assert parse_directives(text) == replace(NONE, **members)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(
         st.sampled_from(
@@ -182,7 +182,7 @@ def test_an_example_matches_its_pattern(pattern, extra):
     assert matches(parse_pattern(pattern), text, WorkLimit().scan)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(PATTERNS), st.text("ab@foz019-.#() +ABC_", max_size=12))
 def test_a_text_matches_where_pythons_own_engine_says_so(pattern, text):
     assert matches(parse_pattern(pattern), text, WorkLimit().scan) == bool(re.search(pattern, text))

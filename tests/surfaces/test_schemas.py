@@ -48,7 +48,7 @@ _SOUND = {
 
 
 @pytest.mark.parametrize("name", SCHEMAS)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(data=st.data())
 def test_a_body_is_taken_just_when_the_schema_finds_no_fault(name, data):
     schema = SCHEMAS[name]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.terminal import toml
@@ -25,7 +25,6 @@ TABLES = st.recursive(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(TABLES)
 def test_what_is_written_is_read_back(document: dict[str, Any]) -> None:
     assert tomllib.loads(toml.write(document)) == document

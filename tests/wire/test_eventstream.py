@@ -49,7 +49,7 @@ def test_recorded_streams_are_read_as_botocore_reads_them(shared_dir: Path, size
     st.lists(st.tuples(st.dictionaries(st.text(min_size=1, max_size=20), st.text(max_size=50)), st.binary())),
     st.integers(1, 50),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_is_encoded_is_decoded(messages: list[tuple[dict[str, str], bytes]], size: int) -> None:
     data = b"".join(encode_message(headers, payload) for headers, payload in messages)
     decoder = EventStreamDecoder()

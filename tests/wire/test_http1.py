@@ -173,7 +173,7 @@ def test_chunks_come_out_joined_however_they_arrive(size: int) -> None:
 
 
 @given(st.lists(st.binary(min_size=1)), st.integers(1, 20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_content_survives_chunking(pieces: list[bytes], size: int) -> None:
     data = b"".join(b"%X\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
     body = ChunkedBody()
@@ -237,7 +237,7 @@ def inflate(data: bytes, size: int, limit: int) -> bytes:
 
 
 @given(st.binary(), st.integers(1, 20), st.integers(1, 20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_compressed_bodies_are_inflated_a_little_at_a_time(data: bytes, size: int, limit: int) -> None:
     for packed in (gzip.compress(data), zlib.compress(data), gzip.compress(data) + gzip.compress(b"more")):
         assert inflate(packed, size, limit) in (data, data + b"more")
@@ -262,7 +262,7 @@ def test_only_known_encodings_are_undone() -> None:
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_read_that_is_one_chunk_is_taken_like_any_other(pieces: list[bytes]) -> None:
     body = ChunkedBody()
     for piece in pieces:

@@ -165,7 +165,7 @@ def test_other_repeats_are_none_of_our_business(
 
 
 @given(VALUES, st.booleans(), st.sampled_from([None, 2]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_the_standard_library_writes_is_read_back(value: Any, ascii: bool, indent: int | None) -> None:
     data = stdlib.dumps(value, ensure_ascii=ascii, indent=indent, allow_nan=False).encode(
         "utf-8", "surrogatepass"
@@ -174,20 +174,20 @@ def test_what_the_standard_library_writes_is_read_back(value: Any, ascii: bool, 
 
 
 @given(VALUES)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_we_write_is_read_back(value: Any) -> None:
     for written in (json.dumps(value), json.dumps_ascii(value)):
         assert json.loads(written) == value
 
 
 @given(st.text() | st.sampled_from(["a\u2028b\u2029", "x\x85y", "\r\n", "\x0b\x0c\x1c\x1d\x1e"]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_line_of_a_stream_stays_one_line(text: str) -> None:
     assert len(json.dumps_ascii({"delta": text}).decode().splitlines()) == 1
 
 
 @given(st.binary(max_size=200))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_bytes_give_a_value_or_a_bad_request(data: bytes) -> None:
     assert kind_of_fault(json.loads, data) in (None, "bad_request")
     assert kind_of_fault(json.loads_lenient, data) in (None, "InvalidJSON")

@@ -132,7 +132,7 @@ _URIS = st.one_of(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.sampled_from(["GET", "POST", "HEAD", "Get", "OPTIONS", "CONNECT", "P#"]),
     _URIS,

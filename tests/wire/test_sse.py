@@ -190,7 +190,7 @@ NAME = LINE.filter(bool)
     st.integers(1, 9),
     st.booleans(),
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_what_is_encoded_is_decoded(events: list[tuple[str | None, str]], size: int, commented: bool) -> None:
     frames = [RawFrame(name, data.encode()) for name, data in events]
     separator = comment("still here") if commented else b""
@@ -216,7 +216,7 @@ _PIECES += (
 
 
 @given(st.lists(st.sampled_from(_PIECES), max_size=12))
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 def test_a_chunk_that_is_one_event_is_read_as_if_it_came_in_bytes(pieces: list[bytes]) -> None:
     pieces = [b":\n", *pieces]  # a stream that has begun
     whole, bytewise = SSEDecoder(), SSEDecoder()
@@ -236,7 +236,7 @@ def _told(decoder: SSEDecoder, chunks: list[bytes]) -> list[RawFrame] | str:
 
 
 @given(st.binary(), st.integers(1, 9))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_chunks_make_no_difference_to_any_bytes(data: bytes, size: int) -> None:
     results: list[object] = []
     for cut in (size, None):
