@@ -132,7 +132,7 @@ def _address_faults(shape: re.Match[str]) -> Iterator[str]:
         return
     place = _PLACE.fullmatch(shape["place"])
     if place is None:
-        yield "names no host and port (an IPv6 address stands in brackets)"
+        yield "names no host and port (write an IPv6 address in brackets)"
     elif place["port"] and not _is_port(place["port"]):
         yield "the port must be a number from 1 to 65535"
 

@@ -87,7 +87,7 @@ class AccountRequests:
             return self.wire if request.path is None else replace(self.wire, path=request.path)
         base, url = urlsplit(self._attempt.target.provider.base_url), urlsplit(request.url)
         if (url.scheme, url.netloc) != (base.scheme, base.netloc):
-            raise GatewayError("upstream_invalid", "The provider told an upload's address at another host.")
+            raise GatewayError("upstream_invalid", "The provider sent an upload URL at another host.")
         origin = f"{url.scheme}://{url.netloc}"
         return replace(self.wire, base=origin, path=url.path, query=dict(parse_qsl(url.query)))
 

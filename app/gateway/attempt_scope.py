@@ -84,4 +84,4 @@ def _tell_of_path(error: GatewayError, attempt: Attempt) -> None:
     if attempt.status not in (404, 405):
         return
     if path := attempt.target.provider.missing_path():
-        error.message += f" (The provider's base URL has no path; such an API mostly stands below '{path}'.)"
+        error.message += f" (The provider's base URL has no path; such an API is usually below '{path}'.)"

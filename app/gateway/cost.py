@@ -1,4 +1,4 @@
-"""What a call cost: the provider's own figure, else the operator's price, else the catalogue.
+"""The cost of a call: the provider's own figure, else the operator's price, else the catalogue.
 
 Costs are US dollars; an unknown price is None, never 0 (contract/surfaces.md 3).
 
@@ -28,7 +28,7 @@ _MEMBERS: Final = (
 )
 _MILLION: Final = 1_000_000
 UNITS: Final[Mapping[str, str]] = {"image": "generated_images", "search_unit": "search_units"}
-"""Prices of the operator's for things, and what usages call these."""
+"""Units with a price of the operator's, and their names in a usage."""
 
 
 class PriceList:
@@ -40,29 +40,29 @@ class PriceList:
     def cost(self, target: Target, usage: Usage, tier: str | None = None) -> dict[str, Any] | None:
         """Return the cost object of ``usage`` at ``target``, or None when unknown.
 
-        ``tier`` is the service tier that served the call, in the provider's words.
+        ``tier`` is the service tier that served the call, by the provider's name.
         """
         if usage.cost and usage.cost.get("total_cost") is not None:
             return _members(usage.cost, "provider")
         row = target.provider.settings.prices.get(target.model)
         if row is not None:
-            found = _by_row(row, usage)
-            return None if found is None else _members(found, "config")
+            parts = _cost_by_prices(row, usage)
+            return None if parts is None else _members(parts, "config")
         return self._by_catalogue(target, usage, tier)
 
-    def expect(self, target: Target) -> None:
-        """Begin to load what ``cost`` will need; a call says so while its upstream works."""
+    def preload(self, target: Target) -> None:
+        """Begin to load what ``cost`` will need, while the provider works."""
         provider = target.provider.spec.price_as
         if provider is not None and target.model not in target.provider.settings.prices:
-            self._book.expect(provider, target.model)
+            self._book.preload(provider, target.model)
 
     def knows(self, provider: str | None, model: str) -> bool:
         """Tell whether the catalogue lists ``model`` for its provider id ``provider``."""
         return provider is not None and self._book.knows(provider, model)
 
     def per_million(self, provider: Provider, model: str) -> dict[str, float] | None:
-        """Return US dollars for a million tokens of text, ``input`` and ``output``, of a small call today; None where
-        the price is unknown or no such product."""
+        """Return US dollars per million tokens of text, ``input`` and ``output``, of a small call today. None if the price is
+        unknown or not a plain rate."""
         own = provider.settings.prices.get(model)
         if own is not None:
             return {name: own.get(name, 0.0) for name in ("input", "output")}
@@ -71,7 +71,7 @@ class PriceList:
         return None if rates is None else {"input": float(rates.input), "output": float(rates.output)}
 
     def window(self, target: Target) -> int | None:
-        """Return the context window of a target in tokens, None where the catalogue does not tell."""
+        """Return the context window of a target in tokens, None if the catalogue has none."""
         provider = target.provider.spec.price_as
         return None if provider is None else self._book.window(provider, target.model)
 
@@ -92,8 +92,8 @@ class PriceList:
 
 
 def put_cost(body: Any, outcome: Outcome) -> None:
-    """Set ``usage.cost``, a number, and ``usage.cost_details`` wherever ``body`` (an answer, a chunk
-    or an event) tells a usage, in dialects that can bear it; a provider's own details stay."""
+    """Set ``usage.cost``, a number in US dollars, and ``usage.cost_details`` in each usage of ``body`` (an answer, a chunk or an
+    event), if the dialect has them. Details of the provider stay."""
     if not isinstance(body, dict) or not dialect_of(Row, outcome.call.dialect).reports_cost:
         return
     for holder in (body, body.get("response")):
@@ -106,16 +106,15 @@ def put_cost(body: Any, outcome: Outcome) -> None:
                 usage["estimated"] = True
 
 
-def cost_object(usage: dict[str, Any]) -> None:
-    """Make ``usage.cost`` the object that page 003 shows, in place; it has no details beside it."""
+def move_details_to_cost(usage: dict[str, Any]) -> None:
+    """Replace ``usage.cost`` by its details, in place, as TrueFoundry's API documents it."""
     details = usage.pop("cost_details", None)
     if usage.get("cost") is not None and isinstance(details, dict):
         usage["cost"] = details
 
 
-def _by_row(row: Mapping[str, float], usage: Usage) -> dict[str, float] | None:
-    """Return the cost by the operator's prices, which are of the model itself; None for a wire that counts
-    things which no price is of."""
+def _cost_by_prices(row: Mapping[str, float], usage: Usage) -> dict[str, float] | None:
+    """Return the cost by the operator's prices of the model; None if the usage counts only units without a price."""
     units = {name: usage.billing.units.get(unit, 0) for name, unit in UNITS.items()}
     if (
         "request" not in row
@@ -124,7 +123,7 @@ def _by_row(row: Mapping[str, float], usage: Usage) -> dict[str, float] | None:
     ):
         return None
     own = [further for model, further in usage.billing.further if model is None]
-    runs = [_run_by_row(row, run) for run in (usage, *own)]
+    runs = [_token_cost(row, run) for run in (usage, *own)]
     request = row.get("request", 0.0) + sum(row.get(name, 0.0) * n for name, n in units.items())
     into, out = (sum(side) for side in zip(*runs, strict=True))
     return {
@@ -135,7 +134,7 @@ def _by_row(row: Mapping[str, float], usage: Usage) -> dict[str, float] | None:
     }
 
 
-def _run_by_row(row: Mapping[str, float], usage: Usage) -> tuple[float, float]:
+def _token_cost(row: Mapping[str, float], usage: Usage) -> tuple[float, float]:
     cached = min(usage.cached_tokens, usage.input_tokens)
     fresh = usage.input_tokens - cached
     into = (fresh * row.get("input", 0.0) + cached * row.get("cached", row.get("input", 0.0))) / _MILLION

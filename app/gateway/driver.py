@@ -1,8 +1,8 @@
-"""The driver: a call's targets in order, one retry each, until one answers.
+"""The driver: tries the targets of a call in order, with retries, until one answers.
 
-It feeds a ``Run``: whole answers as one batch, streams read by read. The policy is here and once:
-retry, fallback, what counts as content, what an attempt used up. Attempt layers are entered around
-each attempt; what one of them refuses is that target's error, so the next target is tried.
+It feeds a ``Run``: a whole answer as one batch, a stream as one batch per read. It alone decides about retry and fallback,
+what counts as content, and the usage of an attempt. Each attempt runs inside the attempt layers; an error of a layer counts
+as the target's error, so the next target is tried.
 Tests: tests/behaviour (faults, cuts, leaving, timing), tests/replay.
 """
 
@@ -26,7 +26,7 @@ from app.gateway.operations import encode, exchange
 from app.gateway.plan import Planned, Route, no_target
 from app.gateway.redaction import Redactor
 from app.gateway.repetitions import Repetition, RepetitionReader
-from app.gateway.retries import RetryBudget, goes_on
+from app.gateway.retries import RetryBudget, may_continue
 from app.gateway.run import Batch, Run
 from app.gateway.upstreams import OpenRequest, json_of
 from app.providers.base import Wire
@@ -34,14 +34,14 @@ from app.wire.offload import LARGE, aside
 from app.wire.upstream import Upstream
 
 SHAPE_FAULTS: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError)
-"""What reading an answer of an unforeseen shape may raise."""
+"""Errors that reading an answer of an unexpected shape may raise."""
 
 _JSON: Final = "application/json"
 _HTML: Final = "text/html"
 
 
 class Driver:
-    """Makes attempts for calls; one for the process. ``fault`` logs a fault of ours."""
+    """Makes the attempts of calls; one per process. ``fault`` logs an internal error and returns the error for the client."""
 
     def __init__(
         self,
@@ -61,10 +61,10 @@ class Driver:
         self._budget = RetryBudget()
 
     def drive(self, run: Run) -> Generator[Batch | Repetition, None, None]:
-        """Feed ``run`` from the first target that answers; raises the first error when none does."""
+        """Feed ``run`` from the first target that answers; raise the first error if none does."""
         call = run.call
         first: GatewayError | None = None
-        refused: GatewayError | None = None  # by a layer: told where nothing else went wrong
+        refused: GatewayError | None = None  # by a layer; raised if nothing else failed
         for step in self._steps(call):
             if isinstance(step, GatewayError):
                 first = first or step
@@ -83,7 +83,7 @@ class Driver:
                     refused = more_retryable(refused, error)
                 else:
                     first = first or error
-                if not goes_on(call, error):
+                if not may_continue(call, error):
                     break
             else:
                 yield Batch([], last=True, answer=answer)
@@ -91,7 +91,7 @@ class Driver:
         raise call.abort.reason or call.progress.refusal or first or refused or no_target(call)
 
     def _steps(self, call: Call) -> Iterator[Planned | GatewayError]:
-        """Yield the planned targets, each once more where the last error of it allows a retry."""
+        """Yield the planned targets, each again while its last error allows a retry."""
         self._budget.call()
         route = call.progress.route or self._plan(call)
         for position, step in enumerate(route.steps, 1):
@@ -105,19 +105,19 @@ class Driver:
                 yield step
 
     def _attempt(self, run: Run, planned: Planned) -> AttemptScope:
-        """Return what records one attempt within its layers, which hear of its end when it is left."""
+        """Return the scope of one attempt, which enters its layers and tells them its end."""
         call = run.call
         call.abort.check()
         attempt = Attempt(call, planned.target, refused=True)  # until its layers let it through
         call.attempts.append(attempt)
         call.progress.last_error = None
-        self._prices.expect(attempt.target)
+        self._prices.preload(attempt.target)
         return AttemptScope(attempt, self._layers, self._redactor)
 
-    def _go_out(self, run: Run, attempt: Attempt) -> None:
-        """Tell that ``attempt`` goes out. What forbids it ends the call, and the attempt is none."""
+    def _announce(self, run: Run, attempt: Attempt) -> None:
+        """Announce that the first request of ``attempt`` follows. An error of a listener ends the call without the attempt."""
         try:
-            run.go_out(attempt)
+            run.announce(attempt)
         except GatewayError as error:
             run.call.progress.refusal = error
             run.call.attempts.remove(attempt)
@@ -133,11 +133,11 @@ class Driver:
         def fetch(sent: Sent) -> Received:
             nonlocal received
             if received is None:
-                self._go_out(run, attempt)
+                self._announce(run, attempt)
             self._note_request(run, sent)
             with OpenRequest(self._settings, attempt, exchange, sent, stream=False) as upstream:
                 received = Received(upstream.status, upstream.headers, upstream.read())
-            attempt.maybe_charged = True  # whatever becomes of the answer
+            attempt.maybe_charged = True  # even if the answer cannot be read
             return received
 
         try:
@@ -156,18 +156,18 @@ class Driver:
     def _stream(
         self, run: Run, attempt: Attempt, exchange: Exchange, sent: Sent
     ) -> Generator[Batch | Repetition, None, None]:
-        """Yield the batches of one attempt, up to the end that its stream tells."""
+        """Yield the batches of one attempt, until its stream ends."""
         started = time.monotonic()
         self._note_target(run, attempt, exchange, None)
         self._note_request(run, sent)
-        self._go_out(run, attempt)
-        reading = _Reading(run, exchange)
+        self._announce(run, attempt)
+        stream = _UpstreamStream(run, exchange)
         with OpenRequest(self._settings, attempt, exchange, sent, stream=True) as upstream:
-            translator = reading.open(upstream)
-            run.outcome.media_type = reading.media_type
-            run.failing = partial(self._fail, reading, attempt)
+            translator = stream.open(upstream)
+            run.outcome.media_type = stream.media_type
+            run.end_in_error = partial(self._fail, stream, attempt)
             try:
-                for frames in self._read(upstream, sent.wire or exchange.wire, reading):
+                for frames in self._read(upstream, sent.wire or exchange.wire, stream):
                     if isinstance(frames, Repetition):
                         yield frames
                         continue
@@ -175,16 +175,16 @@ class Driver:
                         self._note_target(run, attempt, exchange, started)
                     if translator.ended:
                         attempt.complete = True
-                        attempt.close()  # its end is written before that of its response
-                        yield Batch(frames, True, True, self._answer(reading, attempt))
+                        attempt.close()  # recorded before the end of its response
+                        yield Batch(frames, True, True, self._answer(stream, attempt))
                         return
                     yield Batch(frames, False, translator.content)
             finally:
                 if attempt.usage is None:
-                    self._charge(attempt, reading.usage())
+                    self._charge(attempt, stream.usage())
 
     def _note_target(self, run: Run, attempt: Attempt, exchange: Exchange, started: float | None) -> None:
-        """Note who answers, what was lost on the way there, and how long it took so far."""
+        """Record the target, the losses of the translation, and the milliseconds so far."""
         outcome = run.outcome
         outcome.target = attempt.target
         outcome.passed = exchange.passed
@@ -199,37 +199,39 @@ class Driver:
     def _charge(
         self, attempt: Attempt, usage: Usage | None, response: Response | None = None
     ) -> Mapping[str, Any] | None:
-        """Note what ``attempt`` used up; return its cost, None where no price is known."""
+        """Record the usage of ``attempt``; return its cost object, None if no price is known."""
         if usage is not None and attempt.usage is not usage:
             attempt.usage = usage
             tier = response.service_tier if response is not None else None
             attempt.cost = self._prices.cost(attempt.target, usage, tier)
         return attempt.cost
 
-    def _fail(self, reading: _Reading, attempt: Attempt, error: GatewayError) -> Batch:
-        """Return the frames that end a stream in ``error``, with what it told before."""
-        frames = reading.translator.fail(error)
-        return Batch(frames, True, True, self._answer(reading, attempt))
+    def _fail(self, stream: _UpstreamStream, attempt: Attempt, error: GatewayError) -> Batch:
+        """Return the frames that end a stream in ``error``, with the answer so far."""
+        frames = stream.translator.fail(error)
+        return Batch(frames, True, True, self._answer(stream, attempt))
 
-    def _answer(self, reading: _Reading, attempt: Attempt) -> Answer:
-        """Return what the stream told so far, beyond its frames."""
-        answer = reading.answer()
-        if answer.raw is not None:  # whole, so that a character or a secret cut by a read stays one
+    def _answer(self, stream: _UpstreamStream, attempt: Attempt) -> Answer:
+        """Return the answer of a stream so far, without its frames."""
+        answer = stream.answer()
+        if answer.raw is not None:  # in one piece: a read may cut a character or a secret
             answer.raw = aside(len(answer.raw), partial(self._redactor.text, answer.raw))
         answer.cost = self._charge(attempt, answer.usage, answer.response)
         return answer
 
-    def _read(self, upstream: Upstream, wire: Wire, reading: _Reading) -> Iterator[list[Frame] | Repetition]:
-        """Yield the frames of each upstream read; raises where the stream failed."""
+    def _read(
+        self, upstream: Upstream, wire: Wire, stream: _UpstreamStream
+    ) -> Iterator[list[Frame] | Repetition]:
+        """Yield the frames of each upstream read; raise the error of a stream that failed."""
         content_type = upstream.headers.get("content-type", "")
         if content_type.startswith(_HTML):
             raise GatewayError("upstream_invalid", "The provider answered with an HTML page.")
-        translator, run = reading.translator, reading.run
+        translator, run = stream.translator, stream.run
         lead = b""
         if content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams:
             lead = yield from _first_bytes(upstream, run)
             if not (wire.streams and wire.framing == "sse" and is_event_stream(lead)):
-                yield reading.checked(self._read_whole(reading, lead + upstream.read()))
+                yield stream.check(self._read_whole(stream, lead + upstream.read()))
                 return
         frames = frame_reader(wire.framing, content_type)
         repetitions = RepetitionReader(frames, translator)
@@ -238,28 +240,28 @@ class Driver:
             if chunk is None:
                 yield []
                 continue
-            if reading.raw is not None:
-                reading.raw += chunk
-            told: list[Frame] | Repetition | None = repetitions.read(chunk)
-            if told is not None:
+            if stream.raw is not None:
+                stream.raw += chunk
+            output: list[Frame] | Repetition | None = repetitions.read(chunk)
+            if output is not None:
                 upstream.progress()
-                yield told
+                yield output
                 continue
-            told = self._translate(upstream, frames, reading, chunk)
-            repetitions.follow(chunk, told)
-            yield told if translator.failure is None else reading.checked(told)
+            output = self._translate(upstream, frames, stream, chunk)
+            repetitions.follow(chunk, output)
+            yield output if translator.failure is None else stream.check(output)
 
-    def _read_whole(self, reading: _Reading, body: bytes) -> list[Frame]:
+    def _read_whole(self, stream: _UpstreamStream, body: bytes) -> list[Frame]:
         try:
-            return aside(len(body), lambda: reading.translator.whole(body))
+            return aside(len(body), lambda: stream.translator.whole(body))
         except SHAPE_FAULTS as error:
-            raise self._unreadable(error, reading.run.call) from error
+            raise self._unreadable(error, stream.run.call) from error
 
     def _translate(
-        self, upstream: Upstream, reader: FrameReader, reading: _Reading, chunk: bytes
+        self, upstream: Upstream, reader: FrameReader, stream: _UpstreamStream, chunk: bytes
     ) -> list[Frame]:
-        """Return what one read brings, up to its end or fault; ``b""`` is the end of the body."""
-        translator = reading.translator
+        """Return the frames of one read, up to the end or a fault of the stream; ``b""`` is the end of the body."""
+        translator = stream.translator
         frames: list[Frame] = []
         try:
             for event, data in reader.feed(chunk):
@@ -271,7 +273,7 @@ class Driver:
                     frames += aside(reader.size, partial(translator.feed, event, data))
                 upstream.progress()
                 if translator.ended or translator.failure is not None:
-                    return frames  # what comes after the end is dropped
+                    return frames  # the rest of the read is dropped
             if not chunk:
                 frames += translator.eof()
                 if translator.failure is None and not translator.ended:
@@ -281,22 +283,22 @@ class Driver:
         except GatewayError as error:
             translator.failure = error
         except SHAPE_FAULTS as error:
-            translator.failure = self._unreadable(error, reading.run.call)
+            translator.failure = self._unreadable(error, stream.run.call)
         return frames
 
     def _unreadable(self, error: Exception, call: Call) -> GatewayError:
-        """Log why an answer could not be read; return the error of a provider that sent such."""
+        """Log why an answer could not be read; return the error for the client."""
         self._fault(error, call.id)
         return GatewayError("upstream_invalid", "The provider's answer has a shape that cannot be read.")
 
 
 def more_retryable(one: GatewayError | None, other: GatewayError) -> GatewayError:
-    """Return the refusal to tell of two: the one that passes by itself, else the first."""
+    """Return the refusal to report: the first, unless only the other one can be retried later."""
     return other if one is None or (one.retry_after is None and other.retry_after is not None) else one
 
 
 def _first_bytes(upstream: Upstream, run: Run) -> Generator[list[Frame], None, bytes]:
-    """Return how a body begins, without white space; yields while nothing comes."""
+    """Return the first bytes of a body after white space; yield empty batches while nothing comes."""
     lead = b""
     while not lead:
         chunk = upstream.read_within(run.patience)
@@ -309,8 +311,8 @@ def _first_bytes(upstream: Upstream, run: Run) -> Generator[list[Frame], None, b
     return lead
 
 
-class _Reading:
-    """One upstream stream while it is read: its translator, and its raw bytes where they are kept."""
+class _UpstreamStream:
+    """One stream of a provider while it is read: its translator, and its raw bytes if the client asked for them."""
 
     translator: Translator
 
@@ -320,26 +322,26 @@ class _Reading:
         self._exchange = exchange
 
     def open(self, upstream: Upstream) -> Translator:
-        """Return the translator of an answer whose headers came."""
+        """Return the translator for the answer, by its headers."""
         self.translator = self._exchange.translator(upstream.headers)
         return self.translator
 
     @property
     def media_type(self) -> str | None:
-        """Return the type of a body that is no stream of events."""
+        """Return the media type of a body that is not an event stream."""
         return getattr(self.translator, "media_type", None)
 
-    def checked(self, frames: list[Frame]) -> list[Frame]:
-        """Return ``frames``; raises the translator's failure, after what was good went out."""
+    def check(self, frames: list[Frame]) -> list[Frame]:
+        """Return ``frames``; if the translator failed, keep good content for the run and raise its failure."""
         translator = self.translator
         if translator.failure is None:
             return frames
         if translator.content and frames:
-            self.run.leave_tail(frames)
+            self.run.keep_tail(frames)
         raise translator.failure
 
     def usage(self) -> Usage | None:
-        """Return what a stream that broke off used up, guessed where nobody said."""
+        """Return the usage of a stream that broke off, estimated if the provider sent none."""
         translator = self.translator
         if translator.usage is not None or not translator.content:
             return translator.usage
@@ -347,7 +349,7 @@ class _Reading:
         return None if response is None else self._exchange.estimate(response)
 
     def answer(self) -> Answer:
-        """Return what the stream told so far; ``raw`` is its text, where that is kept."""
+        """Return the answer so far; ``raw`` is its text, if the client asked for it."""
         translator = self.translator
         return Answer(
             None,

@@ -30,7 +30,7 @@ from app.gateway.operations import encode
 from app.gateway.plan import Planned, Route, no_target
 from app.gateway.prompt_hosts import EstimateHost
 from app.gateway.request_turn import check_budgets
-from app.gateway.retries import goes_on
+from app.gateway.retries import may_continue
 from app.gateway.strategies import MEASURED
 
 Json = dict[str, Any]
@@ -203,7 +203,7 @@ def _driver_error(call: Call, steps: Sequence[_Step]) -> GatewayError | None:
             refusal = more_retryable(refusal, error)
         else:
             first = first or error
-        if row is not None and not by_layer and not goes_on(call, error):
+        if row is not None and not by_layer and not may_continue(call, error):
             break
     return first or refusal or no_target(call)
 

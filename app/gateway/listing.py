@@ -126,7 +126,7 @@ class Catalogue:
             try:
                 provider, model_id = self._resolve(model, None)
             except GatewayError as error:
-                _LOG.debug("the alias %s names a model that is none: %s", name, error.message)
+                _LOG.debug("the alias %s names an unknown model: %s", name, error.message)
                 continue
             if principal.allows(f"{provider}/{model_id}", name):
                 return True

@@ -1,4 +1,4 @@
-"""How a call ended, and the listeners to its end.
+"""The outcome of a call, and the listeners to its end.
 
 Tests: tests/gateway/test_outcome.py; the log line and the metrics of each end in tests/behaviour.
 """
@@ -23,13 +23,12 @@ _LOG: Final = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Outcome:
-    """How a call ended; the same record whether passed, translated, aborted or failed.
+    """The outcome of a call, whether it passed, was translated, aborted or failed.
 
-    ``body`` is the JSON answer in the surface's dialect (or bytes with ``media_type``).
-    ``response`` is the canonical answer where one was decoded. ``cost`` is the cost object
-    or None. ``losses`` are warnings. Times are monotonic seconds; ``gaps`` are
-    noted where somebody counts them, and ``capture`` keeps a stream where that is logged. What was refused before it was a
-    call has none (``began`` is False).
+    ``body`` is the JSON answer in the client's dialect, or bytes with ``media_type``. ``response`` is the canonical answer, if one
+    was decoded. ``cost`` is the cost object or None. ``losses`` are warnings. ``first_content`` is in monotonic seconds. ``gaps``
+    counts the time between chunks for metrics, ``capture`` keeps a stream for the log of bodies. A request that was refused before
+    it became a call has no call (``began`` is False).
     """
 
     _call: Call | None
@@ -54,29 +53,29 @@ class Outcome:
 
     @property
     def began(self) -> bool:
-        """Tell whether there was a call."""
+        """Whether the request became a call."""
         return self._call is not None
 
     @property
     def call(self) -> Call:
-        """Return the call; raises LookupError where none began."""
+        """Return the call; raise LookupError if none began."""
         if self._call is None:
             raise LookupError("this was refused before it was a call")
         return self._call
 
     @property
     def status(self) -> int:
-        """Return the HTTP status at its door."""
+        """Return the HTTP status that the client gets."""
         if self.error is None:
             return 200
         return self.error.status if self._call is None else self._call.status_of(self.error)
 
     def show_as(self, call: Call) -> None:
-        """Become the outcome of ``call``, for which another call ran."""
+        """Become the outcome of ``call``, whose answer another call fetched."""
         self._call = call
 
     def fill(self, answer: Answer) -> None:
-        """Copy what an answer, or a part of one, says."""
+        """Copy the members of an answer, or of a part of one."""
         self.response = answer.response
         self.usage = answer.usage
         self.cost = answer.cost
@@ -86,7 +85,7 @@ class Outcome:
         self.media_type = answer.media_type or self.media_type
 
     def on_end(self, listener: Callable[[Outcome], None]) -> None:
-        """Call ``listener`` once, after earlier listeners, when the call is over, however it ended."""
+        """Call ``listener`` once at the end of the call, after earlier listeners."""
         self._listeners.append(listener)
 
     def end(self, error: GatewayError | None = None) -> None:
@@ -97,11 +96,11 @@ class Outcome:
         self.error = self.error or error
         if self._call is not None:
             self._call.progress.ended = True
-        listeners, self._listeners = self._listeners, []  # who listens holds this record
+        listeners, self._listeners = self._listeners, []  # listeners refer to this record
         for listener in listeners:
             try:
                 listener(self)
-            except Exception:  # noqa: BLE001 - the others must hear of it all the same
+            except Exception:  # noqa: BLE001 - the other listeners must be called
                 _LOG.exception("a listener to the end of a call failed")
         for attempt in () if self._call is None else self._call.attempts:
             attempt.release()

@@ -56,7 +56,7 @@ class PriceBook:
         self._loading: AsyncResult[Callable[..., Any]] | None = None
         self._models: dict[tuple[str, str], Model | None] = {}
 
-    def expect(self, provider: str, model: str) -> None:
+    def preload(self, provider: str, model: str) -> None:
         """Begin to load the library, if nobody did, where ``price`` will need it for any usage of ``model``."""
         found = self._model(provider, model)
         if found is not None and found.periods is None:

@@ -73,9 +73,9 @@ def _place(target: Target) -> tuple[str, str]:
 
 def _wrong_account(target: Target, home: FileHome) -> GatewayError:
     if target.provider.name == home.provider:
-        reason = f"is kept by another account of provider '{home.provider}'"
+        reason = f"is stored at another account of provider '{home.provider}'"
     else:
-        reason = f"is kept by provider '{home.provider}'; ask a model of it, not '{target.label}'"
+        reason = f"is stored at provider '{home.provider}'; use one of its models, not '{target.label}'"
     return GatewayError("unsupported_parameter", f"The file '{home.file_id}' {reason}.", param="file_id")
 
 

@@ -60,7 +60,7 @@ class RetryBudget:
         return True
 
 
-def goes_on(call: Call, error: GatewayError) -> bool:
+def may_continue(call: Call, error: GatewayError) -> bool:
     """Tell whether another attempt may follow ``error``; note the error for the retry rule."""
     progress = call.progress
     if call.abort.reason is not None or progress.refusal is not None:

@@ -1,12 +1,11 @@
-"""One call while it runs: what feeds it, what is held back, and how it ends.
+"""One call while it runs: its source, the frames it holds back, and its end.
 
-A ``Run`` is fed by a generator of batches: the driver, or whatever else has an answer (a cache, another
-call that asks the same). Frames made before the first content are *held* rather than yielded: whoever
-writes them out may take them early (the status is then spent) and says so by taking. Errors before
-content raise, errors after it end the stream in the caller's dialect. A whole answer is one batch
-without frames; its body is in the outcome.
+The source of a ``Run`` is a generator of batches: the driver, or something else that has an answer (the cache, an equal call
+that is already running). Frames before the first content are *held* instead of yielded. A writer may take them early; the
+status is then fixed. An error before content is raised, an error after it ends the stream in the client's dialect. A whole
+answer is one batch without frames; its body is in the outcome.
 
-Who reads it is not known here: a view, a stream writer before a client, or a background job.
+The reader of a run is a view, a stream writer or a background job.
 Tests: tests/behaviour, tests/lifecycle; tests/gateway/test_outcome.py for its end.
 """
 
@@ -26,14 +25,14 @@ from app.gateway.outcome import Outcome
 from app.gateway.repetitions import Repetition
 from app.wire.fairness import Turns
 
-_AT_ONCE: Final = 256  # frames that are written before others get their turn
+_AT_ONCE: Final = 256  # frames written before other calls get a turn
 
 
 class Batch(NamedTuple):
     """The frames of one upstream read.
 
-    ``last`` with those that end the stream; ``content`` once there was any. ``answer`` comes with the
-    last batch; a whole answer is a batch of its own without frames, whose ``content`` is False.
+    ``last``: these frames end the stream. ``content``: the stream has had content. ``answer`` comes with the last batch. A whole
+    answer is one batch without frames, with ``content`` False.
     """
 
     frames: list[Frame]
@@ -43,22 +42,21 @@ class Batch(NamedTuple):
 
 
 Source = Callable[["Run"], Generator[Batch | Repetition, None, None]]
-"""What feeds a run; it may note what it learns in the run's outcome."""
+"""Yields the batches of a run, and may fill the run's outcome."""
 
-Terminal = Callable[[Outcome, list[Frame]], None]
-"""Hears of an answer before its last frames (or, whole, the body in the outcome) go out; may change
-them in place, and may raise: then the call ends in that error."""
+TerminalListener = Callable[[Outcome, list[Frame]], None]
+"""Called before the last frames of an answer, or the body of a whole one, go out. It may change them in place; if it raises,
+the call ends in that error."""
 
-Going = Callable[[Attempt], None]
-"""Hears of an attempt whose request is about to go out; an error ends the whole call."""
+AttemptListener = Callable[[Attempt], None]
+"""Called before the first request of an attempt goes out; an error ends the whole call."""
 
 
 class Run:
-    """One call, fed by ``source``.
+    """One call, with its ``source``.
 
-    ``fault`` logs a fault of ours and returns the error that stands for it. With ``patience`` an
-    upstream that is silent for so many seconds makes an empty batch. ``failing`` is set by a source
-    that can end a stream in an error once there was content.
+    ``fault`` logs an internal error and returns the error for the client. ``patience`` is the number of seconds of silence after
+    which the source yields an empty batch. A source sets ``end_in_error`` if it can end a stream in an error after content.
     """
 
     def __init__(self, call: Call, source: Source, fault: Callable[[Exception], GatewayError]) -> None:
@@ -66,11 +64,11 @@ class Run:
         self.outcome = Outcome(call)
         self.content = False
         self.patience: float | None = None
-        self.failing: Callable[[GatewayError], Batch] | None = None
+        self.end_in_error: Callable[[GatewayError], Batch] | None = None
         self._source = source
         self._fault = fault
-        self._on_attempt: list[Going] = []
-        self._on_terminal: list[Terminal] = []
+        self._on_attempt: list[AttemptListener] = []
+        self._on_terminal: list[TerminalListener] = []
         self._held: list[Frame] = []
         self._held_taken = False
         self._dialect = dialect_of(Row, call.dialect)
@@ -79,16 +77,16 @@ class Run:
         self._sequence = 0
         self._leave_out: frozenset[str] = frozenset()
 
-    def on_attempt(self, listener: Going) -> None:
-        """Call ``listener`` for each attempt when its first request is about to go out."""
+    def on_attempt(self, listener: AttemptListener) -> None:
+        """Call ``listener`` for each attempt before its first request goes out."""
         self._on_attempt.append(listener)
 
-    def on_terminal(self, listener: Terminal) -> None:
-        """Call ``listener`` before the end goes out."""
+    def on_terminal(self, listener: TerminalListener) -> None:
+        """Call ``listener`` before the end of the answer goes out."""
         self._on_terminal.append(listener)
 
     def continue_at(self, number: int, sent: frozenset[str]) -> None:
-        """Number frames from ``number``; leave out events named in ``sent``, which somebody else sent."""
+        """Number frames from ``number``, and leave out the events named in ``sent``, which were sent already."""
         self._sequence = number
         self._leave_out = sent
 
@@ -99,24 +97,23 @@ class Run:
 
     @property
     def has_held(self) -> bool:
-        """True while lifecycle frames wait for content."""
+        """Whether frames wait for the first content."""
         return bool(self._held)
 
     def flush_held(self) -> list[Frame]:
-        """Return the lifecycle frames held so far; from then on they count as sent."""
+        """Return the held frames, which count as sent from now on."""
         return self._capture(self._take_unsent())
 
     def result(self) -> Outcome:
-        """Run a whole call to its end; return its outcome, or raise the error it ended in."""
+        """Run a call that is not streamed to its end. Return its outcome, or raise its error."""
         for _ in self.batches():
             continue
         return self.outcome
 
     def batches(self) -> Iterator[Batch | Repetition]:
-        """Yield batches; one without frames means "nothing to be shown yet".
+        """Yield batches; one without frames means that there is nothing to send yet.
 
-        Raises the GatewayError of a call of which nothing was or could be said yet; once
-        lifecycle frames were taken, or content began, an error becomes the last frames.
+        Raises the GatewayError of a call before its first frames were sent. After that, an error becomes the last frames.
         """
         try:
             source = self._source(self)
@@ -133,31 +130,31 @@ class Run:
                 source.close()
         except GatewayError as error:
             yield from _in_turns(self._fail(error))
-        except Exception as error:  # noqa: BLE001 - whatever it is, the stream gets an ending
+        except Exception as error:  # noqa: BLE001 - the stream needs an end after any error
             yield from _in_turns(self._fail(self._fault(error)))
         finally:
-            self.failing = None  # it holds what reads for this run
+            self.end_in_error = None  # it refers to the stream of this run
             self.outcome.end()
 
-    def go_out(self, attempt: Attempt) -> None:
-        """Tell that the first request of ``attempt`` is about to go out; raises what forbids it."""
+    def announce(self, attempt: Attempt) -> None:
+        """Tell listeners that the first request of ``attempt`` follows; raises their error."""
         for listener in self._on_attempt:
             listener(attempt)
 
     def drop_held(self) -> None:
-        """Forget what an attempt that failed said before content."""
+        """Drop the held frames of an attempt that failed before content."""
         self._held.clear()
 
-    def leave_tail(self, frames: list[Frame]) -> None:
-        """Take the content that came in one read with the failure that follows: it goes out first."""
+    def keep_tail(self, frames: list[Frame]) -> None:
+        """Keep content that came in the same read as a failure, to send it before the error."""
         self.content = True
         self._tail = frames
 
     def _fail(self, error: GatewayError) -> Batch:
         self.outcome.error = error
-        if self.failing is None or not (self.content or self._held_taken):
+        if self.end_in_error is None or not (self.content or self._held_taken):
             raise error
-        failed = self.failing(error)
+        failed = self.end_in_error(error)
         frames = [*self._take_unsent(), *self._number([*self._tail, *failed.frames])]
         self._settle(failed.answer, frames)
         return Batch(self._capture(frames), last=True)
@@ -170,16 +167,16 @@ class Run:
         return self._number(held)
 
     def _capture(self, frames: list[Frame]) -> list[Frame]:
-        """Keep frames that go out where somebody keeps what was said."""
+        """Add frames to the capture of the call, if it has one."""
         if self.outcome.capture is not None:
             self.outcome.capture.add(frames)
         return frames
 
     def _pass_on(self, batch: Batch | Repetition) -> Batch | Repetition:
-        """Hold frames until content, then give all that was held with them."""
+        """Hold frames until content comes; return held frames together with the first content."""
         if self.content and not batch.last:
             is_repetition = isinstance(batch, Repetition)
-            if self._identity or not is_repetition:  # what repeats has no number
+            if self._identity or not is_repetition:  # a repetition has no number
                 self._number(batch.frames)
             if self.outcome.gaps is not None and (is_repetition or batch.frames):
                 self.outcome.gaps.note()
@@ -204,7 +201,7 @@ class Run:
         return Batch(frames, batch.last)
 
     def _settle_end(self, answer: Answer | None, frames: list[Frame]) -> None:
-        """Settle with the last frames; what is not the end goes out all the same when that fails."""
+        """Settle with the last frames. If that fails, the frames before the end remain in the tail."""
         self._tail, number = frames[:-1], self._sequence
         self._number(frames)
         try:
@@ -221,8 +218,8 @@ class Run:
         return frames
 
     def _number(self, frames: list[Frame]) -> list[Frame]:
-        """Number the frames of one stream over all its attempts, where the dialect numbers;
-        where it tells the answer's id in each, keep the one that was sent first."""
+        """Set sequence numbers across all attempts of a stream, if the dialect has them. If each frame has the answer's id,
+        keep the id that was sent first."""
         for frame in frames:
             if self._identity and isinstance(frame.data, dict) and "id" in frame.data:
                 frame.data.update(self._identity)
@@ -232,7 +229,7 @@ class Run:
         return frames
 
     def _settle(self, answer: Answer | None, frames: list[Frame]) -> None:
-        """Fill the outcome with what an answer says, put its cost in, and tell who listens."""
+        """Fill the outcome from an answer, add its cost to body and frames, and call the listeners."""
         if answer is None:
             return
         outcome = self.outcome
@@ -245,7 +242,7 @@ class Run:
 
 
 def _in_turns(batch: Batch) -> Iterator[Batch]:
-    """Yield a batch, one of very many frames (a provider may say all in one event) in pieces."""
+    """Yield a batch; split one with very many frames, as a provider may send in one event."""
     frames = batch.frames
     if len(frames) <= _AT_ONCE:
         yield batch

@@ -46,7 +46,7 @@ class Balance(NamedTuple):
     reserved: int
 
 
-class Paid(NamedTuple):
+class ChargedBudget(NamedTuple):
     """A budget after a row was charged to it; ``most`` is its amount as the attempt knew it."""
 
     id: str

@@ -19,7 +19,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
 
 from app.state import budget_statements, ledger_rows
-from app.state.budget_lines import Balance, Line, Paid, Reserved, first_refused
+from app.state.budget_lines import Balance, ChargedBudget, Line, Reserved, first_refused
 from app.state.database import Database
 from app.state.ledger_rows import Entry
 from app.state.rows import chunks
@@ -63,15 +63,15 @@ class Budgets:
             lambda connection: budget_statements.reserve(connection, row, limits, amount, now), single=True
         )
 
-    def settle(self, entry: Entry) -> list[Paid]:
+    def settle(self, entry: Entry) -> list[ChargedBudget]:
         """Write an attempt's ledger row and charge it to the budgets that it reserved from; return them as they are then.
 
         Settling twice charges once. An attempt that was counted as lost gets a correcting row."""
         now = self._clock()
-        paid = self._db.write(
+        charged = self._db.write(
             lambda connection: _settle(connection, entry, now), idempotent=True, single=True
         )
-        return paid or self._db.write(
+        return charged or self._db.write(
             lambda connection: _settle_late(connection, entry, now), idempotent=True
         )
 
@@ -100,7 +100,7 @@ class Budgets:
                 found.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
         return found
 
-    def collect(self) -> list[tuple[Entry, list[Paid]]]:
+    def collect(self) -> list[tuple[Entry, list[ChargedBudget]]]:
         """Settle reservations that nobody renewed, as lost, with the amount that was reserved; return their ledger rows and
         budgets."""
         old = select(reservation.c.attempt_id).where(reservation.c.lease_until < db_now()).distinct()
@@ -199,18 +199,18 @@ def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) 
 # --- settling ----------------------------------------------------------------------------------------
 
 
-def settle_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
+def settle_in(connection: Connection, entry: Entry, now: float) -> list[ChargedBudget]:
     """Write an attempt's ledger row and charge it to the budgets that it reserved from, within a transaction."""
     return _settle(connection, entry, now) or _settle_late(connection, entry, now)
 
 
-def _settle(connection: Connection, entry: Entry, now: float) -> list[Paid]:
+def _settle(connection: Connection, entry: Entry, now: float) -> list[ChargedBudget]:
     """Settle an attempt that still has its reservation; do nothing when the reservation is gone."""
-    paid = budget_statements.settle(connection, ledger_rows.columns_of(entry, now), now)
-    return [Paid._make(row) for row in paid]
+    charged = budget_statements.settle(connection, ledger_rows.columns_of(entry, now), now)
+    return [ChargedBudget._make(row) for row in charged]
 
 
-def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]:
+def _settle_late(connection: Connection, entry: Entry, now: float) -> list[ChargedBudget]:
     """Settle an attempt without a reservation: correct its row if it was counted as lost."""
     row = connection.execute(select(ledger).where(ledger.c.id == entry.id).with_for_update()).first()
     if row is None:
@@ -225,7 +225,7 @@ def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Paid]
     )
 
 
-def correct_in(connection: Connection, entry: Entry, now: float) -> list[Paid]:
+def correct_in(connection: Connection, entry: Entry, now: float) -> list[ChargedBudget]:
     """Write a correcting row and charge it, once, to the budgets of the row that it corrects."""
     if not insert_once(connection, ledger, ledger_rows.columns_of(entry, now)):
         return []
@@ -242,16 +242,16 @@ def charge(connection: Connection, entry_id: str, budget_ids: Iterable[str]) -> 
         connection.execute(insert(ledger_charge), rows)
 
 
-def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -> list[Paid]:
+def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -> list[ChargedBudget]:
     """Add ``cost`` to the spending of budgets; ``limits`` are their amounts by id."""
     if not limits:
         return []
     ids = sorted(limits)
     _balances(connection, ids, lock=True)
     changed = {"spent": budget.c.spent + cost, "used_at": now}
-    columns = [budget.c[name] for name in Paid._fields if name != "most"]
+    columns = [budget.c[name] for name in ChargedBudget._fields if name != "most"]
     statement = update(budget).where(budget.c.id.in_(ids)).values(**changed).returning(*columns)
-    return [Paid._make((*row, limits[row.id])) for row in connection.execute(statement)]
+    return [ChargedBudget._make((*row, limits[row.id])) for row in connection.execute(statement)]
 
 
 def _release(connection: Connection, attempt_ids: Sequence[str], now: float) -> set[str]:
@@ -268,7 +268,9 @@ def _release(connection: Connection, attempt_ids: Sequence[str], now: float) -> 
     return {row.attempt_id for row in rows}
 
 
-def _settle_lost(connection: Connection, attempt_id: str, now: float) -> tuple[Entry, list[Paid]] | None:
+def _settle_lost(
+    connection: Connection, attempt_id: str, now: float
+) -> tuple[Entry, list[ChargedBudget]] | None:
     """Settle, with the amount that it reserved, an attempt whose process is gone; check again under the rows' locks."""
     over = and_(reservation.c.attempt_id == attempt_id, reservation.c.lease_until < db_now())
     row = connection.execute(select(reservation).where(over).with_for_update(skip_locked=True)).first()

@@ -15,9 +15,8 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from gevent.event import Event
 from sqlalchemy import Connection, Executable
 from sqlalchemy.engine import URL, make_url
 
@@ -29,6 +28,9 @@ from app.state.cipher import Cipher
 from app.state.faults import opening, translate_errors
 from app.state.sqlite import SQLiteBackend
 from app.state.wakeups import Wakeups
+
+if TYPE_CHECKING:
+    from gevent.event import Event
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from app.config import NANO
 from app.errors import GatewayError
 from app.state import audit, ledger_rows
 from app.state.audit import Actor
-from app.state.budget_lines import Paid
+from app.state.budget_lines import ChargedBudget
 from app.state.budgets import correct_in
 from app.state.database import Database
 from app.state.deletion import repeat
@@ -62,13 +62,15 @@ class Ledger:
         """Return one row as it was written; raises ``not_found``."""
         return ledger_rows.entry_of(self._db.read(lambda connection: _require(connection, entry_id)))
 
-    def correct(self, actor: Actor, entry_id: str, correction: Correction) -> tuple[Shown, list[Paid]]:
+    def correct(
+        self, actor: Actor, entry_id: str, correction: Correction
+    ) -> tuple[Shown, list[ChargedBudget]]:
         """Write what a lost or estimated row really cost in all; return the new row and the budgets after it.
 
         Its budgets are charged the difference. Raises ``not_found``, and ``conflict`` for a row that is settled or was
         corrected already."""
 
-        def work(connection: Connection) -> tuple[Shown, list[Paid]]:
+        def work(connection: Connection) -> tuple[Shown, list[ChargedBudget]]:
             row = _require(connection, entry_id, lock=True)
             before = ledger_rows.entry_of(row)
             if before.state not in CORRECTABLE:
@@ -86,10 +88,10 @@ class Ledger:
             )
             if find_row(connection, by_key(ledger, entry.id), entry.id) is not None:
                 raise _conflict("This row was corrected already.")
-            paid = correct_in(connection, entry, self._clock())
+            charged = correct_in(connection, entry, self._clock())
             new = ledger_rows.show(_require(connection, entry.id))
             audit.note(connection, actor, "ledger.settled", before.id, ledger_rows.show(row), new)
-            return new, paid
+            return new, charged
 
         return self._db.write(work)
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from gevent.event import Event
+if TYPE_CHECKING:
+    from gevent.event import Event
 
 QUEUE: Final = "queue"
 KEYS: Final = "keys"
@@ -53,6 +54,8 @@ class Wakeups:
     @contextmanager
     def subscribed(self, topic: str) -> Iterator[Event]:
         """Lend an event that ``topic`` sets: clear it, look at the database, then wait for it."""
+        from gevent.event import Event  # a plain script does without gevent
+
         event = Event()
         self._events.setdefault(topic, set()).add(event)
         try:

@@ -86,7 +86,7 @@ def _read_one_head(file: _Lines) -> Head:
             raise Cut("cut in the headers")
         header = _HEADER_LINE.fullmatch(line)
         if header is None:
-            raise Malformed("a header line that is none")
+            raise Malformed("an invalid header line")
         headers.append((header[1].decode("ascii"), header[2].strip(b" \t").decode("latin-1")))
     return Head(int(status[1]), int(status[2]), (status[3] or b"").decode("latin-1"), headers)
 
@@ -182,7 +182,7 @@ def body_of(method: str, status: int, headers: Mapping[str, str]) -> Body:
         lengths = {part.strip() for part in length.split(",")}
         length = lengths.pop() if len(lengths) == 1 else ""
     if not (length.isascii() and length.isdigit() and len(length) < 16):
-        raise Malformed("a content length that is none")
+        raise Malformed("an invalid content length")
     return SizedBody(int(length))
 
 
@@ -282,7 +282,7 @@ class ChunkedBody:
     def _size_line(self, line: bytes) -> None:
         size = _CHUNK_SIZE.fullmatch(line)
         if size is None:
-            raise Malformed("a chunk size that is none")
+            raise Malformed("an invalid chunk size")
         self._left = int(size[1], 16)
         self._expect = _AFTER_CHUNK if self._left else _TRAILER_LINE
 
@@ -340,4 +340,4 @@ def inflater_of(headers: Mapping[str, str]) -> Inflater | None:
         return None
     if coding in ("gzip", "x-gzip", "deflate"):
         return Inflater()
-    raise Malformed("a content encoding that was not asked for")
+    raise Malformed("a content encoding that was not requested")

@@ -200,7 +200,7 @@ def _check_numbers(data: bytes) -> None:
 
 def _parse_int(digits: str) -> int:
     if len(digits) > 20 or not -INT_BOUND < int(digits) < INT_BOUND:
-        raise _refusal("The JSON holds a whole number outside the range of 64 bits.")
+        raise _refusal("The JSON contains an integer outside the range of 64 bits.")
     return int(digits)
 
 
@@ -211,7 +211,7 @@ def _check_duplicates(data: bytes, value: dict[str, Any]) -> None:
     names = stdlib.loads(data, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
     for name in GOVERNING:
         if names.count(name) > 1:
-            raise _refusal(f"The member '{name}' stands more than once in the body.")
+            raise _refusal(f"The member '{name}' appears more than once in the body.")
 
 
 def _may_have_lost_members(data: bytes, value: dict[str, Any]) -> bool:

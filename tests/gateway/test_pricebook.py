@@ -98,6 +98,6 @@ def test_greenlets_run_while_the_library_loads(monkeypatch):
 def test_a_call_of_text_loads_no_library(monkeypatch):
     monkeypatch.setattr("app.gateway.pricebook._load", lambda: pytest.fail("the library was loaded"))
     book = PriceBook()
-    book.expect("openai", "gpt-4o-mini")
+    book.preload("openai", "gpt-4o-mini")
     assert book.price("openai", "gpt-4o-mini", Usage(input_tokens=1_000_000)) is not None
     assert book.price("anthropic", "claude-sonnet-4-5", Usage(input_tokens=300_000)) is not None

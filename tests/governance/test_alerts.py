@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.gateway.budgets.alerts import key_of, reached_by
-from app.state.budget_lines import Paid
+from app.gateway.budgets.alerts import signing_key, thresholds_reached
+from app.state.budget_lines import ChargedBudget
 from tests.behaviour.world import chat_body
 from tests.governance.city import City, running_city
 from tests.lifecycle.house import eventually
@@ -145,7 +145,10 @@ def test_without_a_receiver_thresholds_are_logged_all_the_same() -> None:
 def test_a_threshold_is_reached_by_what_is_spent(
     spent: int, alerted: int, most: int, reached: list[int]
 ) -> None:
-    assert reached_by(Paid("b", "key", "red/ann", "day", None, 0, spent, alerted, most)) == reached
+    assert (
+        thresholds_reached(ChargedBudget("b", "key", "red/ann", "day", None, 0, spent, alerted, most))
+        == reached
+    )
 
 
 @pytest.mark.parametrize(
@@ -158,4 +161,4 @@ def test_a_threshold_is_reached_by_what_is_spent(
     ],
 )
 def test_a_secret_is_base64_or_a_text(secret: str, key: bytes) -> None:
-    assert key_of(secret) == key
+    assert signing_key(secret) == key

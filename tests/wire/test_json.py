@@ -140,7 +140,7 @@ def test_a_governing_member_may_stand_once(
 ) -> None:
     if not copied:  # as if it were a large body
         monkeypatch.setattr(json, "MAX_COPY", 0)
-    assert "stands more than once" in refusal(data)
+    assert "appears more than once" in refusal(data)
 
 
 ONCE = [

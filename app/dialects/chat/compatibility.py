@@ -85,7 +85,7 @@ class _Adapter:
         if effort is None and budget is not None:
             limit = count(body.get("max_completion_tokens")) or count(body.get("max_tokens")) or ASSUMED_LIMIT
             effort = effort_of(budget, limit)
-            warning = f"the reasoning budget was asked for as effort '{effort}'"
+            warning = f"the reasoning budget was sent as effort '{effort}'"
             self._losses.report("reasoning_budget", warning, param="reasoning.max_tokens")
         return {} if effort is None else {"reasoning_effort": effort}
 

@@ -240,13 +240,13 @@ class _RequestWriter:
         if audio.get("speakers"):
             losses.report("speakers", "this model speaks with one voice")
         if not audio.get("voice"):
-            losses.report("voice", f"this model must be told a voice; '{_VOICE}' was asked for")
+            losses.report("voice", f"this model requires a voice; '{_VOICE}' was asked for")
         return {"voice": audio.get("voice") or _VOICE, "format": audio.get("format") or "pcm16"}
 
     def _json_format(self) -> Json:
         if "json_object" in self._options.formats:
             return {"type": "json_object"}
-        self._context.losses.report("output_json", "JSON mode was asked for by a schema of any object")
+        self._context.losses.report("output_json", "JSON mode was sent as a schema that accepts any object")
         return {"type": "json_schema", "json_schema": {"name": "response", "schema": {"type": "object"}}}
 
     def _schema_format(self, output: Output) -> Json:
@@ -293,7 +293,7 @@ class _RequestWriter:
             return None
         if requested is None and reasoning.budget is not None and reasoning.budget >= 0:
             requested = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
-            losses.report("reasoning_budget", f"the reasoning budget was asked for as effort '{requested}'")
+            losses.report("reasoning_budget", f"the reasoning budget was sent as effort '{requested}'")
         if requested is None or requested in efforts or self._options.open_members:
             return requested
         if requested == "none":
@@ -301,7 +301,7 @@ class _RequestWriter:
         if requested in ("none", _NO_PREFERENCE):
             return None
         effort = nearest_effort(requested, [name for name in efforts if name != "none"])
-        losses.report("reasoning_effort", f"the effort '{requested}' was asked for as '{effort}'")
+        losses.report("reasoning_effort", f"the effort '{requested}' was sent as '{effort}'")
         return effort
 
     def _object(self, reasoning: Reasoning) -> Json:

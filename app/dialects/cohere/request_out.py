@@ -173,7 +173,7 @@ def _results(message: Message, losses: Losses) -> list[Members]:
 
 def _result(part: ToolResultPart, losses: Losses) -> Members:
     if part.is_error:
-        losses.report("tool_result", "That a tool failed cannot be marked here; only its words were sent")
+        losses.report("tool_result", "This API cannot mark a tool result as failed; only its text was sent")
     content = _content(part.content, "tool", losses)
     return {"role": "tool", "tool_call_id": part.call_id, "content": content or ""}
 
@@ -306,12 +306,12 @@ def _tools_and_form(request: Request, losses: Losses) -> Members:
     if output.format == "schema" and tools and mode != "REQUIRED":
         # Cohere takes no response_format beside tools: a tool that must be called has the schema instead
         tools = tools if mode is None else []
-        warning = "The schema stands as a tool that must be called: there is no JSON form beside tools here"
+        warning = "The schema was sent as a required tool: this API has no JSON format together with tools"
         losses.report("output_json", warning)
         tools.append(_function(ANSWER_TOOL, ANSWER_DESCRIPTION, as_dict(output.schema)))
         mode = "REQUIRED"
     elif output.format != "text" and tools:
-        losses.report("output_json", "A JSON answer cannot be asked for beside tools; it was left out")
+        losses.report("output_json", "This API has no JSON format together with tools; it was left out")
     elif output.format != "text":
         schema = {"json_schema": dict(output.schema)} if output.schema else {}
         body["response_format"] = {"type": "json_object", **schema}

@@ -72,7 +72,7 @@ class BlockWriter:
         kinds = {kind for block in content for kind in block}
         if message.role == "user" and "document" in kinds and "text" not in kinds:
             content.append({"text": PLACEHOLDER_TEXT})
-            warning = f"A document without words is not taken here; '{PLACEHOLDER_TEXT}' was sent beside it"
+            warning = f"This API requires text beside a document; '{PLACEHOLDER_TEXT}' was added"
             self._report("message_text", warning)
         return {"role": message.role, "content": content}
 

@@ -92,7 +92,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     if has_schema:
         output["textFormat"] = _text_format(request.output, losses)
     elif request.output.format != "text" and not by_tool:
-        losses.report("output_json", "JSON is asked for in words; this API has no such mode")
+        losses.report("output_json", "JSON was requested in the prompt; this API has no JSON mode")
         system.append({"text": schema_in_words(request.output.schema if wants_schema else None)})
     body["messages"] = messages
     fields = {**fields, **_betas(options, context), **as_dict(body.get("additionalModelRequestFields"))}
@@ -233,13 +233,13 @@ def _thinking(request: Request, options: ConverseOptions, inference: Members, lo
         losses.report("reasoning_budget" if by_budget else "reasoning_effort")
         return {}
     if wanted == "none" and not options.off:
-        losses.report("reasoning_effort", "This model always thinks; the lowest effort is asked for")
+        losses.report("reasoning_effort", "This model always thinks; the lowest effort was sent")
         wanted = "low"
     if wanted == "none" and options.thinking == "nova":
         return {"reasoningConfig": {"type": "disabled"}}
     effort = nearest_effort(wanted, [name for name in efforts if name != "none" or wanted == "none"])
     if effort != wanted:
-        losses.report("reasoning_effort", f"Effort '{wanted}' is not known here; '{effort}' is asked for")
+        losses.report("reasoning_effort", f"Effort '{wanted}' is unknown to this API; '{effort}' was sent")
     if options.thinking != "nova":
         return (
             {"reasoning": {"effort": effort}} if options.thinking == "gpt" else {"reasoning_effort": effort}

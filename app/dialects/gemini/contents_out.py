@@ -198,7 +198,7 @@ class ContentsEncoder:
             self._losses.report("tool_result", "Earlier speech was sent as its transcript")
             return [{"text": part.transcript}]
         if part.data is None:
-            self._losses.report("audio", "Gemini cannot be given earlier speech by its id")
+            self._losses.report("audio", "Gemini does not accept earlier audio by its id")
         return [{"inlineData": {"mimeType": audio_type(part), "data": part.data}}]
 
     def _file(self, part: FilePart) -> list[Wire]:

@@ -101,7 +101,7 @@ def _body(request: Request, context: ClientContext) -> dict[str, Any]:
     if output.format != "text" and tools.get("tools") and not family.mixes_json:
         schema = f" It must fit this JSON schema: {json_text(output.schema)}" if output.schema else ""
         system.append({"text": _JSON_INSTRUCTION + schema})
-        warning = "JSON is asked for in words; this model gives no JSON form beside tools"
+        warning = "JSON was requested in the prompt; this model has no JSON format together with tools"
         context.losses.report("output_json", warning)
         output = replace(output, format="text")
     instructions = {"systemInstruction": {"parts": system}} if system else {}

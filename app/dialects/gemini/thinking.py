@@ -53,7 +53,7 @@ def _budget(tokens: int, family: Family, losses: Losses, feature: str) -> dict[s
         return {"thinkingBudget": tokens}
     lowest, highest = family.budget
     if tokens == 0:
-        losses.report(feature, "This model always thinks; it was told to think as little as it can")
+        losses.report(feature, "This model always thinks; the least thinking was requested")
         return {"thinkingLevel": family.levels[0]} if family.levels else {"thinkingBudget": lowest}
     budget = max(lowest, min(highest, tokens))
     if budget != tokens:

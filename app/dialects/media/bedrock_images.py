@@ -110,7 +110,7 @@ def _edit(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
     """Return the request of an edit; ``strength``, how much of the image may change, has no default."""
     extras = encode_extras(request, context, "n", "output_format", own=_PROMPT_EXTRAS | {"strength"})
     if len(request.images) > 1:
-        context.losses.report("image", "this model takes one picture", param="image")
+        context.losses.report("image", "this model accepts one image", param="image")
     if extras.get("strength") is None:
         raise missing("strength")
     return {

@@ -49,7 +49,7 @@ def _edit(request: ImageRequest, context: ClientContext) -> MediaRequest:
     """Return the request of an edit without a mask; the image keeps its size."""
     refuse_mask(request, context)
     if len(request.images) > 1:
-        context.losses.report("image", "This model edits one picture", param="image")
+        context.losses.report("image", "This model edits one image", param="image")
     encode_extras(request, context, "n", "output_format", "compression")
     image = {
         "referenceType": "REFERENCE_TYPE_RAW",

@@ -94,7 +94,7 @@ def validate_image(file: Upload, param: str) -> Upload:
     for beginning, inside, media_type in _TYPES:
         if file.data.startswith(beginning) and file.data.startswith(inside, 8 if inside else 0):
             return replace(file, media_type=media_type)
-    raise invalid(param, "it is no picture. Supported are PNG, JPEG and WebP.")
+    raise invalid(param, "it is not an image. Supported are PNG, JPEG and WebP.")
 
 
 def images_in(files: Files) -> tuple[Upload, ...]:
@@ -125,7 +125,7 @@ def replay_images(response: ImageResponse) -> Iterator[ImageEvent]:
 
 def no_picture(raw: Any = None) -> GatewayError:
     """Return the error of a response without an image."""
-    return GatewayError("upstream_invalid", "The provider's answer holds no picture.", raw=raw)
+    return GatewayError("upstream_invalid", "The provider's answer contains no image.", raw=raw)
 
 
 def image_error(reason: Any) -> GatewayError:
@@ -164,11 +164,11 @@ def encode_extras(
 def report_count(request: ImageRequest, context: ClientContext) -> None:
     """Report that the model makes one image per call."""
     if request.count > 1:
-        context.losses.report("n", "This model draws one picture a call")
+        context.losses.report("n", "This model makes one image per request")
 
 
 def refuse_mask(
-    request: ImageRequest, context: ClientContext, message: str = "A mask cannot be given to this model"
+    request: ImageRequest, context: ClientContext, message: str = "This model does not accept a mask"
 ) -> None:
     """Refuse an edit with a mask."""
     if request.mask is not None:

@@ -49,7 +49,7 @@ class ImageDecoder(MediaDecoder[ImageEvent]):
 
     def _finish(self) -> list[ImageEvent]:
         if not self._images:
-            return [cut_stream("The provider ended the stream without a picture.")]
+            return [cut_stream("The provider ended the stream without an image.")]
         return [PictureDone(Picture(), usage=self._usage(), last=True)]
 
     def _completed(self, members: Mapping[str, Any]) -> list[ImageEvent]:

@@ -233,7 +233,7 @@ def _optional_fields(
     }
     if request.language is None and options.language is not None:
         members["language"] = options.language
-        losses.report("language", f"This model must be told a language; '{options.language}' was sent")
+        losses.report("language", f"This model requires a language; '{options.language}' was sent")
     present = [(name, value) for name, value in members.items() if value is not None]
     fields = [(name, value) for name, value in present if name in options.members]
     for name, _ in present:

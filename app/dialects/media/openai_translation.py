@@ -34,7 +34,7 @@ def decode_request(fields: Fields, file: Upload | None, context: ServerContext) 
 def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
     """Return the form; what translations do not support is reported."""
     if request.stream:
-        warning = "Translations are not streamed; the answer comes whole"
+        warning = "Translations are not streamed; the answer was sent whole"
         context.losses.report("stream", warning, param="stream")
     if not isinstance(context.options, TranscriptionOptions):
         context = replace(context, options=OPTIONS)

@@ -104,7 +104,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     body.update(sampling_of(request.sampling, family, thinking.on, context.losses))
     if request.output.format != "text" and not has_schema and not by_tool:
         system.append({"type": "text", "text": schema_in_words(request.output.schema)})
-        context.losses.report("output_json", "JSON is asked for in words; this model has no such mode")
+        context.losses.report("output_json", "JSON was requested in the prompt; this model has no JSON mode")
     if system:
         is_plain = len(system) == 1 and system[0].keys() == {"type", "text"}
         body["system"] = system[0]["text"] if is_plain else system
@@ -151,7 +151,9 @@ def _head(
         head["stream"] = True
     stops = [stop for stop in request.sampling.stop if stop.strip()]
     if len(stops) < len(request.sampling.stop):
-        context.losses.report("stop", "Stop sequences of white space alone are not taken and were left out")
+        context.losses.report(
+            "stop", "Stop sequences of white space alone are not supported and were left out"
+        )
     if stops:
         head["stop_sequences"] = stops
     return head

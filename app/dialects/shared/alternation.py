@@ -174,7 +174,7 @@ def alternate_turns(turns: Iterable[Block], blank: Block, losses: Losses, *, use
     for turn in turns:
         if not turn["content"] and turn["role"] == "user":
             turn = {**turn, "content": [blank]}
-            losses.report("message_text", f"A user's message without words was sent as '{PLACEHOLDER_TEXT}'")
+            losses.report("message_text", f"An empty user message was sent as '{PLACEHOLDER_TEXT}'")
         if user_first and not result and turn["role"] == "assistant" and turn["content"]:
             result.append({"role": "user", "content": [blank]})
             warning = f"'{PLACEHOLDER_TEXT}' was sent as a first user's message: a conversation begins with one here"

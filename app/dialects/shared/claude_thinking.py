@@ -62,7 +62,7 @@ def thinking_of(
     """
     if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
         if reasoning is not None and reasoning.summary is not None:
-            losses.report("reasoning_summary", "No reasoning was asked for, so there is no summary of it")
+            losses.report("reasoning_summary", "No reasoning was requested, so there is no summary")
         return Thinking()
     if reasoning.budget == 0 or (reasoning.budget is None and reasoning.effort == "none"):
         return _disable(family, losses)
@@ -113,7 +113,7 @@ def _requested_member(reasoning: Reasoning) -> str:
 
 def _disable(family: Family, losses: Losses) -> Thinking:
     if family.off_type is None:
-        losses.report("reasoning_effort", "This model always thinks; the lowest effort is asked for")
+        losses.report("reasoning_effort", "This model always thinks; the lowest effort was sent")
         return Thinking(effort=family.efforts[0])
     return Thinking({"type": family.off_type} if family.can_think else None)
 
@@ -122,10 +122,10 @@ def _adaptive(reasoning: Reasoning, family: Family, context: ThinkingContext, lo
     requested = reasoning.effort
     if (reasoning.budget or 0) > 0:
         requested = effort_of(reasoning.budget or 0, context.max_tokens)
-        losses.report("reasoning_budget", f"This model takes no budget; effort '{requested}' is asked for")
+        losses.report("reasoning_budget", f"This model accepts no budget; effort '{requested}' was sent")
     effort = None if requested is None else nearest_effort(requested, family.efforts)
     if effort != requested:
-        losses.report("reasoning_effort", f"Effort '{requested}' is not known here; '{effort}' is asked for")
+        losses.report("reasoning_effort", f"Effort '{requested}' is unknown to this API; '{effort}' was sent")
     if context.forced:
         _report_no_thinking(reasoning, losses, "a tool call is forced")
         return Thinking(effort=effort)
@@ -204,4 +204,4 @@ def _takes_top_p(
 def _why_not(member: str, because_it_thinks: bool) -> str:
     if because_it_thinks:
         return f"'{member}' cannot be combined with thinking and was left out"
-    return f"'{member}' is not taken by this model and was left out"
+    return f"'{member}' is not supported by this model and was left out"

@@ -42,7 +42,7 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
     )
     url = started.headers.get(_UPLOAD_URL)
     if not url:
-        raise GatewayError("upstream_invalid", "The provider told no address for the upload.")
+        raise GatewayError("upstream_invalid", "The provider sent no URL for the upload.")
     headers = {
         "x-goog-upload-command": "upload, finalize",
         "x-goog-upload-offset": "0",

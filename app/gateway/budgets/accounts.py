@@ -21,14 +21,14 @@ from app.canonical.response import Usage
 from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.budgets import entries, status
-from app.gateway.budgets.alerts import Herald
+from app.gateway.budgets.alerts import AlertSender
 from app.gateway.budgets.charges import Touch, touches_of_caller, touches_of_target
 from app.gateway.budgets.estimates import Estimate, worst_case
 from app.gateway.budgets.spool import Spool
 from app.gateway.budgets.writer import Counted, EntryWriter
 from app.gateway.call import Attempt, Call, Target
 from app.gateway.cost import PriceList
-from app.state.budget_lines import Balance, Line, Paid, Reserved, first_refused
+from app.state.budget_lines import Balance, ChargedBudget, Line, Reserved, first_refused
 from app.state.ledger_rows import Entry
 from app.state.loops import Loop
 from app.wire.egress import Egress
@@ -93,7 +93,7 @@ class Accounts:
         spool = None if settings.spool is None else Spool(settings.spool)
         self._spool = spool
         self.writer = EntryWriter(state, spool, metrics)
-        self._herald = Herald(settings, state, egress, metrics, clock)
+        self._alerts = AlertSender(settings, state, egress, metrics, clock)
         self._held: set[str] = set()
         self._doubtful: dict[str, int] = {}
         self._settling = Group()
@@ -201,7 +201,7 @@ class Accounts:
     def start(self) -> None:
         """Begin to renew, and to look for what processes that are gone have left."""
         self._loop.start()
-        self._herald.start()
+        self._alerts.start()
 
     def close(self) -> None:
         """Settle what ended last."""
@@ -209,7 +209,7 @@ class Accounts:
         self._loop.stop()
         self._release_last()
         self._settle_again()
-        self._herald.close()
+        self._alerts.close()
         self.writer.close()
         if self._spool is not None:
             self._spool.close()
@@ -224,13 +224,13 @@ class Accounts:
         if self._spool is not None and self._spool.waits:
             self._spool.recover(self._take_in)
         while lost := budgets.collect():
-            for entry, paid in lost:
+            for entry, charged in lost:
                 _LOG.warning(
                     "the attempt %s of call %s was lost with its process and is charged what it had reserved",
                     entry.attempt_id,
                     entry.call_id,
                 )
-                self.charged(paid)
+                self.check_alerts(charged)
         if time.monotonic() >= self._joined_at:
             self._joined_at = time.monotonic() + _JOIN_SECONDS
             self._state().ledger.compact(self.clock() - self._settings.ledger_days * _DAY)
@@ -266,7 +266,7 @@ class Accounts:
     def _settle(self, entry: Entry) -> bool:
         """Settle, or keep what cannot be settled now; tell which."""
         try:
-            self.charged(self._state().budgets.settle(entry))
+            self.check_alerts(self._state().budgets.settle(entry))
         except GatewayError as error:
             self._keep(entry, error)
             return False
@@ -289,19 +289,19 @@ class Accounts:
         book.write([entry for entry in rows if entry.attempt_id not in reserved])
         for entry in rows:
             if entry.attempt_id in reserved:
-                self.charged(budgets.settle(entry))
+                self.check_alerts(budgets.settle(entry))
 
     def _settle_again(self) -> None:
         while self._unsettled:
             if not self._settle(self._unsettled.popleft()):
                 return  # the database is still away, and each try may take seconds
 
-    def charged(self, paid: Sequence[Paid]) -> None:
-        """Hear how budgets stand after a charge; a threshold that cannot be noted now is found by the next."""
+    def check_alerts(self, budgets: Sequence[ChargedBudget]) -> None:
+        """Send alerts for budgets after a charge. If a threshold cannot be recorded now, the next charge finds it."""
         try:
-            self._herald.hear(paid)
+            self._alerts.check(budgets)
         except GatewayError as error:
-            _LOG.warning("thresholds of budgets cannot be noted: %s", error.raw or error.message)
+            _LOG.warning("thresholds of budgets cannot be recorded: %s", error.raw or error.message)
 
     def _run(self) -> None:
         pause = min(_LONGEST_LOOK, self._settings.budget_lease / 3)

@@ -1,8 +1,7 @@
-"""Alerts: who is told that a budget has reached 50, 80, 95 or 100 per cent, and how often it is tried.
+"""Alerts: messages that a budget has reached 50, 80, 95 or 100 per cent.
 
-A threshold is a line of the log and a metric where it is noticed, and a signed message to the operator's URL, whose form is
-that of Standard Webhooks (https://github.com/standard-webhooks/standard-webhooks, read November 2026): the
-headers ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``. Tests: tests/governance/test_alerts.py.
+Each threshold makes a log line, a metric, and a signed message to the operator's URL in the form of Standard Webhooks
+(https://github.com/standard-webhooks/standard-webhooks, read November 2026): the headers ``webhook-id``, ``webhook-timestamp`` and ``webhook-signature``. Tests: tests/governance/test_alerts.py.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from app.config import NANO, Settings, dollars_of
 from app.errors import GatewayError
 from app.gateway.budgets.periods import period_of
 from app.gateway.budgets.status import dollars, moment
-from app.state.budget_lines import Paid
+from app.state.budget_lines import ChargedBudget
 from app.state.loops import Loop
 from app.wire.clocks import Clocks
 from app.wire.egress import Egress
@@ -46,46 +45,46 @@ _MOST_TRIES: Final = 40
 _PREFIX: Final = "whsec_"
 
 
-class _Counted(Protocol):
+class _AlertMetrics(Protocol):
     def note_alert(self, level: str, threshold: int) -> None: ...
 
 
-class Herald:
-    """Tells of thresholds. ``state`` opens the store; ``clock`` gives Unix seconds."""
+class AlertSender:
+    """Sends the alerts of a process. ``state`` opens the store; ``clock`` gives Unix seconds."""
 
     def __init__(
         self,
         settings: Settings,
         state: Callable[[], State],
         egress: Egress,
-        metrics: _Counted | None,
+        metrics: _AlertMetrics | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = settings.alert_url
         secret = settings.alert_secret
-        self._key = None if secret is None else key_of(secret.reveal())
+        self._key = None if secret is None else signing_key(secret.reveal())
         self._state = state
         self._transport = egress.transport() if self._url else None
         self._metrics = metrics
         self._clock = clock
-        self._bell = Event()
+        self._wake = Event()
         self._loop = Loop(self._run)
 
     def start(self) -> None:
-        """Begin to send, where there is somebody to send to."""
+        """Start to send, if there is a URL."""
         if self._url is not None:
             self._loop.start()
 
     def close(self) -> None:
-        """Stop to send; what was not taken yet is the next process's."""
+        """Stop sending; other processes send the remaining messages."""
         self._loop.stop()
         if self._transport is not None:
             self._transport.close()
 
-    def hear(self, paid: Sequence[Paid]) -> None:
-        """Note the thresholds that budgets have reached by what was charged to them."""
-        for one in paid:
-            reached = reached_by(one)
+    def check(self, budgets: Sequence[ChargedBudget]) -> None:
+        """Record the thresholds that budgets have newly reached."""
+        for one in budgets:
+            reached = thresholds_reached(one)
             if not reached:
                 continue
             now = self._clock()
@@ -93,46 +92,46 @@ class Herald:
             for threshold in self._state().alerts.note(one.id, bodies, sends=self._url is not None):
                 self._announce(one, threshold)
 
-    def _announce(self, paid: Paid, threshold: int) -> None:
-        whose = f"the {paid.level} '{paid.owner}'" if paid.owner else "the whole gateway"
-        about = f" for '{paid.models}'" if paid.models else ""
+    def _announce(self, budget: ChargedBudget, threshold: int) -> None:
+        whose = f"the {budget.level} '{budget.owner}'" if budget.owner else "the whole gateway"
+        about = f" for '{budget.models}'" if budget.models else ""
         _LOG.warning(
             "a budget of %s has reached %d %%: $%s of $%s per %s%s",
-            *(whose, threshold, dollars(paid.spent), dollars(paid.most), paid.per, about),
+            *(whose, threshold, dollars(budget.spent), dollars(budget.most), budget.per, about),
         )
         if self._metrics is not None:
-            self._metrics.note_alert(paid.level, threshold)
-        self._bell.set()
+            self._metrics.note_alert(budget.level, threshold)
+        self._wake.set()
         self.start()
 
     def _run(self) -> None:
         while True:
-            self._bell.clear()
+            self._wake.clear()
             try:
                 for due in self._state().alerts.claim(_LEASE):
                     self._send(due)
             except GatewayError as error:
-                _LOG.warning("alerts cannot be looked for: %s", error.raw or error.message)
-            except Exception:  # noqa: BLE001 - the loop must outlive any fault, or nobody would be told
+                _LOG.warning("alerts cannot be read: %s", error.raw or error.message)
+            except Exception:  # noqa: BLE001 - the loop must survive any fault
                 _LOG.exception("alerts cannot be sent")
-            self._bell.wait(_POLL_SECONDS)
+            self._wake.wait(_POLL_SECONDS)
 
     def _send(self, due: Due) -> None:
-        """Send one message; try again later where it was not taken."""
+        """Send one message; schedule another try if it was not accepted."""
         fault = self._refusal(due)
         alerts = self._state().alerts
         if fault is None:
             alerts.done(due)
         elif due.tries >= _MOST_TRIES:
-            _LOG.error("an alert is given up after %d tries: %s", due.tries, fault)
+            _LOG.error("gave up an alert after %d tries: %s", due.tries, fault)
             alerts.done(due)
         else:
             pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (due.tries - 1))
-            _LOG.warning("an alert was not taken and is sent again in %g s: %s", pause, fault)
+            _LOG.warning("an alert was not accepted; next try in %g s: %s", pause, fault)
             alerts.again(due, pause)
 
     def _refusal(self, due: Due) -> str | None:
-        """Send a message; return why it was not taken."""
+        """Send a message; return why it was not accepted, None if it was."""
         if self._transport is None or self._url is None:
             return "SLUICE_ALERT_URL is not set"
         headers = {"content-type": "application/json", **sign_headers(due, self._key, int(self._clock()))}
@@ -147,29 +146,29 @@ class Herald:
         return None if 200 <= upstream.status < 300 else f"it answered with status {upstream.status}"
 
 
-def reached_by(paid: Paid) -> list[int]:
-    """Return the thresholds that a budget has reached and nobody was told of."""
-    if paid.most <= 0:
+def thresholds_reached(budget: ChargedBudget) -> list[int]:
+    """Return the thresholds that a budget has reached and no alert has reported."""
+    if budget.most <= 0:
         return []
-    return [one for one in THRESHOLDS if one > paid.alerted and paid.spent * 100 >= one * paid.most]
+    return [one for one in THRESHOLDS if one > budget.alerted and budget.spent * 100 >= one * budget.most]
 
 
-def message(paid: Paid, threshold: int, now: float) -> dict[str, Any]:
-    """Return what is told of a threshold."""
-    tenant, _, key = paid.owner.partition("/")
-    resets_at = period_of(paid.per, paid.period)[1]
+def message(budget: ChargedBudget, threshold: int, now: float) -> dict[str, Any]:
+    """Return the body of the message about a threshold."""
+    tenant, _, key = budget.owner.partition("/")
+    resets_at = period_of(budget.per, budget.period)[1]
     return {
         "type": "budget.threshold",
         "timestamp": moment(now),
         "data": {
-            "level": paid.level,
+            "level": budget.level,
             "owner": key or tenant or None,
             "tenant": tenant or None,
             "threshold": threshold,
-            "usd": dollars_of(paid.most),
-            "per": paid.per,
-            "models": paid.models,
-            "spent": paid.spent / NANO,
+            "usd": dollars_of(budget.most),
+            "per": budget.per,
+            "models": budget.models,
+            "spent": budget.spent / NANO,
             "resets_at": resets_at,
         },
     }
@@ -186,7 +185,7 @@ def sign_headers(due: Due, key: bytes | None, now: int) -> dict[str, str]:
     return headers
 
 
-def key_of(secret: str) -> bytes:
+def signing_key(secret: str) -> bytes:
     """Return the key of a secret: base64, as ``whsec_…`` says, or the text itself where it is none."""
     text = secret.removeprefix(_PREFIX)
     try:

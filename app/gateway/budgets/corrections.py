@@ -44,9 +44,9 @@ def correct(office: Ledgers, actor: Actor, entry_id: str, members: Mapping[str, 
         correction = Correction(nano_of(members["usd"]), members["reason"])
     else:
         correction = _price(office, book.entry(entry_id), members)
-    made, paid = book.correct(actor, entry_id, correction)
-    office.accounts.charged(paid)
-    return made
+    row, charged = book.correct(actor, entry_id, correction)
+    office.accounts.check_alerts(charged)
+    return row
 
 
 def _price(office: Ledgers, entry: Entry, members: Mapping[str, Any]) -> Correction:

@@ -22,10 +22,10 @@ def make(services: Services) -> AttemptLayer | None:
     if not listeners:
         return None
 
-    return lambda attempt: _Report(listeners, attempt)
+    return lambda attempt: _AttemptRecorder(listeners, attempt)
 
 
-class _Report:
+class _AttemptRecorder:
     """Tells how an attempt ended, but not of one that was left for another reason."""
 
     __slots__ = ("_attempt", "_listeners")

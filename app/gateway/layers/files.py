@@ -62,7 +62,7 @@ def _known(services: Services, call: Call, ids: list[str]) -> Call:
     if len({home.realm for home in homes}) > 1:
         raise GatewayError(
             "bad_request",
-            "The files of one request must be kept by one account; upload them to the same provider.",
+            "The files of a request must be in one account; upload them to the same provider.",
             param="file_id",
         )
     names = {file_id: _reference(found[file_id]) for file_id in ids}
@@ -80,7 +80,7 @@ def _location(stored: StoredFile | None, file_id: str) -> FileHome:
     if stored.provider is None or stored.realm is None:
         raise GatewayError(
             "bad_request",
-            f"The file '{file_id}' is kept here, for batches; upload it with a provider named to use it in prompts.",
+            f"The file '{file_id}' is stored at the gateway, for batches. To use it in prompts, upload it with a provider named.",
             param="file_id",
             code="invalid_value",
         )

@@ -15,7 +15,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import CallLayer, Proceed, Services
-from app.gateway.layers.limits import Held
+from app.gateway.layers.limits import AdmittedCall
 from app.gateway.limits.charges import Touch, touches_of_call
 from app.gateway.limits.gate import Admission
 from app.gateway.run import Run
@@ -40,7 +40,7 @@ def make(services: Services) -> CallLayer:
             charge._replace(amount=estimate) if touch.limit.kind == "tokens" else charge
             for touch, charge in zip(admission.touches, admission.charges, strict=True)
         )
-        return Held(services.limits, admission._replace(charges=known), estimate, estimate).around(
+        return AdmittedCall(services.limits, admission._replace(charges=known), estimate, estimate).around(
             call, proceed
         )
 

@@ -38,7 +38,7 @@ def make(services: Services) -> CallLayer:
         if admission.refused is not None:
             raise refusal(admission)
         call.progress.admitted = True
-        return Held(services.limits, admission, estimate).around(call, proceed)
+        return AdmittedCall(services.limits, admission, estimate).around(call, proceed)
 
     return layer
 
@@ -48,7 +48,7 @@ def is_queued(call: Call) -> bool:
     return bool(getattr(call.host, "background", False))
 
 
-class Held(NamedTuple):
+class AdmittedCall(NamedTuple):
     """What a call holds until it is over; ``least`` tokens were charged before, and stay so."""
 
     gate: Gate

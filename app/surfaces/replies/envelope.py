@@ -16,7 +16,7 @@ from app.dialects.base import Frame, encode_error
 from app.dialects.responses.echo import echo_tool
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
-from app.gateway.cost import cost_object
+from app.gateway.cost import move_details_to_cost
 from app.gateway.outcome import Outcome
 from app.operations import request_type
 from app.surfaces.mounts import Mount
@@ -203,7 +203,7 @@ _OF_PROVIDERS: Final = frozenset(
 
 def _form_cost(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> None:
     if mount.cost_object and outcome.call.operation == "chat" and isinstance(body.get("usage"), dict):
-        cost_object(body["usage"])
+        move_details_to_cost(body["usage"])
 
 
 class FrameEnvelope:
