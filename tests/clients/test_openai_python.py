@@ -350,7 +350,7 @@ def test_pictures_are_drawn_edited_and_varied(client: OpenAI) -> None:
     varied = client.images.create_variation(model=MODEL, image=first, n=2, response_format="url")
     assert varied.data is not None
     assert all((one.url or "").startswith("data:image/png;base64,") for one in varied.data)
-    with pytest.raises(openai.BadRequestError, match="no picture"):
+    with pytest.raises(openai.BadRequestError, match="not an image"):
         client.images.edit(model=MODEL, image=b"not one", prompt="a barn")
 
 
