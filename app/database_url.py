@@ -105,7 +105,7 @@ def faults_of(url: str) -> list[str]:
     """Return all that is wrong with a ``DATABASE_URL``, as sentences that follow its name."""
     shape = _SHAPE.fullmatch(url)
     if shape is None:
-        return [f"is no URL of a database; write {_FORM}"]
+        return [f"is not a database URL; write {_FORM}"]
     kind = shape["scheme"].partition("+")[0]
     if kind == "sqlite":
         return list(_sqlite_faults(shape))

@@ -268,7 +268,7 @@ def test_the_models_of_a_provider_are_listed_as_it_tells_them(
     assert cli.main(["models", "--provider", "nobody"]) == 1
     assert capsys.readouterr().err == (
         "sluice: The provider could not be reached.\n"
-        "sluice: Invalid value: 'nobody'. It is no provider's name.\n"
+        "sluice: Invalid value: 'nobody'. It is not the name of a provider.\n"
     )
 
 

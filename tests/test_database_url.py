@@ -28,9 +28,9 @@ def test_a_url_that_can_serve_has_no_fault(url: str) -> None:
     [
         (
             "",
-            ["is no URL of a database; write postgresql://user:password@host:5432/name or sqlite:///file.db"],
+            ["is not a database URL; write postgresql://user:password@host:5432/name or sqlite:///file.db"],
         ),
-        ("file:./secret.db", ["is no URL of a database"]),
+        ("file:./secret.db", ["is not a database URL"]),
         ("oracle://u:secret@h/d", ["'oracle' is not served"]),
         ("postgres://u:sec@ret@h/d", ["an '@' in the user or the password must be written %40"]),
         (

@@ -40,7 +40,9 @@ def risks_of(settings: Settings) -> Iterator[Finding]:
     yield from _malformed_keys(settings)
     for name in settings.native_batches:
         if name not in all_names(settings):
-            yield warn("SLUICE_NATIVE_BATCHES", f"names '{name}', which is no provider", "correct the name")
+            yield warn(
+                "SLUICE_NATIVE_BATCHES", f"names '{name}', which is not a provider", "correct the name"
+            )
     if settings.encrypt and not settings.secret_keys:
         yield warn(
             "SLUICE_ENCRYPT",

@@ -166,7 +166,7 @@ def decode_page(body: Any, context: ClientContext) -> ModelPage:
         raise failure
     entries = body if form.member is None else as_dict(body).get(form.member)
     if not isinstance(entries, list):
-        raise GatewayError("upstream_invalid", "The provider's answer is no list of models.", raw=body)
+        raise GatewayError("upstream_invalid", "The provider's answer is not a list of models.", raw=body)
     ready = (
         one for one in dicts(entries) if form.status is None or one.get("status", form.status) == form.status
     )
@@ -178,7 +178,7 @@ def decode_model(body: Any, context: ClientContext) -> ModelEntry:
     """Return the model of a response; raises ``upstream_invalid`` without an id."""
     model = _entry(as_dict(body), _form(context, {"models": [body]} if "name" in as_dict(body) else body))
     if model is None:
-        raise GatewayError("upstream_invalid", "The provider's answer is no model.", raw=body)
+        raise GatewayError("upstream_invalid", "The provider's answer is not a model object.", raw=body)
     return model
 
 

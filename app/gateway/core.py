@@ -279,7 +279,7 @@ class Gateway:
             return self.keys.keyless(key or "", tenant)
         principal = None if key is None else self.keys.of_name(tenant, key)
         if principal is None:
-            raise GatewayError("forbidden", "The key that asked for this response is no longer valid.")
+            raise GatewayError("forbidden", "The key that requested this response is no longer valid.")
         return principal
 
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:

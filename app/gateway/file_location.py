@@ -22,7 +22,7 @@ def home_of(gateway: Gateway, call: Call, provider: str | None, model: str | Non
         if provider not in gateway.registry.names:
             raise GatewayError(
                 "bad_request",
-                f"Invalid value: '{provider[:64]}'. It is no provider's name.",
+                f"Invalid value: '{provider[:64]}'. It is not the name of a provider.",
                 param="provider",
                 code="invalid_value",
             )

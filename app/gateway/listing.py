@@ -138,7 +138,7 @@ class Catalogue:
         except KeyError as error:
             raise GatewayError(
                 "bad_request",
-                f"Invalid value: '{name[:64]}'. It is no provider's name.",
+                f"Invalid value: '{name[:64]}'. It is not the name of a provider.",
                 param="provider",
                 code="invalid_value",
             ) from error

@@ -156,7 +156,7 @@ class ProviderFiles:
         if wire is None:
             raise GatewayError(
                 "unsupported_operation",
-                f"Provider '{target.provider.name}' keeps no files.",
+                f"Provider '{target.provider.name}' does not store files.",
                 param="file_id" if stored is not None else "purpose",
             )
         not_found = None if stored is None else lambda message: missing(stored.id)

@@ -33,14 +33,14 @@ def split_url(url: str) -> SplitResult:
         parts = urlsplit(url)
         parts.port  # noqa: B018  # raises for a port that is no number
     except ValueError as error:
-        raise GatewayError("provider_not_configured", "The provider's base URL is no URL.") from error
+        raise GatewayError("provider_not_configured", "The provider's base URL is not a URL.") from error
     return parts
 
 
 def check_url(url: str, parts: SplitResult) -> None:
     """Raise ``bad_request`` for a URL with a control, a space, a non-ASCII character or a dot segment."""
     if parts.scheme not in PORTS or not parts.hostname:
-        raise GatewayError("provider_not_configured", "The provider's base URL is no http or https URL.")
+        raise GatewayError("provider_not_configured", "The provider's base URL is not an http or https URL.")
     if not _URL.fullmatch(url) or _DOT_SEGMENT.search(parts.path):
         raise GatewayError("bad_request", "A value in this request cannot be part of a provider's URL.")
 
@@ -82,4 +82,4 @@ def measured(body: Iterable[bytes], size: int) -> Iterator[bytes]:
             break
         yield piece
     if sent != size:
-        raise GatewayError("internal", "A request body has not the size that was declared for it.")
+        raise GatewayError("internal", "The size of a request body differs from its declared size.")

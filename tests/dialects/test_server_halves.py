@@ -188,7 +188,7 @@ def test_a_text_document_reaches_every_target_without_a_word_of_how_it_was_writt
     request = dialect(door).decode_request(PLAIN[door], served.sealing_context())
     context = generic.client_context(TARGETS[target])
     if (door, target) in {("messages", "cohere"), ("gemini", "cohere"), ("converse", "cohere")}:
-        with pytest.raises(GatewayError, match="Files are not read"):
+        with pytest.raises(GatewayError, match="Files are not supported"):
             dialect(target).encode_request(request, context)
         return
     body = dialect(target).encode_request(request, context).body

@@ -108,7 +108,7 @@ def test_a_key_of_the_configuration_is_shown_and_cannot_be_changed(visitor: Visi
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"name": "x", "limits": "[{"}, "'limits' is no JSON"),
+        ({"name": "x", "limits": "[{"}, "'limits' is not JSON"),
         ({"name": "x", "limits": '[{"requests": -1, "per": "day"}]'}, "limits[0].requests"),
         ({"name": "x", "budgets": '[{"usd": 1, "per": "second"}]'}, "budgets[0].per"),
         ({"name": EVIL}, "name"),

@@ -377,7 +377,7 @@ CASES: dict[str, tuple[Any, int, str]] = {
     "batches at nobody": (
         set_env(SLUICE_NATIVE_BATCHES="opnai"),
         1,
-        "warn  SLUICE_NATIVE_BATCHES: names 'opnai', which is no provider; correct",
+        "warn  SLUICE_NATIVE_BATCHES: names 'opnai', which is not a provider; correct",
     ),
     "profile of AWS that is not there": (
         write('[providers.bedrock.options]\nprofile = "nosuch"\n', AWS_CONFIG_FILE="/dev/null"),

@@ -51,7 +51,7 @@ def separate_tool_turns(messages: Iterable[Json], losses: Losses) -> list[Json]:
     sent: list[Json] = []
     for message in messages:
         if sent and sent[-1]["role"] == "tool" and message["role"] in {"user", _SYSTEM}:
-            warning = f"'{PLACEHOLDER_TEXT}' was sent as the assistant's word between a tool's result and the next message"
+            warning = f"'{PLACEHOLDER_TEXT}' was sent as the assistant's message between a tool's result and the next message"
             losses.report("message_text", warning)
             sent.append({"role": "assistant", "content": PLACEHOLDER_TEXT})
         sent.append(message)

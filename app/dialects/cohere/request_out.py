@@ -188,7 +188,7 @@ _ROLES: Final[Mapping[str, Callable[[Message, Losses], list[Members]]]] = {
 
 def _block(part: Part, role: str, losses: Losses) -> Members | None:
     if isinstance(part, ImagePart) and role == "assistant":
-        losses.report("hosted_item", "Pictures that a model made cannot be shown to this one")
+        losses.report("hosted_item", "Images that a model made cannot be sent to this one")
         return None
     writer = _BLOCKS.get(type(part))
     if writer is None:
@@ -219,7 +219,9 @@ def _image(part: ImagePart, role: str, losses: Losses) -> Members | None:
 def _file(part: FilePart, role: str, losses: Losses) -> Members | None:
     """Return a tool result's document; in other messages files are refused."""
     if role != "tool" or part.text is None:
-        losses.report("file", "Files are not read here; send their text, or 'documents' beside the messages")
+        losses.report(
+            "file", "Files are not supported here; send their text, or 'documents' beside the messages"
+        )
     data = {"text": part.text or "", **({"title": part.filename} if part.filename else {})}
     return {"type": "document", "document": {"data": data}}
 

@@ -88,7 +88,7 @@ class BlockWriter:
 
     def _with_cache_point(self, part: Part, role: str) -> list[Block]:
         if isinstance(part, ImagePart) and role == "assistant":
-            self._report("hosted_item", "Pictures that a model made cannot be shown to this one")
+            self._report("hosted_item", "Images that a model made cannot be sent to this one")
             return []
         block = self._block(part, role)
         return [] if block is None else [block, *self.cache_points(_marked_native(part))]

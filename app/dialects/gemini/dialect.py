@@ -33,7 +33,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     finished candidate.
     """
     if not isinstance(body, dict | list):
-        raise GatewayError("upstream_invalid", "The provider's answer is no JSON object.", raw=body)
+        raise GatewayError("upstream_invalid", "The provider's answer is not a JSON object.", raw=body)
     decoder, accumulator = GeminiStreamDecoder(context), Accumulator()
     for event in (*decoder.feed(None, body), *decoder.end_whole()):
         accumulator.feed(event)

@@ -179,7 +179,9 @@ def whole_json(content: bytes) -> Any:
     try:
         return json.loads(content)
     except ValueError as error:
-        raise GatewayError("upstream_invalid", "The provider's answer is no JSON.", raw=str(error)) from error
+        raise GatewayError(
+            "upstream_invalid", "The provider's answer is not JSON.", raw=str(error)
+        ) from error
 
 
 def is_json(headers: Mapping[str, str]) -> bool:
@@ -192,13 +194,13 @@ def audio_bytes(coded: str) -> bytes:
     try:
         return base64.b64decode(coded, validate=True)
     except binascii.Error as error:
-        message = "The provider's audio is no base64."
+        message = "The provider's audio is not base64."
         raise GatewayError("upstream_invalid", message, raw=str(error)) from error
 
 
 def no_audio(raw: Any = None) -> GatewayError:
     """Return the error of a response without audio."""
-    return GatewayError("upstream_invalid", "The provider's answer holds no audio.", raw=raw)
+    return GatewayError("upstream_invalid", "The provider's answer contains no audio.", raw=raw)
 
 
 def cut_stream(message: str) -> Failed:

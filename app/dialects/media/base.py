@@ -112,7 +112,7 @@ def texts_only(request: EmbeddingRequest, losses: Losses) -> list[str]:
 
 
 def refuse_pictures(
-    request: EmbeddingRequest, losses: Losses, message: str = "Pictures cannot be embedded by this model"
+    request: EmbeddingRequest, losses: Losses, message: str = "This model does not embed images"
 ) -> None:
     """Refuse a request with images; the error names the member that has them."""
     if has_pictures(request):
@@ -190,7 +190,7 @@ def _unpack(data: bytes, coding: str) -> Sequence[float]:
 def not_a_vector(value: Any) -> GatewayError:
     """Return the error of an embedding that is not a vector."""
     return GatewayError(
-        "upstream_invalid", "The provider's answer holds an embedding that is no vector.", raw=value
+        "upstream_invalid", "The provider's answer contains an embedding that is not a vector.", raw=value
     )
 
 

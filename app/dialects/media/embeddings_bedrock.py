@@ -114,7 +114,7 @@ def _nova(request: EmbeddingRequest, losses: Losses) -> Members:
     purpose = request.extra.get("embeddingPurpose") or request.extra.get("input_type")
     text, image = _text_and_image(request, losses)
     if text and image is not None:
-        losses.report("image", "Texts and pictures cannot be embedded together by this model", param="inputs")
+        losses.report("image", "This model does not embed text and images together", param="inputs")
     params: Members = {"embeddingPurpose": _NOVA_PURPOSES.get(str(purpose), purpose) or _NOVA_PURPOSE}
     if image is None:
         params["text"] = {"truncationMode": request.extra.get("truncationMode", "END"), "value": text}
@@ -139,7 +139,7 @@ def _text_and_image(request: EmbeddingRequest, losses: Losses) -> tuple[str, Ima
     if not isinstance(item, MixedInput):
         return _text(request, losses), None
     if len(item.images) > 1:
-        losses.report("image", "Several pictures cannot be embedded together by this model", param="inputs")
+        losses.report("image", "This model does not embed several images together", param="inputs")
     if request.user is not None:
         losses.report("user")
     return item.text, item.images[0]

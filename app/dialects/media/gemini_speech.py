@@ -116,7 +116,9 @@ def _no_audio_error(response: Response) -> GatewayError:
     finish = response.choices[0].finish if response.choices else None
     if finish is None or finish.reason != "content_filter":
         return no_audio()
-    return GatewayError("content_filter", f"The provider refused to speak ({finish.raw}).", raw=finish.raw)
+    return GatewayError(
+        "content_filter", f"The provider refused to generate the speech ({finish.raw}).", raw=finish.raw
+    )
 
 
 DIALECT: Final = SpeechDialect(

@@ -36,7 +36,7 @@ def encode_request(request: TranscriptionRequest, context: ClientContext) -> Med
     """Return the request; the client's language and prompt follow the default prompt."""
     losses = context.losses
     if request.format not in _FORMATS:
-        losses.report("transcript_format", "Gemini tells no times", param="response_format")
+        losses.report("transcript_format", "Gemini returns no timestamps", param="response_format")
     for name, param in (("granularities", "timestamp_granularities"), ("include", "include")):
         if getattr(request, name):
             losses.report(name, param=param)

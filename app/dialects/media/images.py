@@ -103,7 +103,7 @@ def images_in(files: Files) -> tuple[Upload, ...]:
     if not found:
         raise missing("image")
     if len(found) > MAX_IMAGES:
-        message = f"Invalid 'image': at most {MAX_IMAGES} pictures, but got {len(found)} instead."
+        message = f"Invalid 'image': at most {MAX_IMAGES} images, but got {len(found)} instead."
         raise GatewayError("bad_request", message, param="image", code="array_above_max_length")
     names = ["image"] if len(found) == 1 else [f"image[{at}]" for at in range(len(found))]
     return tuple(map(validate_image, found, names))
@@ -132,7 +132,9 @@ def image_error(reason: Any) -> GatewayError:
     """Return the error of a response without an image; ``reason`` is that of a content filter, if any."""
     if reason is None:
         return no_picture()
-    return GatewayError("content_filter", f"The provider refused to draw ({reason}).", raw=reason)
+    return GatewayError(
+        "content_filter", f"The provider refused to generate the image ({reason}).", raw=reason
+    )
 
 
 def image_data(image: Upload) -> str:

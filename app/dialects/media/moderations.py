@@ -98,7 +98,7 @@ def _encode_input(value: ModerationInput, options: ModerationOptions, context: C
         return [_encode_part(part) for part in value]
     for at, part in enumerate(value):
         if isinstance(part, ImagePart):
-            context.losses.report("image", "Pictures cannot be judged by this model", param=f"input[{at}]")
+            context.losses.report("image", "This model does not moderate images", param=f"input[{at}]")
     return text_of(value)
 
 

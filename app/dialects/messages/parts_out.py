@@ -94,7 +94,7 @@ class BlockWriter:
         if isinstance(part, OpaquePart):
             return own_block(part, role, NAME, self.context.losses)
         if isinstance(part, ImagePart) and role == "assistant":
-            self._report("hosted_item", "Pictures that a model made cannot be shown to this one")
+            self._report("hosted_item", "Images that a model made cannot be sent to this one")
             return None
         return _WRITERS[type(part)](self, part)
 

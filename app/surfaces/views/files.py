@@ -67,7 +67,7 @@ def _upload_to_provider(mount: Mount, call: Call, provider: str | None, upload: 
         who = (
             "No provider is named that keeps files"
             if provider is None
-            else f"Provider '{provider}' keeps no files"
+            else f"Provider '{provider}' does not store files"
         )
         raise GatewayError(
             "unsupported_operation",

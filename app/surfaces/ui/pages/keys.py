@@ -108,7 +108,7 @@ def _json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
-        raise GatewayError("bad_request", f"'{name}' is no JSON: {error}.", param=name) from error
+        raise GatewayError("bad_request", f"'{name}' is not JSON: {error}.", param=name) from error
 
 
 def _now_flag() -> str | None:
