@@ -121,7 +121,7 @@ _TTL: Final = re.compile(r"([0-9]{1,8})([smhd]?)")
 
 
 def seconds_of(value: Any) -> int | None:
-    """Return the seconds of a time to live as it is written, None for what is none."""
+    """Return the seconds of a written time to live, None for an invalid one."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         return None
     match = _TTL.fullmatch(str(value))

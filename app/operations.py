@@ -2,7 +2,7 @@
 
 Routes, plan, exchanges, schemas, the description of the API, envelopes and the tables of
 providers read these rows. What lies above this module is named by its place and imported
-when it is first used, as providers and dialects are; a test finds a place that is none.
+when it is first used, as providers and dialects are; a test finds paths that do not exist.
 """
 
 from __future__ import annotations

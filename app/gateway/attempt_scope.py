@@ -20,7 +20,7 @@ AttemptLayer = Callable[[Attempt], AbstractContextManager[Any]]
 
 
 class AttemptScope:
-    """One attempt within its layers. A layer hears of the error that the attempt, or a layer within, ended in;
+    """One attempt within its layers. A layer gets the error in which the attempt, or a layer within, ended;
     it may raise another, and cannot hold one back."""
 
     __slots__ = ("_attempt", "_entered", "_layers", "_redactor")
@@ -38,7 +38,7 @@ class AttemptScope:
                 layer = make(attempt)
                 layer.__enter__()
                 self._entered.append(layer)
-        except BaseException as error:  # noqa: BLE001 - the layers that were entered hear of it
+        except BaseException as error:  # noqa: BLE001 - the layers that were entered get it
             try:
                 self._leave(error)
                 raise
@@ -70,7 +70,7 @@ class AttemptScope:
                     layer.__exit__(None, None, None)
                 else:
                     layer.__exit__(type(error), error, error.__traceback__)
-            except BaseException as raised:  # noqa: BLE001 - the layers around it hear of it
+            except BaseException as raised:  # noqa: BLE001 - the layers around it get it
                 error = raised
         try:
             if error is not None and error is not first:

@@ -46,7 +46,7 @@ class Answer:
     """An answer in the caller's dialect: JSON value, or bytes with ``media_type``.
 
     Of a stream it holds what the frames do not: the canonical response, usage and finish.
-    ``cost`` is set by whoever knows prices; ``raw`` is the provider's own."""
+    ``cost`` is set by the driver; ``raw`` is the provider's own body."""
 
     body: Any
     media_type: str | None = None
@@ -116,7 +116,7 @@ class Exchange(Protocol):
         ...
 
     def estimate(self, response: Response) -> Usage | None:
-        """Return a guessed usage for an answer, or a part of one, whose upstream told none."""
+        """Return an estimated usage for an answer, or a part of one, without usage."""
         ...
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:

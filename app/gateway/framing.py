@@ -72,7 +72,7 @@ class SSEReader:
             yield from self._halves.end()
 
     def _last(self) -> list[RawFrame]:
-        """Return the event at the end of the body; one that was cut off is none."""
+        """Return the last event at the end of the body; an event that was cut off does not count."""
         return [raw for raw in self._decoder.end() if raw.data.strip() == _DONE or _is_json(raw.data)]
 
 

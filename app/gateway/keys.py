@@ -104,7 +104,7 @@ class KeyDirectory:
         return cached.principal
 
     def of_name(self, tenant: str, name: str) -> Principal | None:
-        """Return the key of a tenant by its name, None where there is none that is valid now."""
+        """Return the key of a tenant by its name, None if there is no valid one."""
         configured = self.configured.get((tenant, name))
         if configured is not None:
             return None if self.is_expired(configured) else configured

@@ -50,7 +50,7 @@ def stop(worker: Any) -> None:
 def _open_store(gateway: Gateway) -> None:
     """Open the store as soon as it can be, so that its sweeps and background work run.
 
-    Opening it takes the worker for a while, so whoever waited for the worker is answered first."""
+    Opening it occupies the worker for a while, so calls that waited for the worker are answered first."""
     limit = time.monotonic() + _FIRST_CALLS
     gevent.sleep(_FIRST_LOOK)
     while len(gateway.open_calls) and time.monotonic() < limit:

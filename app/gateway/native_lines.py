@@ -43,7 +43,7 @@ class NativeFile:
     """The rewritten lines, in a temporary file that is gone once it is closed."""
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by whoever wrote it
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - the caller closes it
         self._size = 0
 
     def write(self, data: bytes) -> None:

@@ -96,7 +96,7 @@ class PassExchange:
         return self.dialect.decode_error(status, body, headers)
 
     def estimate(self, response: Response) -> Usage:
-        """Return a guessed usage for an answer whose upstream told none."""
+        """Return an estimated usage for an answer without usage."""
         return estimated_usage(self._request(), response)
 
     def encoder(self) -> StreamEncoder:

@@ -43,7 +43,7 @@ class Planned(NamedTuple):
 
 
 class Route(NamedTuple):
-    """The planned targets of a call in order; an error stands for a candidate that is none."""
+    """The planned targets of a call in order; an error takes the place of a candidate that cannot be used."""
 
     steps: tuple[Planned | GatewayError, ...]
 
@@ -53,7 +53,7 @@ class Route(NamedTuple):
         return tuple(step for step in self.steps if isinstance(step, Planned))
 
     def first(self, call: Call, check: Callable[[Planned], object] = Planned.way) -> Planned:
-        """Return the first target that can be asked; raises the first error when there is none.
+        """Return the first target that can be used; raise the first error if there is none.
 
         ``check`` raises for a target that cannot; an error that forbids a fallback ends the search."""
         first: GatewayError | None = None

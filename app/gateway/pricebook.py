@@ -57,7 +57,7 @@ class PriceBook:
         self._models: dict[tuple[str, str], Model | None] = {}
 
     def preload(self, provider: str, model: str) -> None:
-        """Begin to load the library, if nobody did, where ``price`` will need it for any usage of ``model``."""
+        """Begin to load the library, once, if ``price`` will need it for any usage of ``model``."""
         found = self._model(provider, model)
         if found is not None and found.periods is None:
             self._begin()
@@ -138,7 +138,7 @@ class PriceBook:
         return all(prices.__dict__.get(rate) is not None for rate in needed)
 
     def _begin(self) -> AsyncResult[Callable[..., Any]]:
-        """Begin to load the library, if nobody did, and return what will find a model in it."""
+        """Begin to load the library, once, and return the function that finds a model in it."""
         if self._loading is None:
             self._loading = ThreadPool(1).spawn(_load)
         return self._loading

@@ -1,4 +1,4 @@
-"""The connection to Redis: nothing is tried again, for whoever asks has a way without it."""
+"""The connection to Redis. Nothing is retried, because every caller works without Redis too."""
 
 from __future__ import annotations
 

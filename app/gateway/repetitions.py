@@ -56,7 +56,7 @@ class Repetition:
 
     @property
     def is_untouched(self) -> bool:
-        """Whether nobody asked for the frames, so that they go out as the original says."""
+        """Whether the frames were not made, so that the original goes out."""
         return self._frames is None
 
 

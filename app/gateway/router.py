@@ -40,7 +40,7 @@ class Registry:
         self._providers: dict[str, Provider] = {}
 
     def get(self, name: str) -> Provider:
-        """Return the provider; raises KeyError for a name that is none."""
+        """Return the provider; raise KeyError for an unknown name."""
         if name not in self.names:
             raise KeyError(name)
         if name not in self._providers:

@@ -160,7 +160,7 @@ class TranslateExchange:
         )
 
     def estimate(self, response: Response) -> Usage:
-        """Return a guessed usage for an answer whose upstream told none."""
+        """Return an estimated usage for an answer without usage."""
         return estimated_usage(self._request, response)
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
@@ -170,7 +170,7 @@ class TranslateExchange:
 
 @runtime_checkable
 class Reopening(Protocol):
-    """An encoder that remembers its end, and can be told that it never went out."""
+    """An encoder that remembers its end, and can forget an end that was not sent."""
 
     def discard_end(self) -> None:
         """Forget the terminal frames."""

@@ -19,7 +19,7 @@ MAX_BLOCKS: Final = 100_000
 
 
 def broken_off(finish: Finish | None) -> GatewayError | None:
-    """Return the error of a finish, None for a finish that is none."""
+    """Return the error for a finish, None for a finish that is not an error."""
     if finish is None or finish.reason != "error":
         return None
     word = f" ({finish.raw})" if finish.raw else ""

@@ -140,7 +140,7 @@ def _with_date(headers: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def json_of(sent: Sent) -> Any:
-    """Return the body of a request to a provider as JSON; None where it is none."""
+    """Return the body of a request to a provider as JSON; None if it is not JSON."""
     if not isinstance(sent.body, bytes):
         return None
     try:

@@ -28,7 +28,7 @@ _REOPEN: Final = 2.0
 
 
 def run(settings: Settings, address: tuple[str, int] | None = None) -> int:
-    """Run until told to stop; return the process's exit code.
+    """Run until a signal to stop; return the process's exit code.
 
     ``address`` is where its pages are served, whose metrics are then counted; None for no pages.
     """

@@ -24,8 +24,8 @@ class _Reader(Protocol):
 class Framing:
     """The reader below a request's body; remembers whether the framing was found broken.
 
-    A client that asks first (``Expect: 100-continue``) is told that its body may come when that is read
-    first, so that one who is refused by the head alone never sends it."""
+    A client that sends ``Expect: 100-continue`` gets the interim answer when its body is first read, so a client that is
+    refused by its head never sends the body."""
 
     def __init__(self, reader: _Reader, invite: Callable[[], None] | None = None) -> None:
         self._reader = reader

@@ -113,7 +113,7 @@ class Answer:
 def _place_of_length(names: tuple[str, ...]) -> int | None:
     """Return which of an answer's headers is the length of its body: 1 for the first, 0 for none of them.
 
-    None where some are matters of the connection. Raises ``InvalidHeaderName`` for a name that is none."""
+    None if some headers belong to the connection. Raises ``InvalidHeaderName`` for an invalid name."""
     for name in names:
         if not TOKEN_RE.fullmatch(name):
             raise InvalidHeaderName(repr(name))

@@ -143,10 +143,10 @@ class ShortWay:
         """Note the scheme that a trusted proxy tells; False where it tells two."""
         if environ.keys().isdisjoint(self._secure):
             return True
-        told = {environ[key] == value for key, value in self._secure.items() if key in environ}
+        secure = {environ[key] == value for key, value in self._secure.items() if key in environ}
         if self._is_trusted:
-            environ["wsgi.url_scheme"] = "https" if True in told else "http"
-        return len(told) == 1
+            environ["wsgi.url_scheme"] = "https" if True in secure else "http"
+        return len(secure) == 1
 
 
 def _is_trusted(cfg: Any, peer: Any) -> bool:

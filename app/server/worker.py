@@ -106,7 +106,7 @@ class Worker(GeventWorker):
         super().init_process()
 
     def run(self) -> None:
-        """Serve until told to leave; then serve what was accepted, and end."""
+        """Serve until a signal to stop; then answer accepted requests, and end."""
         gevent.spawn(self._sweep)
         servers = [self._listen(listener) for listener in self.sockets]
         while self.alive:

@@ -2,7 +2,7 @@
 
 A read time-out bounds one read, not a call: a body that drips a byte a second never
 trips it. So the clocks run outside the read (contract/reliability.md 1, finding 4),
-on a timer of gevent's hub, and end the wait of whoever waits.
+on a timer of gevent's hub, and end the wait of the reader.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Interrupted(BaseException):
 
 
 class Quiet(Exception):
-    """A wait took longer than the patience of whoever waits; it may be begun again."""
+    """A wait took longer than the patience of the reader, which may wait again."""
 
 
 class Watchdog:
@@ -55,7 +55,7 @@ class Watchdog:
     The waiting greenlet wraps each blocking step in ``with watchdog:``. A reason
     that arrives meanwhile (a clock, or ``abort`` from another greenlet of the same
     thread) interrupts the wait, and leaving the block raises that reason. When
-    nobody waits, ``on_abort`` runs instead, once, to let go of the connection.
+    no reader waits, ``on_abort`` runs once instead, to release the connection.
 
     A wait that lasts ``patience`` seconds is left with ``Quiet``. First byte and idle
     count only the time spent waiting for the upstream, so a slow reader of ours is

@@ -67,7 +67,7 @@ class _Lean:
         if self.sock is None:
             return False
         poll = monkey.get_original("select", "poll")()
-        poll.register(self.sock.fileno(), 1)  # POLLIN: the end of the stream, or bytes nobody asked for
+        poll.register(self.sock.fileno(), 1)  # POLLIN: the end of the stream, or unexpected bytes
         return not poll.poll(0)
 
 

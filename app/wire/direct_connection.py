@@ -16,7 +16,7 @@ from app.wire import http1
 
 MAX_JOINED: Final = 16 * 1024  # bytes of a body that goes out together with the request's head
 _FIRST_READ: Final = 64 * 1024  # bytes; most whole answers are smaller
-_POLLIN: Final = 1  # the end of the stream, or bytes nobody asked for
+_POLLIN: Final = 1  # the end of the stream, or unexpected bytes
 
 
 class Connection(Protocol):
@@ -99,7 +99,7 @@ class Origin:
         return Exchange(live, connection, self._idle, self._size)
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
+        """Close the idle connections."""
         while self._idle:
             self._idle.pop().connection.close()
 

@@ -140,7 +140,7 @@ class Transport:
         Raises ``bad_request`` for a URL or header that must not go out, and a
         ``TransportError`` of the kinds upstream_unreachable, upstream_dns,
         upstream_tls, egress_proxy, upstream_timeout and upstream_invalid (a redirect
-        among them), or the reason of whoever aborted.
+        among them), or the reason of an abort.
         """
         way = self._known.get(url)
         if way is None:

@@ -1,4 +1,4 @@
-"""Turns: whoever reads from a peer that is always faster lets the others of this process go on.
+"""Turns: a greenlet that reads from a fast peer lets the others of this process run.
 
 A read that finds bytes does not wait, so a loop over such reads never gives the hub back by itself: a
 flood of tiny chunks, comments or pings would hold the worker, its clocks included. Tests:
@@ -29,7 +29,7 @@ class Turns:
         self._until = 0.0
 
     def take(self) -> None:
-        """Let the others go on, where nobody else has had a turn for a while."""
+        """Let the others run, if they have had no turn for a while."""
         now = time.monotonic()
         if self._loop.iteration == self._seen:
             if now < self._until:

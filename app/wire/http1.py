@@ -178,7 +178,7 @@ def body_of(method: str, status: int, headers: Mapping[str, str]) -> Body:
     if "content-length" not in headers:
         return OpenBody()
     length = headers["content-length"]
-    if "," in length:  # told more than once
+    if "," in length:  # sent more than once
         lengths = {part.strip() for part in length.split(",")}
         length = lengths.pop() if len(lengths) == 1 else ""
     if not (length.isascii() and length.isdigit() and len(length) < 16):
@@ -210,7 +210,7 @@ class SizedBody:
 
 
 class OpenBody:
-    """A body that the end of the connection ends: a cut cannot be told from an end."""
+    """A body that ends with the connection: a cut looks like an end."""
 
     def __init__(self) -> None:
         self.ended = False

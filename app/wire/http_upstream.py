@@ -81,7 +81,7 @@ class HttpUpstream(WatchedBody):
             raise _fault_of(error) from error
 
     def _last_word(self) -> bytes:
-        """Return ``b""`` at a true end, or raise why it is none."""
+        """Return ``b""`` at a real end; raise the error of a cut body."""
         if self._watchdog.reason is not None:
             raise self._watchdog.reason
         if self._inflater is not None:

@@ -77,7 +77,7 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
     A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD (with ``halves``
     they stay), and whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for
     what is no JSON, no UTF-8, nested past 400 levels, or of more than 1,000,000 objects and arrays,
-    1,000,000 members, 2,000,000 strings or 6,000,000 elements: the parser gives nobody a turn. Of large
+    1,000,000 members, 2,000,000 strings or 6,000,000 elements: the parser does not yield. Of large
     answers more pass: an object or array for each 24 bytes, a member for 16, a string for 12, an element for 6,
     as the log probabilities of twenty alternatives to each token have.
     """
@@ -92,7 +92,7 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
 
 
 def loads_string(text: bytes) -> str:
-    """Return the string that ``text`` is between two quotes; raises ``ValueError`` where it is none, or holds half a character."""
+    """Return the string that ``text`` is between two quotes; raises ``ValueError`` if it is no string, or has half a surrogate pair."""
     value: str = _parse(b'"%b"' % text)
     return value
 

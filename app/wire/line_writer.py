@@ -1,7 +1,7 @@
 """Lines to standard error that never wait for their reader: what it does not take is dropped and counted.
 
 A pipe whose reader stalls would stop the worker that writes to it. The pipe is therefore opened anew,
-because the flag that forbids waiting belongs to whoever shares a descriptor. Tests: tests/gateway/test_log.py.
+because the flag that forbids waiting belongs to all processes that share a descriptor. Tests: tests/gateway/test_log.py.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Adapter(HTTPAdapter):
     ) -> urllib3.HTTPResponse:
         """Send a request; ``limits`` are for connecting and for a read, in seconds.
 
-        Raises what requests raises, and a ``TransportError`` for a proxy whose scheme nobody speaks."""
+        Raises what requests raises, and a ``TransportError`` for a proxy with an unsupported scheme."""
         request: Any = requests.PreparedRequest()
         # headers are a plain dict: urllib3 copies it as it is, and faster than requests' own kind
         request.method, request.url, request.headers, request.body = method, url, headers, body
@@ -63,9 +63,9 @@ class Adapter(HTTPAdapter):
         try:
             answer: urllib3.HTTPResponse = self.send(request, timeout=limits).raw
         except requests.exceptions.InvalidSchema as error:
-            told = f"{type(error).__name__}: {error}"
+            cause = f"{type(error).__name__}: {error}"
             raise TransportError(
-                "egress_proxy", "The egress proxy's scheme is not supported.", raw=told
+                "egress_proxy", "The egress proxy's scheme is not supported.", raw=cause
             ) from error
         return answer
 

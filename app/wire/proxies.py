@@ -53,7 +53,7 @@ def fixed_rules(proxy: str) -> ProxyRules:
 
 
 def proxy_url(value: str, name: str) -> str:
-    """Return ``value`` as a URL, ``http://`` put before a bare host; ``ValueError`` if it is none."""
+    """Return ``value`` as a URL, with ``http://`` before a bare host; raise ``ValueError`` if it is not a URL."""
     url = value if "://" in value else f"http://{value}"
     try:
         parts = urlsplit(url)

@@ -19,7 +19,7 @@ _URL: Final = re.compile(r"[!-~]+")
 _DOT_SEGMENT: Final = re.compile(r"/\.{1,2}(?:/|$)")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
-# The transport's own business: framing, the connection, and what the proxy is told.
+# Headers of the transport: framing, the connection and the proxy.
 _OURS: Final = frozenset(
     {"accept-encoding", "connection", "content-length", "expect", "keep-alive", "proxy-authorization"}
     | {"proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}

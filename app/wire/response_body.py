@@ -28,7 +28,7 @@ class WatchedBody(ABC):
     def read1(self, n: int = 65536) -> bytes:
         """Return what has arrived, waiting for at least a byte; ``b""`` at the end.
 
-        Raises upstream_cut, upstream_invalid, or the reason of whoever aborted
+        Raises upstream_cut, upstream_invalid, or the reason of an abort
         (upstream_timeout and upstream_idle from the clocks); then again, each time.
         """
         return self.read_within(None, n) or b""

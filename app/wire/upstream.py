@@ -29,7 +29,7 @@ class Abortable(Protocol):
     """What can be stopped from another greenlet."""
 
     def abort(self, reason: GatewayError) -> bool:
-        """Stop it for ``reason``, which whoever waits then raises; False if it had ended already."""
+        """Stop it; a waiting reader raises ``reason``. Return False if it had ended already."""
         ...
 
 

@@ -41,7 +41,7 @@ POLICY: Final = int(CloseCode.POLICY_VIOLATION)
 
 
 class Refused(Exception):
-    """A handshake that is none; ``status`` is the HTTP status that says so."""
+    """An invalid handshake; ``status`` is the HTTP status of the answer."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -69,7 +69,7 @@ class WebSocket:
         self._answer: Response
 
     def accept(self, headers: Iterable[tuple[str, str]]) -> None:
-        """Make the answer to the handshake in ``headers``; raises ``Refused`` for one that is none."""
+        """Make the answer to the handshake in ``headers``; raise ``Refused`` if it is invalid."""
         self._protocol.receive_data(Request("/", Headers(headers)).serialize())
         parsed = self._protocol.events_received()
         if not parsed:
@@ -145,7 +145,7 @@ class WebSocket:
         return data
 
     def _take(self, frame: Any) -> None:
-        if not self.is_open:  # what came with the end of the connection is nobody's wish any more
+        if not self.is_open:  # the client has closed the connection
             return
         if frame.opcode is Opcode.BINARY:
             self._protocol.fail(CloseCode.UNSUPPORTED_DATA, "send text frames")
@@ -197,7 +197,7 @@ class WebSocket:
             raise
 
     def _cut(self) -> None:
-        """End a connection that nobody reads; the reader wakes and tells."""
+        """End a connection that is not read; its reader wakes and reports it."""
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError as error:

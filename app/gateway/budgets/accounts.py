@@ -56,7 +56,7 @@ _SECOND_LOOK: Final = 0.03
 
 @record
 class Reservation:
-    """What an attempt holds of which budgets, with its row of the ledger as it is when nobody settles it."""
+    """The reservations of an attempt, with the ledger row that is written if it is never settled."""
 
     draft: Entry
     touches: tuple[Touch, ...]
@@ -123,7 +123,7 @@ class Accounts:
         lines = [touch.line(now) for touch in touches]
         try:
             verdict = self._reserve(draft, lines, estimate.cost)
-        except BaseException:  # nobody knows whether it was made
+        except BaseException:  # the reservation may have been made
             self._doubtful[attempt.id] = _LOOKS_FOR_DOUBTFUL
             self.start()
             raise
@@ -144,7 +144,7 @@ class Accounts:
         """Write the row of an attempt that no budget was charged for, soon."""
         self.writer.add(entries.entry_of(attempt, began, self._prices))
 
-    # --- for whoever only asks -----------------------------------------------------------------
+    # --- reading only --------------------------------------------------------------------------
 
     def preview(self, call: Call, target: Target) -> Preview:
         """Return which budgets an attempt would touch, how they stand, what it may cost, and why it would be refused.
@@ -316,7 +316,7 @@ class Accounts:
 
 
 def check_priced(touches: Sequence[Touch], estimate: Estimate, label: str) -> None:
-    """Raise ``budget_exceeded`` where a budget pays for models of known price only, and this is none."""
+    """Raise ``budget_exceeded`` if a budget pays only for models with a known price, and this price is unknown."""
     if estimate.cost is None:
         for touch in touches:
             if touch.budget.denies_unpriced:

@@ -186,7 +186,7 @@ def sign_headers(due: Due, key: bytes | None, now: int) -> dict[str, str]:
 
 
 def signing_key(secret: str) -> bytes:
-    """Return the key of a secret: base64, as ``whsec_…`` says, or the text itself where it is none."""
+    """Return the key of a secret: base64 after ``whsec_``, or the text itself if it is not base64."""
     text = secret.removeprefix(_PREFIX)
     try:
         return base64.b64decode(text, validate=True)

@@ -38,7 +38,7 @@ class Ledgers(Protocol):
 def correct(office: Ledgers, actor: Actor, entry_id: str, members: Mapping[str, Any]) -> dict[str, Any]:
     """Write what a row really cost, by checked members; return the row that corrects it.
 
-    Raises ``not_found``, ``conflict``, and ``bad_request`` for a usage whose price nobody knows."""
+    Raises ``not_found``, ``conflict``, and ``bad_request`` for a usage without a known price."""
     book = office.state().ledger
     if "usd" in members:
         correction = Correction(nano_of(members["usd"]), members["reason"])

@@ -19,7 +19,7 @@ from app.state.ledger_rows import COUNTS, Entry, row_id
 
 
 def draft_of(attempt: Attempt, began: float, estimate: Estimate | None = None) -> Entry:
-    """Return the row of an attempt that goes out at ``began``: as it stands when nobody hears of its end."""
+    """Return the row of an attempt that starts at ``began``, as it is written if the end stays unknown."""
     return _row(attempt, began, {"state": "lost", "cost": None if estimate is None else estimate.cost})
 
 
@@ -99,7 +99,7 @@ def counts(usage: Usage | None) -> dict[str, int] | None:
 
 
 def _may_have_cost(attempt: Attempt) -> bool:
-    """Tell whether the provider may have counted an attempt of which it told nothing: it broke off on the way,
-    or somebody stopped it; an error that the provider answered with costs nothing."""
+    """Whether the provider may have charged an attempt without usage: it broke off or was stopped. An error answer of
+    the provider costs nothing."""
     stopped = attempt.call.abort.reason is not None or attempt.error is None
     return attempt.maybe_charged or attempt.usage is not None or stopped

@@ -24,7 +24,7 @@ MOST: Final = 64 * 1024 * 1024
 _PATTERN: Final = "ledger-*.jsonl"
 _BATCH: Final = 200
 _LARGEST: Final = 1024 * 1024
-"""Bytes of one file, about: whoever takes it in reads it whole."""
+"""Approximate bytes of one file, which is read whole."""
 
 Take = Callable[[Sequence[Entry]], None]
 """Takes rows in; raises where it cannot."""
@@ -61,7 +61,7 @@ class Spool:
         return count
 
     def recover(self, take: Take) -> int:
-        """Have rows taken in that lie in files which nobody holds, and in our own; return how many.
+        """Recover the rows of files without an owner, and of our own file; return their number.
 
         A file goes once all of it was taken in; what ``take`` raises leaves it there."""
         self._close()

@@ -1,4 +1,4 @@
-"""What is told of budgets: why one refuses, and how those of a key stand.
+"""Budgets as clients and operators see them: refusals, and the state of a key's budgets.
 
 Tests: tests/gateway/test_budgets.py.
 """
@@ -27,7 +27,7 @@ def refusal(touch: Touch, balance: Balance, amount: int, now: float) -> GatewayE
 
 
 def unpriced_error(touch: Touch, label: str) -> GatewayError:
-    """Return the error of a model whose price nobody knows, which a budget refuses."""
+    """Return the error of a budget that refuses a model with an unknown price."""
     return GatewayError(
         "budget_exceeded",
         f"The price of the model '{label}' is unknown, and the budget of {touch.words} ({_amount(touch)}) pays for "

@@ -29,7 +29,7 @@ _GATHER: Final = 0.2
 
 
 class Counted(Protocol):
-    """Counts what an operator should hear of."""
+    """Counts lost rows and alerts."""
 
     def note_lost_entries(self, count: int) -> None: ...
 

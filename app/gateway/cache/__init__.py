@@ -1,1 +1,1 @@
-"""Answers that are kept, and given again to whoever asks the same."""
+"""The cache: stored answers, returned for equal requests."""

@@ -16,7 +16,7 @@ from app.gateway.call import Abort, Call
 @dataclass
 class Flight:
     """A call that is under way. Others wait for its end; while one does, the leaving of its own client does not
-    stop it. ``shared`` is False when it ended in an answer that is not kept: then nobody waits any more."""
+    stop it. ``shared`` is False when it ended in an answer that is not stored: then no call waits any more."""
 
     abort: Abort = field(default_factory=Abort)
     shared: bool = True
@@ -58,7 +58,7 @@ class Flights:
         self._open: dict[str, Flight] = {}
 
     def of(self, name: str) -> Flight | None:
-        """Return the flight that asks this, None when there is none."""
+        """Return the flight of an equal request, None if there is none."""
         return self._open.get(name)
 
     def begin(self, name: str, call: Call) -> Flight:

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 WAIT: Final = 0.05
 """Seconds that a call waits for what all processes share."""
 
-_AWAY: Final = 1.0  # seconds for which nobody asks
-_SLOW: Final = 3  # slow answers in a row, after which nobody asks
+_AWAY: Final = 1.0  # seconds without requests after a failure
+_SLOW: Final = 3  # slow answers in a row that count as a failure
 _OPENING: Final = (
     5.0  # seconds after the first question in which the store may still be opening, which is not slow
 )
@@ -83,7 +83,7 @@ class CacheStore:
     def use(self) -> None:
         """Have all ready for calls: the cache is configured."""
         if self._url is not None:
-            self._redis = RedisStore(self._url, self._cipher)  # nobody is asked yet
+            self._redis = RedisStore(self._url, self._cipher)  # connects at its first use
 
     def find(self, name: str) -> Entry | None:
         """Return the answer of that name while it lives."""
@@ -101,7 +101,7 @@ class CacheStore:
         return entry
 
     def put(self, entry: Entry, label: Label, ttl: int, meaning: Meaning | None = None) -> None:
-        """Keep an answer for ``ttl`` seconds, unless it is too large; where ``meaning`` is told, for like questions, too."""
+        """Keep an answer for ``ttl`` seconds, unless it is too large; with ``meaning``, also for similar requests."""
         if not self._memory.put(entry, ttl):
             return
         vector = None if meaning is None else pack(meaning.vector)

@@ -152,7 +152,7 @@ def pack(vector: Sequence[float]) -> bytes | None:
 
 
 def rounded(cosine: float) -> float:
-    """Return a cosine as it is told and compared: four digits, and what arithmetic adds to 1 taken off."""
+    """Return a cosine as it is reported and compared: rounded to four digits, at most 1."""
     return round(min(1.0, cosine), 4)
 
 

@@ -51,7 +51,7 @@ ATTEMPT_LAYERS: Final[tuple[MakeAttemptLayer, ...]] = (
     breakers.make,
     traces.make,
 )
-"""Around each attempt, whoever made the call."""
+"""Around each attempt, of clients' calls and of jobs."""
 
 LISTENERS: Final[tuple[MakeListener, ...]] = (
     log.make,

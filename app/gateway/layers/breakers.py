@@ -1,4 +1,4 @@
-"""What the circuit breaker and the pools of keys hear of each attempt; where there are any.
+"""Reports each attempt to the circuit breaker and to the pools of keys, if there are any.
 
 Tests: tests/gateway/test_breaker.py.
 """
@@ -47,7 +47,7 @@ class _AttemptRecorder:
 
 
 def make_listener(services: Services) -> Listener | None:
-    """Return what hears that a call is over: one that the cache answered, or that was refused, asked no target."""
+    """Return the listener to ends of calls: a call that the cache answered, or that was refused, tried no target."""
     breaker = services.breaker
     if breaker is None:
         return None

@@ -212,7 +212,7 @@ class Cache:
 
 
 def _debug(name: str, meaning: Meaning | None, policy: Policy) -> dict[str, Any]:
-    """Return what is told of a miss."""
+    """Return the ``cache_debug`` member of a miss."""
     return (
         debug_of(name, None) if meaning is None else semantic_debug_of(name, meaning, policy.threshold, None)
     )

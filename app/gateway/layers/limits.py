@@ -57,7 +57,7 @@ class AdmittedCall(NamedTuple):
     least: int = 0
 
     def around(self, call: Call, proceed: Proceed) -> Run:
-        """Return the run of ``call``, at whose end the limits hear what it used."""
+        """Return the run of ``call``; at its end the limits count its usage."""
         try:
             run = proceed(call)
         except BaseException:

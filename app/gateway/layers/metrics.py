@@ -1,4 +1,4 @@
-"""What Prometheus is told: requests, attempts, tokens, money and times; ``app/gateway/metric_series.py`` has the rows.
+"""The metrics for Prometheus: requests, attempts, tokens, money and times; ``app/gateway/metric_series.py`` has the rows.
 
 The values of all workers of one server add up: gunicorn's configuration names a folder
 (``PROMETHEUS_MULTIPROC_DIR``) that they share. A call is counted in plain dictionaries, which are handed over to

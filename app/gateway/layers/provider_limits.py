@@ -1,6 +1,6 @@
 """Limits of providers and of their keys around each attempt: a target that is at one is passed over.
 
-When none is left, the client hears when the first comes free. Tests: tests/governance.
+If no target is left, the refusal tells when the first will be free. Tests: tests/governance.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ def make(services: Services) -> AttemptLayer | None:
 
 
 def make_listener(services: Services) -> Listener | None:
-    """Return what hears of first contents; None where no name has such a strategy."""
+    """Return the listener to first contents; None if no name has such a strategy."""
     strategies = services.strategies
     if strategies is None:
         return None

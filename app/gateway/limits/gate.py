@@ -25,7 +25,7 @@ from app.gateway.limits.windows import Charge, Decision, MemoryWindows, Settleme
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
 _AWAY: Final = 1.0
-"""Seconds for which nobody asks a Redis that did not answer."""
+"""Seconds without requests to a Redis that did not answer."""
 
 
 class _Counted(Protocol):
@@ -44,13 +44,13 @@ class Admission(NamedTuple):
 
     @property
     def refused(self) -> Touch | None:
-        """Return the refusing limit with the longest wait, None where there is none."""
+        """Return the refusing limit with the longest wait, None if no limit refuses."""
         place = self.decision.refused
         return None if place is None else self.touches[place]
 
 
 class Gate:
-    """The limits of one process; ``metrics`` hears of a Redis that does not answer."""
+    """The limits of one process; ``metrics`` counts failures of Redis."""
 
     def __init__(self, settings: Settings, metrics: _Counted | None = None) -> None:
         self._url = settings.redis_url
@@ -94,7 +94,7 @@ class Gate:
         windows = self._redis_windows()
         decision = self._ask(lambda: windows.admit(charges, holder))
         if decision is None:
-            if holder:  # it may have heard all the same, and would keep the place for a while
+            if holder:  # Redis may have admitted it, and would keep the place for a while
                 places = [Settlement(one, 0, 0) for one in charges if not one.seconds]
                 self._settling.spawn(self._settle, places, holder)
             return self._without_redis(touches, charges, holder)

@@ -1,4 +1,4 @@
-"""What a client is told of the limits: the headers of its answer, and its refusal.
+"""The limits as a client sees them: headers of answers, and refusals.
 
 The names and forms of the headers are those of the caller's dialect. Tests: tests/gateway/test_limits.py, tests/governance.
 """

@@ -15,7 +15,7 @@ from app.gateway.limits.windows import Charge, Decision, Settlement, Standing
 from app.gateway.redis_client import connect
 
 HELD: Final = 15
-"""Seconds after which a holder that nobody renews is free."""
+"""Seconds after which a holder that is not renewed expires."""
 
 WAIT: Final = 0.05
 """Seconds that a request waits for Redis."""
@@ -162,7 +162,7 @@ class RedisWindows:
         self._run("settle", [one.charge.key for one in settlements], holder, rows)
 
     def renew(self, held: Sequence[tuple[str, str]]) -> None:
-        """Keep holders a while longer; each is told with the key of its limit."""
+        """Renew holders; each comes with the key of its limit."""
         self._run("renew", [key for key, _ in held], "", ((holder,) for _, holder in held))
 
     def close(self) -> None:
