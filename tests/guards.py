@@ -123,7 +123,7 @@ GUARDS: Final = (
     Guard(
         "a piece of a secret reaches a client",
         "app/gateway/redaction.py",
-        "self._without_pieces(self._pattern.sub(_MASK, text))",
+        "self._without_fragments(self._pattern.sub(_MASK, text))",
         "self._pattern.sub(_MASK, text)",
         "tests/behaviour/test_secrets.py::test_a_long_piece_of_a_secret_stays_out_of_every_member_and_the_log",
     ),

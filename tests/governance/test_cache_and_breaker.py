@@ -23,7 +23,7 @@ def test_a_hit_leaves_the_probe_to_others(tmp_path: Path) -> None:
     body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
     found = [client.post("/v1/chat/completions", json=body).headers["x-sluice-cache"]]
     (state,) = breaker._states.values()
-    state.rest, state.rests_until = 15.0, 1.0  # it failed a while ago
+    state.duration, state.open_until = 15.0, 1.0  # it failed a while ago
     found.append(client.post("/v1/chat/completions", json=body).headers["x-sluice-cache"])
     assert found == ["miss", "hit"]
-    assert (state.phase, state.prober) == ("half_open", None)
+    assert (state.phase, state.probe) == ("half_open", None)
