@@ -121,7 +121,7 @@ def test_who_embeds_texts_alone_refuses_pictures(
 ) -> None:
     answer = embed(door.fresh(), model, body)
     assert (answer.status, door.upstream.requests) == (400, [])
-    assert "ictures" in answer.json["message"]
+    assert "embed images" in answer.json["message"]
     assert param in answer.json["message"] or model in answer.json["message"]
 
 
