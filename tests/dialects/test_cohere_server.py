@@ -281,7 +281,6 @@ def test_an_end_has_this_wires_word(finish: Finish, word: str) -> None:
     assert written["finish_reason"] == word
 
 
-def test_an_error_is_message_and_id() -> None:
+def test_an_error_is_its_message() -> None:
     error = GatewayError("bad_request", "No.")
     assert response_out.encode_error(error) == {"message": "No."}
-    assert response_out.encode_error(error, request_id="r") == {"message": "No.", "id": "r"}

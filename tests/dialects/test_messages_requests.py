@@ -31,7 +31,7 @@ from app.canonical.request import (
 )
 from app.dialects.messages.dialect import DIALECT
 from app.dialects.messages.options import MessagesOptions
-from app.dialects.shared.claude import OMITTED, Family, family_of
+from app.dialects.shared.claude import OMITTED, family_of
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 from app.errors import GatewayError
@@ -421,8 +421,6 @@ def test_a_file_id_asks_for_the_files_beta() -> None:
     assert DIALECT.encode_request(request, generic.client_context()).headers == {
         "anthropic-beta": "files-api-2025-04-14"
     }
-    vertex = MessagesOptions(excluded_betas=None)
-    assert DIALECT.encode_request(request, generic.client_context(options=vertex)).headers == {}
 
 
 def test_a_hosted_item_of_another_api_is_left_out_with_a_warning() -> None:
@@ -534,7 +532,6 @@ def test_a_hosted_tool_that_nobody_runs_is_left_out_with_a_warning() -> None:
     assert (body["tools"], lost) == ([SUM_OUT], ["tools"])
     search = Request("m", (HI,), tools=(Tool("hosted", "web_search"),))
     assert encode(search, "claude-3-opus-20240229")[1] == ["tools"]
-    assert encode(search, options=MessagesOptions(hosted_tools=frozenset()))[1] == ["tools"]
 
 
 # the answer's form
@@ -624,9 +621,3 @@ def test_on_vertex_the_url_says_the_model_and_the_body_the_version() -> None:
     }
     with pytest.raises(GatewayError):
         encode(Request("m", (Message("user", (ImagePart(url="https://x"),)),)), "claude-opus-4-1", VERTEX)
-
-
-def test_a_deployments_alias_can_be_told_its_family() -> None:
-    options = MessagesOptions(family=Family(100, budgets=True))
-    body, _ = encode(Request("m", (HI,), sampling=Sampling(temperature=0.5)), "claude-sonnet-4-5", options)
-    assert (body["max_tokens"], body["temperature"]) == (100, 0.5)

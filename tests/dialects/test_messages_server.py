@@ -247,7 +247,6 @@ ERRORS = [
 def test_an_error_is_anthropics(error: GatewayError, status: int, kind: str) -> None:
     told = {"type": "error", "error": {"type": kind, "message": "No."}}
     assert (error_status(error), encode_error(error)) == (status, told)
-    assert encode_error(error, request_id="r") == {**told, "request_id": "r"}
     encoder = MessagesEncoder(Request("m"), generic.server_context())
     (frame,) = served.written(encoder, [Failed(error)])
     assert (frame.event, frame.data) == ("error", told)

@@ -175,9 +175,7 @@ def plain(body: dict[str, Any]) -> dict[str, Any]:
 
 HOSTS = {
     "vertex": MessagesOptions(model_in_body=False, anthropic_version="vertex-2023-10-16"),
-    "bedrock": MessagesOptions(
-        model_in_body=False, stream_in_body=False, anthropic_version="bedrock-2023-05-31"
-    ),
+    "bedrock": MessagesOptions(model_in_body=False, anthropic_version="bedrock-2023-05-31"),
 }
 
 

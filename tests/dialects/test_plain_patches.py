@@ -49,12 +49,11 @@ def test_model_and_stream_are_said_where_the_wire_says_them(name: str, want: dic
 
 
 def test_a_claude_elsewhere_is_asked_as_its_host_wants() -> None:
-    options = MessagesOptions(
-        model_in_body=False, stream_in_body=False, anthropic_version="bedrock-2023-05-31"
-    )
+    options = MessagesOptions(model_in_body=False, anthropic_version="vertex-2023-10-16")
     body = {"model": "m", "stream": True, "anthropic_version": "x", "fallbacks": "default"}
     assert sent("messages", body, options=options) == {
-        "anthropic_version": "bedrock-2023-05-31",
+        "stream": True,
+        "anthropic_version": "vertex-2023-10-16",
         "fallbacks": "default",
     }
 

@@ -166,16 +166,16 @@ def decode_call(call: ClientObject, sign: Sign) -> ToolCallPart:
     )
 
 
-def decode_content(message: ClientObject, name: str = "content") -> tuple[Part, ...]:
+def decode_content(message: ClientObject) -> tuple[Part, ...]:
     """Return the parts of a message's ``content``, which may be null, a string or an array of parts."""
-    value = message.members.get(name)
+    value = message.members.get("content")
     if value is None:
         return ()
     if isinstance(value, str):
         return (TextPart(value),)
     if not isinstance(value, list):
-        raise wrong_type(message.at(name), "a string or an array of objects", value)
-    return tuple(decode_part(part) for part in message.objects(name))
+        raise wrong_type(message.at("content"), "a string or an array of objects", value)
+    return tuple(decode_part(part) for part in message.objects("content"))
 
 
 def decode_part(part: ClientObject) -> Part:

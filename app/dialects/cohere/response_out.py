@@ -167,6 +167,6 @@ def encode_usage(usage: Usage) -> Members:
     }
 
 
-def encode_error(error: GatewayError, *, request_id: str | None = None) -> Members:
-    """Return Cohere's error body, with the ``id`` of the request if there is one."""
-    return {"message": error.message, **({"id": request_id} if request_id else {})}
+def encode_error(error: GatewayError) -> Members:
+    """Return Cohere's error body."""
+    return {"message": error.message}

@@ -231,16 +231,13 @@ class ContentsEncoder:
         return {"fileData": {"mimeType": media_type or default, "fileUri": uri}}
 
     def _call(self, part: ToolCallPart) -> list[Wire]:
-        call = {"name": part.name, "args": call_input(part, self._losses), **self._id(part.id)}
+        call = {"name": part.name, "args": call_input(part, self._losses), **_id(part.id)}
         wire: Wire = {"functionCall": call}
         if self._context.accepts(part.signature, NAME) and part.signature is not None:
             wire["thoughtSignature"] = part.signature.value
         elif part.signature is not None:
             self._losses.report("reasoning_signature", "Another provider's signature was left out")
         return [wire]
-
-    def _id(self, call_id: str) -> Wire:
-        return {"id": call_id} if self._options.function_call_ids and call_id else {}
 
     def _result(self, part: ToolResultPart) -> list[Wire]:
         """Return a functionResponse, with its media inside if the family takes them there, else after it."""
@@ -251,7 +248,7 @@ class ContentsEncoder:
         text = "".join(p.text for p in part.content if isinstance(p, TextPart))
         media = [wire for p in part.content if not isinstance(p, TextPart) for wire in self._part(p, "tool")]
         response = _response(text, part.is_error)
-        body: Wire = {"name": name or part.call_id, "response": response, **self._id(part.call_id)}
+        body: Wire = {"name": name or part.call_id, "response": response, **_id(part.call_id)}
         if media and self._family.media_results:
             body["parts"], media = media, []
         if media:
@@ -280,6 +277,10 @@ def _inline_image(part: Part) -> Part:
     if result.startswith(("https://", "http://")):
         return ImagePart(url=result)
     return ImagePart(result, f"image/{image_format or 'png'}")
+
+
+def _id(call_id: str) -> Wire:
+    return {"id": call_id} if call_id else {}
 
 
 def _empty_text(signature: str) -> Wire:

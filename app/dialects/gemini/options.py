@@ -33,18 +33,12 @@ _AUDIO_FORMATS: Final = {"l16": "pcm16", "pcm": "pcm16", "mpeg": "mp3", "x-wav":
 class GeminiOptions:
     """Quirks of one host of generateContent.
 
-    ``function_call_ids``: functionCall and functionResponse may have an ``id``.
-    ``labels``: a request may have labels. ``display_names``: inline data and files may have a
-    name. ``json_schema``: takes full JSON Schema (``parametersJsonSchema``,
-    ``responseJsonSchema``), else the reduced OpenAPI form is sent. ``server_side_tools``:
-    takes Google's tools beside functions, with ``includeServerSideToolInvocations``.
-    ``count_wraps``: countTokens takes the whole request as ``generateContentRequest``.
+    ``display_names``: inline data and files may have a name. ``server_side_tools``: takes Google's
+    tools beside functions, with ``includeServerSideToolInvocations``. ``count_wraps``: countTokens
+    takes the whole request as ``generateContentRequest``.
     """
 
-    function_call_ids: bool = True
-    labels: bool = True
     display_names: bool = False
-    json_schema: bool = True
     server_side_tools: bool = True
     count_wraps: bool = True
 

@@ -194,9 +194,7 @@ def _add_extras(
     own = request.origin is not None and request.origin.dialect == NAME
     for name, value in request.extra.items():
         member = camel(name)
-        if member == "labels" and not options_of(context.options).labels:
-            context.losses.report("labels")
-        elif member in _TOP_EXTRAS:
+        if member in _TOP_EXTRAS:
             body[member] = value
         elif member in CONFIG_EXTRAS:
             config[member] = value

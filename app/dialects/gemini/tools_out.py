@@ -37,7 +37,7 @@ class ToolsEncoder:
     def __init__(self, context: ClientContext, options: GeminiOptions, family: Family) -> None:
         self._losses = context.losses
         self._expansion = Expansion()
-        self._full_schema = options.json_schema and family.json_schema
+        self._full_schema = family.json_schema
         self._mixes = options.server_side_tools and family.signs_calls
 
     def encode(self, request: Request) -> dict[str, Any]:

@@ -111,13 +111,12 @@ def texts_only(request: EmbeddingRequest, losses: Losses) -> list[str]:
     return texts
 
 
-def refuse_pictures(
-    request: EmbeddingRequest, losses: Losses, message: str = "This model does not embed images"
-) -> None:
+def refuse_pictures(request: EmbeddingRequest, losses: Losses) -> None:
     """Refuse a request with images; the error names the member that has them."""
     if has_pictures(request):
         body = request.origin.body if request.origin is not None else {}
-        losses.report("image", message, param="images" if body.get("images") else "inputs")
+        member = "images" if body.get("images") else "inputs"
+        losses.report("image", "This model does not embed images", param=member)
 
 
 def has_pictures(request: EmbeddingRequest) -> bool:

@@ -68,15 +68,13 @@ class SpeechOptions:
 
     ``formats``: those it makes. ``members``: its members beside model, input, voice and format.
     ``sse``: the member that requests events: ``stream_format`` (OpenAI), ``stream`` (Mistral) or
-    None. ``base64``: a response that is not streamed is JSON with base64. ``voices``: the provider's
-    names of the client's voices.
+    None. ``base64``: a response that is not streamed is JSON with base64.
     """
 
     formats: frozenset[str] = frozenset(MEDIA_TYPES)
     members: frozenset[str] = frozenset({"speed", "instructions"})
     sse: str | None = "stream_format"
     base64: bool = False
-    voices: Mapping[str, str] | None = None
 
 
 GROQ: Final = SpeechOptions(frozenset({"mp3", "opus", "aac", "flac", "wav"}), frozenset({"speed"}), None)
@@ -121,7 +119,7 @@ def encode_request(request: SpeechRequest, context: ClientContext) -> MediaReque
     body = {
         "model": context.model,
         "input": request.text,
-        "voice": (options.voices or {}).get(request.voice, request.voice),
+        "voice": request.voice,
         **without_nulls({"response_format": request.format}),
         **{name: value for name, value in optional.items() if name in options.members},
         **(request.extra if is_own else {}),

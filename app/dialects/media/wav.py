@@ -8,15 +8,17 @@ from typing import Final
 HEADER_SIZE: Final = 44
 _UNKNOWN: Final = 0xFFFFFFFF
 _PCM: Final = 1
+_CHANNELS: Final = 1
+_BITS: Final = 16
+_FRAME: Final = _CHANNELS * _BITS // 8  # bytes
 
 
-def wav_header(size: int | None, *, rate: int, channels: int = 1, bits: int = 16) -> bytes:
+def wav_header(size: int | None, *, rate: int) -> bytes:
     """Return the header, 44 bytes, of a WAV file with ``size`` bytes of little-endian PCM samples.
 
     ``rate`` is samples per second. Without ``size`` the header has the largest length, as players expect
     of a stream.
     """
-    frame = channels * bits // 8
     data = _UNKNOWN if size is None else min(size, _UNKNOWN)
     riff = _UNKNOWN if size is None else min(size + HEADER_SIZE - 8, _UNKNOWN)
     return struct.pack(
@@ -27,16 +29,16 @@ def wav_header(size: int | None, *, rate: int, channels: int = 1, bits: int = 16
         b"fmt ",
         16,
         _PCM,
-        channels,
+        _CHANNELS,
         rate,
-        rate * frame,
-        frame,
-        bits,
+        rate * _FRAME,
+        _FRAME,
+        _BITS,
         b"data",
         data,
     )
 
 
-def wav(samples: bytes, *, rate: int, channels: int = 1, bits: int = 16) -> bytes:
+def wav(samples: bytes, *, rate: int) -> bytes:
     """Return a WAV file of ``samples`` (little-endian PCM)."""
-    return wav_header(len(samples), rate=rate, channels=channels, bits=bits) + samples
+    return wav_header(len(samples), rate=rate) + samples

@@ -9,7 +9,7 @@ from app.canonical.response import Usage
 from app.dialects.base import Frame, PassThrough
 from app.dialects.messages.options import NAME, options_of
 from app.dialects.messages.response import decode_usage, encode_usage, head, stop_members
-from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.claude import OMITTED, family_of
 from app.dialects.shared.claude_thinking import sampling_of
 from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch, open_messages
@@ -29,8 +29,6 @@ def fit(body: Body, passed: PassThrough) -> Body:
         body = {"model": target.model, **body}
     if options.anthropic_version is not None:
         body["anthropic_version"] = options.anthropic_version
-    if not options.stream_in_body:
-        body.pop("stream", None)
     _fit_sampling(body, passed)
     if isinstance(body.get("messages"), list):
         open_messages(body, Opener(passed, NAME, "messages"), _open_block)
@@ -44,7 +42,7 @@ def _fit_sampling(body: Body, passed: PassThrough) -> None:
         top_p=number(body.get("top_p")),
         top_k=count(body.get("top_k")),
     )
-    family = options_of(passed.client.options).family_for(passed.client.model)
+    family = family_of(passed.client.model)
     thinks = as_dict(body.get("thinking")).get("type") in _THINKING_TYPES
     sent = sampling_of(wanted, family, thinks, passed.client.losses)
     for name in _SAMPLING:

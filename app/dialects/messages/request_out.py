@@ -18,7 +18,7 @@ from app.dialects.messages.parts_out import PART_MEMBERS, Block, BlockWriter, st
 from app.dialects.messages.schema import enforceable_schema, is_open, schema_in_words
 from app.dialects.messages.tools import ToolWriter
 from app.dialects.shared.alternation import PLACEHOLDER_TEXT, alternate_turns, fit_prefill, split_conversation
-from app.dialects.shared.claude import Family
+from app.dialects.shared.claude import Family, family_of
 from app.dialects.shared.claude_thinking import (
     Thinking,
     ThinkingContext,
@@ -86,7 +86,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """
     request = pair_results(request, context.losses)
     options = options_of(context.options)
-    family = options.family_for(context.model)
+    family = family_of(context.model)
     request = with_thinking(request)
     report_members(request, NAME, PART_MEMBERS, context.losses)
     writer = BlockWriter(context, options)
@@ -112,7 +112,8 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     body.update(_hints(request, context.losses))
     if request.origin is not None and request.origin.dialect != NAME:
         _limit_marks(body, context.losses)
-    return EncodedRequest(body, _headers(body, options))
+    flags = betas_of(body)
+    return EncodedRequest(body, {BETA_HEADER: ",".join(flags)} if flags else {})
 
 
 def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
@@ -147,7 +148,7 @@ def _head(
         head["anthropic_version"] = options.anthropic_version
     limit = request.sampling.max_tokens
     head["max_tokens"] = family.max_tokens if limit is None else limit
-    if request.stream and options.stream_in_body:
+    if request.stream:
         head["stream"] = True
     stops = [stop for stop in request.sampling.stop if stop.strip()]
     if len(stops) < len(request.sampling.stop):
@@ -157,13 +158,6 @@ def _head(
     if stops:
         head["stop_sequences"] = stops
     return head
-
-
-def _headers(body: Mapping[str, Any], options: MessagesOptions) -> dict[str, str]:
-    if options.excluded_betas is None:
-        return {}
-    flags = [flag for flag in betas_of(body) if flag not in options.excluded_betas]
-    return {BETA_HEADER: ",".join(flags)} if flags else {}
 
 
 # conversation

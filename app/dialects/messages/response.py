@@ -313,12 +313,11 @@ def error_status(error: GatewayError) -> int:
     return _OVERLOADED if status == 503 else status
 
 
-def encode_error(error: GatewayError, *, request_id: str | None = None) -> Members:
-    """Return Anthropic's error body, with the ``request_id`` if there is one."""
+def encode_error(error: GatewayError) -> Members:
+    """Return Anthropic's error body."""
     status = error_status(error)
     kind = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    body: Members = {"type": "error", "error": {"type": kind, "message": error.message}}
-    return {**body, "request_id": request_id} if request_id else body
+    return {"type": "error", "error": {"type": kind, "message": error.message}}
 
 
 def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:

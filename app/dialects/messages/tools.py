@@ -111,22 +111,19 @@ class ToolWriter:
             return dict(own)
         settings = tool.native[1] if tool.native is not None else {}
         is_search = tool.name.startswith("web_search")
-        if settings and _OWN_TYPE.fullmatch(tool.name) and (not is_search or self._can_search()):
+        if settings and _OWN_TYPE.fullmatch(tool.name) and (not is_search or self._family.has_web_search):
             return dict(settings)
-        if is_search and self._can_search():
+        if is_search and self._family.has_web_search:
             return self._web_search(settings)
         self._context.losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
         return None
-
-    def _can_search(self) -> bool:
-        return self._family.has_web_search and "web_search" in self._options.hosted_tools
 
     def _search_of_chat(self, request: Request, tools: list[Members]) -> list[Members]:
         """Return the web search of a chat request, which has ``web_search_options`` (also ``{}``)."""
         options = request.hints.get("web_search_options")
         if options is None or any(tool.get("name") == "web_search" for tool in tools):
             return []
-        if not self._can_search():
+        if not self._family.has_web_search:
             self._context.losses.report("web_search_options")
             return []
         settings = as_dict(options)

@@ -51,6 +51,7 @@ _DEFAULTS: Final[Mapping[str, Any]] = {"n": 1, "modalities": ["text"]}
 
 _UNIQUE_ID: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
 _MAX_ID: Final = 64
+_LEAST_OUTPUT: Final = 16  # the least ``max_output_tokens``
 _ASSUMED_OUTPUT: Final = 32_000  # output limit in tokens of a request without one
 _MAX_TOKENS: Final = frozenset({"max_tokens"})
 _CACHE_CONTROL: Final = frozenset({"cache_control"})
@@ -60,39 +61,22 @@ _CACHE_CONTROL: Final = frozenset({"cache_control"})
 class ResponsesOptions:
     """The differences of a provider's Responses API from OpenAI's.
 
-    - ``lacks``: request members that its published type does not have; they are dropped with a warning.
-    - ``min_output_tokens``: the least ``max_output_tokens``.
-    - ``plain_models`` matches the models without reasoning: ``reasoning`` is dropped for them, and
-      encrypted reasoning is not requested.
-    - ``reasoning_models`` matches those of the other models (None: all) for which encrypted reasoning is
-      always requested; for the rest, only if the client requests reasoning.
+    - ``reasoning_models`` matches those of the models that may reason (None: all) for which encrypted
+      reasoning is always requested; for the rest, only if the client requests reasoning.
     - ``dropped_when_reasoning``: members that are dropped when encrypted reasoning is requested.
-    - ``item_ids``: input items keep their ids. ``cache_control``: Anthropic's cache marks are sent.
-    - ``open_reasoning``: reasoning without encrypted content is sent; OpenAI refuses its text, and
-      looks up its id in a store that is not used.
     - ``reasoning_budget``: ``reasoning.max_tokens`` is sent.
     """
 
-    lacks: frozenset[str] = LACKING
-    min_output_tokens: int = 16
-    plain_models: re.Pattern[str] = PLAIN_MODELS
     reasoning_models: re.Pattern[str] | None = None
     dropped_when_reasoning: frozenset[str] = frozenset()
-    item_ids: bool = True
-    cache_control: bool = False
-    open_reasoning: bool = False
     reasoning_budget: bool = False
-
-    def is_plain(self, model: str) -> bool:
-        """Tell whether ``model`` is known to have no reasoning."""
-        return self.plain_models.search(model) is not None
 
     def reasons(self, model: str, requested: bool) -> bool:
         """Tell whether ``model`` counts as one that reasons; ``requested``: the client requests reasoning."""
         may_reason = (
             requested or self.reasoning_models is None or self.reasoning_models.search(model) is not None
         )
-        return may_reason and not self.is_plain(model)
+        return may_reason and PLAIN_MODELS.search(model) is None
 
 
 DEFAULT_OPTIONS: Final = ResponsesOptions()
@@ -106,13 +90,13 @@ def fit(body: Mapping[str, Any], options: ResponsesOptions, losses: Losses) -> d
     sent = {k: v for k, v in body.items() if k not in STATE_MEMBERS and v is not None}
     _normalize(sent)
     _ask_logprobs(sent)
-    _leave_out(sent, options, losses)
-    _fit_tokens(sent, options, losses)
+    _leave_out(sent, losses)
+    _fit_tokens(sent, losses)
     _fit_reasoning(sent, options, losses)
     sent["store"] = False
     if isinstance(sent.get("input"), list):
-        sent["input"] = _fit_input(sent["input"], options, losses)
-    if not options.cache_control and isinstance(sent.get("tools"), list):
+        sent["input"] = _fit_input(sent["input"], losses)
+    if isinstance(sent.get("tools"), list):
         sent["tools"] = [_without_mark(tool) for tool in sent["tools"]]
     return sent
 
@@ -144,26 +128,26 @@ def _ask_logprobs(sent: dict[str, Any]) -> None:
         sent.setdefault("top_logprobs", count(logprobs))
 
 
-def _leave_out(sent: dict[str, Any], options: ResponsesOptions, losses: Losses) -> None:
-    for name in [name for name in sent if name in options.lacks or sent[name] == _DEFAULTS.get(name)]:
+def _leave_out(sent: dict[str, Any], losses: Losses) -> None:
+    for name in [name for name in sent if name in LACKING or sent[name] == _DEFAULTS.get(name)]:
         if sent[name] != _DEFAULTS.get(name):
             losses.report(_FEATURES.get(name, name), param=name)
         del sent[name]
 
 
-def _fit_tokens(sent: dict[str, Any], options: ResponsesOptions, losses: Losses) -> None:
+def _fit_tokens(sent: dict[str, Any], losses: Losses) -> None:
     limit = count(sent.get("max_output_tokens"))
-    if limit is None or limit >= options.min_output_tokens:
+    if limit is None or limit >= _LEAST_OUTPUT:
         return
-    least = sent["max_output_tokens"] = options.min_output_tokens
+    sent["max_output_tokens"] = _LEAST_OUTPUT
     losses.report(
-        "max_tokens", f"'max_output_tokens' was raised to {least}, the least that the provider takes."
+        "max_tokens", f"'max_output_tokens' was raised to {_LEAST_OUTPUT}, the least that the provider takes."
     )
 
 
 def _fit_reasoning(sent: dict[str, Any], options: ResponsesOptions, losses: Losses) -> None:
     model = str(sent.get("model"))
-    if options.is_plain(model) and sent.pop("reasoning", None) is not None:
+    if PLAIN_MODELS.search(model) is not None and sent.pop("reasoning", None) is not None:
         text = "'reasoning' was left out: the model does not reason."
         losses.report("reasoning_effort", text, param="reasoning")
     if not options.reasons(model, "reasoning" in sent):
@@ -189,28 +173,29 @@ def _fit_budget(sent: dict[str, Any], losses: Losses) -> None:
     losses.report("reasoning_budget", f"A budget of thinking tokens was sent as effort '{effort}'.")
 
 
-def _fit_input(items: Iterable[Any], options: ResponsesOptions, losses: Losses) -> list[Any]:
+def _fit_input(items: Iterable[Any], losses: Losses) -> list[Any]:
     """Return the input items without reasoning that the target cannot read.
 
     If there was any, other items lose their ids: by an id the target would miss the reasoning before it.
     """
     paired = pair_items(list(items), losses)
-    readable = [item for item in paired if not _is_unreadable(item, options.open_reasoning)]
+    readable = [item for item in paired if not _is_unreadable(item)]
     if len(readable) < len(paired):
         losses.report("reasoning_signature", REASONING_LOST)
-    with_ids = options.item_ids and len(readable) == len(paired)
-    return [_fit_item(item, options, with_ids, losses) for item in readable]
+    with_ids = len(readable) == len(paired)
+    return [_fit_item(item, with_ids, losses) for item in readable]
 
 
-def _is_unreadable(item: Any, open_reasoning: bool) -> bool:
-    """Tell whether a reasoning or compaction item lacks its encrypted content."""
-    kind = item.get("type") if isinstance(item, dict) else None
-    if kind not in ("reasoning", "compaction") or item.get("encrypted_content"):
-        return False
-    return kind == "compaction" or not (open_reasoning and (item.get("content") or item.get("summary")))
+def _is_unreadable(item: Any) -> bool:
+    """Tell whether a reasoning or compaction item lacks its encrypted content.
+
+    OpenAI refuses the text of reasoning, and looks up its id in a store that is not used.
+    """
+    members = as_dict(item)
+    return members.get("type") in ("reasoning", "compaction") and not members.get("encrypted_content")
 
 
-def _fit_item(item: Any, options: ResponsesOptions, with_ids: bool, losses: Losses) -> Any:
+def _fit_item(item: Any, with_ids: bool, losses: Losses) -> Any:
     if not isinstance(item, dict):
         return item
     kind, item_id = item.get("type", "message"), item.get("id")
@@ -221,10 +206,10 @@ def _fit_item(item: Any, options: ResponsesOptions, with_ids: bool, losses: Loss
             del fitted["id"]
     if kind == "message" and fitted.pop("name", None) is not None:
         losses.report("message_name")
-    if kind == "reasoning" and not options.open_reasoning:
+    if kind == "reasoning":
         fitted.pop("content", None)
     content = fitted.get("content")
-    if not options.cache_control and isinstance(content, list):
+    if isinstance(content, list):
         fitted["content"] = [_without_mark(part) for part in content]
     return fitted
 
