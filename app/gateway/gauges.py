@@ -13,15 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-import gevent
-
 from app.config import Budget, Limit, Settings
 from app.errors import GatewayError
 from app.gateway.budgets import charges as budgets
 from app.gateway.layers.metrics import Metrics, Reading
 from app.gateway.limits import charges as limits
 from app.gateway.owner_gauges import OwnerGauges
-from app.state.loops import Loop
+from app.state.loops import PeriodicTask
 from app.version import __version__
 
 if TYPE_CHECKING:
@@ -48,7 +46,8 @@ class Gauges:
         self._metrics = metrics
         self._readings: list[Reading] = []
         self._read_at: float | None = None
-        self._loop = Loop(self._report_circuits)
+        self._task = PeriodicTask(self._report_circuits, _PAUSE, "open circuits cannot be counted")
+        self._providers: set[str] = set()
         rules = list(_rules(gateway.settings))
         self._limits = limits.lowest_of_each(
             limits.Touch(level, owner, "", limit) for level, owner, own, _ in rules for limit in own
@@ -63,11 +62,11 @@ class Gauges:
     def start(self) -> None:
         """Start to report which circuits are open."""
         if self._gateway.breaker is not None:
-            self._loop.start()
+            self._task.start()
 
     def close(self) -> None:
         """Stop reporting."""
-        self._loop.stop()
+        self._task.stop()
 
     def read(self) -> Iterable[Reading]:
         """Return readings of the gauges that are at most ``_MAX_AGE`` seconds old."""
@@ -126,15 +125,12 @@ class Gauges:
         yield from _highest(readings[len(self._limits) :])
 
     def _report_circuits(self) -> None:
-        seen: set[str] = set()
-        while True:
-            breaker = self._gateway.breaker
-            circuits = (
-                Counter(provider for provider, _, _ in breaker.open_circuits()) if breaker else Counter()
-            )
-            seen.update(circuits)
-            self._metrics.note_open_circuits({provider: circuits[provider] for provider in seen})
-            gevent.sleep(_PAUSE)
+        """Report how many circuits of each provider are open; providers that had open ones stay in the report."""
+        breaker = self._gateway.breaker
+        if breaker is not None:
+            circuits = Counter(provider for provider, _, _ in breaker.open_circuits())
+            self._providers.update(circuits)
+            self._metrics.note_open_circuits({name: circuits[name] for name in self._providers})
 
 
 def _highest(readings: Iterable[Reading]) -> list[Reading]:

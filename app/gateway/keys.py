@@ -9,7 +9,6 @@ Tests: tests/surfaces/test_admin_keys.py.
 
 from __future__ import annotations
 
-import logging
 import secrets
 import time
 from collections import OrderedDict
@@ -25,7 +24,7 @@ from app.gateway.allowances import Allowance, allowance
 from app.gateway.call import Principal
 from app.gateway.open_calls import OpenCalls
 from app.state.key_format import is_sound
-from app.state.loops import Loop
+from app.state.loops import Watch
 from app.state.wakeups import KEYS
 
 if TYPE_CHECKING:
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from app.state.state import State
 
 
-_LOG: Final = logging.getLogger(__name__)
 _MAX_KEYS: Final = 10_000  # in memory, and as many unknown ones
 _UNKNOWN_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.5
@@ -87,7 +85,9 @@ class KeyDirectory:
         self._uses: dict[str, float] = {}
         self._revision: int | None = None
         self._polled_at = 0.0
-        self._loop = Loop(self._watch)
+        self._watch = Watch(
+            lambda: state().db, KEYS, self._look, _POLL_SECONDS, "cannot look for changes of keys"
+        )
 
     def find(self, secret: str) -> Principal:
         """Return the owner of a key of the database; raises ``unauthenticated`` with the reason."""
@@ -124,9 +124,8 @@ class KeyDirectory:
 
     def close(self) -> None:
         """Stop looking for changes; write down the last uses."""
-        self._loop.stop()
-        if self._uses:
-            self._write_uses()
+        self._watch.stop()
+        self._write_uses()
 
     def refresh(self) -> None:
         """Look for changes; after one, forget the keys in memory and end the calls of revoked keys."""
@@ -195,23 +194,16 @@ class KeyDirectory:
         elif time.monotonic() - self._polled_at > _OUTAGE_SECONDS:
             self.refresh()
         self._polled_at = self._polled_at or time.monotonic()
-        self._loop.start()
+        self._watch.start()
 
-    def _watch(self) -> None:
-        while True:
-            db = self._state().db
-            with db.wakeups.subscribed(KEYS) as wakeup:
-                try:
-                    self.refresh()
-                    if self._uses:
-                        self._write_uses()
-                except GatewayError as error:
-                    _LOG.warning("cannot look for changes of keys: %s", error.raw or error.message)
-                db.wait(wakeup, _POLL_SECONDS)
+    def _look(self) -> None:
+        self.refresh()
+        self._write_uses()
 
     def _write_uses(self) -> None:
         uses, self._uses = self._uses, {}
-        self._state().keys.note_uses(uses)
+        if uses:
+            self._state().keys.note_uses(uses)
 
     def _principal(self, found: FoundKey) -> Principal:
         key = found.key

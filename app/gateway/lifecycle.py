@@ -66,7 +66,7 @@ def _open_store(gateway: Gateway) -> None:
             _LOG.warning("the store cannot be opened yet: %s", error.raw or error.message)
             gevent.sleep(_REOPEN)
         else:
-            gevent.spawn(reloads.follow, db, gateway.draining.is_set)
+            reloads.follow(db, gateway.draining.is_set)
             return
 
 

@@ -14,10 +14,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-import gevent
-
-from app.errors import GatewayError
 from app.reload_report import BOARD
+from app.state.loops import Watch
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -45,38 +43,32 @@ def announce(db: Database) -> None:
 
 
 def follow(db: Database, is_over: Callable[[], bool]) -> None:
-    """Reload this server after another; returns then, or when ``is_over``.
+    """Begin to reload this server after each of the others, until ``is_over``.
 
     The first look may come seconds after the configuration was read, so an announcement in between counts, too."""
     from app.state import revisions
 
-    seen = _milliseconds(_LOADED_AT - _CLOCK_SKEW)
-    while not is_over():
-        try:
-            with db.wakeups.subscribed(TOPIC) as wakeup:
-                number = db.read(lambda connection: revisions.current(connection, TOPIC))
-                if number > seen:
-                    seen = number
-                    if _reload(number):
-                        return
-                db.wait(wakeup, _POLL_SECONDS)
-        except GatewayError as error:
-            _LOG.warning("cannot look for reloads of other servers: %s", error.raw or error.message)
-            gevent.sleep(_POLL_SECONDS)
+    since = _milliseconds(_LOADED_AT - _CLOCK_SKEW)
+
+    def look() -> None:
+        number = db.read(lambda connection: revisions.current(connection, TOPIC))
+        if number > since and not is_over():
+            _reload(number)
+
+    Watch(lambda: db, TOPIC, look, _POLL_SECONDS, "cannot look for reloads of other servers").start()
 
 
 def _milliseconds(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-def _reload(number: int) -> bool:
-    """Signal the first process; return False where another worker did, or where it is not this worker's parent."""
+def _reload(number: int) -> None:
+    """Signal the first process, unless another worker did, or it is not this worker's parent."""
     verdict = BOARD.read()
     if verdict is None or verdict.master != os.getppid() or not BOARD.note(number):
-        return False
+        return
     _LOG.warning("another server was reloaded, so this one takes its configuration anew")
     try:
         os.kill(verdict.master, signal.SIGHUP)
     except OSError as error:
         _LOG.warning("the server's first process cannot be signalled: %s", error)
-    return True

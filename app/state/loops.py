@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import gevent
 
 from app.errors import GatewayError
+
+if TYPE_CHECKING:
+    from app.state.database import Database
+
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -50,9 +54,36 @@ class PeriodicTask(Loop):
     def _repeat(self) -> None:
         while True:
             try:
-                self._work()
+                self._turn()
+                continue
             except GatewayError as error:
                 _LOG.warning("%s: %s", self._trouble, error.raw or error.message)
             except Exception:  # noqa: BLE001 - whatever the fault, the next call may succeed
                 _LOG.exception(self._trouble)
             gevent.sleep(self._seconds)
+
+    def _turn(self) -> None:
+        self._work()
+        gevent.sleep(self._seconds)
+
+
+class Watch(PeriodicTask):
+    """A periodic task that is also done as soon as ``topic`` is notified; ``db`` opens the database."""
+
+    def __init__(
+        self,
+        db: Callable[[], Database],
+        topic: str,
+        work: Callable[[], object],
+        seconds: float,
+        trouble: str,
+    ) -> None:
+        super().__init__(work, seconds, trouble)
+        self._db = db
+        self._topic = topic
+
+    def _turn(self) -> None:
+        db = self._db()
+        with db.wakeups.subscribed(self._topic) as wakeup:
+            self._work()
+            db.wait(wakeup, self._seconds)

@@ -26,7 +26,7 @@ from app.gateway.cache.semantics import Meaning
 from app.gateway.cache.vectors import NEAREST, NEWEST, Vectors, pack, rounded
 from app.state.cache_records import CachedBody, CacheFilter, Label, Vector
 from app.state.cipher import Cipher, Unreadable
-from app.state.loops import Loop
+from app.state.loops import Watch
 from app.state.wakeups import CACHE
 from app.wire.offload import aside
 
@@ -78,7 +78,13 @@ class CacheStore:
         self._slow = 0
         self._opens_until: float | None = None
         self._revision: int | None = None
-        self._watching = Loop(self._watch)
+        self._watch = Watch(
+            lambda: state().db,
+            CACHE,
+            self._check_revision,
+            _LOOK_SECONDS,
+            "cannot look whether the cache was emptied",
+        )
 
     def use(self) -> None:
         """Have all ready for calls: the cache is configured."""
@@ -87,7 +93,7 @@ class CacheStore:
 
     def find(self, name: str) -> Entry | None:
         """Return the answer of that name while it lives."""
-        self._watching.start()  # so that nothing that is taken away stays in memory
+        self._watch.start()  # so that nothing that is taken away stays in memory
         entry = self._memory.get(name)
         if entry is not None:
             return entry
@@ -208,7 +214,7 @@ class CacheStore:
 
     def close(self) -> None:
         """Let what was kept last be shared, and close the connections to Redis."""
-        self._watching.stop()
+        self._watch.stop()
         self._asking.join(_LAST_WRITES)
         if self._redis is not None:
             self._redis.close()
@@ -253,17 +259,6 @@ class CacheStore:
         if not self._is_away:
             self._is_away = True
             _LOG.warning("the shared cache does not answer, so what it keeps is a miss: %s", reason)
-
-    def _watch(self) -> None:
-        while True:
-            try:
-                db = self._state().db
-                with db.wakeups.subscribed(CACHE) as wakeup:
-                    self._check_revision()
-                    db.wait(wakeup, _LOOK_SECONDS)
-            except GatewayError as error:
-                _LOG.warning("cannot look whether the cache was emptied: %s", error.raw or error.message)
-                gevent.sleep(_AWAY)
 
     def _check_revision(self) -> None:
         number = self._state().answers.revision()
