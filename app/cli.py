@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="sluice", description="An LLM gateway: many APIs, sixteen providers."
     )
+    parser.add_argument("--version", action="version", version=__version__)
     verbs = parser.add_subparsers(required=True, metavar="command")
     verbs.add_parser("serve", help="serve under gunicorn; its own options may follow").set_defaults(
         run=_serve

@@ -39,7 +39,7 @@ def add_arguments(verb: argparse.ArgumentParser, what: str) -> None:
     choices = [action for kind, action in _ACTIONS if kind == what]
     verb.add_argument("action", choices=[*choices, "new"] if what == "keys" else choices)
     verb.add_argument("name", nargs="?", help="the name (create), otherwise the id")
-    verb.add_argument("members", nargs="*", metavar="member=value")
+    verb.add_argument("members", nargs="*", default=[], metavar="member=value")
     verb.add_argument("--now", action="store_true", help="also end running calls")
     verb.add_argument(
         "--confirm", action="store_true", help="delete the tenant with everything stored for it"

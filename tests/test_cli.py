@@ -38,6 +38,15 @@ def test_gevent_patches_before_anything_else_is_imported(repo_dir: Path) -> None
 def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["version"]) == 0
     assert capsys.readouterr().out == f"{__version__}\n"
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["--version"])
+    assert capsys.readouterr().out == f"{__version__}\n"
+
+
+def test_what_may_be_left_out_is_not_named_as_missing(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["keys"])
+    assert capsys.readouterr().err.endswith("the following arguments are required: action\n")
 
 
 def test_check_config_shows_what_is_configured_and_no_secret(

@@ -58,6 +58,7 @@ def test_what_is_wrong_is_said(sluice: Sluice) -> None:
         "sluice: grace: is unknown; the members are: budgets, enabled, expires_at, limits, metadata, models, name, operations, tenant.",
     ]
     assert sluice("keys", "create")[0] == 2
+    assert sluice("keys", "create", "bob")[::2] == (2, "sluice: tenant: is missing\n")
     assert "configuration's" in sluice("keys", "revoke", "key_config.ann")[2]
 
 

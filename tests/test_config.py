@@ -402,7 +402,7 @@ FAULTS: list[tuple[str, str]] = [
         "[[providers.openai.keys]]\nvalue='k'\nweight=true",
         "providers.openai.keys[0].weight: must be a number above 0",
     ),
-    ("[[providers.openai.keys]]\nname='n'", "providers.openai.keys[0].value: must be a text"),
+    ("[[providers.openai.keys]]\nname='n'", "providers.openai.keys[0].value: is missing"),
     (
         "[[providers.openai.keys]]\nname='n'\nvalue='k'\n[[providers.openai.keys]]\nname='n'\nvalue='l'",
         "providers.openai.keys[1].name: is used twice",
@@ -474,7 +474,7 @@ FAULTS: list[tuple[str, str]] = [
         "[providers.openai.prices.'gpt-4.1']\ninput=-1",
         'providers.openai.prices."gpt-4.1".input: must be a number, 0 or more',
     ),
-    ("[keys.ann]\ntenant='t'", "keys.ann.key: must be a text"),
+    ("[keys.ann]\ntenant='t'", "keys.ann.key: is missing"),
     ("[keys.ann]\nkey='k'\n[keys.bob]\nkey='k'", "keys.bob: has the same key as 'ann'"),
     ("[models.'m']\n", "models.m: needs either 'target' or 'targets'"),
     ("[models.'m']\ntarget='a/b'\ntargets=[{target='c/d'}]", "models.m: needs either 'target' or 'targets'"),
@@ -597,7 +597,7 @@ def test_all_faults_are_told_at_once(load_text: Loader) -> None:
         "server.port: must be a port number from 0 to 65535",
         "SLUICE_HOLD: must be a number, 0 or more",
         "providers.openai.key: is unknown; did you mean 'keys'?",
-        "keys.a.key: must be a text",
+        "keys.a.key: is missing",
     ]
 
 
@@ -728,7 +728,7 @@ def test_a_pattern_of_a_limit_has_256_characters_at_most(load_text: Loader) -> N
         ("{ single_flight = 1 }", "must be true or false"),
         ("{ tll = '5m' }", "is unknown; did you mean 'ttl'?"),
         ("{ semantic = true }", "must be a table"),
-        ("{ semantic = {} }", "cache.semantic.model: must be a text"),
+        ("{ semantic = {} }", "cache.semantic.model: is missing"),
         ("{ semantic = { model = 'openai/x', threshold = 1.1 } }", "must be a number from 0 to 1"),
         ("{ semantic = { model = 'openai/x', threshold = nan } }", "must be a number from 0 to 1"),
         ("{ semantic = { model = 'openai/x', history = 0 } }", "must be a whole number above 0"),

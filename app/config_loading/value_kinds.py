@@ -15,6 +15,9 @@ from marshmallow import ValidationError, fields
 from app.canonical.record import record
 from app.database_url import is_postgres
 
+MISSING: Final = "is missing"
+"""The sentence for a required member that is absent."""
+
 
 @record
 class Kind:
@@ -30,7 +33,7 @@ class Checked(fields.Field[Any]):
 
     def __init__(self, kind: Kind, **options: Any) -> None:
         self.kind = kind
-        sentences: dict[str, Any] = {"required": kind.sentence, "null": kind.sentence}
+        sentences: dict[str, Any] = {"required": MISSING, "null": kind.sentence}
         super().__init__(error_messages=sentences, **options)
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:

@@ -70,9 +70,9 @@ CASES: dict[str, tuple[dict[str, Any], str, str]] = {
     "no number of dollars": (budget(usd=math.nan, **DAY), "budgets[0].usd", "must be a number of dollars"),
     "dollars as a text": (budget(usd="5", **DAY), "budgets[0].usd", "must be a number of dollars"),
     "dollars as a flag": (budget(usd=True, **DAY), "budgets[0].usd", "must be a number of dollars"),
-    "no dollars": (budget(**DAY), "budgets[0].usd", "must be a number of dollars"),
+    "no dollars": (budget(**DAY), "budgets[0].usd", "is missing"),
     "a period of another kind": (budget(usd=5, per="hour"), "budgets[0].per", "must be '"),
-    "no period": (budget(usd=5), "budgets[0].per", "must be '"),
+    "no period": (budget(usd=5), "budgets[0].per", "is missing"),
     "a budget's long pattern": (budget(usd=5, models=LONG, **DAY), "budgets[0].models", "must be a pattern"),
     "what to do without a price": (
         budget(usd=5, unpriced="no", **DAY),
@@ -167,7 +167,14 @@ def of_api(answer: Any) -> dict[str, str]:
     """Return the faults of a refusal."""
     assert answer.status == 400, answer.body
     error = answer.error
-    return {one["param"]: one["message"] for one in error.get("details") or [error]}
+    return {one["param"]: _sentence(one) for one in error.get("details") or [error]}
+
+
+def _sentence(error: dict[str, Any]) -> str:
+    if error["code"] != "missing_required_parameter":
+        return str(error["message"])
+    assert error["message"] == f"Missing required parameter: '{error['param']}'."
+    return f"'{error['param']}' is missing"
 
 
 @pytest.mark.parametrize("name", CASES)

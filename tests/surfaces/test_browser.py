@@ -86,6 +86,15 @@ def test_every_page_opens_without_a_fault_and_fits_the_screen(
     assert tab.faults == []
 
 
+def test_the_page_of_a_conversation_fits_a_telephone(tab: Tab, world: World) -> None:
+    conversation = world.send("POST", "/v1/conversations", {}).json["id"]
+    assert world.ask("responses", model="sandbox/echo", conversation=conversation).status == 200
+    tab.size(360)
+    tab.open(f"{world.gateway.url}/ui/conversations/{conversation}")
+    assert "message, assistant" in tab.text
+    assert tab.overflow <= 0
+
+
 def test_nothing_is_asked_of_another_host_and_no_model_name_is_a_script(tab: Tab, world: World) -> None:
     tab.open(f"{world.gateway.url}/ui/calls")
     assert EVIL in tab.text

@@ -38,7 +38,7 @@ class ExplainSchema(Strict):
     path = Checked(value_kinds.TEXT, required=True)
     key = Checked(value_kinds.TEXT)
     tenant = Checked(value_kinds.NAME)
-    body = fields.Dict(required=True)
+    body = fields.Dict(required=True, error_messages={"required": value_kinds.MISSING})
 
 
 _PAGE: Final = 100

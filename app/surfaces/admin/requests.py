@@ -13,6 +13,7 @@ from flask import Response, current_app, g, request
 from app.config_loading.faults import ConfigError
 from app.config_loading.tables import Strict
 from app.config_loading.tenancy import checked
+from app.config_loading.value_kinds import MISSING
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.gateway.owners import Owners
@@ -64,11 +65,16 @@ def checked_body(schema: type[Strict], *, optional: bool = False) -> dict[str, A
 
 
 def _refusal(error: ConfigError) -> GatewayError:
-    details: list[dict[str, Any]] = [
-        {"message": f"Invalid '{place}': {sentence.rstrip('.')}.", "param": place, "code": "invalid_value"}
-        for place, sentence in error.faults
-    ]
+    details = [_detail(place, sentence) for place, sentence in error.faults]
     return GatewayError("bad_request", **details[0], details=details if len(details) > 1 else ())
+
+
+def _detail(place: str, sentence: str) -> dict[str, Any]:
+    if sentence == MISSING:
+        message, code = f"Missing required parameter: '{place}'.", "missing_required_parameter"
+    else:
+        message, code = f"Invalid '{place}': {sentence.rstrip('.')}.", "invalid_value"
+    return {"message": message, "param": place, "code": code}
 
 
 def page_query() -> tuple[int, str | None]:
