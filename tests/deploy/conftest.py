@@ -8,8 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from tests import running
 from tests.deploy.running_nginx import running_nginx
 from tests.running import Gateway, running_gateway
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _cold_starts() -> Iterator[None]:
+    """Start each gateway here as a platform does: no process is warm there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "start_warm", running.start_cold)
+        yield
 
 
 @dataclass(frozen=True)

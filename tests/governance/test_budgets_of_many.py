@@ -15,7 +15,7 @@ import pytest
 from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_text, received
 from tests.governance.city import CHAT, PROMPT, City, good, running_city
 from tests.lifecycle.house import children_of, eventually, kill
-from tests.running import ROOT, environment
+from tests.running import ROOT
 from tests.services import new_postgres
 from tests.traffic.replay import Reply, Request
 
@@ -79,11 +79,9 @@ def city(together: City) -> City:
 def check(city: City) -> list[str]:
     """Return the faults that ``sluice ledger check`` finds; its exit code says the same."""
     gateway = city.gateways[0]
-    with open(f"/proc/{gateway.process.pid}/environ", "rb") as file:
-        variables = dict(pair.split("=", 1) for pair in file.read().decode().split("\0") if "=" in pair)
     ran = subprocess.run(
         [sys.executable, "-m", "app.cli", "ledger", "check", "--json"],
-        env={**environment({}, gateway.folder, gateway.port), **variables},
+        env=gateway.environ,
         cwd=ROOT,
         capture_output=True,
         text=True,

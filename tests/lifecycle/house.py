@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.behaviour.world import Answer, whole
-from tests.running import ROOT, Gateway, environment, lay_store, running_gateway
+from tests.running import ROOT, Gateway, Process, environment, lay_store, running_gateway
 from tests.traffic.frames import sse
 from tests.traffic.load import exchange
 from tests.traffic.replay import Reply, Request, Upstream
@@ -250,7 +250,7 @@ def running_worker(env: Mapping[str, str], folder: Path) -> Iterator[subprocess.
         process.wait(5)
 
 
-def children_of(process: subprocess.Popen[bytes]) -> list[int]:
+def children_of(process: Process) -> list[int]:
     """Return the pids of a process's children: gunicorn's workers."""
     path = Path(f"/proc/{process.pid}/task/{process.pid}/children")
     return [int(word) for word in path.read_text().split()]
