@@ -45,6 +45,30 @@ def test_what_a_stream_is_to_tell_is_a_boolean(path: str, body: Json, value: Any
     assert world.upstream.requests == []
 
 
+@pytest.mark.parametrize(
+    "path, body, missing",
+    [
+        ("batches", {"endpoint": "/v1/responses", "completion_window": "24h"}, "input_file_id"),
+        ("batches", {"input_file_id": "file-x", "completion_window": "24h"}, "endpoint"),
+        ("batches", {"input_file_id": "file-x", "endpoint": "/v1/responses"}, "completion_window"),
+        ("conversations/{conversation}/items", {}, "items"),
+        ("embeddings", {"model": "sandbox/x"}, "input"),
+    ],
+)
+def test_a_required_member_may_not_be_null(path: str, body: Json, missing: str, world: World) -> None:
+    conversation = world.send("POST", "/v1/conversations", {}).json["id"]
+    for sent in (body, {**body, missing: None}):
+        answer = world.send("POST", f"/v1/{path.format(conversation=conversation)}", sent)
+        assert (answer.status, answer.error["param"]) == (400, missing)
+        assert answer.error["code"] == "missing_required_parameter"
+
+
+def test_null_empties_the_metadata_of_a_conversation(world: World) -> None:
+    conversation = world.send("POST", "/v1/conversations", {"metadata": {"a": "b"}}).json["id"]
+    answer = world.send("POST", f"/v1/conversations/{conversation}", {"metadata": None})
+    assert (answer.status, answer.json["metadata"]) == (200, {})
+
+
 def test_groqs_default_effort_and_vllms_top_k_pass_the_door(world: World) -> None:
     world.upstream.add(Reply.json(chat_body()), times=NEVER)
     for more in ({"reasoning_effort": "default"}, {"top_k": -1}):

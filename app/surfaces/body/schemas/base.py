@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from marshmallow import INCLUDE, Schema, ValidationError, fields
 
-from app.dialects.shared.faults import Fault, walk, wrong_type, wrong_value
+from app.dialects.shared.faults import MISSING, Fault, walk, wrong_type, wrong_value
 from app.errors import GatewayError
 from app.surfaces.body.schemas.parts import string
 
@@ -26,15 +26,17 @@ def fault(code: str, sentence: str) -> ValidationError:
 
 
 class Strict(fields.Field[Any]):
-    """A member of one JSON type; null counts as absent."""
+    """A member of one JSON type; null counts as absent, unless ``allow_none`` says otherwise of a required one."""
 
     expected = "a value"
     types: tuple[type, ...] = ()
     exact: type | None = None
     """A type all of whose values are valid, or None."""
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(allow_none=True, **kwargs)
+    def __init__(self, *, required: bool = False, allow_none: bool | None = None, **kwargs: Any) -> None:
+        may_be_null = not required if allow_none is None else allow_none
+        absent: Any = {"null": [MISSING]}
+        super().__init__(required=required, allow_none=may_be_null, error_messages=absent, **kwargs)
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> Any:
         if not self.has_type(value):
@@ -45,7 +47,7 @@ class Strict(fields.Field[Any]):
     def accepts(self, value: Any) -> bool:
         """Tell whether ``deserialize`` would accept the value, at a tenth of its cost."""
         if value is None:
-            return True
+            return self.allow_none
         if not self.has_type(value):
             return False
         try:

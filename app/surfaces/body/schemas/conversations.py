@@ -17,7 +17,7 @@ class ConversationBody(Body):
 class ConversationUpdateBody(Body):
     """``POST conversations/{id}``."""
 
-    metadata = Object(check=metadata, required=True)
+    metadata = Object(check=metadata, required=True, allow_none=True)
 
 
 class ConversationItemsBody(Body):
