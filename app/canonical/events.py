@@ -215,7 +215,7 @@ class Accumulator:
         self._blocks[event.block] = _Open(event)
 
     def grow(self, event: BlockDelta) -> None:
-        """Fold a delta, as nearly all events are."""
+        """Fold a delta."""
         block = self._blocks[event.block]
         if event.text:
             block.texts.append(event.text)
@@ -226,6 +226,10 @@ class Accumulator:
             block.annotations.append(event.annotation)
         if event.transcript:
             block.transcript.append(event.transcript)
+
+    def grow_text(self, block: int, text: str) -> None:
+        """Fold a delta that is nothing but ``text``, as nearly all are."""
+        self._blocks[block].texts.append(text)
 
     def _close(self, event: BlockEnded) -> None:
         self._blocks[event.block].ended = event

@@ -142,8 +142,8 @@ class PassStream:
         """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
         repeats, original = self.repeats, self._original
         assert repeats is not None
-        for strings in rows:
-            self._fold.grow(repeats.repeat(strings[0]))
+        text = rows[0][0] if len(rows) == 1 else "".join([strings[0] for strings in rows])
+        self._fold.grow_text(repeats.grow(text), text)
         if original is not None:
             return Repetition(original, rows)
         again = [fill(repeats.latest, repeats.places, strings) for strings in rows]

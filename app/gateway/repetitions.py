@@ -8,7 +8,7 @@ made. Tests: tests/gateway/test_repetitions.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, Protocol
 
 from app.canonical.record import record
 from app.dialects.base import Frame
@@ -35,7 +35,7 @@ class Repetition:
 
     The frames are made when they are asked for."""
 
-    __slots__ = ("original", "rows", "_frames")
+    __slots__ = ("original", "rows", "is_untouched", "_frames")
 
     last = False
     content = True
@@ -44,20 +44,18 @@ class Repetition:
     def __init__(self, original: Original, rows: Sequence[Sequence[str]]) -> None:
         self.original = original
         self.rows = rows
-        self._frames: list[Frame] | None = None
+        self.is_untouched = True
+        """Whether the frames were not made, so that the original goes out."""
+        self._frames: list[Frame] = []
 
     @property
     def frames(self) -> list[Frame]:
         """The frames; who changes one changes what goes out."""
-        if self._frames is None:
+        if self.is_untouched:
             data, places = self.original.data, self.original.places
             self._frames = [Frame(None, fill(data, places, strings)) for strings in self.rows]
+            self.is_untouched = False
         return self._frames
-
-    @property
-    def is_untouched(self) -> bool:
-        """Whether the frames were not made, so that the original goes out."""
-        return self._frames is None
 
 
 class Repeating(Protocol):
@@ -96,10 +94,12 @@ class RepetitionReader:
         """Return what a read brings that repeats the last event; None for any other, of which nothing is kept."""
         if self._next is None or len(chunk) >= LARGE:
             return None
-        strings = self._next.strings(chunk)
-        rows = _rows_of(chunk, self._next) if strings is None else [strings]
-        if not rows or not all(row[0] for row in rows):
+        rows = self._next.rows(chunk)
+        if rows is None:
             return None
+        for row in rows:
+            if not row[0]:
+                return None
         self._misses = 0
         return self._translator.repeat(rows)
 
@@ -119,13 +119,6 @@ class RepetitionReader:
 
     def _is_between(self) -> bool:
         return isinstance(self._reader, SSEReader) and self._reader.is_between
-
-
-def _rows_of(chunk: bytes, template: JsonTemplate) -> list[list[str]]:
-    """Return the strings of a read that is the same event several times; nothing for any other read."""
-    *events, rest = chunk.split(_EVENT_END)
-    rows = [] if rest else [template.strings(event + _EVENT_END) for event in events]
-    return [] if None in rows else cast(list[list[str]], rows)
 
 
 def _last_event(chunk: bytes) -> bytes:

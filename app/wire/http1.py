@@ -241,13 +241,19 @@ class ChunkedBody:
 
     def feed(self, data: bytes) -> bytes:
         """Return the content of all chunks in ``data``, joined."""
-        size = _PLAIN_SIZE.match(data) if self._between else None
-        if size is not None:  # just one whole chunk, as one event of a stream mostly is?
+        content, at = [], 0
+        while (
+            self._between and (size := _PLAIN_SIZE.match(data, at)) is not None
+        ):  # whole, as nearly all are?
             start = size.end()
             stop = start + int(size[1], 16)
-            if data[stop:] == b"\r\n":
-                return data[start:stop]
-        return self._all_chunks(data)
+            if data[stop : stop + 2] != b"\r\n":
+                break
+            content.append(data[start:stop])
+            at = stop + 2
+        if at < len(data):
+            content.append(self._all_chunks(data[at:] if at else data))
+        return content[0] if len(content) == 1 else b"".join(content)
 
     def _all_chunks(self, data: bytes) -> bytes:
         content: list[bytes] = []

@@ -93,7 +93,8 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
 
 def loads_string(text: bytes) -> str:
     """Return the string that ``text`` is between two quotes; raises ``ValueError`` if it is no string, or has half a surrogate pair."""
-    value: str = _parse(b'"%b"' % text)
+    quoted = b'"%b"' % text
+    value: str = orjson.loads(quoted) if orjson is not None else _parse_stdlib(quoted)
     return value
 
 

@@ -19,29 +19,34 @@ class JsonTemplate:
     def __init__(self, parts: Sequence[bytes], order: Sequence[int]) -> None:
         self._head, *self._between, self._tail = parts
         self._least = len(self._head) + len(self._tail)
+        self._seam = self._tail + self._head
         self._order = order
 
-    def strings(self, data: bytes) -> list[str] | None:
-        """Return the strings in ``data``; None where it is anything but this template with strings in its gaps.
+    def rows(self, data: bytes) -> list[list[str]] | None:
+        """Return the strings in ``data``, a row for each time that it repeats the template; None where it is anything else.
 
         What parses as a string between two quotes cannot end it, so the bytes around keep their meaning.
         """
         head, tail = self._head, self._tail
         if len(data) < self._least or not data.startswith(head) or not data.endswith(tail):
             return None
-        rest = data[len(head) : len(data) - len(tail)]
+        rows = []
         try:
-            if not self._between:
-                return [loads_string(rest)]
-            found = []
-            for part in self._between:
-                text, gap, rest = rest.partition(part)
-                if not gap:
-                    return None
-                found.append(loads_string(text))
-            found.append(loads_string(rest))
+            for piece in data[len(head) : len(data) - len(tail)].split(self._seam):
+                rows.append(self._strings(piece) if self._between else [loads_string(piece)])
         except ValueError:
             return None
+        return rows
+
+    def _strings(self, rest: bytes) -> list[str]:
+        """Return the strings of one row; raises ``ValueError`` where a part between them is missing."""
+        found = []
+        for part in self._between:
+            text, gap, rest = rest.partition(part)
+            if not gap:
+                raise ValueError("another template")
+            found.append(loads_string(text))
+        found.append(loads_string(rest))
         return [found[number] for number in self._order]
 
     def filled(self, strings: Sequence[str]) -> bytes:

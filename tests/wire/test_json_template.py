@@ -26,8 +26,8 @@ def _template() -> JsonTemplate:
 @example('","delta', "", True)
 @example("\\", '", "x": "', False)
 def test_strings_are_found_however_they_are_written(text: str, padding: str, ascii_only: bool) -> None:
-    found = _template().strings(_body(text, padding, ascii_only))
-    assert found in (None, [text, padding])
+    found = _template().rows(_body(text, padding, ascii_only))
+    assert found in (None, [[text, padding]])
     assert found is not None or '"' in text + padding or "\U0001f600" in text + padding
     again = _template().filled([text, padding])
     assert json.loads(again) == json.loads(_body(text, padding, ascii_only))
@@ -38,22 +38,32 @@ def test_what_is_found_is_what_all_of_the_bytes_say(pieces: list[bytes]) -> None
     template = template_of(b'{"id": 1, "text": "one"}', ["one"])
     assert template is not None
     data = b'{"id": 1, "text": "%b"}' % b"".join(pieces)
-    found = template.strings(data)
+    found = template.rows(data)
     if found is not None:
-        assert json.loads(data) == {"id": 1, "text": found[0]}
+        assert json.loads(data) == {"id": 1, "text": found[0][0]}
+
+
+@given(st.lists(st.tuples(_TEXTS, _TEXTS), min_size=1, max_size=4))
+def test_bodies_that_repeat_in_a_row_are_found_one_by_one(rows: list[tuple[str, str]]) -> None:
+    template = template_of(_body("some text", "xyz", True) + b"\n\n", ["some text", "xyz"])
+    assert template is not None
+    bodies = [_body(text, padding, True) + b"\n\n" for text, padding in rows]
+    one_by_one = [template.rows(body) for body in bodies]
+    found = template.rows(b"".join(bodies))
+    assert found == (None if None in one_by_one else [row for rows in one_by_one if rows for row in rows])
 
 
 @pytest.mark.parametrize("data", [b'{"a": 1}', b"", b'{"id": 1, "text": "one"', b'{"id": 2, "text": "one"}'])
 def test_other_bytes_are_no_repetition(data: bytes) -> None:
     template = template_of(b'{"id": 1, "text": "one"}', ["one"])
     assert template is not None
-    assert template.strings(data) is None
+    assert template.rows(data) is None
 
 
 def test_half_a_character_is_left_to_those_who_join_them() -> None:
     template = template_of(b'{"text": "one"}', ["one"])
     assert template is not None
-    assert template.strings(b'{"text": "\\ud83d"}') is None
+    assert template.rows(b'{"text": "\\ud83d"}') is None
 
 
 @pytest.mark.parametrize("data", [b'{"id": "one", "text": "one"}', b'{"text": "\\u006fne"}'])

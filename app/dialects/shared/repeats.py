@@ -54,8 +54,12 @@ class Repeats:
 
     def repeat(self, text: str) -> BlockDelta:
         """Record ``text`` as that of a repetition of the remembered frame, and return its event."""
+        return BlockDelta(self.grow(text), text)
+
+    def grow(self, text: str) -> int:
+        """Record ``text`` as that of a repetition of the remembered frame, and return the number of its block."""
         self._grow(text)
-        return BlockDelta(self._block, text)
+        return self._block
 
     def delta_of(self, frame: Any) -> BlockDelta | None:
         """Return the event of a frame that differs from the remembered one only by its text, and record the text.

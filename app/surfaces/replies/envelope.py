@@ -216,6 +216,8 @@ class FrameEnvelope:
         self._last = outcome.call.started
         self._base: dict[str, Any] = {}
         self._target: Target | None = None
+        self.numbers = 2 if mount.envelope == "extra_fields" else 0
+        """How many numbers differ from frame to frame."""
 
     def seal(self, frames: list[Frame], *, last: bool) -> list[Frame]:
         """Add the envelope to each frame that has data; ``last`` marks the terminal ones."""
@@ -229,14 +231,9 @@ class FrameEnvelope:
                 self._seal_one(frame.data, last=frame is ending)
         return frames
 
-    @property
-    def numbers(self) -> int:
-        """How many numbers differ from frame to frame."""
-        return 2 if self._mount.envelope == "extra_fields" else 0
-
     def next_numbers(self) -> tuple[int, ...]:
         """Count one more frame; return its numbers: milliseconds since the last one, and its place."""
-        if self._mount.envelope != "extra_fields":
+        if not self.numbers:
             return ()
         now, before, index = time.monotonic(), self._last, self._index
         self._last, self._index = now, index + 1

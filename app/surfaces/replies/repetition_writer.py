@@ -5,8 +5,9 @@ Its bytes are made once, with gaps for what differs. Tests: tests/surfaces/test_
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, Final
 
 from app.dialects.shared.repeats import fill
 from app.gateway.repetitions import Original, Repetition
@@ -24,7 +25,7 @@ class RepetitionWriter:
         self._envelope = envelope
         self._original: Original | None = None
         self._form: bytes | None = None
-        self._order: list[int] = []
+        self._in_order: Callable[[list[Any]], Any] = tuple
 
     def write(self, repetition: Repetition) -> bytes | None:
         """Return the events; None where their frames must be written as any others."""
@@ -32,14 +33,11 @@ class RepetitionWriter:
             self._learn(repetition.original)
         if self._form is None or not repetition.is_untouched:
             return None
-        rows = repetition.rows
-        return self._event(rows[0]) if len(rows) == 1 else b"".join(map(self._event, rows))
-
-    def _event(self, strings: Sequence[str]) -> bytes:
-        assert self._form is not None
-        values = [dumps_ascii(text) for text in strings]
-        values += [b"%d" % number for number in self._envelope.next_numbers()]
-        return self._form % tuple([values[number] for number in self._order])
+        events = []
+        for strings in repetition.rows:
+            values = [*map(dumps_ascii, strings), *self._envelope.next_numbers()]
+            events.append(self._form % self._in_order(values))
+        return b"".join(events)
 
     def _learn(self, original: Original) -> None:
         """Make the form of a frame's event: its bytes with a gap for each string, then for each number of the envelope."""
@@ -51,7 +49,7 @@ class RepetitionWriter:
         gaps = [dumps_ascii(mark) for mark in marks]
         if any(event.count(gap) != 1 for gap in gaps):
             return
-        self._order = sorted(range(len(gaps)), key=lambda number: event.find(gaps[number]))
-        for gap in gaps:
-            event = event.replace(gap, b"%b")
+        self._in_order = itemgetter(*sorted(range(len(gaps)), key=lambda number: event.find(gaps[number])))
+        for number, gap in enumerate(gaps):
+            event = event.replace(gap, b"%b" if number < len(original.places) else b"%d")
         self._form = event

@@ -129,13 +129,15 @@ class StreamWriter:
 
     def _bytes_of(self, item: _Item, written_at: float) -> bytes:
         """Return the bytes of ``item``, perhaps none; ``written_at`` is the time of the last write."""
+        if isinstance(item, Repetition):
+            return self._write(item)
         if item is None:
             self._over = True
             return b""
         if isinstance(item, GatewayError):
             self._over = True
             return self._write(Batch(self._fail(item), last=True))
-        if isinstance(item, Repetition) or item.frames or item.last:
+        if item.frames or item.last:
             return self._write(item)  # the last batch may have no frames and is written anyway
         every = self._pace.comment_every
         due = every is not None and time.monotonic() - written_at >= every
