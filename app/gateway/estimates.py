@@ -44,6 +44,8 @@ _SOURCE_MEMBERS: Final = ("image", "document", "video")
 _MEDIA_MEMBERS: Final = frozenset(("type", *_TYPED_MEMBERS, *_SOURCE_MEMBERS))
 """Members that an object with a medium has one of."""
 _DATA_URL: Final = re.compile(r"data:([^,;]{0,64})[^,]{0,128};base64,")
+_ARRAYS: Final = (list, tuple)
+_OBJECTS: Final = (dict, Mapping)
 NO_INPUT: Final = frozenset(
     {
         *("model", "metadata", "user", "fallbacks", "safety_identifier", "prompt_cache_key", "service_tier"),
@@ -73,13 +75,13 @@ def tokens_of_body(body: Any) -> int:
             medium = _medium_of_url(value) if value.startswith("data:") else None
             size += 0 if medium else _bytes_of(value)
             total += _MEDIA[medium] if medium else 0
-        elif isinstance(value, Mapping):
+        elif isinstance(value, _ARRAYS):
+            total += [type(one) for one in value].count(int)
+            stack += [one for one in value if not isinstance(one, int)]
+        elif isinstance(value, _OBJECTS):
             medium = _medium_of(value)
             total += _MEDIA[medium] if medium else 0
             stack += () if medium else [v for name, v in value.items() if name not in NO_INPUT]
-        elif isinstance(value, list | tuple):
-            total += sum(1 for one in value if type(one) is int)
-            stack += [one for one in value if not isinstance(one, int)]
         elif isinstance(value, bytes):
             total += _MEDIA["audio"]
     return total - (-size // _BYTES)

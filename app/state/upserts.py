@@ -16,6 +16,8 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Dialect, Table
 
 _TEXTS: Final = 256
+_ROWS: Final = 128
+"""Most rows of one insert; fewer go by powers of two, so that there are few different statements."""
 
 Write = Callable[[Any], Any]
 
@@ -29,14 +31,22 @@ def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> An
 
 
 def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Execute a cached statement once for each of ``rows``, which have the same columns."""
+    """Execute a cached insert for all ``rows``, which have the same columns.
+
+    SQLite gets many rows in one statement: the driver gives up the interpreter's lock for each statement, and a thread that
+    asks for it again keeps the others from their work."""
     if not rows:
         return
     if connection.dialect.name != "sqlite":
         connection.execute(statement, rows)
-    else:
-        text = _text(statement, tuple(rows[0]), connection.dialect)
-        _driver(connection).executemany(text.sql, map(text.row, rows))
+        return
+    text = _text(statement, tuple(rows[0]), connection.dialect)
+    execute, start = _driver(connection).execute, 0
+    while start < len(rows):
+        count = min(_ROWS, 1 << (len(rows) - start).bit_length() - 1)
+        values = [value for row in rows[start : start + count] for value in text.row(row)]
+        execute(_repeated(text.sql, count), values)
+        start += count
 
 
 def insert_for(dialect: str, table: Table) -> Any:
@@ -114,6 +124,14 @@ def _text(statement: Any, columns: tuple[str, ...] | None, dialect: Dialect) -> 
     kinds = [binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
     writes = tuple((place, write) for place, write in enumerate(kinds) if write is not None)
     return _Text(str(compiled), names, own, writes)
+
+
+@lru_cache(_TEXTS)
+def _repeated(sql: str, count: int) -> str:
+    """Return an insert of one row as an insert of ``count`` rows."""
+    head, values, row = sql.partition(" VALUES ")
+    row, end, rest = row.partition(")")
+    return head + values + ", ".join([row + end] * count) + rest
 
 
 def _driver(connection: Connection) -> Any:

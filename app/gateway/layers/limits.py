@@ -15,7 +15,7 @@ from app.dialects.base import Row
 from app.gateway.call import Call
 from app.gateway.estimates import tokens_of_body
 from app.gateway.layers.base import CallLayer, Proceed, Services
-from app.gateway.limits.charges import Touch, touches_of_call, used_of
+from app.gateway.limits.charges import touches_of_call, used_of
 from app.gateway.limits.gate import Admission, Gate
 from app.gateway.limits.headers import headers_of, refusal
 from app.gateway.run import Run
@@ -26,12 +26,13 @@ def make(services: Services) -> CallLayer:
 
     def layer(call: Call, proceed: Proceed) -> Run:
         touches = touches_of_call(call, services.settings.limits, services.plan)
-        if is_queued(call):
+        if touches and is_queued(call):
             touches = [touch for touch in touches if touch.limit.kind != "concurrent"]
         if not touches:
             call.progress.admitted = True
             return proceed(call)
-        estimate = tokens_of_body(call.body) if any(t.limit.kind == "tokens" for t in touches) else 0
+        counts_tokens = "tokens" in [touch.limit.kind for touch in touches]
+        estimate = tokens_of_body(call.body) if counts_tokens else 0
         admission = services.limits.admit(touches, estimate)
         write = dialect_of(Row, call.dialect).limit_headers
         call.progress.headers.update(headers_of(admission, write, time.time()))
@@ -68,11 +69,8 @@ class AdmittedCall(NamedTuple):
 
     def end(self, call: Call, *, queued: bool = False) -> None:
         """Settle. A response that was queued keeps its estimate, which its run will make good."""
-        used = [charge.amount for charge in self.admission.charges]
-        if not queued:
-            used = [self._usage(touch, call) for touch in self.admission.touches]
+        if queued:
+            used = [charge.amount for charge in self.admission.charges]
+        else:
+            used = used_of(self.admission.touches, call, self.estimate, self.least)
         self.gate.end(self.admission, used)
-
-    def _usage(self, touch: Touch, call: Call) -> int:
-        used = used_of(touch, call, self.estimate)
-        return max(self.least, used) if touch.limit.kind == "tokens" else used

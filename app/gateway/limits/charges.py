@@ -31,16 +31,18 @@ class Touch:
     limit: Limit
     key: str = field(init=False)
     seconds: int = field(init=False)
+    _one: Charge = field(init=False)
 
     def __post_init__(self) -> None:
         limit = self.limit
         self.key = f"{self.level}:{self.owner}:{limit.kind}:{limit.per or ''}:{limit.models or ''}"
         self.seconds = SECONDS[limit.per] if limit.per else 0
+        self._one = Charge(self.key, limit.most, self.seconds, 1)
 
     def charge(self, tokens: int) -> Charge:
         """Return what a call of so many estimated tokens takes."""
-        limit = self.limit
-        return Charge(self.key, limit.most, self.seconds, tokens if limit.kind == "tokens" else 1)
+        one = self._one
+        return Charge(one.key, one.most, one.seconds, tokens) if self.limit.kind == "tokens" else one
 
 
 def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call], Route]) -> Sequence[Touch]:
@@ -116,14 +118,20 @@ def fits(limit: Limit, labels: Iterable[str], names: Iterable[str]) -> bool:
     return any(allowances.fits(pattern, text) for text in (labels if "/" in pattern else names))
 
 
-def used_of(touch: Touch, call: Call, estimate: int) -> int:
-    """Return what ``call`` took of a limit in the end, over its attempts at the models that it is about."""
-    attempts = call.attempts
-    if touch.limit.models is not None:
-        attempts = [one for one in attempts if fits(touch.limit, (one.target.label,), call.candidates)]
-    if touch.limit.kind != "tokens":
-        return 1 if attempts or not call.attempts else 0
-    return sum(tokens_of(attempt, estimate) for attempt in attempts)
+def used_of(touches: Iterable[Touch], call: Call, estimate: int, least: int = 0) -> list[int]:
+    """Return what ``call`` took of each limit in the end, over its attempts at the models that the limit is about.
+
+    ``least`` is the fewest tokens that it may have taken."""
+    every, used = call.attempts, []
+    for touch in touches:
+        attempts = every
+        if touch.limit.models is not None:
+            attempts = [one for one in every if fits(touch.limit, (one.target.label,), call.candidates)]
+        if touch.limit.kind == "tokens":
+            used.append(max(least, sum([tokens_of(attempt, estimate) for attempt in attempts])))
+        else:
+            used.append(1 if attempts or not every else 0)
+    return used
 
 
 def tokens_of(attempt: Attempt, estimate: int) -> int:

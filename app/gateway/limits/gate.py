@@ -88,7 +88,7 @@ class Gate:
         return self._admit(touches, [touch.charge(0)._replace(amount=0) for touch in touches])
 
     def _admit(self, touches: Sequence[Touch], charges: Sequence[Charge]) -> Admission:
-        holder = "" if all(one.seconds for one in charges) else secrets.token_hex(12)
+        holder = secrets.token_hex(12) if 0 in [one.seconds for one in charges] else ""
         if self._url is None:
             return self._in_memory(touches, charges, holder)
         windows = self._redis_windows()

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, NamedTuple, Protocol
 
 PARTS: Final = 60
 """Sub-windows of a span."""
 
-_SWEEP: Final = 10_000  # admissions between two searches for empty windows
+_SWEEP: Final = 10_000  # look-ups between two searches for empty windows
 
 
 class Charge(NamedTuple):
@@ -66,60 +65,90 @@ class Windows(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class _SlidingWindow:
-    """One limit: counts by sub-window, with their sum and the newest, or the holders of concurrent calls."""
+    """One limit of a span of ``seconds``: counts by sub-window, their sum, and the newest sub-window that has one."""
 
-    seconds: int
-    counts: dict[int, int] = field(default_factory=dict)
-    holders: set[str] = field(default_factory=set)
-    total: int = 0
-    newest: int | None = None
-    looked: int | None = None  # the sub-window that ran when old counts were last forgotten
+    __slots__ = ("counts", "newest", "part", "seconds", "total")
 
-    def used(self, part: int) -> int:
-        """Return the used units in sub-window ``part``; forget older ones."""
-        if not self.seconds:
-            return len(self.holders)
-        if part != self.looked:
-            self.looked = part
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        self.counts: dict[int, int] = {}
+        self.total = 0
+        self.newest: int | None = None
+        self.part: int | None = None
+
+    def used(self, now: float) -> int:
+        """Go to the sub-window that runs at ``now`` and forget old ones; return the used units."""
+        whole, rest = divmod(now, self.seconds)
+        part = int(whole) * PARTS + int(rest * PARTS / self.seconds)
+        if part != self.part:
+            self.part = part
             self.counts = {one: count for one, count in self.counts.items() if one >= part - PARTS}
             self.total, self.newest = sum(self.counts.values()), max(self.counts, default=None)
         return self.total
 
-    def free_at(self, part: int) -> float:
-        """Return the time, in seconds of the clock, from which on units used in ``part`` do not count."""
-        return (part + PARTS + 1) * self.seconds / PARTS
+    def standing(self, now: float) -> Standing:
+        """Return the state after ``used``."""
+        reset = 0.0 if self.newest is None else max(0.0, self._free_at(self.newest) - now)
+        return Standing(self.total, reset, self.part or 0)
 
-    def reset(self, now: float) -> float:
-        """Return the seconds until all is free."""
-        return 0.0 if self.newest is None else max(0.0, self.free_at(self.newest) - now)
-
-    def wait(self, charge: Charge, used: int, now: float) -> float:
+    def wait(self, charge: Charge, now: float) -> float:
         """Return the seconds until ``charge`` may be tried again, the whole span if it never fits."""
-        if not self.seconds:
-            return 1.0
+        used = self.total
         for part in sorted(self.counts) if charge.amount <= charge.most else ():
             used -= self.counts[part]
             if used + charge.amount <= charge.most:
-                return self.free_at(part) - now
+                return self._free_at(part) - now
         return float(self.seconds)
 
-    def charge(self, charge: Charge, part: int, holder: str) -> None:
-        """Charge it in sub-window ``part``."""
-        if not charge.amount:
-            return
-        if not self.seconds:
-            self.holders.add(holder)
-        else:
-            self.add(part, charge.amount)
+    def charge(self, amount: int, holder: str) -> None:
+        """Charge the sub-window that ``used`` went to."""
+        if amount:
+            self._add(self.part or 0, amount)
 
-    def add(self, part: int, amount: int) -> None:
-        """Count ``amount`` in sub-window ``part``; below 0, take back what it has of that."""
+    def settle(self, part: int, amount: int, holder: str, now: float) -> None:
+        """Charge the sub-window that runs at ``now``; below 0, take back what ``part`` has of that."""
+        if amount > 0:
+            self.used(now)
+            self._add(self.part or 0, amount)
+        elif part in self.counts:
+            self._add(part, amount)
+
+    def _add(self, part: int, amount: int) -> None:
         before = self.counts.get(part, 0)
         self.counts[part] = after = max(0, before + amount)
         self.total += after - before
-        self.newest = part if self.newest is None else max(self.newest, part)
+        if self.newest is None or part > self.newest:
+            self.newest = part
+
+    def _free_at(self, part: int) -> float:
+        """Return the time, in seconds of the clock, from which on units used in ``part`` do not count."""
+        return (part + PARTS + 1) * self.seconds / PARTS
+
+
+class _Places:
+    """One limit of concurrent calls: their holders."""
+
+    __slots__ = ("_holders",)
+
+    def __init__(self) -> None:
+        self._holders: set[str] = set()
+
+    def used(self, now: float) -> int:
+        return len(self._holders)
+
+    def standing(self, now: float) -> Standing:
+        return Standing(len(self._holders), 0.0, 0)
+
+    def wait(self, charge: Charge, now: float) -> float:
+        return 1.0
+
+    def charge(self, amount: int, holder: str) -> None:
+        if amount:
+            self._holders.add(holder)
+
+    def settle(self, part: int, amount: int, holder: str, now: float) -> None:
+        self._holders.discard(holder)
 
 
 class MemoryWindows:
@@ -127,67 +156,46 @@ class MemoryWindows:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._windows: dict[str, _SlidingWindow] = {}
+        self._windows: dict[str, _SlidingWindow | _Places] = {}
         self._admitted = 0
 
     def admit(self, charges: Sequence[Charge], holder: str) -> Decision:
         """Charge all, or none."""
         now = self._clock()
-        self._sweep(now)
-        found, refused, wait = [], None, 0.0
-        for place, charge in enumerate(charges):
-            window, part = self._window(charge), part_at(now, charge.seconds)
-            found.append((window, part))
-            used = window.used(part)
-            if used + charge.amount > charge.most:
-                longer = window.wait(charge, used, now)
+        windows, refused, wait = self._of(charges, now), None, 0.0
+        for place, (window, charge) in enumerate(zip(windows, charges, strict=True)):
+            if window.used(now) + charge.amount > charge.most:
+                longer = window.wait(charge, now)
                 refused, wait = (place, longer) if longer > wait else (refused, wait)
         if refused is None:
-            for (window, part), charge in zip(found, charges, strict=True):
-                window.charge(charge, part, holder)
-        standings = [Standing(window.used(part), window.reset(now), part) for window, part in found]
-        return Decision(standings, refused, wait)
+            for window, charge in zip(windows, charges, strict=True):
+                window.charge(charge.amount, holder)
+        return Decision([window.standing(now) for window in windows], refused, wait)
 
     def note(self, charges: Sequence[Charge], holder: str) -> None:
         """Charge all, whatever the limits say: another back end admitted them."""
         now = self._clock()
-        self._sweep(now)
-        for charge in charges:
-            self._window(charge).charge(charge, part_at(now, charge.seconds), holder)
+        for window, charge in zip(self._of(charges, now), charges, strict=True):
+            window.used(now)
+            window.charge(charge.amount, holder)
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
         """Charge the rest, whatever the limits say, and release ``holder``."""
         now = self._clock()
         for charge, part, amount in settlements:
-            window = self._window(charge)
-            if not charge.seconds:
-                window.holders.discard(holder)
-            elif amount > 0:
-                window.add(part_at(now, charge.seconds), amount)
-            elif part in window.counts:
-                window.add(part, amount)
+            (window,) = self._of((charge,), now)
+            window.settle(part, amount, holder, now)
 
-    def _window(self, charge: Charge) -> _SlidingWindow:
-        window = self._windows.get(charge.key)
-        if window is None:
-            window = self._windows[charge.key] = _SlidingWindow(charge.seconds)
-        return window
-
-    def _sweep(self, now: float) -> None:
-        """Forget limits of which nothing is used, now and then."""
+    def _of(self, charges: Sequence[Charge], now: float) -> list[_SlidingWindow | _Places]:
+        """Return what counts for each charge. Now and then, forget limits of which nothing is used."""
         self._admitted += 1
         if self._admitted % _SWEEP == 0:
-            used = {
-                key: window
-                for key, window in self._windows.items()
-                if window.used(part_at(now, window.seconds))
-            }
-            self._windows = used
-
-
-def part_at(now: float, seconds: int) -> int:
-    """Return the number of the sub-window that runs at ``now``; 0 of calls at once."""
-    if not seconds:
-        return 0
-    whole, rest = divmod(now, seconds)
-    return int(whole) * PARTS + int(rest * PARTS / seconds)
+            self._windows = {key: window for key, window in self._windows.items() if window.used(now)}
+        windows = []
+        for charge in charges:
+            window = self._windows.get(charge.key)
+            if window is None:
+                window = _SlidingWindow(charge.seconds) if charge.seconds else _Places()
+                self._windows[charge.key] = window
+            windows.append(window)
+        return windows
