@@ -12,7 +12,7 @@ import sys
 from array import array
 from binascii import a2b_base64, b2a_base64
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
 from typing import Final
@@ -23,6 +23,7 @@ _BITS: Final = 8 * _BYTES
 _HEAD: Final = 3  # how many bytes a digit has here, and the first bucket in two
 
 
+@lru_cache(maxsize=4096)
 def bucket_of(milliseconds: int) -> int:
     """Return the bucket of a time in milliseconds."""
     return round(math.log(max(1, milliseconds)) / _STEP)
@@ -33,10 +34,9 @@ def of(pairs: Iterable[tuple[int, int]]) -> int:
     return sum(calls << bucket * _BITS for bucket, calls in pairs)
 
 
-@lru_cache(maxsize=4096)
-def of_one(milliseconds: int) -> int:
-    """Return the histogram of one call."""
-    return of([(bucket_of(milliseconds), 1)])
+def of_times(times: Mapping[int, int]) -> int:
+    """Return the histogram of calls by how many milliseconds they took."""
+    return of((bucket_of(milliseconds), calls) for milliseconds, calls in times.items())
 
 
 def pairs(histogram: int) -> list[tuple[int, int]]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 State = Literal["settled", "estimated", "lost", "cached"]
 
 COUNTS: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-_UNCOUNTED: Final = dict.fromkeys(COUNTS)
+_UNCOUNTED: Final[Mapping[str, int | None]] = dict.fromkeys(COUNTS)
 
 
 class Entry(NamedTuple):
@@ -75,12 +75,30 @@ def _id(text: str) -> str:
 
 def columns_of(entry: Entry, now: float) -> dict[str, Any]:
     """Return the columns of an entry that is written ``now``."""
-    row = entry._asdict()
-    usage, details = row.pop("usage"), row.pop("cost_details")
-    row["created_at"] = max(now, entry.period_at)
-    row["cost_details"] = None if details is None else dumps(details)
-    row.update(_UNCOUNTED if usage is None else {name: usage.get(name, 0) for name in COUNTS})
-    return row
+    usage, details = entry.usage or _UNCOUNTED, entry.cost_details
+    return {
+        "id": entry.id,
+        "created_at": max(now, entry.period_at),
+        "period_at": entry.period_at,
+        "attempt_id": entry.attempt_id,
+        "call_id": entry.call_id,
+        "tenant": entry.tenant,
+        "key": entry.key,
+        "asked": entry.asked,
+        "provider": entry.provider,
+        "model": entry.model,
+        "provider_key": entry.provider_key,
+        "request_type": entry.request_type,
+        "input_tokens": usage.get("input_tokens", 0),
+        "output_tokens": usage.get("output_tokens", 0),
+        "cached_tokens": usage.get("cached_tokens", 0),
+        "reasoning_tokens": usage.get("reasoning_tokens", 0),
+        "cost": entry.cost,
+        "cost_details": None if details is None else dumps(details),
+        "state": entry.state,
+        "corrects": entry.corrects,
+        "reason": entry.reason,
+    }
 
 
 def entry_of(row: AnyRow) -> Entry:

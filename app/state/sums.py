@@ -7,6 +7,7 @@ first content, are histograms. Tests: tests/surfaces/test_calls.py.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -55,6 +56,7 @@ usage_first_content = Table(
 
 _TIMES: Final = {"latency": usage_latency, "first_content": usage_first_content}
 """Members of a row that are times in ms, and where they are counted."""
+_NO_USAGE: Final[Members] = {}
 _ALL: Final = (*_SUMS, *_TIMES)
 
 
@@ -71,18 +73,18 @@ class Sums:
     latency: int = 0
     first_content: int = 0
 
-    def count(self, row: Members) -> None:
-        """Add one call."""
-        usage = row.get("usage") or {}
-        self.calls += 1
-        self.errors += row["status"] >= 400
-        self.input_tokens += usage.get("input_tokens") or 0
-        self.output_tokens += usage.get("output_tokens") or 0
-        self.cost += round((row.get("cost") or 0) * NANO)
-        self.cache_hits += row.get("cache") == "hit"
+    def count(self, rows: Sequence[Members]) -> None:
+        """Add calls."""
+        usages = [row.get("usage") or _NO_USAGE for row in rows]
+        self.calls += len(rows)
+        self.errors += sum([row["status"] >= 400 for row in rows])
+        self.input_tokens += sum([usage.get("input_tokens") or 0 for usage in usages])
+        self.output_tokens += sum([usage.get("output_tokens") or 0 for usage in usages])
+        self.cost += sum([round((row.get("cost") or 0) * NANO) for row in rows])
+        self.cache_hits += [row.get("cache") for row in rows].count("hit")
         for name in _TIMES:
-            if row.get(name) is not None:
-                setattr(self, name, getattr(self, name) + histogram.of_one(row[name]))
+            times = Counter([row[name] for row in rows if row.get(name) is not None])
+            setattr(self, name, getattr(self, name) + histogram.of_times(times))
 
     def take(self, figures: Sequence[int], *times: str) -> None:
         """Add other sums, as ``numbers`` writes them."""
@@ -103,17 +105,20 @@ Added = list[tuple[str, int, Members, Sums]]
 
 def of(rows: Sequence[Members]) -> Added:
     """Return the sums of rows of the call log, in one order, so that two writers never wait for each other."""
-    groups: dict[tuple[Any, ...], tuple[Members, Sums]] = {}
+    groups: defaultdict[tuple[Any, ...], list[Members]] = defaultdict(list)
     for row in rows:
         hour = int(row["created_at"]) // HOUR * HOUR
-        for place in _places(row):
-            place = (hour, *place)
-            if place not in groups:
-                groups[place] = (row, Sums())
-            groups[place][1].count(row)
+        plain = tuple([row.get(name) for name in _PLAIN_GROUPS])
+        details = tuple([row.get(name) for name in _DETAILS])
+        if any(details):
+            groups[_DETAILED, hour, *plain, dumps(details)].append(row)
+            groups[_BROAD, hour, *plain].append(row)
+        else:
+            groups[_PLAIN, hour, *plain].append(row)
     added = []
-    for (hour, kind, *_), (row, sums) in groups.items():
-        members = _members(row, kind)
+    for (kind, hour, *_), some in groups.items():
+        members, sums = _members(some[0], kind), Sums()
+        sums.count(some)
         added.append((kind + hashlib.sha256(dumps([hour, members])).hexdigest(), hour, members, sums))
     return sorted(added, key=itemgetter(0))
 
@@ -182,17 +187,6 @@ def numbers(sums: Sums) -> list[Any]:
         [getattr(sums, name) for name in _SUMS],
         *(histogram.packed(getattr(sums, name)) for name in _TIMES),
     ]
-
-
-def _places(row: Members) -> Iterator[tuple[Any, ...]]:
-    """Yield the kinds of sums that a row is added to, each with what tells the sums of a kind apart."""
-    plain = tuple(map(row.get, _PLAIN_GROUPS))
-    details = tuple(map(row.get, _DETAILS))
-    if not any(details):
-        yield _PLAIN, *plain
-    else:
-        yield _DETAILED, *plain, dumps(details)
-        yield _BROAD, *plain
 
 
 def _members(row: Members, kind: str) -> Members:

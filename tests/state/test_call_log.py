@@ -51,14 +51,14 @@ def test_writers_at_once_lose_no_sum(state: State, second: State) -> None:
 def test_a_percentile_is_right_within_five_in_a_hundred() -> None:
     sums = Sums()
     for latency in range(1, 2001):
-        sums.count(row(latency=latency))
+        sums.count([row(latency=latency)])
     shares = (50, 95, 99)
     for share, found in zip(shares, histogram.percentiles(sums.latency, shares), strict=True):
         assert found is not None
         assert abs(found - share * 20) <= 0.05 * share * 20
     assert histogram.percentiles(0, shares) == [None, None, None]
     one = Sums()
-    one.count(row(latency=100))
+    one.count([row(latency=100)])
     assert len(set(histogram.percentiles(one.latency, shares))) == 1
 
 

@@ -15,61 +15,62 @@ from app.gateway.cost import PriceList
 from app.gateway.estimates import tokens_of_body
 from app.operations import request_type
 from app.state.ids import new_id
-from app.state.ledger_rows import COUNTS, Entry, row_id
+from app.state.ledger_rows import Entry, State, row_id
 
 
 def draft_of(attempt: Attempt, began: float, estimate: Estimate | None = None) -> Entry:
     """Return the row of an attempt that starts at ``began``, as it is written if the end stays unknown."""
-    return _row(attempt, began, {"state": "lost", "cost": None if estimate is None else estimate.cost})
+    call = attempt.call
+    return Entry(
+        row_id(attempt.id),
+        attempt.id,
+        call.id,
+        began,
+        call.principal.tenant,
+        call.principal.key,
+        call.model,
+        attempt.provider,
+        attempt.model,
+        attempt.key,
+        request_type(call.operation, call.stream),
+        "lost",
+        None if estimate is None else estimate.cost,
+    )
 
 
 def entry_of(attempt: Attempt, began: float, prices: PriceList) -> Entry:
     """Return the row of an attempt that is over, for which nothing was reserved."""
-    return _row(attempt, began, _end_of(attempt, prices, None))
-
-
-def _row(attempt: Attempt, began: float, end: Mapping[str, Any]) -> Entry:
-    call = attempt.call
-    return Entry(
-        id=row_id(attempt.id),
-        attempt_id=attempt.id,
-        call_id=call.id,
-        period_at=began,
-        tenant=call.principal.tenant,
-        key=call.principal.key,
-        asked=call.model,
-        provider=attempt.provider,
-        model=attempt.model,
-        provider_key=attempt.key,
-        request_type=request_type(call.operation, call.stream),
-        **end,
-    )
+    return settle(draft_of(attempt, began), attempt, prices)
 
 
 def settle(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
-    """Return the row of an attempt that is over; ``draft`` knows what was reserved."""
-    return draft._replace(**_end_of(attempt, prices, draft.cost))
-
-
-def _end_of(attempt: Attempt, prices: PriceList, reserved: int | None) -> dict[str, Any]:
-    """Return state, cost and usage of an attempt that is over.
+    """Return the row of an attempt that is over; ``draft`` knows what was reserved.
 
     What a provider counted is settled. What broke off unheard is estimated: its input, and what it sent so far, never above
     what was reserved. What cost nothing is settled with 0, an unknown price with None."""
     usage = attempt.usage
     if attempt.complete or (usage is not None and not usage.estimated):
-        state = "estimated" if usage is not None and usage.estimated else "settled"
-        cost = cost_of(attempt.cost)
-        return {"state": state, "cost": cost, "usage": counts(usage), "cost_details": attempt.cost}
+        state: State = "estimated" if usage is not None and usage.estimated else "settled"
+        return _end(draft, state, cost_of(attempt.cost), usage, attempt.cost)
     if not _may_have_cost(attempt):
-        return {"state": "settled", "cost": 0, "usage": counts(usage)}
+        return _end(draft, "settled", 0, usage)
     sent = usage.output_tokens if usage is not None else 0
     guess = Usage(tokens_of_body(attempt.call.full_body), sent, estimated=True)
     details = prices.cost(attempt.target, guess)
     cost = cost_of(details)
-    if cost is not None and reserved is not None:
-        cost = min(cost, reserved)
-    return {"state": "estimated", "cost": cost, "usage": counts(guess), "cost_details": details}
+    if cost is not None and draft.cost is not None:
+        cost = min(cost, draft.cost)
+    return _end(draft, "estimated", cost, guess, details)
+
+
+def _end(
+    draft: Entry,
+    state: State,
+    cost: int | None,
+    usage: Usage | None,
+    details: Mapping[str, Any] | None = None,
+) -> Entry:
+    return draft._replace(state=state, cost=cost, usage=counts(usage), cost_details=details)
 
 
 def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now: float) -> Entry:
@@ -95,7 +96,14 @@ def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now
 
 def counts(usage: Usage | None) -> dict[str, int] | None:
     """Return the tokens of a usage by kind."""
-    return None if usage is None else {name: getattr(usage, name) for name in COUNTS}
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
 
 
 def _may_have_cost(attempt: Attempt) -> bool:

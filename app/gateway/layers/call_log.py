@@ -1,32 +1,26 @@
-"""The call log's writer: rows wait in a bounded queue, and go to the database in batches, off every call's path.
+"""The call log's writer: rows go to the database in batches, off every call's path.
 
-What finds the queue full, or cannot be written, is dropped and counted. Tests: tests/surfaces/test_calls.py.
+A row that finds the queue full, or cannot be written, is dropped and counted. Tests: tests/surfaces/test_calls.py.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Callable
 from typing import Any, Final
-
-import gevent
-from gevent.event import Event
 
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
+from app.gateway.budgets.entries import counts
 from app.gateway.call_bodies import bodies_of, size_of
 from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome
+from app.gateway.row_queue import RowQueue
 from app.operations import request_type
 from app.state.ids import new_id
-from app.state.loops import Loop
+from app.state.loops import PeriodicTask
 
 _LOG: Final = logging.getLogger(__name__)
-_MOST_WAITING: Final = 10_000
-_BATCH: Final = 200
-_GATHER: Final = 0.2
 _MOST_BODIES: Final = 64 * 1024 * 1024  # characters that wait
 _PURGE_SECONDS: Final = 600.0
 _DAY: Final = 86_400.0
@@ -40,10 +34,8 @@ class CallWriter:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._errors_only = services.settings.call_log == "errors"
-        self._waiting: deque[dict[str, Any]] = deque()
-        self._bell = Event()
-        self._loop = Loop(self._run)
-        self._purge_at = 0.0
+        self._queue = RowQueue(self._write)
+        self._purger = PeriodicTask(self._purge, _PURGE_SECONDS, "the call log cannot be purged")
         self._keeps_bodies = services.settings.log_bodies
         self._bodies: dict[str, dict[str, Any]] = {}
         self._room = _MOST_BODIES
@@ -52,38 +44,31 @@ class CallWriter:
         """Queue the row of a call that ended."""
         if not outcome.began or (self._errors_only and outcome.error is None):
             return
-        if len(self._waiting) >= _MOST_WAITING:
+        row = _row(outcome)
+        if not self._queue.add(row):
             self._drop(1)
             return
-        row = _row(outcome)
-        self._waiting.append(row)
         if self._keeps_bodies:
             self._keep_bodies(row["id"], outcome)
-        self._bell.set()
-        self._loop.start()
+        self._purger.start()
 
     def close(self) -> None:
-        """Write what still waits."""
-        self._loop.stop()
-        while self._waiting:
-            self._write()
+        """Write what is still queued."""
+        self._purger.stop()
+        self._drop(len(self._queue.close()))
 
-    def _run(self) -> None:
-        while True:
-            self._bell.wait(_PURGE_SECONDS)
-            self._bell.clear()
-            gevent.sleep(_GATHER)  # calls that end soon after come in the same batch
-            for _ in range(0, len(self._waiting), _BATCH):  # those that end meanwhile gather, too
-                self._write()
-            if time.monotonic() >= self._purge_at:
-                self._purge_at = time.monotonic() + _PURGE_SECONDS
-                self._try(self._purge)
-
-    def _write(self) -> None:
-        rows = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+    def _write(self, rows: list[dict[str, Any]]) -> bool:
         bodies = self._take_bodies(rows)
-        if not self._try(lambda: self._store(rows, bodies)):
-            self._drop(len(rows))
+        try:
+            self._store(rows, bodies)
+        except GatewayError as error:
+            _LOG.warning("the call log cannot be written: %s", error.raw or error.message)
+        except Exception:  # noqa: BLE001 - a defect that is logged: the log of later calls goes on
+            _LOG.exception("the call log cannot be written")
+        else:
+            return True
+        self._drop(len(rows))
+        return False
 
     def _store(self, rows: list[dict[str, Any]], bodies: dict[str, dict[str, Any]]) -> None:
         state = self._services.state()
@@ -103,27 +88,17 @@ class CallWriter:
         self._bodies[call_id] = bodies
 
     def _take_bodies(self, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        found = {row["id"]: self._bodies.pop(row["id"]) for row in rows if row["id"] in self._bodies}
-        self._room += sum(map(size_of, found.values()))
-        return found
+        bodies = {row["id"]: self._bodies.pop(row["id"]) for row in rows if row["id"] in self._bodies}
+        self._room += sum(map(size_of, bodies.values()))
+        return bodies
 
     def _purge(self) -> None:
         settings, log = self._services.settings, self._services.state().call_log
         log.purge(settings.log_days * _DAY, settings.log_rows, settings.log_bodies_days * _DAY)
 
-    def _try(self, work: Callable[[], None]) -> bool:
-        """Do what may fail without a call's failing for it; tell whether it was done."""
-        try:
-            work()
-        except GatewayError as error:
-            _LOG.warning("the call log cannot be written: %s", error.raw or error.message)
-            return False
-        except Exception:  # noqa: BLE001 - a defect that is logged: the log of later calls goes on
-            _LOG.exception("the call log cannot be written")
-            return False
-        return True
-
     def _drop(self, count: int) -> None:
+        if not count:
+            return
         if self._services.metrics is not None:
             self._services.metrics.note_lost_rows(count)
         else:
@@ -141,37 +116,38 @@ def make(services: Services) -> Listener | None:
 
 def _row(outcome: Outcome) -> dict[str, Any]:
     """Return the row of a call, as an administrator sees it."""
-    call, error, cost = outcome.call, outcome.error, outcome.cost
-    last = call.attempts[-1] if call.attempts else None
-    target = outcome.target
-    first = outcome.first_content
+    call, error, cost, usage = outcome.call, outcome.error, outcome.cost, outcome.usage
+    attempts = call.attempts
+    last = attempts[-1] if attempts else None
+    target = outcome.target or (last.target if last else None)
+    first, latency, body = outcome.first_content, call.elapsed_ms(), call.body
     row = {
         "id": new_id("call"),
         "object": "call",
-        "created_at": int(time.time() - call.elapsed_ms() / 1000),
+        "created_at": int(time.time() - latency / 1000),
         "request_id": call.id,
         "tenant": call.principal.tenant,
         "key": call.principal.key,
         "door": call.door or None,
         "request_type": request_type(call.operation, call.stream),
         "model_requested": call.model,
-        "model": target.model if target else last.model if last else None,
-        "provider": target.provider.name if target else last.provider if last else None,
+        "model": target.model if target else None,
+        "provider": target.provider.name if target else None,
         "provider_key": last.key if last else None,
         "status": outcome.status,
         "error_code": (error.code or error.kind.name) if error else None,
         "finish_reason": outcome.finish.reason if outcome.finish else None,
-        "usage": _usage(outcome),
+        "usage": counts(usage),
         "cost": cost.get("total_cost") if cost else None,
-        "cost_details": dict(cost) if cost else None,
-        "latency": call.elapsed_ms(),
+        "cost_details": cost or None,
+        "latency": latency,
         "first_content": None if first is None else round((first - call.started) * 1000),
         "queued": None,
-        "attempts": [attempt.row() for attempt in call.attempts],
+        "attempts": [attempt.row() for attempt in attempts],
         "cache": call.progress.cached,
         "warnings": len(outcome.losses),
-        "user": _user(call.body),
-        "metadata": {**_texts(call.body.get("metadata")), **call.log_metadata},
+        "user": _text(body.get("safety_identifier")) or _text(body.get("user")),
+        "metadata": {**_texts(body.get("metadata")), **call.log_metadata},
         "response_id": call.response_id,
     }
     if outcome.losses:
@@ -186,17 +162,8 @@ def _loss_row(loss: Loss) -> dict[str, str | None]:
     return {"param": loss.param, "message": cut}
 
 
-def _usage(outcome: Outcome) -> dict[str, int] | None:
-    usage = outcome.usage
-    if usage is None:
-        return None
-    names = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
-    return {name: getattr(usage, name) for name in names}
-
-
-def _user(body: Any) -> str | None:
-    named = (body.get(name) for name in ("safety_identifier", "user"))
-    return next((text for text in named if isinstance(text, str) and text), None)
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _texts(value: Any) -> dict[str, str]:
