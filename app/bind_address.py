@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import Any, Final, TextIO
+from urllib.parse import urlsplit
 
 from app.config import Settings
 
@@ -24,6 +25,7 @@ Address = str | bytes | tuple[Any, ...]
 
 LOOPBACK: Final = "127.0.0.1"
 ANYWHERE: Final = "0.0.0.0"
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 _SO_ATTACH_FILTER: Final = 26  # Linux: asm-generic/socket.h
@@ -85,6 +87,13 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:  # a name, which may resolve to anything
         return False
+
+
+def is_own(settings: Settings, url: str) -> bool:
+    """Say whether ``url`` leads to this server itself: to its port on this machine."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+    return port == settings.port and (is_loopback(host) or host == settings.host)
 
 
 def shown_address(address: Address) -> str:

@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metrics_folder": set(),
     "reload_report": set(),
     "server": {"errors", "wire"},
-    "config_loading": _VOCABULARY | {"config", "operations", "providers", "wire", "database_url"},
+    "config_loading": _VOCABULARY
+    | {"bind_address", "config", "operations", "providers", "wire", "database_url"},
     "bind_address": {"config"},
     "late_patterns": set(),
     "master_key": {"config"},

@@ -173,6 +173,9 @@ DOUBTFUL = {
     "a pattern of no provider": ({}, "[keys.k]\nkey = 'k'\nmodels = ['opnai/*']", "keys.k.models: 'opnai/*' matches no provider; did you mean 'openai'?"),
     "a pattern without a provider": ({}, "[keys.k]\nkey = 'k'\nmodels = ['gpt-4o']", "keys.k.models: 'gpt-4o' matches no provider; patterns have"),
     "azure without its endpoint": ({"AZURE_API_KEY": CANARY}, "", "providers.azure: is not ready for use: Provider 'azure' is not configured. Set AZURE_OPENAI_ENDPOINT"),
+    "the port of the server for the worker": ({"SLUICE_WORKER_PORT": "8080"}, "", "SLUICE_WORKER_PORT: is the server's port too; "),
+    "a base that is this gateway": ({"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": "http://localhost:8080/v1"}, "", "providers.openai.base_url: http://localhost:8080/v1 is the address of this gateway itself; write that"),
+    "a base of one deployment": ({"AZURE_API_KEY": CANARY, "AZURE_OPENAI_ENDPOINT": "https://x.openai.azure.com/openai/deployments/gpt-4o"}, "", "providers.azure.base_url: https://x.openai.azure.com/openai/deployments/gpt-4o ends with the path of an operation; take '/openai/deployments/gpt-4o' off"),
     "a base without /v1": ({}, "[providers.own]\ndialect = 'chat'\nbase_url = 'http://h:8000'", "providers.own.base_url: http://h:8000 has no path; such an API is usually served below /v1"),
 }  # fmt: skip
 

@@ -11,6 +11,7 @@ from difflib import SequenceMatcher, get_close_matches
 from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
+from app.bind_address import is_own
 from app.config import Settings
 from app.config_loading.faults import shown_path
 from app.config_loading.members import EGRESS_VARIABLES, FILE_VARIABLE, KEYS_VARIABLE, MEMBERS
@@ -27,12 +28,16 @@ class ProviderChecks(Protocol):
 
     def missing_path(self) -> str | None: ...
 
+    def operation_path(self) -> str | None: ...
+
 
 Find = Callable[[str], ProviderChecks]
 """Returns a provider by its name."""
 IsKnown = Callable[[str], bool]
 """Tells whether a model's bare name is in the catalogue of a configured provider."""
 
+OWN_ADDRESS: Final = ("is the address of this gateway itself", "write that of the provider")
+"""What is wrong with a base URL that leads back here, and what would be right."""
 _OURS: Final = "SLUICE_"
 _IGNORED: Final = frozenset({"SLUICE_KEY"})
 """Names that the gateway does not read on purpose: the printed curl command uses the first."""
@@ -46,6 +51,8 @@ def advise(settings: Settings, environ: Mapping[str, str], find: Find, is_known:
     yield from _misspelled_variables(settings, environ)
     if settings.alert_url and settings.alert_secret is None:
         yield "SLUICE_ALERT_URL", "receives unsigned messages; set SLUICE_ALERT_SECRET (whsec_…) too"
+    if settings.worker_port == settings.port:
+        yield "SLUICE_WORKER_PORT", "is the server's port too; on one machine `sluice worker` needs another"
     yield from _providers(settings, find)
     yield from _unserved_models(settings, find, is_known)
     yield from _patterns(settings)
@@ -104,9 +111,19 @@ def _providers(settings: Settings, find: Find) -> Iterator[Advice]:
         provider = find(name)
         if problem := provider.configuration_problem():
             yield shown_path(("providers", name)), f"is not ready for use: {problem}"
-        elif path := provider.missing_path():
-            sentence = f"has no path; such an API is usually served below {path}"
-            yield shown_path(("providers", name, "base_url")), f"{row.base_url} {sentence}"
+        elif row.base_url and (
+            fault := OWN_ADDRESS if is_own(settings, row.base_url) else path_fault(provider)
+        ):
+            yield shown_path(("providers", name, "base_url")), f"{row.base_url} {fault[0]}; {fault[1]}"
+
+
+def path_fault(provider: ProviderChecks) -> tuple[str, str] | None:
+    """Return what is wrong with the path of a provider's base URL, and what would be right."""
+    if path := provider.missing_path():
+        return "has no path", f"such an API is usually served below {path}"
+    if path := provider.operation_path():
+        return "ends with the path of an operation", f"take '{path}' off its end"
+    return None
 
 
 def _unserved_models(settings: Settings, find: Find, is_known: IsKnown) -> Iterator[Advice]:

@@ -10,7 +10,9 @@ from typing import Final
 
 from gevent.pool import Pool
 
+from app.bind_address import is_own
 from app.config import Settings
+from app.config_loading.advice import OWN_ADDRESS, path_fault
 from app.diagnostics.clock import Clock
 from app.diagnostics.findings import Finding, fail, note, ok
 from app.errors import GatewayError
@@ -31,7 +33,10 @@ def check_providers(settings: Settings, clock: Clock) -> Iterator[Finding]:
         yield note("providers", "none is configured but the built-in ones; set a key, such as OPENAI_API_KEY")
 
     def ask(name: str) -> list[Finding]:
-        return list(_provider(name, make_provider(name, settings, egress), clock))
+        provider = make_provider(name, settings, egress)
+        if is_own(settings, provider.settings.base_url or ""):
+            return [fail(name, f"the base URL {OWN_ADDRESS[0]}", OWN_ADDRESS[1])]
+        return list(_provider(name, provider, clock))
 
     pool = Pool(_AT_ONCE)
     try:
@@ -89,16 +94,8 @@ def _refusal(name: str, label: str, status: int, provider: Provider) -> Finding:
     sentence = f"{label}: answers with status {status}"
     if status < 400:
         return ok(name, sentence)
-    if status == 404 and (path := provider.missing_path()):
-        return fail(
-            name, f"{sentence}: the base URL has no path", f"such an API is usually served below {path}"
-        )
-    if status == 404 and (path := provider.operation_path()):
-        return fail(
-            name,
-            f"{sentence}: the base URL ends with the path of an operation",
-            f"take '{path}' off its end",
-        )
+    if status == 404 and (fault := path_fault(provider)):
+        return fail(name, f"{sentence}: the base URL {fault[0]}", fault[1])
     why, remedy = _STATUSES.get(status, ("", "check the provider's status page"))
     return fail(name, f"{sentence}{why}", remedy)
 

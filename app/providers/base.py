@@ -7,6 +7,7 @@ outside ``providers/`` tests for a provider's name.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Protocol
@@ -94,6 +95,14 @@ def key_realm(name: str, settings: ProviderSettings, key: ProviderKey | None) ->
 def provider_realm(name: str, settings: ProviderSettings, key: ProviderKey | None) -> str:
     """Return the one realm of all keys of the provider."""
     return name
+
+
+def _recognisable_ends(path: str) -> set[str]:
+    """Return patterns of the whole path of an operation, and of its part up to the model."""
+    head, model, tail = map(re.escape, path.partition("{model}"))
+    if model:
+        return {f"{head}[^/]+", f"{head}[^/]+{tail}"}
+    return {head} if len(path) > 1 else set()
 
 
 _BELOW_V1: Final = frozenset({"/chat/completions", "/responses"})
@@ -196,10 +205,11 @@ class Provider:
         return "/v1" if any(wire.path in _BELOW_V1 for wire in self.spec.wires.values()) else None
 
     def operation_path(self) -> str | None:
-        """Return the path of an operation that the operator's base URL wrongly ends with; None where it does not."""
+        """Return the part of an operation's path that the operator's base URL wrongly ends with; None where it has none."""
         path = urlsplit(self.settings.base_url or "").path.rstrip("/")
-        paths = (wire.path for wire in self.spec.wires.values() if len(wire.path) > 1)
-        return next((one for one in paths if path.endswith(one)), None)
+        ends = {end for wire in self.spec.wires.values() for end in _recognisable_ends(wire.path)}
+        matches = (re.search(f"{end}$", path) for end in sorted(ends, key=len, reverse=True))
+        return next((match[0] for match in matches if match is not None), None)
 
     def not_configured(self) -> GatewayError:
         """Return the error that says how to configure this provider."""

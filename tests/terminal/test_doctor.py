@@ -140,6 +140,23 @@ def operation_path(bed: Bed) -> None:
     bed.env |= {"OPENAI_API_KEY": CANARY, "OPENAI_BASE_URL": f"{base}/chat/completions"}
 
 
+def deployment_path(bed: Bed) -> None:
+    base = bed.provider(answer(b"{}", status="404 Not Found")).removesuffix("/v1")
+    bed.env |= {
+        "AZURE_API_KEY": CANARY,
+        "AZURE_OPENAI_ENDPOINT": f"{base}/openai/deployments/x/chat/completions",
+    }
+
+
+def itself(bed: Bed) -> None:
+    base = bed.provider(answer(b'{"name":"sluice"}', status="401 Unauthorized"))
+    bed.env |= {
+        "OPENAI_API_KEY": CANARY,
+        "OPENAI_BASE_URL": base,
+        "PORT": base.split(":")[2].removesuffix("/v1"),
+    }
+
+
 def redis_database(bed: Bed) -> None:
     url, _ = bed.stack.enter_context(own_redis())
     bed.env["REDIS_URL"] = f"{url}99"
@@ -273,6 +290,21 @@ CASES: dict[str, tuple[Any, int, str]] = {
         forbidden_key,
         1,
         "fail  openai: .*status 403: authentication: .*; give the key the right",
+    ),
+    "base URL of this gateway": (
+        itself,
+        1,
+        "fail  openai: the base URL is the address of this gateway itself; write that of the provider",
+    ),
+    "base URL of one deployment": (
+        deployment_path,
+        1,
+        "fail  azure: .*the base URL ends with the path of an operation; take '/openai/deployments/x/chat/completions' off",
+    ),
+    "one port for server and worker": (
+        lambda bed: bed.env.update(SLUICE_WORKER_PORT=bed.env["PORT"]),
+        1,
+        "warn  SLUICE_WORKER_PORT: is the server's port too; on one machine",
     ),
     "base URL without a path": (
         no_path,
