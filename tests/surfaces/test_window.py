@@ -211,6 +211,14 @@ def test_the_settings_have_the_doctor_look() -> None:
     assert b"<h1>" not in part.body
 
 
+def test_the_settings_have_a_row_for_each_member(office: Visitor) -> None:
+    page = office.get("/ui/settings").body.decode()
+    rows = dict(re.findall(r'<th scope="row" class="code">(.*?)</th><td class="wrap code">(.*?)</td>', page))
+    names = ("timeouts.connect", "timeouts.first_byte", "native_batches", "max_body_bytes", "sandbox")
+    assert [rows[name] for name in names] == ["10", "–", "openai, groq", "33554432", "on"]
+    assert "timeouts" not in rows
+
+
 def test_a_key_of_a_client_opens_no_window(office: Visitor) -> None:
     headers = {"authorization": f"Bearer {MASTER}"}
     assert office.world.send("POST", "/admin/tenants", {"name": "team"}, headers).status == 201

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.surfaces.ui import rendering, requests
-from app.wire.json import dumps
 
 _STATES: Final = {
     "ok": ("well", "good"),
@@ -28,10 +28,9 @@ def examine() -> str:
 def index(report: Any = None) -> str:
     """Show the settings, secrets as ``***``, with the doctor's ``report``."""
     settings = requests.get("/settings")
-    members = {name: _text(value) for name, value in settings["server"].items()}
     return rendering.page(
         "settings",
-        members=members,
+        members=dict(_members(settings["server"])),
         models=settings["models"],
         doubts=settings["doubts"],
         found=report,
@@ -40,8 +39,19 @@ def index(report: Any = None) -> str:
     )
 
 
-def _text(value: object) -> str:
-    """Return a value for people: a dash for None, on or off, lists and tables as JSON."""
+def _members(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield each member as it is named in the file, and its value for people."""
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _members(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, _text(value)
+
+
+def _text(value: Any) -> str:
+    """Return a value for people: a dash for nothing, on or off, a list with commas."""
     if value is None or isinstance(value, bool):
         return _WORDS[value]
-    return value if isinstance(value, str) else dumps(value).decode()
+    if isinstance(value, list):
+        return ", ".join(map(_text, value)) or _WORDS[None]
+    return f"{value:.12g}" if isinstance(value, float) else str(value)
