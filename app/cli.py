@@ -11,15 +11,15 @@ monkey.patch_all()
 import argparse
 import io
 import os
-import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from app import __version__, commands, terminal
-from app.terminal.settings import settings_of
+from app import __version__, terminal
+from app.config_loading import ConfigError, load
+from app.terminal.output import Refusal
 
 if TYPE_CHECKING:
     from app.config import Settings
@@ -41,10 +41,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = run(options)
         sys.stdout.flush()
+    except ConfigError as error:
+        return _refuse(f"{place}: {sentence}" for place, sentence in error.faults)
+    except Refusal as refusal:
+        _refuse(str(refusal).splitlines())
+        return refusal.code
     except BrokenPipeError:  # whoever read this has enough (`sluice calls | head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not flush it
         return _DOUBTFUL
     return code
+
+
+def _refuse(sentences: Iterable[str]) -> int:
+    for sentence in sentences:
+        print(f"sluice: {sentence}", file=sys.stderr)
+    return _WRONG
 
 
 def _expect_any_text() -> None:
@@ -78,18 +89,9 @@ def _parser() -> argparse.ArgumentParser:
         verb = verbs.add_parser(name, help=help_text)
         if name == "db":
             verb.add_argument("action", choices=["upgrade", "reencrypt"])
-        verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
+        verb.add_argument(*terminal.CONFIG[0], **terminal.CONFIG[1])
         verb.set_defaults(run=run)
     verbs.choices["models"].add_argument("--provider", help="only this provider; its failure is shown")
-    keys = verbs.add_parser("keys", help="make, list, change, rotate and revoke client keys")
-    keys.add_argument("--tenant", help="name of a key for SLUICE_KEYS (with new)")
-    for what, verb in (
-        ("keys", keys),
-        ("tenants", verbs.add_parser("tenants", help="make, list and change")),
-    ):
-        commands.add_arguments(verb, what)
-        verb.add_argument("--config", metavar="FILE", help="the TOML file instead of $SLUICE_CONFIG")
-        verb.set_defaults(run=partial(_administer, what))
     terminal.add_verbs(verbs)
     completion = verbs.add_parser("completion", help="print a script that completes commands in a shell")
     completion.add_argument("shell", choices=["bash", "zsh", "fish"])
@@ -102,15 +104,13 @@ def _serve(args: argparse.Namespace) -> int:
     """Replace this process by gunicorn, started as in production (``gunicorn -c gunicorn.conf.py wsgi:app``)."""
     settings_file = _ROOT / "gunicorn.conf.py"
     if not settings_file.exists():
-        print(f"sluice: serving needs a checkout: {settings_file} does not exist", file=sys.stderr)
-        return 1
+        raise Refusal(f"serving needs a checkout: {settings_file} does not exist", 1)
     command = [sys.executable, "-m", "gunicorn", "-c", str(settings_file), "--pythonpath", str(_ROOT)]
     os.execv(sys.executable, [*command, *args.rest, "wsgi:app"])
 
 
 def _check_config(args: argparse.Namespace) -> int:
     from app.bind_address import ServingError, resolve_bind
-    from app.config_loading import ConfigError, load
     from app.config_loading.display import describe
     from app.diagnostics.configuration import advice_of
     from app.providers.registry import configured_names
@@ -129,10 +129,9 @@ def _check_config(args: argparse.Namespace) -> int:
         except ServingError as error:
             faults.append(("server.host", str(error)))
         advice = advice_of(sound)
-    for place, sentence in [*faults, *advice]:
-        print(f"sluice: {place}: {sentence}", file=sys.stderr)
+    code = _refuse(f"{place}: {sentence}" for place, sentence in [*faults, *advice])
     if faults or sound is None:
-        return _WRONG
+        return code
     for line in describe(sound, configured_names(sound)):
         print(line)
     return _DOUBTFUL if advice else 0
@@ -143,14 +142,11 @@ def _work(args: argparse.Namespace) -> int:
     from app.config_loading import scrub_environ
     from app.gateway import worker
 
-    settings = settings_of(args)
-    if settings is None:
-        return _WRONG
+    settings = load(os.environ, args.config)
     try:
         address = None if settings.worker_port is None else (resolve_host(settings), settings.worker_port)
     except ServingError as error:
-        print(f"sluice: {error}", file=sys.stderr)
-        return _WRONG
+        raise Refusal(str(error)) from error
     scrub_environ(os.environ, settings)
     return worker.run(settings, address)
 
@@ -164,9 +160,7 @@ def _models(args: argparse.Namespace) -> int:
     from app.terminal.progress import line
     from app.wire.egress import Egress
 
-    settings = settings_of(args)
-    if settings is None:
-        return _WRONG
+    settings = load(os.environ, args.config)
     egress = Egress(settings.environ)
     registry = Registry(
         all_names(settings), configured_names(settings), lambda name: make_provider(name, settings, egress)
@@ -177,8 +171,7 @@ def _models(args: argparse.Namespace) -> int:
             catalogue = Catalogue(registry, settings, router.resolve)
             found = catalogue.models(Principal("cli", "default"), args.provider)
     except GatewayError as error:
-        print(f"sluice: {error.message}", file=sys.stderr)
-        return 1
+        raise Refusal(error.message, 1) from error
     for model in found:
         print(model.id)
     return 0
@@ -189,17 +182,14 @@ def _prepare_database(args: argparse.Namespace) -> int:
     from app.state.database import Database
     from app.terminal.progress import line
 
-    settings = settings_of(args)
-    if settings is None:
-        return _WRONG
+    settings = load(os.environ, args.config)
     try:
         if args.action == "reencrypt":
             return _reencrypt(settings)
         with line("preparing the database"):
             Database.open(settings.database_url).close()
     except GatewayError as error:
-        print(f"sluice: the database could not be prepared: {error.raw}", file=sys.stderr)
-        return 1
+        raise Refusal(f"the database could not be prepared: {error.raw}", 1) from error
     print("the database is up to date")
     return 0
 
@@ -224,30 +214,6 @@ def _reencrypt(settings: "Settings") -> int:
         with line("compacting the file"):
             compact(str(db.url.database))
     print(f"{changed} rows are {'sealed with the first key' if settings.encrypt else 'open'} now")
-    return 0
-
-
-def _administer(what: str, args: argparse.Namespace) -> int:
-    if args.action == "new":
-        return _new_key(args)
-    settings = settings_of(args)
-    return _WRONG if settings is None else commands.run(what, args, settings)
-
-
-def _new_key(args: argparse.Namespace) -> int:
-    """Print a new client key and where to put it; nothing is stored."""
-    from app.config_loading.value_kinds import NAME
-
-    if args.name is None:
-        print("sluice: keys new needs a name", file=sys.stderr)
-        return _WRONG
-    for text in filter(None, (args.name, args.tenant)):
-        if not NAME.fits(text):
-            print(f"sluice: a name {NAME.sentence}", file=sys.stderr)
-            return _WRONG
-    key = f"sk-sluice-{secrets.token_urlsafe(32)}"
-    tenant = f":{args.tenant}" if args.tenant else ""
-    print(f"SLUICE_KEYS={args.name}:{key}{tenant}")
     return 0
 
 

@@ -81,18 +81,15 @@ MAY_IMPORT: dict[str, set[str]] = {
         "diagnostics",
         "config",
         "config_loading",
-        "commands",
         "gateway",
         "providers",
         "bind_address",
         "state",
         "wire",
     },
-    "commands": _VOCABULARY | {"gateway", "state", "config", "config_loading"},
     "cli": _VOCABULARY
     | {
         "app",
-        "commands",
         "diagnostics",
         "terminal",
         "gateway",

@@ -48,25 +48,29 @@ def test_a_key_lives_from_the_terminal(sluice: Sluice) -> None:
 
 def test_what_is_wrong_is_said(sluice: Sluice) -> None:
     assert sluice("keys", "create", "bob", "tenant=nobody")[::2] == (
-        1,
+        2,
         "sluice: Invalid 'tenant': there is no tenant 'nobody'; make it first (POST /admin/tenants).\n",
     )
     code, _, said = sluice("keys", "create", "b b", "tenant=file", "grace=1")
     assert code == 2
     assert said.splitlines() == [
-        "sluice: name: must consist of at most 64 letters, digits, '.', '_' and '-'",
-        "sluice: grace: is unknown; the members are: budgets, enabled, expires_at, limits, metadata, models, name, operations, tenant.",
+        "sluice: Invalid 'name': must consist of at most 64 letters, digits, '.', '_' and '-'.",
+        "sluice: Invalid 'grace': is unknown; the members are: budgets, enabled, expires_at, limits, metadata, models, name, operations, tenant.",
     ]
     assert sluice("keys", "create")[0] == 2
-    assert sluice("keys", "create", "bob")[::2] == (2, "sluice: tenant: is missing\n")
+    assert sluice("keys", "create", "bob")[::2] == (
+        2,
+        "sluice: Missing required parameter: 'tenant'.\n",
+    )
     assert "configuration's" in sluice("keys", "revoke", "key_config.ann")[2]
 
 
 def test_a_tenant_goes_once_that_is_confirmed(sluice: Sluice) -> None:
     sluice("tenants", "create", "team")
     assert sluice("tenants", "delete", "team")[::2] == (
-        1,
-        "sluice: Stored for it: 0 keys, 0 responses, 0 conversations. Pass --confirm to delete them.\n",
+        2,
+        "sluice: Stored for the tenant 'team' are 0 keys, 0 responses and 0 conversations. "
+        "Repeat the request with ?confirm=team (in a terminal: --confirm) to delete them.\n",
     )
     assert sluice("tenants", "delete", "team", "--confirm")[0] == 0
     assert [line.split()[0] for line in sluice("tenants", "list")[1].splitlines()] == ["name", "file"]

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import argparse
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
-from app.config import Settings
+from app.config_loading import load
 from app.state.audit import Actor
-
-_OPERATOR: Final = Actor("master", "admin", "127.0.0.1")
-"""Whoever can read the configuration has the master key."""
+from app.terminal.output import Refusal
 
 
-def ask(settings: Settings, method: str, path: str, **sent: Any) -> tuple[int, Mapping[str, Any]]:
-    """Return the status and JSON of ``path`` below ``/admin``; ``sent`` is ``json`` or ``query_string``."""
+@contextmanager
+def admin_api(args: argparse.Namespace) -> Iterator[Callable[..., Any]]:
+    """Let the block call the admin API as the operator: ``ask(method, path, json=…, query_string=…)``.
+
+    ``ask`` returns the JSON of the answer. It raises ``Refusal`` for an error, with the exit code 2 for a wrong request.
+    """
     from app import create_app
     from app.gateway.core import gateway_of
     from app.gateway.layers.log import mute
 
     mute()
-    app = create_app(replace(settings, open=False))
+    app = create_app(replace(load(os.environ, args.config), open=False))
+    client, actor = app.extensions["sluice_admin_client"](), Actor("cli", "admin", socket.gethostname())
+
+    def ask(method: str, path: str, **content: Any) -> Any:
+        status, answer = client.ask(actor, method, path, **content)
+        if status >= 400:
+            error = answer["error"]
+            faults = [one["message"] for one in error.get("details") or [error]]
+            raise Refusal("\n".join(faults), 2 if status == 400 else 1)
+        return answer
+
     try:
-        answer: tuple[int, Mapping[str, Any]] = app.extensions["sluice_admin_client"]().ask(
-            _OPERATOR, method, path, **sent
-        )
+        yield ask
     finally:
         gateway_of(app).close()
-    return answer
+
+
+def ask_once(args: argparse.Namespace, method: str, path: str, **content: Any) -> Any:
+    """Return the JSON of one answer; raise ``Refusal`` for an error."""
+    with admin_api(args) as ask:
+        return ask(method, path, **content)
+
+
+def filters_of(texts: list[str]) -> dict[str, str]:
+    """Return the query of filters that are written ``name=value``."""
+    for text in texts:
+        if "=" not in text:
+            raise Refusal(f"'{text}' is not a filter; filters are written name=value")
+    return dict(text.split("=", 1) for text in texts)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,9 +18,9 @@ from urllib.parse import urlsplit
 from app.conformance.checks import Result
 from app.conformance.checks import run as run_checks
 from app.conformance.client import Client, Violation
+from app.terminal.output import Refusal
 from app.terminal.progress import line
 
-_USAGE_ERROR: Final = 2
 _FAILURE: Final = 1
 KEY: Final = "SLUICE_KEY"
 """Environment variable for the server's key, which keeps it out of process lists."""
@@ -30,17 +29,12 @@ KEY: Final = "SLUICE_KEY"
 def run(args: argparse.Namespace) -> int:
     """Check the server, print the results and return the exit code."""
     if urlsplit(args.url).scheme not in ("http", "https"):
-        print(
-            "sluice: URL must begin with http:// or https://, such as http://127.0.0.1:8080/v1",
-            file=sys.stderr,
-        )
-        return _USAGE_ERROR
+        raise Refusal("URL must begin with http:// or https://, such as http://127.0.0.1:8080/v1")
     client = Client(args.url, args.key or os.environ.get(KEY), os.environ, args.timeout)
     try:
         client.send("GET", "/models")
     except Violation as violation:
-        print(f"sluice: {violation}", file=sys.stderr)
-        return _USAGE_ERROR
+        raise Refusal(str(violation)) from violation
     results = []
     with line("asking") as progress:
         for result in run_checks(client, args.model, args.embedding_model):

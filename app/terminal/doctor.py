@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import Final
 
 from app.config_loading import ConfigError, load
@@ -25,7 +24,10 @@ def run(args: argparse.Namespace) -> int:
     try:
         settings = load(os.environ, args.config)
     except ConfigError as error:
-        return _refuse(error, as_data=args.json)
+        if not args.json:
+            raise
+        print(as_json([fail(place, sentence) for place, sentence in error.faults]))
+        return _CONFIGURATION_ERROR
     redact = Redactor(settings).text
     findings = []
     with line("looking") as progress:
@@ -38,12 +40,3 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(redact(as_json(findings)))
     return 0 if is_well(findings) else 1
-
-
-def _refuse(error: ConfigError, *, as_data: bool) -> int:
-    if as_data:
-        print(as_json([fail(place, sentence) for place, sentence in error.faults]))
-    else:
-        for place, sentence in error.faults:
-            print(f"sluice: {place}: {sentence}", file=sys.stderr)
-    return _CONFIGURATION_ERROR

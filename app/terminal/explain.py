@@ -7,48 +7,34 @@ import json
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from app.terminal.admin_client import ask
-from app.terminal.settings import settings_of
-
-_USAGE_ERROR: Final = 2
+from app.terminal.admin_client import ask_once
+from app.terminal.output import Refusal, print_result
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the explanation; return 1 if the request would be refused, 2 if it cannot be explained."""
-    settings = settings_of(args)
-    body = _body(args.body)
-    if settings is None or body is None:
-        return _USAGE_ERROR
-    question = {"path": args.path, "body": body}
+    """Print the explanation; return 1 if the request would be refused."""
+    question = {"path": args.path, "body": _body(args.body)}
     question |= {name: value for name in ("key", "tenant") if (value := getattr(args, name))}
-    status, answer = ask(settings, "POST", "/explain", json=question)
-    if status != 200:
-        print(f"sluice: {answer['error']['message']}", file=sys.stderr)
-        return _USAGE_ERROR
-    print(json.dumps(answer, indent=2) if args.json else "\n".join(_lines(answer)))
+    answer = ask_once(args, "POST", "/explain", json=question)
+    print_result(args, answer, "\n".join(_lines(answer)))
     return 1 if answer["refused"] else 0
 
 
-def _body(args: str) -> dict[str, Any] | None:
-    """Read the body: JSON text, a file name, or ``-`` for standard input; None with a message if it is invalid."""
+def _body(source: str) -> dict[str, Any]:
+    """Return the body: JSON text, a file with it, or ``-`` for standard input."""
     try:
-        text = (
-            args
-            if args.lstrip().startswith("{")
-            else sys.stdin.read()
-            if args == "-"
-            else Path(args).read_text()
-        )
-        body = json.loads(text)
+        body = json.loads(source if source.lstrip().startswith("{") else _read(source))
     except (OSError, ValueError) as error:
-        print(f"sluice: the body cannot be read: {error}", file=sys.stderr)
-        return None
+        raise Refusal(f"the body cannot be read: {error}") from error
     if not isinstance(body, dict):
-        print("sluice: the body must be a JSON object", file=sys.stderr)
-        return None
+        raise Refusal("the body must be a JSON object")
     return body
+
+
+def _read(file: str) -> str:
+    return sys.stdin.read() if file == "-" else Path(file).read_text()
 
 
 def _lines(answer: Mapping[str, Any]) -> Iterator[str]:

@@ -5,36 +5,30 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import yaml
 
 from app.terminal import toml
 from app.terminal.litellm import SECTIONS, convert
+from app.terminal.output import Refusal
 
-_USAGE_ERROR: Final = 2
 
-
-def run(given: argparse.Namespace) -> int:
-    """Print the configuration; return 2 if the file cannot be read."""
+def run(args: argparse.Namespace) -> int:
+    """Print the configuration."""
     try:
-        text = sys.stdin.read() if given.file == "-" else Path(given.file).read_text(encoding="utf-8")
+        text = sys.stdin.read() if args.file == "-" else Path(args.file).read_text(encoding="utf-8")
         source: Any = yaml.safe_load(text)
     except OSError as error:
-        return _refused(given.file, error.strerror or str(error))
-    except UnicodeError:
-        return _refused(given.file, "is not text in UTF-8")
+        raise Refusal(f"{args.file}: {error.strerror or error}") from error
+    except UnicodeError as error:
+        raise Refusal(f"{args.file}: is not text in UTF-8") from error
     except yaml.YAMLError as error:
-        return _refused(given.file, " ".join(str(error).split()))
+        raise Refusal(f"{args.file}: {' '.join(str(error).split())}") from error
     if not isinstance(source, dict) or not SECTIONS & source.keys():
-        return _refused(given.file, f"must be a table with {', '.join(sorted(SECTIONS))}, or some of them")
+        raise Refusal(f"{args.file}: must be a table with {', '.join(sorted(SECTIONS))}, or some of them")
     conversion = convert(source)
     for note in conversion.notes:
         print("# " + note)
     print(toml.write(conversion.document), end="")
     return 0
-
-
-def _refused(file: str, sentence: str) -> int:
-    print(f"sluice: {file}: {sentence}", file=sys.stderr)
-    return _USAGE_ERROR

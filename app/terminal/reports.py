@@ -7,85 +7,54 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from app.commands import aligned
-from app.terminal.admin_client import ask
-from app.terminal.settings import settings_of
+from app.terminal.admin_client import ask_once, filters_of
+from app.terminal.output import members_of, print_result, table_of
 
-_USAGE_ERROR: Final = 2
 _CALLS: Final = (
-    "id",
-    "created_at",
-    "tenant",
-    "key",
-    "request_type",
-    "model",
-    "provider",
-    "status",
-    "cost",
-    "latency",
-    "warnings",
+    *("id", "created_at", "tenant", "key", "request_type", "model", "provider", "status", "cost"),
+    *("latency", "warnings"),
 )
 _CALL: Final = "call_"
 _SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
-_TIMES: Final = ("p50", "p95", "p99", "first_p50", "first_p95")
+_SHARES: Final = {"latency": ("p50", "p95", "p99"), "first_content": ("p50", "p95")}
 
 
-def calls(given: argparse.Namespace) -> int:
-    """Print the newest matching calls, or the one with the given id; return 2 for an unknown filter."""
-    if len(given.filters) == 1 and given.filters[0].startswith(_CALL) and "=" not in given.filters[0]:
-        return _print_call(given, given.filters[0])
-    return _print_table(given, "/calls", {"limit": str(given.limit)}, _CALLS)
+def calls(args: argparse.Namespace) -> int:
+    """Print the newest matching calls, or all that the log knows of one; request and answer only as JSON."""
+    if len(args.filters) == 1 and args.filters[0].startswith(_CALL) and "=" not in args.filters[0]:
+        call = ask_once(args, "GET", f"/calls/{quote(args.filters[0], safe='')}")
+        return print_result(args, call, members_of(_members(call)))
+    query = {"limit": str(args.limit), **filters_of(args.filters)}
+    rows = ask_once(args, "GET", "/calls", query_string=query)["data"]
+    return print_result(args, rows, table_of(_CALLS, ([row.get(name) for name in _CALLS] for row in rows)))
 
 
-def usage(given: argparse.Namespace) -> int:
-    """Print totals of calls by whole hours; return 2 for an unknown group or filter."""
-    groups = [name for name in given.by.split(",") if name]
-    return _print_table(given, "/usage", {"group_by": ",".join(groups)}, (*groups, *_SUMS, *_TIMES))
-
-
-def _print_table(given: argparse.Namespace, path: str, query: dict[str, str], columns: Sequence[str]) -> int:
-    settings = settings_of(given)
-    if settings is None:
-        return _USAGE_ERROR
-    for text in given.filters:
-        name, sign, value = text.partition("=")
-        if not sign or name not in given.known:
-            print(
-                f"sluice: '{text}' is not a filter; the filters are: {', '.join(given.known)}",
-                file=sys.stderr,
-            )
-            return _USAGE_ERROR
-        query[name] = value
-    status, answer = ask(settings, "GET", path, query_string=query)
-    if status != 200:
-        return _print_refusal(answer)
-    rows = answer["data"]
-    print(
-        json.dumps(rows, indent=2)
-        if given.json
-        else aligned([columns, *(_cells(row, columns) for row in rows)])
+def usage(args: argparse.Namespace) -> int:
+    """Print totals of calls by whole hours."""
+    groups = [name for name in args.by.split(",") if name]
+    query = {"group_by": ",".join(groups), **filters_of(args.filters)}
+    rows = ask_once(args, "GET", "/usage", query_string=query)["data"]
+    columns = (
+        *groups,
+        *_SUMS,
+        *_SHARES["latency"],
+        *(f"first_{share}" for share in _SHARES["first_content"]),
     )
-    return 0
+    cells = (
+        [
+            *(row.get(name) for name in (*groups, *_SUMS)),
+            *(row[times][share] for times, shares in _SHARES.items() for share in shares),
+        ]
+        for row in rows
+    )
+    return print_result(args, rows, table_of(columns, cells))
 
 
-def _print_call(given: argparse.Namespace, call_id: str) -> int:
-    """Print all that the log knows of a call; request and answer only as JSON."""
-    settings = settings_of(given)
-    if settings is None:
-        return _USAGE_ERROR
-    status, call = ask(settings, "GET", f"/calls/{quote(call_id, safe='')}")
-    if status != 200:
-        return _print_refusal(call)
-    print(json.dumps(call, indent=2) if given.json else aligned(_members(call)))
-    return 0
-
-
-def _members(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _members(call: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield name and value of each member, with one line for each attempt and warning."""
     for name, value in call.items():
         if name == "warned":
@@ -93,24 +62,4 @@ def _members(call: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         elif name == "attempts":
             yield from (("attempt", json.dumps(one)) for one in value)
         elif name != "bodies":
-            yield name, _text(value)
-
-
-def _print_refusal(answer: Mapping[str, Any]) -> int:
-    print(f"sluice: {answer['error']['message']}", file=sys.stderr)
-    return _USAGE_ERROR
-
-
-def _cells(row: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
-    """Return a row's cells, with the percentiles of latency and first content beside the other members."""
-    flat = dict(row)
-    for name, before in (("latency", ""), ("first_content", "first_")):
-        if isinstance(times := row.get(name), Mapping):
-            flat |= {f"{before}{share}": value for share, value in times.items()}
-    return [_text(flat.get(name)) for name in columns]
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    return json.dumps(value) if isinstance(value, Mapping) else str(value)
+            yield name, value

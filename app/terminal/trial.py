@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from app.terminal.settings import settings_of
+from app.config_loading import load
 
 _PROMPT: Final = "Say in two sentences what a sluice is."
-_USAGE_ERROR: Final = 2
 _PATH: Final = "/v1/chat/completions"
 _DATA: Final = "data: "
 
@@ -64,24 +64,22 @@ class Trial:
         return ", ".join(filter(None, shown))
 
 
-def run(given: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
     """Print the answer as it arrives, then the figures; return 1 if there is no answer."""
-    settings = settings_of(given)
-    if settings is None:
-        return _USAGE_ERROR
     from app import create_app
     from app.gateway.core import gateway_of
     from app.gateway.layers.log import mute
 
     mute()
+    settings = load(os.environ, args.config)
     open_settings = replace(settings, keys=(), master_key=None, open=True, call_log="off", metrics=False)
     app = create_app(open_settings)
-    prompt = sys.stdin.read() if given.prompt == "-" else given.prompt or _PROMPT
+    prompt = sys.stdin.read() if args.prompt == "-" else args.prompt or _PROMPT
     try:
-        trial = _ask(app.test_client(), given.model, prompt, quiet=given.json)
+        trial = _ask(app.test_client(), args.model, prompt, quiet=args.json)
     finally:
         gateway_of(app).close()
-    return _report(trial, as_json=given.json)
+    return _report(trial, as_json=args.json)
 
 
 def _ask(client: Any, model: str, prompt: str, *, quiet: bool) -> Trial:

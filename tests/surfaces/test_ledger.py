@@ -176,7 +176,7 @@ def test_the_terminal_lists_shows_and_corrects(app: Flask, sluice: Sluice) -> No
     assert sluice("settle", row, "usd=0.5", "reason=the bill")[0] == 1
     assert sluice("settle", row, "usd=x", "reason=r")[::2] == (
         2,
-        "sluice: usd: must be a number of dollars from 0 to 1,000,000,000\n",
+        "sluice: Invalid 'usd': must be a number of dollars from 0 to 1,000,000,000.\n",
     )
     assert sluice("settle")[0] == sluice("list", "colour=red")[0] == 2
     assert spent(app) == 1.5

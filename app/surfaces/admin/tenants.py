@@ -40,7 +40,7 @@ def delete(name: str) -> Response:
         raise GatewayError(
             "bad_request",
             f"Stored for the tenant '{name}' are {counts['keys']} keys, {counts['responses']} responses and "
-            f"{counts['conversations']} conversations. Repeat the request with ?confirm={name} to delete them.",
+            f"{counts['conversations']} conversations. Repeat the request with ?confirm={name} (in a terminal: --confirm) to delete them.",
             param="confirm",
             code="confirmation_required",
         )
