@@ -160,7 +160,7 @@ def _images(operation: str, path: str, body: str, *, form: bool = True, streams:
         sealed=True,
     )
     return Operation(
-        operation, (route,), wires=(operation,), dialect="images", exchange="images.ImageExchange"
+        operation, (route,), wires=(operation,), dialect="images", exchange="media.ImageExchange"
     )
 
 
@@ -247,7 +247,7 @@ _ROWS: Final = (
         request_type="text_completion",
         wires=("completion", "chat"),
         dialect="completions",
-        exchange="text_completion.make_exchange",
+        exchange="text_completion.CompletionExchange",
         routes=(
             Route(
                 "POST",

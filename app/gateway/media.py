@@ -1,6 +1,6 @@
-"""Exchanges of embeddings, rankings, moderation, speech and transcription, over their own dialects.
+"""Exchanges of embeddings, rankings, moderation, speech, transcription and pictures, over their own dialects.
 
-Tests: tests/surfaces/test_framing.py, tests/golden.
+Tests: tests/surfaces/test_framing.py, tests/surfaces/test_images.py, tests/golden.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, TypeVar
 
 from app.canonical.events import Failed
+from app.canonical.images import ImageEvent, ImageResponse, PictureDone
 from app.canonical.media import (
     EmbeddingRequest,
     EmbeddingResponse,
@@ -27,7 +28,6 @@ from app.canonical.response import Response
 from app.dialects import dialect_of
 from app.dialects.base import Frame, Row
 from app.dialects.media.audio import (
-    AudioEncoder,
     MediaRequest,
     SpeechDialect,
     TranscriptionDialect,
@@ -35,7 +35,7 @@ from app.dialects.media.audio import (
     replay_transcript,
 )
 from app.dialects.media.base import EmbeddingDialect, WholeDialect, merge, split
-from app.dialects.media.images import ImageDialect
+from app.dialects.media.images import ImageDialect, replay_images
 from app.dialects.media.moderations import ModerationDialect
 from app.dialects.media.rerank import RerankDialect
 from app.errors import GatewayError
@@ -43,7 +43,7 @@ from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.plan import Plan
-from app.gateway.translation import client_context, losses_of, parse_upstream, server_context
+from app.gateway.translation import DialectExchange, losses_of, parse_upstream
 from app.providers.base import Wire
 from app.wire.json import dumps
 from app.wire.offload import aside
@@ -54,32 +54,21 @@ Whole = TypeVar("Whole", bound=WholeDialect[Any, Any])
 Form = TypeVar("Form", SpeechDialect, TranscriptionDialect, ImageDialect)
 
 
-class MediaExchange(Generic[D]):
+class MediaExchange(DialectExchange[D]):
     """What the attempts of all media operations share. ``family`` is the type of the rows of their dialects."""
 
-    passed = False
     family: Any
 
     def __init__(self, call: Call, target: Target, chosen: Plan) -> None:
-        self.wire: Wire = chosen.wire
-        self.losses = losses_of(call, target)
-        self._client: D = dialect_of(self.family, self.wire.dialect)
-        self._server: D = dialect_of(self.family, call.dialect)
-        self._server_context = server_context(call, target.model)
-        self._context = client_context(call, target, self.wire, self.losses)
-        self._request: Any = replace(call.request, model=target.model)
-
-    def translator(self, headers: Mapping[str, str]) -> Any:
-        """Raise ``unsupported_operation``: most of these operations do not stream."""
-        raise GatewayError("unsupported_operation", "This operation is not streamed.", param="stream")
-
-    def estimate(self, response: Response) -> None:
-        """Return None: usage is not estimated for media."""
-        return None
-
-    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read the target's error body."""
-        return self._client.decode_error(status, body, headers)
+        super().__init__(
+            dialect_of(self.family, chosen.wire.dialect),
+            dialect_of(self.family, call.dialect),
+            call,
+            target,
+            chosen.wire,
+            replace(call.request, model=target.model),
+            losses_of(call, target),
+        )
 
 
 class EmbeddingExchange(MediaExchange[EmbeddingDialect]):
@@ -179,12 +168,9 @@ class SpeechExchange(FormExchange[SpeechDialect]):
 
     def translator(self, headers: Mapping[str, str]) -> MediaStream[SpeechEvent]:
         """Return the stream's translator: events, or the bytes of the audio."""
-        encoder: AudioEncoder[SpeechEvent] = (
-            self._server.stream_encoder() if self._request.stream else _BareAudio()
-        )
         return MediaStream(
             self._client.stream_decoder(self._request, self._context),
-            encoder.feed,
+            self._server.stream_encoder().feed if self._request.stream else _bare_audio,
             lambda body: replay_speech(self._decode(body, headers)),
             self._client.media_type(self._request, headers),
         )
@@ -219,6 +205,29 @@ class TranscriptionExchange(FormExchange[TranscriptionDialect]):
 
     def _decode(self, body: bytes, headers: Mapping[str, str]) -> Transcript:
         return self._client.decode_response(body, self._request, self._context, headers)
+
+
+class ImageExchange(FormExchange[ImageDialect]):
+    """Pictures from a prompt, edits and variations."""
+
+    family = ImageDialect
+
+    def fetch(self, fetch: Fetch) -> Answer:
+        """Fetch whole pictures."""
+        response = self._decode(fetch(self.send()).body)
+        body = self._server.encode_response(response, self._request, self._server_context)
+        return Answer(body, usage=response.usage)
+
+    def translator(self, headers: Mapping[str, str]) -> ImageStream:
+        """Return the stream's translator."""
+        return ImageStream(
+            self._client.stream_decoder(self._request, self._context),
+            self._server.stream_encoder(self._request, self._server_context).feed,
+            lambda body: replay_images(self._decode(body)),
+        )
+
+    def _decode(self, body: bytes) -> ImageResponse:
+        return self._client.decode_response(parse_upstream(body), self._request, self._context)
 
 
 E = TypeVar("E")
@@ -263,14 +272,23 @@ class MediaStream(EventStream[E]):
                 self.ended, self.usage = True, event.transcript.usage
 
 
-class _BareAudio:
-    """Encodes speech as the bytes of its audio; a failure cuts it short."""
+class ImageStream(MediaStream[ImageEvent]):
+    """A stream of pictures on its way to the caller's frames."""
 
-    def feed(self, event: SpeechEvent) -> list[Frame]:
-        """Return the audio of a delta as a frame; raises the error of a failure."""
+    def _note(self, event: ImageEvent) -> None:
         if isinstance(event, Failed):
-            raise event.error
-        return [Frame(None, event.audio)] if isinstance(event, SpeechDelta) else []
+            self._note_failure(event)
+            return
+        self.content = True
+        if isinstance(event, PictureDone) and event.last:
+            self.ended, self.usage = True, event.usage
+
+
+def _bare_audio(event: SpeechEvent) -> list[Frame]:
+    """Return the audio of a delta as a frame; raises the error of a failure, which cuts the audio short."""
+    if isinstance(event, Failed):
+        raise event.error
+    return [Frame(None, event.audio)] if isinstance(event, SpeechDelta) else []
 
 
 def _with_path(wire: Wire, encoded: MediaRequest) -> Wire:

@@ -5,21 +5,16 @@ Tests: tests/lifecycle/test_refusals.py, tests/surfaces/test_envelopes.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-from app.canonical.request import Request
-from app.canonical.response import Response
 from app.dialects import dialect
-from app.dialects.base import PassThrough
-from app.errors import GatewayError
+from app.dialects.base import Dialect, PassThrough
 from app.gateway.call import Call, Target
 from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
 from app.gateway.offload import aside_for
 from app.gateway.plan import Plan
-from app.gateway.translation import client_context, decode_count, losses_of, parse_upstream, server_context
+from app.gateway.translation import DialectExchange, decode_count, losses_of, parse_upstream
 from app.providers.base import Wire
 from app.wire.json import dumps
 
@@ -32,19 +27,13 @@ def make_exchange(call: Call, target: Target, chosen: Plan) -> Exchange:
     return make(call, target, chosen.wire)
 
 
-class CountExchange:
+class CountExchange(DialectExchange[Dialect]):
     """One attempt at the provider's own counter."""
 
-    passed = False
-
     def __init__(self, call: Call, target: Target, wire: Wire) -> None:
-        self.wire = wire
-        self.losses = losses_of(call, target)
-        self._call = call
-        self._request: Request = replace(decode_count(call), model=target.model, stream=False)
-        self._client = dialect(wire.dialect)
-        self._server = dialect(call.dialect)
-        self._context = client_context(call, target, wire, self.losses, self._request)
+        request = replace(decode_count(call), model=target.model, stream=False)
+        losses = losses_of(call, target)
+        super().__init__(dialect(wire.dialect), dialect(call.dialect), call, target, wire, request, losses)
 
     def send(self) -> Sent:
         """Encode the prompt."""
@@ -59,18 +48,6 @@ class CountExchange:
         raw = parse_upstream(fetch(self.send()).body)
         return Answer(self._server.encode_count_response(self._client.decode_count(raw)), raw=raw)
 
-    def translator(self, headers: Mapping[str, str]) -> Any:
-        """Raise: counts are not streamed."""
-        raise GatewayError("unsupported_operation", "Token counts are not streamed.")
-
-    def estimate(self, response: Response) -> None:
-        """Return None: a count has no usage."""
-        return None
-
-    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read the target's error body."""
-        return self._client.decode_error(status, body, headers)
-
 
 class PassedCountExchange(CountExchange):
     """One attempt at a counter that takes the caller's body whole."""
@@ -81,8 +58,7 @@ class PassedCountExchange(CountExchange):
         super().__init__(call, target, wire)
         if self._server.patch is None:
             raise RuntimeError(f"{self._server.name} has no patch, so nothing of it passes")
-        passage = PassThrough(call.full_body, self._context, server_context(call, target.model))
-        self._patch = self._server.patch(passage)
+        self._patch = self._server.patch(PassThrough(call.full_body, self._context, self._server_context))
 
     def _sent(self) -> Sent:
         return Sent(dumps(self._patch.request()))

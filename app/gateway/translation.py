@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from app.canonical.events import (
     Accumulator,
@@ -24,7 +24,7 @@ from app.canonical.events import (
 from app.canonical.request import OpaquePart, Request, ToolCallPart
 from app.canonical.response import Response, Usage
 from app.dialects import dialect
-from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder, StreamEncoder
+from app.dialects.base import ClientContext, Dialect, Frame, Row, ServerContext, StreamDecoder, StreamEncoder
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
@@ -41,6 +41,7 @@ from app.wire.json import dumps, loads_lenient
 from app.wire.offload import aside
 
 T = TypeVar("T")
+D = TypeVar("D", bound=Row)
 
 
 def parse_upstream(body: bytes) -> Any:
@@ -109,21 +110,45 @@ def client_context(
     )
 
 
-class TranslateExchange:
-    """One attempt by translation."""
+class DialectExchange(Generic[D]):
+    """What attempts have in common that translate: the dialects of both sides, and ``request`` for the target.
+
+    By default it neither streams nor estimates usage."""
 
     passed = False
 
-    def __init__(self, call: Call, target: Target, wire: Wire, request: Request, losses: Losses) -> None:
+    def __init__(
+        self, client: D, server: D, call: Call, target: Target, wire: Wire, request: Any, losses: Losses
+    ) -> None:
         self.wire = wire
         self.losses = losses
         self._call = call
-        self._target = target
-        self._request = replace(request, model=target.model, stream=call.stream and wire.streams)
-        self._server = dialect(call.dialect)
-        self._client = dialect(wire.dialect)
+        self._client = client
+        self._server = server
+        self._request = request
         self._server_context = server_context(call, target.model)
-        self._context = client_context(call, target, wire, self.losses, self._request)
+        generated = request if isinstance(request, Request) else None
+        self._context = client_context(call, target, wire, losses, generated)
+
+    def translator(self, headers: Mapping[str, str]) -> Any:
+        """Return the stream's translator; raises ``unsupported_operation`` where there is none."""
+        raise GatewayError("unsupported_operation", "This operation is not streamed.", param="stream")
+
+    def estimate(self, response: Response) -> Usage | None:
+        """Return an estimated usage for an answer without usage."""
+        return None
+
+    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
+        """Read the target's error body."""
+        return self._client.decode_error(status, body, headers)
+
+
+class TranslateExchange(DialectExchange[Dialect]):
+    """One attempt at a generation."""
+
+    def __init__(self, call: Call, target: Target, wire: Wire, request: Request, losses: Losses) -> None:
+        request = replace(request, model=target.model, stream=call.stream and wire.streams)
+        super().__init__(dialect(wire.dialect), dialect(call.dialect), call, target, wire, request, losses)
 
     def send(self) -> Sent:
         """Encode the request for the target."""
@@ -163,10 +188,6 @@ class TranslateExchange:
         """Return an estimated usage for an answer without usage."""
         return estimated_usage(self._request, response)
 
-    def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-        """Read the target's error body."""
-        return self._client.decode_error(status, body, headers)
-
 
 @runtime_checkable
 class Reopening(Protocol):
@@ -174,7 +195,6 @@ class Reopening(Protocol):
 
     def discard_end(self) -> None:
         """Forget the terminal frames."""
-        ...
 
 
 class TranslateStream(EventStream[Event]):
