@@ -1,7 +1,8 @@
 """Background responses: run a job for its owner, log its events and store its end.
 
-The runner of ``app.state`` claims the work and keeps its lease; ``BackgroundWork.execute`` runs it as an
-HTTP call is run. Events that come while the log is being written go in as one batch. Tests: tests/lifecycle/test_matrix.py, tests/lifecycle/test_processes.py, tests/lifecycle/test_kill_loop.py.
+The runner of ``app.state`` claims the work and keeps its lease; ``execute`` runs it as an HTTP call is run. Events
+that come while the log is being written go in as one batch. Tests: tests/lifecycle/test_matrix.py,
+tests/lifecycle/test_processes.py, tests/lifecycle/test_kill_loop.py.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway import attempt_rows
 from app.gateway.call import Abort, Call, Principal
-from app.gateway.compaction_turn import proceed_with_turn
+from app.gateway.compaction import proceed_with_turn
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.plan import Planned
 from app.gateway.run import Run
@@ -75,70 +76,64 @@ def _forwarded_names(planned: Planned) -> tuple[str, ...]:
     return (*planned.target.provider.spec.forwards, *wire_names)
 
 
-class BackgroundWork:
-    """Runs claimed jobs; ``execute`` is what the runner calls."""
+def execute(gateway: Gateway, state: State, job: Job[Work]) -> None:
+    """Run one job to its stored end; store nothing once the job is aborted."""
+    abort = Abort()
+    host = JobHost(gateway, state, job, abort)
+    call = _call_of(gateway, job.work, host, abort)
+    job.on_abort(lambda reason: abort(GatewayError(*_ABORTS[reason])))
+    try:
+        run = gateway.run_job(call)
+        for batch in run.batches():
+            if not batch.last:
+                host.log(call, batch.frames or run.flush_held())
+    except GatewayError:
+        return  # its turn stored the end, and listeners got it
 
-    def __init__(self, gateway: Gateway, state: State) -> None:
-        self._gateway = gateway
-        self._state = state
 
-    def execute(self, job: Job[Work]) -> None:
-        """Run one job to its stored end; store nothing once the job is aborted."""
-        host = JobHost(job, self._state)
-        call = self._call(job, host)
-        job.on_abort(lambda reason: call.abort(GatewayError(*_ABORTS[reason])))
-        try:
-            run = self._gateway.run_job(call)
-            for batch in run.batches():
-                if not batch.last:
-                    host.log(call, batch.frames or run.flush_held())
-        except GatewayError:
-            return  # its turn stored the end, and listeners got it
-
-    def _call(self, job: Job[Work], host: JobHost) -> Call:
-        work = job.work
-        extra = work.extra
-        return Call(
-            id=new_id("req"),
-            operation="responses",
-            dialect="responses",
-            body=echo_body(work.request, wants_store(work.request, True)),
-            model=extra["model"],
-            candidates=tuple(extra["candidates"]),
-            principal=Principal(work.key_id or "", work.tenant),
-            abort=Abort(),
-            sealing=self._gateway.sealing(work.tenant),
-            deadline=time.monotonic() + self._gateway.settings.timeouts.background,
-            default_provider=extra.get("default_provider"),
-            stream=True,
-            strict=bool(extra.get("strict")),
-            prefer=tuple(extra["prefer"]) if extra.get("prefer") else None,
-            may_leave_out=frozenset(extra.get("may_leave_out") or ()),
-            client_headers=work.headers,
-            created_at=int(work.object["created_at"]),
-            response_id=work.id,
-            thread=work.id,
-            host=host,
-            names_files=True,
-            signs=True,
-        )
+def _call_of(gateway: Gateway, work: Work, host: JobHost, abort: Abort) -> Call:
+    extra = work.extra
+    return Call(
+        id=new_id("req"),
+        operation="responses",
+        dialect="responses",
+        body=echo_body(work.request, wants_store(work.request, True)),
+        model=extra["model"],
+        candidates=tuple(extra["candidates"]),
+        principal=Principal(work.key_id or "", work.tenant),
+        abort=abort,
+        sealing=gateway.sealing(work.tenant),
+        deadline=time.monotonic() + gateway.settings.timeouts.background,
+        default_provider=extra.get("default_provider"),
+        stream=True,
+        strict=bool(extra.get("strict")),
+        prefer=tuple(extra["prefer"]) if extra.get("prefer") else None,
+        may_leave_out=frozenset(extra.get("may_leave_out") or ()),
+        client_headers=work.headers,
+        created_at=int(work.object["created_at"]),
+        response_id=work.id,
+        thread=work.id,
+        host=host,
+        names_files=True,
+        signs=True,
+    )
 
 
 class JobHost:
     """Stores the turn of a job under the job's fence, with its events in the log."""
 
-    def __init__(self, job: Job[Work], state: State) -> None:
-        self._job = job
+    def __init__(self, services: Services, state: State, job: Job[Work], abort: Abort) -> None:
+        self._services = services
         self._state = state
-        self._log = EventSink()
-        self._failing: Callable[[GatewayError], list[Frame]]
+        self._job = job
+        self._log = EventSink(self._append if job.work.stream else None, abort)
+        self._call: Call
+        self._run: Run | None = None
 
     def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
         """Return the run of a job's call; an error before it is stored as the job's end."""
         work = self._job.work
-        self._failing = lambda error: self._failure_frames(services, call, error, work.next_number)
-        if work.stream:
-            self._log.open(self._append, call.abort)
+        self._call = call
         turn = self._turn(call, Expansion([], [], []))
         try:
             turn = self._expand(services, call)
@@ -146,7 +141,7 @@ class JobHost:
         except GatewayError as error:
             turn.fail(error)
             raise
-        self._failing = lambda error: self._failure_frames(services, turn.call, error, run.next_number)
+        self._call, self._run = turn.call, run
         run.continue_at(work.next_number, _STARTED if work.started else _OPENED)
         run.on_attempt(attempt_rows.writer(self._state, work))
         turn.follow(run)
@@ -173,7 +168,13 @@ class JobHost:
 
     def failure(self, turn: StoredTurn, error: GatewayError) -> tuple[Mapping[str, Any], list[Frame]]:
         """Return the response object, and the frames, that end a job without output."""
-        frames = self._failing(error)
+        work = self._job.work
+        number = work.next_number if self._run is None else self._run.next_number
+        logged = _STARTED if number > work.next_number or work.started else _OPENED
+        frames = self._services.failure_frames(self._call, error)
+        frames = [frame for frame in frames if frame.event not in logged]
+        for offset, frame in enumerate(frames):
+            frame.data["sequence_number"] = number + offset
         return next(frame.data["response"] for frame in frames if is_terminal(frame)), frames
 
     def abandon(self, turn: StoredTurn) -> None:
@@ -198,36 +199,20 @@ class JobHost:
         if not self._state.events.append(self._job.work.id, self._job.work.fence, events):
             self._job.abort("server_lost")
 
-    def _failure_frames(
-        self, services: Services, call: Call, error: GatewayError, number: int
-    ) -> list[Frame]:
-        work = self._job.work
-        started = number > work.next_number or work.started
-        logged = _STARTED if started else _OPENED
-        frames = [frame for frame in services.failure_frames(call, error) if frame.event not in logged]
-        for offset, frame in enumerate(frames):
-            frame.data["sequence_number"] = number + offset
-        return frames
-
 
 class EventSink:
     """Events for a log: those that come while it is written go in as one batch.
 
-    Until ``open`` it only collects them. ``fail`` gets the error of the log, once.
+    Without ``append``, which writes the log, it only collects them. ``fail`` gets the error of the log, once.
     """
 
-    def __init__(self) -> None:
-        self._pending: list[dict[str, Any]] = []
-        self._append: Callable[[list[dict[str, Any]]], None] | None = None
-        self._fail: Callable[[GatewayError], None] | None = None
-        self._writer: gevent.Greenlet[..., None] | None = None
-
-    def open(
-        self, append: Callable[[list[dict[str, Any]]], None], fail: Callable[[GatewayError], None]
+    def __init__(
+        self, append: Callable[[list[dict[str, Any]]], None] | None, fail: Callable[[GatewayError], None]
     ) -> None:
-        """Start to write with ``append``."""
         self._append = append
         self._fail = fail
+        self._pending: list[dict[str, Any]] = []
+        self._writer: gevent.Greenlet[..., None] | None = None
 
     def add(self, events: list[dict[str, Any]]) -> None:
         """Add events; wait where the log is far behind."""
@@ -253,8 +238,7 @@ class EventSink:
                 append(events)
         except GatewayError as error:
             self._append = None
-            if self._fail is not None:
-                self._fail(error)
+            self._fail(error)
 
 
 def _events(call: Call, frames: list[Frame]) -> list[dict[str, Any]]:

@@ -15,9 +15,8 @@ from app.config import Settings
 from app.dialects import dialect
 from app.dialects.base import Frame
 from app.errors import GatewayError
-from app.gateway import context_windows
+from app.gateway import background, context_windows
 from app.gateway.attempt_rows import attempts_of
-from app.gateway.background import BackgroundWork
 from app.gateway.breaker import Breaker
 from app.gateway.budgets.accounts import Accounts
 from app.gateway.cache.store import CacheStore
@@ -308,7 +307,7 @@ class Gateway:
         from app.gateway.native_batches import NativeBatch
 
         state = self.state()
-        state.run_background(BackgroundWork(self, state).execute)
+        state.run_background(partial(background.execute, self, state))
         run_here = executor(self, state)
 
         def run(job: Job[BatchWork]) -> None:

@@ -20,7 +20,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.background import job_extra, job_headers
 from app.gateway.call import Call
-from app.gateway.compaction_turn import asks_compaction, proceed_with_turn, summary_call
+from app.gateway.compaction import asks_compaction, proceed_with_turn, summary_call
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.layers.files import with_files

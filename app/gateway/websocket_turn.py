@@ -14,7 +14,7 @@ from app.canonical.record import record
 from app.canonical.response import Choice, Finish, Response
 from app.dialects.base import Frame
 from app.gateway.call import Call
-from app.gateway.compaction_turn import frames_of
+from app.gateway.compaction import frames_of
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.offload import aside_for
