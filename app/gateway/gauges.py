@@ -10,15 +10,14 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
-from app.config import Budget, Limit, Settings
+from app.config import Budget, Limit, Settings, budgets_of, limits_of
 from app.errors import GatewayError
 from app.gateway.budgets import charges as budgets
 from app.gateway.layers.metrics import Metrics, Reading
 from app.gateway.limits import charges as limits
-from app.gateway.owner_gauges import OwnerGauges
 from app.state.loops import PeriodicTask
 from app.version import __version__
 
@@ -30,6 +29,8 @@ _LOG: Final = logging.getLogger(__name__)
 _MAX_AGE: Final = 5.0  # seconds
 _MAX_OWNER_AGE: Final = 60.0
 _PAUSE: Final = 5.0
+_MAX_KEYS: Final = 200
+"""Keys of the database that are read, with their tenants: those that were used last."""
 MAX_CONFIGURED: Final = 100
 """Limits, and budgets, of the configuration that are shown: the gateway's first, then those of tenants, providers and keys."""
 MAX_STORED: Final = 20
@@ -55,7 +56,8 @@ class Gauges:
         self._budgets = budgets.lowest_of_each(
             budgets.Touch(level, owner, "", budget) for level, owner, _, own in rules for budget in own
         )[:MAX_CONFIGURED]
-        self._stored = OwnerGauges(gateway.settings)
+        self._stored_limits: list[limits.Touch] = []
+        self._stored_budgets: list[budgets.Touch] = []
         self._stored_at: float | None = None
         metrics.read_at_scrape(self.read)
 
@@ -92,15 +94,34 @@ class Gauges:
         except GatewayError as error:
             _LOG.warning("limits cannot be read for metrics: %s", error.message)
 
-    def _refresh_owners(self) -> None:
-        if self._stored_at is None or time.monotonic() - self._stored_at > _MAX_OWNER_AGE:
-            self._stored.read(self._gateway.state().keys)
-            self._stored_at = time.monotonic()
+    def _read_owners(self) -> None:
+        """Read the limits and budgets of the keys and tenants in the database."""
+        settings = self._gateway.settings
+        configured_keys = {(key.tenant, key.name) for key in settings.keys}
+        configured_tenants = {*settings.tenants, *(key.tenant for key in settings.keys)}
+        owners: dict[tuple[str, str], Mapping[str, Any]] = {}
+        for key, of_tenant in self._gateway.state().keys.used_last(_MAX_KEYS):
+            if (key.tenant, key.name) not in configured_keys:  # the configuration's wins
+                owners["key", f"{key.tenant}/{key.name}"] = key.members
+            if key.tenant not in configured_tenants:
+                owners["tenant", key.tenant] = of_tenant or {}
+        self._stored_limits = limits.lowest_of_each(
+            limits.Touch(level, owner, "", limit)
+            for (level, owner), members in owners.items()
+            for limit in limits_of(members.get("limits") or ())
+        )
+        self._stored_budgets = budgets.lowest_of_each(
+            budgets.Touch(level, owner, "", budget)
+            for (level, owner), members in owners.items()
+            for budget in budgets_of(members.get("budgets") or ())
+        )
 
     def _read_spending(self) -> Iterator[Reading]:
-        self._refresh_owners()
+        if self._stored_at is None or time.monotonic() - self._stored_at > _MAX_OWNER_AGE:
+            self._read_owners()
+            self._stored_at = time.monotonic()
         yield from self._read_touches(self._budgets)
-        yield from _highest(self._read_touches(self._stored.budgets, adopt=False))
+        yield from _highest(self._read_touches(self._stored_budgets, adopt=False))
 
     def _read_touches(self, touches: Sequence[budgets.Touch], *, adopt: bool = True) -> Iterator[Reading]:
         balances = self._gateway.accounts.balances(touches, adopt=adopt)
@@ -110,7 +131,7 @@ class Gauges:
             yield "sluice_budget_used_ratio", labels, _ratio(used, touch.budget.most)
 
     def _read_usage(self) -> Iterator[Reading]:
-        touches = [*self._limits, *self._stored.limits]
+        touches = [*self._limits, *self._stored_limits]
         if not touches:
             return
         admission = self._gateway.limits.peek(touches)

@@ -79,6 +79,33 @@ def _wrong_account(target: Target, home: FileHome) -> GatewayError:
     return GatewayError("unsupported_parameter", f"The file '{home.file_id}' {reason}.", param="file_id")
 
 
+def home_of(gateway: Gateway, call: Call, provider: str | None, model: str | None) -> str | None:
+    """Return the name of the provider that a caller names itself or by one of its models; None for none.
+
+    Raises 400 for the name of no provider, and ``forbidden`` for one that the key may not use."""
+    if provider is not None:
+        if provider not in gateway.registry.names:
+            raise GatewayError(
+                "bad_request",
+                f"Invalid value: '{provider[:64]}'. It is not the name of a provider.",
+                param="provider",
+                code="invalid_value",
+            )
+        if not call.principal.allows_provider(provider):
+            raise GatewayError(
+                "forbidden", f"This key may not use the provider '{provider}'.", param="provider"
+            )
+        return provider
+    if model is None:
+        return None
+    owner, name = gateway.router.resolve(model, call.default_provider)
+    alias = model if gateway.router.is_alias(model) else None
+    label = f"{owner}/{name}"
+    if not call.principal.allows(label, alias):
+        raise GatewayError("forbidden", f"This key may not use the model '{label}'.", param="model")
+    return owner
+
+
 class ProviderFiles:
     """The files of all accounts."""
 

@@ -1,22 +1,29 @@
-"""Puts back, and keeps, what an answer's tool calls must bring back (``app.gateway.signatures``).
+"""Restore what clients drop of a tool call and providers need: its signature, and the reasoning before it.
 
-Tests: tests/lifecycle/test_sealing.py, tests/lifecycle/test_outage.py.
+A plain chat client sends back only a call's id, name and arguments. So an answer's signatures, and its signed
+reasoning with the first call after it, go into the vault under that call's id, and come back into the history
+of the next turn; each dialect takes its own.
+
+Tests: tests/lifecycle/test_sealing.py, tests/lifecycle/test_outage.py, tests/replay/test_continuing.py.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from app.canonical.request import Message, ReasoningPart, Request, Signature, ToolCallPart
+from app.canonical.response import Choice
 from app.dialects import dialect
 from app.dialects.base import Frame
+from app.dialects.chat.options import ChatOptions
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.layers.base import CallLayer, Proceed, Services
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
-from app.gateway.signatures import signatures_of, with_signatures
 from app.gateway.translation import decode_call
 
 _LOG: Final = logging.getLogger(__name__)
@@ -69,3 +76,82 @@ def _note(call: Call, error: GatewayError) -> None:
     if error.kind.name != "store_unavailable":
         raise error
     _LOG.warning("signatures of %s were left out: %s", call.id, error.message)
+
+
+def signatures_of(outcome: Outcome) -> dict[str, Any]:
+    """Return the vault's entries for an answer, by call id: ``d``, ``r``, ``v`` are a call's own signature
+    (dialect, realm, value), ``t`` the reasoning before it. Unsigned reasoning is included for servers that
+    need it again (DeepSeek refuses a call without the reasoning that led to it)."""
+    if outcome.response is None:
+        return {}
+    unsigned = _takes_unsigned_reasoning(outcome)
+    return dict(entry for choice in outcome.response.choices for entry in _entries(choice, unsigned))
+
+
+def _takes_unsigned_reasoning(outcome: Outcome) -> bool:
+    """Tell whether the wire that answered has a slot for unsigned reasoning."""
+    target = outcome.target
+    wire = target.provider.wire("chat", target.model) if target is not None else None
+    options = wire.options if wire is not None else None
+    return isinstance(options, ChatOptions) and options.history in ("reasoning", "reasoning_content")
+
+
+def _entries(choice: Choice, unsigned: bool) -> Iterator[tuple[str, dict[str, Any]]]:
+    thoughts: list[dict[str, Any]] = []
+    for part in (part for message in choice.messages for part in message.parts):
+        if isinstance(part, ReasoningPart) and (part.signature is not None or thoughts or unsigned):
+            thoughts.append({"x": part.text, "f": part.form, **_encode_signature(part.signature)})
+        if not isinstance(part, ToolCallPart):
+            continue
+        entry = {**_encode_signature(part.signature), **({"t": thoughts} if thoughts else {})}
+        thoughts = []
+        if entry:
+            yield part.id, entry
+
+
+def _encode_signature(signature: Signature | None) -> dict[str, Any]:
+    if signature is None:
+        return {}
+    return {"d": signature.dialect, "r": signature.realm, "v": signature.value}
+
+
+def _signature(row: Mapping[str, Any]) -> Signature | None:
+    return Signature(str(row["v"]), str(row["d"]), row.get("r")) if "v" in row else None
+
+
+def with_signatures(request: Request, entries: Mapping[str, Any]) -> Request:
+    """Return ``request`` with the vault's signatures on unsigned tool calls, and the vault's reasoning
+    before calls of a turn that has no reasoning of its own."""
+    rows = {key: row for key, row in entries.items() if isinstance(row, Mapping)}
+    messages: list[Message] = []
+    has_reasoning = False
+    for message in request.messages:
+        if message.role != "assistant":
+            has_reasoning = False
+        has_reasoning = has_reasoning or any(isinstance(part, ReasoningPart) for part in message.parts)
+        messages += _restore(message, rows, without_reasoning=not has_reasoning)
+    return replace(request, messages=tuple(messages))
+
+
+def _restore(
+    message: Message, rows: Mapping[str, Mapping[str, Any]], *, without_reasoning: bool
+) -> Iterator[Message]:
+    """Yield ``message`` with the vault's entries; a message that is an item of its own gets its reasoning in a
+    message before it."""
+    parts: list[Any] = []
+    for part in message.parts:
+        row = rows.get(part.id) if isinstance(part, ToolCallPart) else None
+        if row is None or not isinstance(part, ToolCallPart):
+            parts.append(part)
+            continue
+        thoughts = tuple(map(_thought, row.get("t") or ())) if without_reasoning else ()
+        if thoughts and message.item is not None:
+            yield Message("assistant", thoughts)
+        elif thoughts:
+            parts += thoughts
+        parts.append(part if part.signature is not None else replace(part, signature=_signature(row)))
+    yield replace(message, parts=tuple(parts))
+
+
+def _thought(row: Mapping[str, Any]) -> ReasoningPart:
+    return ReasoningPart(str(row["x"]), row["f"], _signature(row))

@@ -13,8 +13,7 @@ from werkzeug.datastructures import FileStorage
 from app.canonical.files import FileObject, FileUpload
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
-from app.gateway.file_location import home_of
-from app.gateway.provider_files import realm_of
+from app.gateway.provider_files import home_of, realm_of
 from app.gateway.run import Run
 from app.state.file_chunks import PIECE
 from app.state.ids import new_file_id
