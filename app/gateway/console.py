@@ -25,7 +25,7 @@ _COMMANDS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 def make_formatter(*, coloured: bool) -> Callable[[Fields], str]:
     """Return the function that makes a line, without its line end, of the fields."""
-    paint = _colour if coloured else _uncoloured
+    paint = _colour if coloured else lambda _, text: text
     return lambda fields: _text(paint, {name: _escape(value) for name, value in fields.items()})
 
 
@@ -130,7 +130,3 @@ _LINES: Final = {"call": _call, "request": _request, "note": _note}
 
 def _colour(colour: str, text: str) -> str:
     return f"\x1b[{_CODES[colour]}m{text}\x1b[0m"
-
-
-def _uncoloured(colour: str, text: str) -> str:
-    return text

@@ -73,27 +73,21 @@ class Translator(Protocol):
 
     def feed(self, event: str | None, data: Any) -> list[Frame]:
         """Take one upstream frame."""
-        ...
 
     def done(self) -> list[Frame]:
         """Take ``[DONE]``."""
-        ...
 
     def eof(self) -> list[Frame]:
         """Take the end of the body."""
-        ...
 
     def whole(self, body: bytes) -> list[Frame]:
         """Take a whole JSON answer where a stream was asked for."""
-        ...
 
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``."""
-        ...
 
     def response(self) -> Response | None:
         """Return the canonical answer so far; partial is fine."""
-        ...
 
 
 class Exchange(Protocol):
@@ -105,20 +99,15 @@ class Exchange(Protocol):
 
     def send(self) -> Sent:
         """Return the request body; raises GatewayError for what the target cannot take."""
-        ...
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Get the whole answer, usually by one fetch."""
-        ...
 
     def translator(self, headers: Mapping[str, str]) -> Translator:
         """Return what turns the upstream's stream into the caller's frames."""
-        ...
 
     def estimate(self, response: Response) -> Usage | None:
         """Return an estimated usage for an answer, or a part of one, without usage."""
-        ...
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read an upstream error; ``body`` is parsed JSON or text."""
-        ...

@@ -58,7 +58,7 @@ class _Tenant:
 
 
 class KeyDirectory:
-    """Finds who a key belongs to. ``state`` opens the store; ``now`` is in Unix seconds; ``on_change`` is called
+    """Finds who a key belongs to. ``state`` opens the store; ``on_change`` is called
     after each change of keys or tenants."""
 
     def __init__(
@@ -66,7 +66,6 @@ class KeyDirectory:
         settings: Settings,
         state: Callable[[], State],
         open_calls: OpenCalls,
-        now: Callable[[], float] = time.time,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._tenants = {
@@ -77,7 +76,6 @@ class KeyDirectory:
         self._expiry = {(key.tenant, key.name): key.expires_at for key in settings.keys}
         self._state = state
         self._open_calls = open_calls
-        self._now = now
         self._on_change = on_change
         self._pepper = secrets.token_bytes(32)
         self._cached: OrderedDict[bytes, _CachedKey] = OrderedDict()
@@ -109,7 +107,7 @@ class KeyDirectory:
         if configured is not None:
             return None if self.is_expired(configured) else configured
         found = self._state().keys.of_name(tenant, name)
-        if found is None or not found.key.enabled or _is_past(found.key.expires_at, self._now()):
+        if found is None or not found.key.enabled or _is_past(found.key.expires_at, time.time()):
             return None
         return self._principal(found)
 
@@ -120,7 +118,7 @@ class KeyDirectory:
 
     def is_expired(self, principal: Principal) -> bool:
         """Tell whether a key of the configuration has expired."""
-        return _is_past(self._expiry.get((principal.tenant, principal.key)), self._now())
+        return _is_past(self._expiry.get((principal.tenant, principal.key)), time.time())
 
     def close(self) -> None:
         """Stop looking for changes; write down the last uses."""
@@ -169,7 +167,7 @@ class KeyDirectory:
 
     def _check(self, cached: _CachedKey) -> None:
         """Raise ``unauthenticated`` for a key that may not be used now."""
-        key, now = cached.found.key, self._now()
+        key, now = cached.found.key, time.time()
         if (key.tenant, key.name) in self.configured:
             raise _refusal("is no longer used: the configuration has a key of the same name")
         if not key.enabled:
@@ -180,7 +178,7 @@ class KeyDirectory:
             raise _refusal("was replaced by a new one")
 
     def _note_use(self, cached: _CachedKey) -> None:
-        minute = int(self._now()) // _MINUTE * _MINUTE
+        minute = int(time.time()) // _MINUTE * _MINUTE
         if minute != cached.minute:
             cached.minute = minute
             self._uses[cached.found.key.id] = minute

@@ -114,10 +114,7 @@ class Catalogue:
         wire = provider.wire("models", "")
         if wire is None:
             raise unsupported("list_models", name)
-        try:
-            return len(_page(provider, wire, self._timeouts).models)
-        except GatewayError as error:
-            raise self._redactor.error(error) from error.__cause__
+        return len(self._page(provider, wire).models)
 
     def _may_use(self, principal: Principal, name: str) -> bool:
         """Tell whether one of the models of an alias is allowed."""
@@ -158,15 +155,28 @@ class Catalogue:
         configured = _configured_entries(provider)
         if wire is None and not configured:
             raise unsupported("list_models", provider.name)
-        entries = self._fetch_entries(provider, wire) if wire is not None else ()
+        entries = self._fetch(provider, wire) if wire is not None else ()
         known = {model.id for model in entries}
         models = (*entries, *(model for model in configured if model.id not in known))
         self._cached[provider.name] = _CachedList(time.monotonic() + self._cache_seconds, models)
         return models
 
-    def _fetch_entries(self, provider: Provider, wire: Wire) -> tuple[ModelEntry, ...]:
+    def _fetch(self, provider: Provider, wire: Wire) -> tuple[ModelEntry, ...]:
+        """Return all pages of a provider's list; an id that is listed twice comes once."""
+        by_id: dict[str, ModelEntry] = {}
+        query: Mapping[str, str] | None = {}
+        for _ in range(_PAGES):
+            if query is None:
+                break
+            page = self._page(provider, replace(wire, query={**wire.query, **query}))
+            for model in page.models:
+                by_id.setdefault(model.id, model)
+            query = page.next_query
+        return tuple(by_id.values())
+
+    def _page(self, provider: Provider, wire: Wire) -> ModelPage:
         try:
-            return _fetch(provider, wire, self._timeouts)
+            return _page(provider, wire, self._timeouts)
         except GatewayError as error:
             raise self._redactor.error(error) from error.__cause__
 
@@ -188,20 +198,6 @@ def _configured_entries(provider: Provider) -> tuple[ModelEntry, ...]:
 def _filter_allowed(models: tuple[ModelEntry, ...], name: str, principal: Principal) -> list[ModelEntry]:
     entries = (replace(model, id=f"{name}/{model.id}") for model in models)
     return [model for model in entries if principal.allows(model.id)]
-
-
-def _fetch(provider: Provider, wire: Wire, timeouts: Timeouts) -> tuple[ModelEntry, ...]:
-    """Return all pages of a provider's list; an id that is listed twice comes once."""
-    by_id: dict[str, ModelEntry] = {}
-    query: Mapping[str, str] | None = {}
-    for _ in range(_PAGES):
-        if query is None:
-            break
-        page = _page(provider, replace(wire, query={**wire.query, **query}), timeouts)
-        for model in page.models:
-            by_id.setdefault(model.id, model)
-        query = page.next_query
-    return tuple(by_id.values())
 
 
 def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:

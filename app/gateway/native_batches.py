@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -20,7 +21,7 @@ from app.gateway import native_results
 from app.gateway.batch_lines import Line, lines_of, read_request
 from app.gateway.batch_run import call_of_line
 from app.gateway.call import Abort, Call, Target
-from app.gateway.native_lines import NativeInput, write_native
+from app.gateway.native_lines import NativeFile, write_native
 from app.gateway.provider_batches import ProviderBatches
 from app.gateway.provider_files import account_of, realm_of
 from app.gateway.store import retry_while_away
@@ -106,24 +107,23 @@ class NativeBatch:
             or work.fence.attempt > _MAX_ATTEMPTS
         ):
             return False
-        native = self._native()
-        if native is None:
-            return False
-        account = self._account(native.target)
-        try:
-            uploaded = account.upload(f"{work.id}.jsonl", native.content)
-        except GatewayError as error:
-            if self._is_final(error):
-                self._warn("was refused by its provider, and runs here", error)
-                return not self._assign(None)
-            raise
-        finally:
-            native.content.close()
-        target = native.target
+        with closing(NativeFile()) as content:
+            target = self._write_input(content)
+            if target is None:
+                return False
+            account = self._account(target)
+            try:
+                uploaded = account.upload(f"{work.id}.jsonl", content)
+            except GatewayError as error:
+                if self._is_final(error):
+                    self._warn("was refused by its provider, and runs here", error)
+                    return not self._assign(None)
+                raise
         remote = RemoteBatch(target.provider.name, realm_of(target), target.model, uploaded)
         return not self._assign(remote) or self._create(account, remote, target)
 
-    def _native(self) -> NativeInput | None:
+    def _write_input(self, content: NativeFile) -> Target | None:
+        """Write the lines for a provider; return the account, None where the batch must run here."""
         work, files = self._work, self._state.files
         try:
             principal = self._gateway.principal_of(work.key_id, work.tenant)
@@ -139,7 +139,7 @@ class NativeBatch:
             request = read_request(line, work.endpoint, max_bytes)
             return call_of_line(self._gateway, work, new_id("req"), request, principal, self._abort)
 
-        return write_native(self._gateway, principal, work.endpoint, lines, make, max_bytes)
+        return write_native(content, self._gateway, principal, work.endpoint, lines, make, max_bytes)
 
     def _checked_lines(self, lines: Iterator[Line]) -> Iterator[Line]:
         """Yield lines, and let other greenlets run between them."""

@@ -11,7 +11,6 @@ import random
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Final
 
 from app.dialects.uploads.batches import MOST_LINES
@@ -64,38 +63,25 @@ class NativeFile:
         self._file.close()
 
 
-@dataclass(frozen=True, slots=True)
-class NativeInput:
-    """A batch that a provider may run: the account, and the lines for it."""
-
-    target: Target
-    content: NativeFile
-
-
 def write_native(
+    content: NativeFile,
     gateway: Gateway,
     principal: Principal,
     endpoint: str,
     lines: Iterable[Line],
     make: Callable[[Line], Call],
     max_bytes: int,
-) -> NativeInput | None:
-    """Return the input for a provider, None where some line must run here.
+) -> Target | None:
+    """Write all lines for a provider; return the account, None where some line must run here.
 
     ``make`` returns the call of a line, and raises the error of a line that cannot run. Raises the error of
     a store that is away, or of a batch that another process runs."""
-    content = NativeFile()
     try:
-        target = _write(_AccountChooser(gateway, principal, endpoint), content, lines, make, max_bytes)
+        return _write(_AccountChooser(gateway, principal, endpoint), content, lines, make, max_bytes)
     except GatewayError as error:
         if error.kind.name in _OUTAGES:
-            content.close()
             raise
-        target = None  # the line gets its error where it is run
-    if target is not None:
-        return NativeInput(target, content)
-    content.close()
-    return None
+        return None  # the line gets its error where it is run
 
 
 def _write(
@@ -105,7 +91,6 @@ def _write(
     make: Callable[[Line], Call],
     max_bytes: int,
 ) -> Target | None:
-    """Write all lines for the provider; return the account, None where some line must run here."""
     seen: set[str] = set()
     for line in lines:
         request = read_request(line, chooser.endpoint, max_bytes)

@@ -28,13 +28,11 @@ _RESERVED: Final = frozenset({"master", "open"})
 
 @record
 class Owners:
-    """Lists and changes them. ``state`` opens the store; ``now`` is in Unix seconds; ``cache_store`` has the cached
-    answers of tenants."""
+    """Lists and changes them. ``state`` opens the store; ``cache_store`` has the cached answers of tenants."""
 
     settings: Settings
     state: Callable[[], State]
-    now: Callable[[], float] = time.time
-    cache_store: CacheStore | None = None
+    cache_store: CacheStore
 
     # --- keys ----------------------------------------------------------------------------------
 
@@ -132,7 +130,7 @@ class Owners:
             raise keys.name_taken(tenant, name)
 
     def _check_future(self, moment: int | None) -> None:
-        if moment is not None and moment <= self.now():
+        if moment is not None and moment <= time.time():
             raise _invalid("expires_at", "is in the past; give Unix seconds to come")
 
     # --- tenants -------------------------------------------------------------------------------
@@ -155,8 +153,7 @@ class Owners:
         name = present.pop("name")
         if name in self._list_configured_tenants():
             raise tenants.name_taken(name)
-        if self.cache_store is not None:
-            self.cache_store.make_room_for(name)
+        self.cache_store.make_room_for(name)
         return tenants.show(self.state().tenants.create(actor, name, present))
 
     def change_tenant(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> Shown:
@@ -174,8 +171,7 @@ class Owners:
         """Delete a tenant and its keys; return what was stored of it."""
         self._check_stored_tenant(name)
         counts = self.state().tenants.delete(actor, name)
-        if self.cache_store is not None:
-            self.cache_store.drop_tenant_soon(name)
+        self.cache_store.drop_tenant_soon(name)
         return counts
 
     def _check_stored_tenant(self, name: str) -> None:

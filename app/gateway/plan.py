@@ -74,28 +74,18 @@ class Route(NamedTuple):
 
 def plan_route(call: Call, targets: Iterable[Target | GatewayError]) -> Route:
     """Plan each target of ``call``."""
-    return Route(tuple(t if isinstance(t, GatewayError) else _plan_target(call, t) for t in targets))
+    return Route(tuple(t if isinstance(t, GatewayError) else Planned(t, _plan(call, t)) for t in targets))
 
 
-def _plan_target(call: Call, target: Target) -> Planned:
-    try:
-        return Planned(target, plan(call, target))
-    except GatewayError as error:
-        return Planned(target, error)
-
-
-def plan(call: Call, target: Target) -> Plan:
-    """Decide how ``call`` is put to ``target``.
-
-    Raises GatewayError ``unsupported_operation`` naming operation and provider.
-    """
+def _plan(call: Call, target: Target) -> Plan | GatewayError:
+    """Return how ``call`` is put to ``target``, or the error that says why it cannot be."""
     wires = OPERATIONS[call.operation].wires + _ESTIMATED.get(call.operation, ())
     for operation in call.prefer or wires:
         wire = target.provider.wire(operation, target.model)
         if wire is not None:
             same = wire.dialect == call.dialect and operation == call.operation
             return Plan("pass" if same and wire.passes else "translate", wire, operation)
-    raise unsupported(call.operation, target.provider.name)
+    return unsupported(call.operation, target.provider.name)
 
 
 def no_target(call: Call) -> GatewayError:

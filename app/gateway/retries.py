@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
 from typing import Final
 
 import gevent
@@ -21,10 +20,9 @@ _MAX_RETRY_AFTER: Final = 2  # seconds that a retry at the same target waits at 
 class RetryBudget:
     """At most one retry in ten calls, but ten a second in any case, for each worker."""
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._now = monotonic
+    def __init__(self) -> None:
         self._tokens = 10.0
-        self._last = monotonic()
+        self._last = time.monotonic()
 
     def call(self) -> None:
         """Note a call: each earns a tenth of a retry."""
@@ -32,7 +30,7 @@ class RetryBudget:
 
     def take(self) -> bool:
         """Spend one retry if there is one."""
-        now = self._now()
+        now = time.monotonic()
         self._tokens = min(100.0, self._tokens + (now - self._last) * 10.0)
         self._last = now
         if self._tokens < 1.0:

@@ -75,14 +75,12 @@ class Router:
         registry: Registry,
         aliases: Mapping[str, Alias],
         knows_model: KnowsModel,
-        choose: Callable[[], float] = random.random,
         strategies: Strategies | None = None,
         sticky_prompts: bool = False,
     ) -> None:
         self.registry = registry
         self._aliases = aliases
         self._knows_model = knows_model
-        self._choose = choose
         self._strategies = strategies
         self._sticky_prompts = sticky_prompts
         self._has_members = any(alias.members for alias in aliases.values())
@@ -168,7 +166,7 @@ class Router:
         """Return the places of an alias in the order of its strategy, then its fallbacks."""
         alias = self._aliases[name]
         models = [target for target, _ in alias.targets]
-        if alias.strategy != "ordered":
+        if alias.strategy != "ordered" and len(models) > 1:
             first = self._first(alias.targets, call)
             models = [first, *(target for target in models if target != first)]
         places = self._places(name, models, default, call)
@@ -255,10 +253,10 @@ class Router:
 
     def _first(self, targets: Sequence[tuple[str, float]], call: Call | None) -> str:
         """Return the first target: by the call's stickiness, else drawn by weight."""
-        stickiness = self.stickiness(call) if call is not None and len(targets) > 1 else None
+        stickiness = self.stickiness(call) if call is not None else None
         if stickiness is not None:
             return rank(stickiness, targets, str)[0]
-        return _choose_weighted(list(targets), self._choose())
+        return _choose_weighted(targets)
 
     def _order(self, keys: tuple[ProviderKey | None, ...], call: Call) -> list[ProviderKey | None]:
         if len(keys) < 2:
@@ -269,18 +267,13 @@ class Router:
             return rank(stickiness, left, lambda key: key.name if key else "")
         ordered: list[ProviderKey | None] = []
         while left:
-            chosen = _choose_weighted(left, self._choose())
+            chosen = _choose_weighted(left)
             ordered.append(chosen)
             left = [pair for pair in left if pair[0] is not chosen]
         return ordered
 
 
-def _choose_weighted(pairs: list[tuple[T, float]], draw: float) -> T:
-    """Return one of ``pairs`` by weight; ``draw`` is in [0, 1)."""
-    total = sum(weight for _, weight in pairs)
-    point = draw * total
-    for value, weight in pairs:
-        point -= weight
-        if point < 0:
-            return value
-    return pairs[-1][0]
+def _choose_weighted(pairs: Sequence[tuple[T, float]]) -> T:
+    """Draw one of ``pairs`` by weight."""
+    values, weights = zip(*pairs, strict=True)
+    return random.choices(values, weights)[0]

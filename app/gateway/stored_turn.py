@@ -72,23 +72,18 @@ class TurnStorage(Protocol):
 
     def begin(self, turn: StoredTurn) -> None:
         """Write the row of the turn before its first request goes out; raises where that fails."""
-        ...
 
     def events(self, turn: StoredTurn, frames: list[Frame]) -> list[dict[str, Any]]:
         """Return the events that are not yet in the turn's log, those of ``frames`` last."""
-        ...
 
     def end(self, turn: StoredTurn, ending: Ending) -> bool:
         """Store the end; return False where the turn had another end already."""
-        ...
 
     def failure(self, turn: StoredTurn, error: GatewayError) -> tuple[Mapping[str, Any], list[Frame]]:
         """Return the response object, and the frames, of a turn of which the client saw nothing."""
-        ...
 
     def abandon(self, turn: StoredTurn) -> None:
         """Give up a turn whose end could not be stored."""
-        ...
 
 
 class StoredTurn:

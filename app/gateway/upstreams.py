@@ -30,7 +30,6 @@ class ErrorReader(Protocol):
 
     def error(self, status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
         """Read an upstream error; ``body`` is parsed JSON or text."""
-        ...
 
 
 class OpenRequest:

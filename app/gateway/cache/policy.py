@@ -54,16 +54,12 @@ class Policies:
         settings = settings or self._server
         if settings is None or not settings.on:
             return None
-        policy = _by_headers(call.client_headers, settings)
+        policy = _by_headers(call.client_headers if settings.allow_per_call else {}, settings)
         return policy if policy.reads or policy.writes else None
 
 
 def _by_headers(headers: Mapping[str, str], settings: CacheSettings) -> Policy:
     semantic = settings.semantic
-    if not settings.allow_per_call:
-        return Policy(
-            settings, ttl=settings.ttl, semantic=semantic, threshold=semantic.threshold if semantic else 0.8
-        )
     control = {part.strip().lower() for part in headers.get("cache-control", "").split(",")}
     kind = _kind(headers, semantic)
     return Policy(

@@ -51,24 +51,17 @@ class Flight:
         self._over.set()
 
 
-class Flights:
+class Flights(dict[str, Flight]):
     """The calls under way, by the name of what they ask."""
-
-    def __init__(self) -> None:
-        self._open: dict[str, Flight] = {}
-
-    def of(self, name: str) -> Flight | None:
-        """Return the flight of an equal request, None if there is none."""
-        return self._open.get(name)
 
     def begin(self, name: str, call: Call) -> Flight:
         """Return a new flight, which ``call`` leads."""
-        flight = self._open[name] = Flight()
+        flight = self[name] = Flight()
         call.abort.listen(lambda: flight.leave(call.abort.reason or GatewayError("client_gone", "Left.")))
         return flight
 
     def end(self, name: str, flight: Flight) -> None:
         """Take a flight away, and wake who waits for it."""
-        if self._open.get(name) is flight:
-            del self._open[name]
+        if self.get(name) is flight:
+            del self[name]
         flight.end()

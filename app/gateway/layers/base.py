@@ -60,31 +60,24 @@ class Services(Protocol):
 
     def on_close(self, step: Callable[[], None]) -> None:
         """Have ``step`` done when the gateway closes, while the store is still open."""
-        ...
 
     def state(self) -> State:
         """Return the store, opened at first use; raises ``store_unavailable``."""
-        ...
 
     def plan(self, call: Call) -> Route:
         """Return the planned targets of ``call``."""
-        ...
 
     def feed(self, call: Call, source: Source) -> Run:
         """Return a run of ``call`` that ``source`` feeds."""
-        ...
 
     def run_inner(self, call: Call) -> Run:
         """Return the run of a call that another call makes: without layers of its own."""
-        ...
 
     def principal_of(self, key: str | None, tenant: str) -> Principal:
         """Return the owner of stored work as he is now; raises ``forbidden`` when the key is gone."""
-        ...
 
     def failure_frames(self, call: Call, error: GatewayError) -> list[Frame]:
         """Return the frames of a stream that failed before anything of it was made."""
-        ...
 
 
 MakeCallLayer = Callable[[Services], CallLayer | None]

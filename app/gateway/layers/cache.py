@@ -72,7 +72,7 @@ class Cache:
             if words is not None and policy.semantic is not None:
                 meaning, words = meaning_of(self._services.run_inner, call, words, policy.semantic), None
                 continue
-            flight = self._flights.of(name)
+            flight = self._flights.get(name)
             if call.stream or not policy.settings.single_flight or flight is None:
                 break
             flight.wait(call)

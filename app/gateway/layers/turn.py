@@ -5,15 +5,11 @@ Tests: tests/lifecycle.
 
 from __future__ import annotations
 
-from app.gateway.call import Call
-from app.gateway.layers.base import CallLayer, Proceed, Services
-from app.gateway.run import Run
+from app.gateway.layers.base import CallLayer, Services
 
 
 def make(services: Services) -> CallLayer:
     """Return the layer."""
-
-    def layer(call: Call, proceed: Proceed) -> Run:
-        return proceed(call) if call.host is None else call.host.run(services, call, proceed)
-
-    return layer
+    return lambda call, proceed: (
+        proceed(call) if call.host is None else call.host.run(services, call, proceed)
+    )

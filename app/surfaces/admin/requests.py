@@ -48,7 +48,7 @@ def state() -> State:
 
 def owners() -> Owners:
     """Return the tenants and keys."""
-    return Owners(gateway().settings, gateway().state, cache_store=gateway().cache_store)
+    return Owners(gateway().settings, gateway().state, gateway().cache_store)
 
 
 _instance: Final = cache(lambda schema: schema())
