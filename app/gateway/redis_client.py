@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 _SECONDS: Final = 1.0
+_MOST: Final = 16
+"""Connections of a client. To open one costs as much as ten requests on it, so a crowd waits for those there are."""
 
 
 def connect(url: str, seconds: float = _SECONDS, *, text: bool = False) -> Any:
@@ -13,7 +15,18 @@ def connect(url: str, seconds: float = _SECONDS, *, text: bool = False) -> Any:
     ``text``: values are text, else bytes. What it is asked raises ``redis.RedisError``."""
     import redis
     from redis.backoff import NoBackoff
+    from redis.maint_notifications import MaintNotificationsConfig
     from redis.retry import Retry
 
-    times = {"socket_timeout": seconds, "socket_connect_timeout": seconds}
-    return redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), decode_responses=text, **times)
+    pool = redis.BlockingConnectionPool.from_url(
+        url,
+        max_connections=_MOST,
+        timeout=seconds,
+        socket_timeout=seconds,
+        socket_connect_timeout=seconds,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=text,
+        driver_info=None,  # this and the next line save three round trips for each connection
+        maint_notifications_config=MaintNotificationsConfig(enabled=False),
+    )
+    return redis.Redis.from_pool(pool)

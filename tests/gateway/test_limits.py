@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import gevent
 import pytest
+import redis
+from gevent.monkey import get_original
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.config import Limit
+from app.config_loading import load
 from app.dialects.shared.rate_limits import duration
+from app.errors import GatewayError
 from app.gateway import allowances
 from app.gateway.estimates import tokens_of_body
+from app.gateway.limits import gate as gates
 from app.gateway.limits.charges import Touch, fits, lowest_of_each
 from app.gateway.limits.redis_windows import HELD, SCRIPT, RedisWindows
-from app.gateway.limits.windows import Charge, MemoryWindows, Settlement, Windows
+from app.gateway.limits.windows import Charge, Decision, MemoryWindows, Settlement, Windows
 
 MINUTE = Charge("minute", 5, 60, 1)
 TOKENS = Charge("tokens", 100, 60, 40)
@@ -284,3 +291,52 @@ def test_the_estimate_is_linear_in_the_body() -> None:
         deep = [deep]
     steps: Callable[[Any], int] = tokens_of_body
     assert steps({"input": deep}) == 10
+
+
+def test_a_crowd_waits_for_a_few_connections_to_redis(redis_url: str, clock: Clock) -> None:
+    crowded = ClockedRedis(redis_url, clock)
+    with redis.Redis.from_url(redis_url) as store:
+        before = store.info("stats")["total_connections_received"]
+        admissions = [gevent.spawn(crowded.admit, [Charge("crowd", 64, 60, 1)], "") for _ in range(80)]
+        gevent.joinall(admissions, raise_error=True)
+        assert store.info("stats")["total_connections_received"] - before <= 16
+    assert sum(one.value.refused is None for one in admissions) == 64
+    crowded.forget()
+    crowded.close()
+
+
+SLOW = 2.0
+
+
+class _SlowSteps:
+    """Redis, asked in two steps; how long ``pause`` keeps the process from the first to the second."""
+
+    pause: Callable[[float], Any] = staticmethod(time.sleep)
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def admit(self, charges: Any, holder: str) -> Decision:
+        """Answer after the pause."""
+        gevent.sleep(0)
+        self.pause(SLOW)
+        gevent.sleep(0.001)
+        return Decision(())
+
+
+@pytest.mark.parametrize(
+    ("pause", "answers"),
+    [(get_original("time", "sleep"), True), (time.sleep, False)],
+    ids=["process", "Redis"],
+)
+def test_redis_is_not_away_because_its_process_is_late(
+    pause: Callable[[float], Any], answers: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "RedisWindows", _SlowSteps)
+    monkeypatch.setattr(_SlowSteps, "pause", staticmethod(pause))
+    gate = gates.Gate(load({"REDIS_URL": "redis://127.0.0.1:1/0", "SLUICE_LIMITS_FAIL": "closed"}))
+    if answers:
+        assert gate.admit([], 0).decision == Decision(())
+    else:
+        with pytest.raises(GatewayError, match="cannot be looked up"):
+            gate.admit([], 0)

@@ -26,6 +26,30 @@ T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
 _AWAY: Final = 1.0
 """Seconds without requests to a Redis that did not answer."""
+_LATE: Final = 0.01
+"""Seconds after which a timer of this process is late, and says nothing about Redis."""
+_REPEATS: Final = 9
+
+
+class _Wait(gevent.Timeout):
+    """A limit on the time that Redis takes: while this process itself is late, it begins again."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._wait = seconds
+        self._left = _REPEATS
+        self._due = time.monotonic() + seconds
+
+    def _on_expiration(self, waiting: Any, error: BaseException) -> None:
+        now = time.monotonic()
+        if self._left and now - self._due > _LATE:
+            self._left -= 1
+            self._due = now + self._wait
+            self.timer.close()
+            self.timer = gevent.get_hub().loop.timer(self._wait)
+            self.timer.start(self._on_expiration, waiting, error, update=True)
+        else:
+            waiting.throw(error)
 
 
 class _Counted(Protocol):
@@ -166,7 +190,7 @@ class Gate:
 
         if time.monotonic() < self._away_until:
             return None
-        limit = gevent.Timeout(WAIT)
+        limit = _Wait(WAIT)
         try:
             with limit:
                 answer = ask()
