@@ -51,10 +51,7 @@ _MAX_PENDING: Final = 1024 * 1024  # characters of results that wait to be writt
 
 _RETRYABLE: Final = frozenset({"rate_limited", "budget_exceeded", "overloaded", "store_unavailable"})
 """Refusals after which a line that did not go out waits and tries again."""
-_EXPIRED: Final = (
-    "batch_expired",
-    "This request could not be executed before the completion window expired.",
-)
+_EXPIRED: Final = "This request could not be executed before the completion window expired."
 
 
 @record
@@ -129,7 +126,17 @@ class BatchRun:
             self._settle(lines)
         except GatewayError as error:
             if error.kind.name == "not_found":
-                self._finish("failed", [_fault_of_file(error)])
+                self._finish(
+                    "failed",
+                    [
+                        {
+                            "code": "file_not_found",
+                            "message": error.message,
+                            "param": "input_file_id",
+                            "line": None,
+                        }
+                    ],
+                )
             elif self._ending != "lost":
                 raise
 
@@ -208,7 +215,8 @@ class BatchRun:
         if request.fault is not None:
             return _bad(error_line(request.custom_id, request.fault))
         if self._counts.get(line.number, 0) >= _MAX_STARTS:
-            return _bad(error_line(request.custom_id, _lost_twice_error()))
+            message = "The line was in flight when the server was lost, twice; it is not run again."
+            return _bad(error_line(request.custom_id, GatewayError("server_lost", message)))
         refusals = 0
         while not self._ending:
             if not self._slots.take(self._work.tenant, self._stop.is_set):
@@ -316,7 +324,7 @@ class BatchRun:
 
     def _expire(self, line: Line) -> Result:
         request = read_request(line, self._work.endpoint, self._max_bytes)
-        expired = GatewayError("upstream_timeout", _EXPIRED[1], code=_EXPIRED[0])
+        expired = GatewayError("upstream_timeout", _EXPIRED, code="batch_expired")
         return _bad(error_line(request.custom_id, request.fault or expired))
 
     def _finish(self, status: str, errors: list[JSON] | None = None) -> None:
@@ -380,14 +388,5 @@ def _bad(text: str) -> Result:
     return Result(False, text)
 
 
-def _fault_of_file(error: GatewayError) -> JSON:
-    return {"code": "file_not_found", "message": error.message, "param": "input_file_id", "line": None}
-
-
 def _lost_error() -> GatewayError:
     return GatewayError("server_lost", "Another process runs this batch now.")
-
-
-def _lost_twice_error() -> GatewayError:
-    message = "The line was in flight when the server was lost, twice; it is not run again."
-    return GatewayError("server_lost", message)

@@ -8,24 +8,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
-
-from gevent.event import Event
 
 from app.errors import GatewayError
 from app.gateway.breaker import Circuit
 from app.gateway.budgets.status import moment
-from app.state.loops import Loop
+from app.gateway.row_queue import RowQueue
 
 if TYPE_CHECKING:
     from app.state.state import State
 
 
 _LOG: Final = logging.getLogger(__name__)
-_MAX_WAITING: Final = 1_000
-_BATCH: Final = 100
 
 
 class Notices:
@@ -33,42 +28,25 @@ class Notices:
 
     def __init__(self, state: Callable[[], State]) -> None:
         self._state = state
-        self._waiting: deque[dict[str, Any]] = deque()
-        self._bell = Event()
-        self._loop = Loop(self._run)
+        self._queue: RowQueue[dict[str, Any]] = RowQueue(self._write)
 
     def report_circuit(self, circuit: Circuit, phase: str, seconds: float) -> None:
         """Write down that a circuit of this process changed."""
         provider, model, key = circuit
-        data = {"state": phase, "provider": provider, "model": model, "key": key or None}
-        self._publish("breaker", data | {"seconds": round(seconds, 1)})
+        data: dict[str, Any] = {"state": phase, "provider": provider, "model": model, "key": key or None}
+        data["seconds"] = round(seconds, 1)
+        if not self._queue.add({"type": "breaker", "timestamp": moment(time.time()), "data": data}):
+            _LOG.warning("a notice was dropped: too many wait to be written")
 
     def close(self) -> None:
         """Write the notices that still wait."""
-        self._loop.stop()
-        while self._waiting:
-            self._write()
+        self._queue.close()
 
-    def _publish(self, kind: str, data: dict[str, Any]) -> None:
-        if len(self._waiting) >= _MAX_WAITING:
-            _LOG.warning("a notice was dropped: %d wait to be written", _MAX_WAITING)
-            return
-        self._waiting.append({"type": kind, "timestamp": moment(time.time()), "data": data})
-        self._bell.set()
-        self._loop.start()
-
-    def _run(self) -> None:
-        while True:
-            self._bell.wait()
-            self._bell.clear()
-            while self._waiting:
-                self._write()
-
-    def _write(self) -> None:
-        some = [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+    def _write(self, notices: list[dict[str, Any]]) -> bool:
         try:
             state = self._state()
-            process = state.db.owner
-            state.live_events.write([{**one, "data": one["data"] | {"process": process}} for one in some])
+            process = {"process": state.db.owner}
+            state.live_events.write([{**one, "data": one["data"] | process} for one in notices])
         except GatewayError as error:
-            _LOG.warning("%d notices were dropped: %s", len(some), error.raw or error.message)
+            _LOG.warning("%d notices were dropped: %s", len(notices), error.raw or error.message)
+        return True
