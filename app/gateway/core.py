@@ -209,8 +209,8 @@ class Gateway:
     def _count_open(self, run: Run) -> None:
         metrics = self.metrics
         if metrics is not None:
-            metrics.opened()
-            run.outcome.on_end(lambda outcome: metrics.closed())
+            metrics.count("sluice_open_requests")
+            run.outcome.on_end(lambda outcome: metrics.count("sluice_open_requests", by=-1))
 
     def _begin(self, call: Call, proceed: Proceed) -> Run:
         """Return the run of ``call``; a refusal before there is one ends the call."""
@@ -231,8 +231,8 @@ class Gateway:
         if metrics is not None and run.call.stream:
             run.outcome.gaps = Gaps()
             if run.call.shown_stream:
-                metrics.opened(stream=True)
-                run.outcome.on_end(lambda outcome: metrics.closed(stream=True))
+                metrics.count("sluice_open_streams")
+                run.outcome.on_end(lambda outcome: metrics.count("sluice_open_streams", by=-1))
         self._listen(run.outcome)
         return run
 
@@ -244,7 +244,7 @@ class Gateway:
         """Count a call as open and watch its client's socket; return the function that ends both."""
         self.open_calls.add(abort, principal)
         if self.metrics is not None:
-            self.metrics.opened()
+            self.metrics.count("sluice_open_requests")
         token = None
         if socket is not None:
             token = self.clients.register(
@@ -254,7 +254,7 @@ class Gateway:
         def end() -> None:
             self.open_calls.discard(abort)
             if self.metrics is not None:
-                self.metrics.closed()
+                self.metrics.count("sluice_open_requests", by=-1)
             if token is not None:
                 self.clients.unregister(token)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from app.config import Settings
 
@@ -34,6 +34,12 @@ class Series(NamedTuple):
     text: str
     buckets: Sequence[float] = ()
     sums: bool = False
+
+
+class Counter(Protocol):
+    """Counts what happens; ``place`` is the name of a series and its labels."""
+
+    def count(self, *place: str, by: float = 1) -> None: ...
 
 
 _WHERE: Final = ("operation", "provider")

@@ -269,10 +269,10 @@ def test_a_thousand_calls_are_handed_over_in_one_go(monkeypatch: pytest.MonkeyPa
     reach = metrics._of
     monkeypatch.setattr(metrics, "_of", lambda *place: asked.append(place) or reach(*place))
     for number in range(1000):
-        metrics.opened()
+        metrics.count("sluice_open_requests")
         metrics.note_request("chat", 404)
         metrics._spread("sluice_request_duration_seconds", "chat", "x").add(number / 1000)
-        metrics.closed()
+        metrics.count("sluice_open_requests", by=-1)
     assert asked == []
     page = metrics.page()[0].decode()
     assert len(asked) == len(set(asked)) == 3

@@ -25,9 +25,10 @@ from app.gateway.budgets.alerts import AlertSender
 from app.gateway.budgets.charges import Touch, touches_of_caller, touches_of_target
 from app.gateway.budgets.estimates import Estimate, worst_case
 from app.gateway.budgets.spool import Spool
-from app.gateway.budgets.writer import Counted, EntryWriter
+from app.gateway.budgets.writer import EntryWriter
 from app.gateway.call import Attempt, Call, Target
 from app.gateway.cost import PriceList
+from app.gateway.metric_series import Counter
 from app.state.budget_lines import Balance, ChargedBudget, Line, Reserved, first_refused
 from app.state.ledger_rows import Entry
 from app.state.loops import Loop
@@ -80,7 +81,7 @@ class Accounts:
         prices: PriceList,
         state: Callable[[], State],
         egress: Egress,
-        metrics: Counted | None = None,
+        metrics: Counter | None = None,
         most_output: Callable[[str, str], int | None] = lambda provider, model: None,
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -13,7 +13,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from gevent.event import Event
 
@@ -21,6 +21,7 @@ from app.config import NANO, Settings, dollars_of
 from app.errors import GatewayError
 from app.gateway.budgets.periods import period_of
 from app.gateway.budgets.status import dollars, moment
+from app.gateway.metric_series import Counter
 from app.state.budget_lines import ChargedBudget
 from app.state.loops import Loop
 from app.wire.clocks import Clocks
@@ -45,10 +46,6 @@ _MOST_TRIES: Final = 40
 _PREFIX: Final = "whsec_"
 
 
-class _AlertMetrics(Protocol):
-    def note_alert(self, level: str, threshold: int) -> None: ...
-
-
 class AlertSender:
     """Sends the alerts of a process. ``state`` opens the store; ``clock`` gives Unix seconds."""
 
@@ -57,7 +54,7 @@ class AlertSender:
         settings: Settings,
         state: Callable[[], State],
         egress: Egress,
-        metrics: _AlertMetrics | None,
+        metrics: Counter | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._url = settings.alert_url
@@ -100,7 +97,7 @@ class AlertSender:
             *(whose, threshold, dollars(budget.spent), dollars(budget.most), budget.per, about),
         )
         if self._metrics is not None:
-            self._metrics.note_alert(budget.level, threshold)
+            self._metrics.count("sluice_budget_alerts", budget.level, str(threshold))
         self._wake.set()
         self.start()
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from app.errors import GatewayError
 from app.gateway.budgets.spool import Spool
+from app.gateway.metric_series import Counter
 from app.gateway.row_queue import RowQueue
 from app.state.ledger_rows import Entry
 
@@ -21,19 +22,11 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 
 
-class Counted(Protocol):
-    """Counts lost rows and alerts."""
-
-    def note_lost_entries(self, count: int) -> None: ...
-
-    def note_alert(self, level: str, threshold: int) -> None: ...
-
-
 class EntryWriter:
     """Takes rows, and writes them soon. ``state`` opens the store; what it cannot take goes to the ``spool``."""
 
     def __init__(
-        self, state: Callable[[], State], spool: Spool | None = None, metrics: Counted | None = None
+        self, state: Callable[[], State], spool: Spool | None = None, metrics: Counter | None = None
     ) -> None:
         self._state = state
         self._spool = spool
@@ -70,4 +63,4 @@ class EntryWriter:
             return
         _LOG.warning("%d rows of the ledger were dropped", count)
         if self._metrics is not None:
-            self._metrics.note_lost_entries(count)
+            self._metrics.count("sluice_ledger_lost_rows", by=count)

@@ -100,7 +100,7 @@ class CallWriter:
         if not count:
             return
         if self._services.metrics is not None:
-            self._services.metrics.note_lost_rows(count)
+            self._services.metrics.count("sluice_call_log_lost_rows", by=count)
         else:
             _LOG.warning("%d rows of the call log were dropped", count)
 

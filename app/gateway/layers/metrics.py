@@ -54,29 +54,11 @@ class Metrics:
 
     # --- as things happen ----------------------------------------------------------------------
 
-    def opened(self, *, stream: bool = False) -> None:
-        """Count a call, or the stream of one, as open."""
-        self._count("sluice_open_streams" if stream else "sluice_open_requests")
-
-    def closed(self, *, stream: bool = False) -> None:
-        """Count it as closed."""
-        self._count("sluice_open_streams" if stream else "sluice_open_requests", by=-1)
-
-    def limits_away(self) -> None:
-        """Note that Redis did not answer for the limits."""
-        self._count("sluice_limits_away")
-
-    def note_lost_rows(self, count: int) -> None:
-        """Count rows of the call log that were dropped."""
-        self._count("sluice_call_log_lost_rows", by=count)
-
-    def note_lost_entries(self, count: int) -> None:
-        """Count rows of the ledger that were dropped."""
-        self._count("sluice_ledger_lost_rows", by=count)
-
-    def note_alert(self, level: str, threshold: int) -> None:
-        """Count a threshold that a budget reached."""
-        self._count("sluice_budget_alerts", level, str(threshold))
+    def count(self, *place: str, by: float = 1) -> None:
+        """Add to a counter, or to a gauge that is summed: the name of its series and its labels."""
+        self._sums[place] = self._sums.get(place, 0) + by
+        if not self._due:
+            self._begin()
 
     def note_open_circuits(self, counts: Mapping[str, int]) -> None:
         """Set how many circuits of each provider are open in this process."""
@@ -85,33 +67,33 @@ class Metrics:
 
     def note_request(self, operation: str, status: int, error: GatewayError | None = None) -> None:
         """Count a request of a door that was no call."""
-        self._count("sluice_requests", operation, _NONE, OTHER, str(status))
+        self.count("sluice_requests", operation, _NONE, OTHER, str(status))
         if error is not None:
-            self._count("sluice_errors", operation, _NONE, error.kind.name)
+            self.count("sluice_errors", operation, _NONE, error.kind.name)
 
     def observe(self, outcome: Outcome) -> None:
         """Count a call that ended, however it ended."""
         if not outcome.began:
             return
         call, provider, model = outcome.call, _provider_of(outcome), self._model_of(outcome)
-        self._count("sluice_requests", call.operation, provider, model, str(outcome.status))
+        self.count("sluice_requests", call.operation, provider, model, str(outcome.status))
         if outcome.error is not None:
             self._count_error(call, provider, outcome.error)
         self._time(call, provider, outcome)
         self._count_attempts(call.attempts)
         if call.progress.cached != "off":
-            self._count("sluice_cache_lookups", call.progress.cached)
+            self.count("sluice_cache_lookups", call.progress.cached)
         if outcome.usage is not None and call.progress.cached != "hit":
             self._count_tokens(provider, model, outcome.usage)
         cost = outcome.cost.get("total_cost") if outcome.cost else None
         if cost:
-            self._count("sluice_cost_dollars", provider, model, by=max(0.0, cost))
+            self.count("sluice_cost_dollars", provider, model, by=max(0.0, cost))
 
     def _count_error(self, call: Call, provider: str, error: GatewayError) -> None:
         kind = error.kind.name
-        self._count("sluice_errors", call.operation, provider, kind)
+        self.count("sluice_errors", call.operation, provider, kind)
         if kind in _REFUSALS and all(attempt.refused for attempt in call.attempts):
-            self._count("sluice_refusals", _REFUSALS[kind])
+            self.count("sluice_refusals", _REFUSALS[kind])
 
     def _time(self, call: Call, provider: str, outcome: Outcome) -> None:
         whole = time.monotonic() - call.started
@@ -130,10 +112,10 @@ class Metrics:
         for attempt in attempts:
             if attempt.refused:
                 continue
-            self._count("sluice_attempts", attempt.provider, str(attempt.status or _NONE))
+            self.count("sluice_attempts", attempt.provider, str(attempt.status or _NONE))
         for before, after in pairwise(attempts):
             again = before.target == after.target
-            self._count("sluice_retries" if again else "sluice_fallbacks", before.provider)
+            self.count("sluice_retries" if again else "sluice_fallbacks", before.provider)
 
     def _count_tokens(self, provider: str, model: str, usage: Usage) -> None:
         kinds = {
@@ -144,7 +126,7 @@ class Metrics:
         }
         for kind, count in kinds.items():
             if count:
-                self._count("sluice_tokens", provider, model, kind, by=count)
+                self.count("sluice_tokens", provider, model, kind, by=count)
 
     def _model_of(self, outcome: Outcome) -> str:
         """Return the name that the client asked for, else the target's, where the operator wrote it down."""
@@ -152,12 +134,6 @@ class Metrics:
         if outcome.target is not None:
             names.append(outcome.target.label)
         return next((name for name in names if name in self._models), OTHER)
-
-    def _count(self, *place: str, by: float = 1) -> None:
-        """Add to a counter, or to a gauge that is summed: the name of its series and its labels."""
-        self._sums[place] = self._sums.get(place, 0) + by
-        if not self._due:
-            self._begin()
 
     def _spread(self, *place: str) -> Spread:
         """Return what is counted for a histogram and not yet in the library."""

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import gevent
 from gevent.pool import Group
@@ -21,6 +21,7 @@ from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
 from app.gateway.limits.redis_windows import HELD, PATIENCE, WAIT, RedisWindows
 from app.gateway.limits.windows import Charge, Decision, MemoryWindows, Settlement, Windows
+from app.gateway.metric_series import Counter
 
 T = TypeVar("T")
 _LOG: Final = logging.getLogger(__name__)
@@ -52,10 +53,6 @@ class _Wait(gevent.Timeout):
             waiting.throw(error)
 
 
-class _Counted(Protocol):
-    def limits_away(self) -> None: ...
-
-
 class Admission(NamedTuple):
     """An admission or a refusal: the limits, what each was charged, and the decision. ``holder`` holds the places of
     limits of concurrent calls, where there are any."""
@@ -76,7 +73,7 @@ class Admission(NamedTuple):
 class Gate:
     """The limits of one process; ``metrics`` counts failures of Redis."""
 
-    def __init__(self, settings: Settings, metrics: _Counted | None = None) -> None:
+    def __init__(self, settings: Settings, metrics: Counter | None = None) -> None:
         self._url = settings.redis_url
         self._workers = settings.workers
         self._fail = settings.limits_fail
@@ -210,7 +207,7 @@ class Gate:
     def _note_away(self, why: Any) -> None:
         self._away_until = time.monotonic() + _AWAY
         if self._metrics is not None:
-            self._metrics.limits_away()
+            self._metrics.count("sluice_limits_away")
         if not self._is_away:
             self._is_away = True
             _LOG.warning(
