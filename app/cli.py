@@ -128,7 +128,7 @@ def _check_config(args: argparse.Namespace) -> int:
             resolve_bind(sound)
         except ServingError as error:
             faults.append(("server.host", str(error)))
-        advice = advice_of(sound)
+        advice = advice_of(sound, os.environ)
     code = _refuse(f"{place}: {sentence}" for place, sentence in [*faults, *advice])
     if faults or sound is None:
         return code

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Final
 
-from marshmallow import ValidationError, validates_schema
+from marshmallow import ValidationError, fields, validates_schema
 
 from app.config import TTL_SENTENCE, CacheSettings, SemanticSettings, seconds_of
 from app.config_loading import value_kinds
-from app.config_loading.tables import Below, Strict
+from app.config_loading.tables import Strict
 from app.config_loading.value_kinds import Checked, Kind
 
 _THRESHOLD: Final = Kind(
@@ -40,21 +40,21 @@ class CacheSchema(Strict):
     single_flight = Checked(value_kinds.FLAG)
     deterministic_only = Checked(value_kinds.FLAG)
     allow_per_call = Checked(value_kinds.FLAG)
-    semantic = Below(SemanticSchema())
+    semantic = fields.Nested(SemanticSchema)
 
 
-class Cache(Below):
+class Cache(fields.Nested):
     """A table of ``CacheSchema``, or ``false``."""
 
     def __init__(self) -> None:
-        super().__init__(CacheSchema())
+        super().__init__(CacheSchema)
 
-    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
+    def _deserialize(self, value: Any, attr: Any, data: Any, partial: Any = None, **options: Any) -> Any:
         if value is False:
             return False
         if not isinstance(value, Mapping):
             raise ValidationError("must be a table such as { ttl = '5m' }, or false")
-        return super()._deserialize(value, attr, data, **options)
+        return super()._deserialize(value, attr, data, partial, **options)
 
 
 def cache_of(value: Mapping[str, Any] | bool | None) -> CacheSettings | None:

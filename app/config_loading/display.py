@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +18,7 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
     """Yield lines that describe ``settings``; ``configured`` are the providers ready for use."""
     yield "[server]"
     for member in MEMBERS:
-        value: Any = settings
-        for step in member.path:
-            value = getattr(value, step)
+        value = attrgetter(".".join(member.path))(settings)
         if value not in (None, ()):
             shown = _origin(value) if member.path == ("alert_url",) else _show(value)
             yield f"  {'.'.join(member.path)} = {shown}"
@@ -62,9 +61,7 @@ def members_shown(settings: Settings) -> dict[str, Any]:
     """Return ``[server]`` as a JSON object that anyone may see; secrets that are set are ``***``."""
     shown: dict[str, Any] = {}
     for member in MEMBERS:
-        value: Any = settings
-        for step in member.path:
-            value = getattr(value, step)
+        value = attrgetter(".".join(member.path))(settings)
         place = shown
         for step in member.path[:-1]:
             place = place.setdefault(step, {})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from marshmallow import ValidationError, validates_schema
+from marshmallow import ValidationError, fields, validates_schema
 
 from app.config_loading import value_kinds
 from app.config_loading.budgets import DOLLARS
-from app.config_loading.tables import Below, Strict
+from app.config_loading.tables import Strict
 from app.config_loading.value_kinds import Checked, Kind
 
 _LONGEST: Final = 512
@@ -36,7 +36,7 @@ class CorrectionSchema(Strict):
     """The total cost of an attempt, in dollars or in tokens."""
 
     usd = Checked(DOLLARS)
-    usage = Below(UsageSchema())
+    usage = fields.Nested(UsageSchema)
     reason = Checked(REASON, required=True)
 
     @validates_schema

@@ -16,7 +16,7 @@ from app.config_loading.budgets import BudgetSchema
 from app.config_loading.cache import Cache
 from app.config_loading.limits import LimitSchema
 from app.config_loading.members import MEMBERS
-from app.config_loading.tables import Below, Rows, Strict, TableOf
+from app.config_loading.tables import Strict, TableOf, rows
 from app.config_loading.tenancy import ConfiguredKeySchema, TenantSchema
 from app.config_loading.value_kinds import Checked, Kind
 from app.providers import CUSTOM_DIALECTS
@@ -34,7 +34,7 @@ class ProviderKeySchema(Strict):
     value = Checked(value_kinds.TEXT, required=True)
     models = Checked(value_kinds.TEXTS)
     weight = Checked(value_kinds.ABOVE_0)
-    limits = Rows(LimitSchema())
+    limits = rows(LimitSchema)
 
 
 class PriceSchema(Strict):
@@ -52,7 +52,7 @@ class ProviderSchema(Strict):
     """``[providers.NAME]``."""
 
     api_key = Checked(value_kinds.TEXT)
-    keys = Rows(ProviderKeySchema())
+    keys = rows(ProviderKeySchema)
     base_url = Checked(value_kinds.BASE_URL)
     dialect = Checked(value_kinds.one_of(*CUSTOM_DIALECTS))
     headers = HEADERS
@@ -61,9 +61,9 @@ class ProviderSchema(Strict):
     client_cert = Checked(value_kinds.CERTIFICATE)
     options = TableOf(fields.Raw())
     models = Checked(value_kinds.TEXTS)
-    prices = TableOf(Below(PriceSchema()))
+    prices = TableOf(fields.Nested(PriceSchema))
     max_concurrency = Checked(value_kinds.COUNT)
-    limits = Rows(LimitSchema())
+    limits = rows(LimitSchema)
 
 
 class DefaultsSchema(Strict):
@@ -93,16 +93,16 @@ class TargetSchema(Strict):
     target = Checked(value_kinds.TEXT, required=True)
     weight = Checked(value_kinds.ABOVE_0)
     max_tokens = Checked(value_kinds.COUNT)
-    defaults = Below(DefaultsSchema())
+    defaults = fields.Nested(DefaultsSchema)
     headers = HEADERS
-    timeouts = Below(TargetTimeoutsSchema())
+    timeouts = fields.Nested(TargetTimeoutsSchema)
 
 
 class ModelSchema(Strict):
     """``[models."name"]``."""
 
     target = Checked(value_kinds.TEXT)
-    targets = Rows(TargetSchema())
+    targets = rows(TargetSchema)
     fallbacks = Checked(value_kinds.TEXTS)
     strategy = Checked(value_kinds.one_of(*STRATEGIES))
     cache = Cache()
@@ -121,9 +121,9 @@ TimeoutsSchema = Strict.from_dict(
 ServerSchema = Strict.from_dict(
     {
         **{member.path[0]: Checked(member.kind) for member in MEMBERS if len(member.path) == 1},
-        "timeouts": Below(TimeoutsSchema()),
-        "limits": Rows(LimitSchema()),
-        "budgets": Rows(BudgetSchema()),
+        "timeouts": fields.Nested(TimeoutsSchema),
+        "limits": rows(LimitSchema),
+        "budgets": rows(BudgetSchema),
         "cache": Cache(),
     },
     name="ServerSchema",
@@ -133,11 +133,11 @@ ServerSchema = Strict.from_dict(
 class FileSchema(Strict):
     """The whole file."""
 
-    server = Below(ServerSchema())
-    providers = TableOf(Below(ProviderSchema()), names=value_kinds.NAME)
-    keys = TableOf(Below(ConfiguredKeySchema()), names=value_kinds.NAME)
-    tenants = TableOf(Below(TenantSchema()), names=value_kinds.NAME)
-    models = TableOf(Below(ModelSchema()))
+    server = fields.Nested(ServerSchema)
+    providers = TableOf(fields.Nested(ProviderSchema), names=value_kinds.NAME)
+    keys = TableOf(fields.Nested(ConfiguredKeySchema), names=value_kinds.NAME)
+    tenants = TableOf(fields.Nested(TenantSchema), names=value_kinds.NAME)
+    models = TableOf(fields.Nested(ModelSchema))
 
 
 FILE: Final = FileSchema()

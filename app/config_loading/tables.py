@@ -44,15 +44,9 @@ def unknown_member(name: str, known: Mapping[str, Any]) -> str:
     return f"is unknown; {hint}"
 
 
-class Below(fields.Field[Any]):
-    """A table with another schema."""
-
-    def __init__(self, schema: Schema, **options: Any) -> None:
-        self.schema = schema
-        super().__init__(**options)
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
-        return self.schema.load(value)
+def rows(schema: type[Schema]) -> fields.Field[Any]:
+    """Return the field of a list of tables with one schema."""
+    return fields.List(fields.Nested(schema), error_messages={"invalid": "must be a list"})
 
 
 class TableOf(fields.Field[Any]):
@@ -76,25 +70,4 @@ class TableOf(fields.Field[Any]):
                 faults[name] = error.messages
         if faults:  # keep the valid part, so that faults in it are reported at the same time
             raise ValidationError(faults, valid_data=found)
-        return found
-
-
-class Rows(fields.Field[Any]):
-    """A list of tables with one schema."""
-
-    def __init__(self, schema: Schema, **options: Any) -> None:
-        self.schema = schema
-        super().__init__(**options)
-
-    def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
-        if not isinstance(value, list):
-            raise ValidationError("must be a list")
-        found, faults = [], {}
-        for index, member in enumerate(value):
-            try:
-                found.append(self.schema.load(member))
-            except ValidationError as error:
-                faults[index] = error.messages
-        if faults:
-            raise ValidationError(faults)
         return found

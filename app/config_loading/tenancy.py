@@ -12,7 +12,7 @@ from app.config_loading.budgets import BudgetSchema
 from app.config_loading.cache import Cache
 from app.config_loading.faults import Faults
 from app.config_loading.limits import LimitSchema
-from app.config_loading.tables import Rows, Strict
+from app.config_loading.tables import Strict, rows
 from app.config_loading.value_kinds import Checked, Kind
 from app.operations import OPERATIONS, request_type
 
@@ -68,8 +68,8 @@ class TenantSchema(Strict):
 
     models = Checked(PATTERNS)
     operations = Checked(OPERATIONS_ALLOWED)
-    limits = Rows(LimitSchema())
-    budgets = Rows(BudgetSchema())
+    limits = rows(LimitSchema)
+    budgets = rows(BudgetSchema)
     metadata = Checked(METADATA)
 
 

@@ -23,18 +23,18 @@ class Subject:
     def model(self) -> str:
         """Return the model for chat and responses; raise ``Skip`` if none is known."""
         if self.chat_model is None:
-            self.chat_model = self._first_model(lambda name: not any(word in name for word in _NO_CHAT))
-        if self.chat_model is None:
-            raise Skip("no model is known; name one by --model")
+            missing = "no model is known; name one by --model"
+            self.chat_model = self._first_model(
+                lambda name: not any(word in name for word in _NO_CHAT), missing
+            )
         return self.chat_model
 
     @property
     def embedding_model(self) -> str:
         """Return the model for embeddings; raise ``Skip`` if none is known."""
         if self.vector_model is None:
-            self.vector_model = self._first_model(lambda name: "embed" in name)
-        if self.vector_model is None:
-            raise Skip("no model for embeddings is known; name one by --embedding-model")
+            missing = "no model for embeddings is known; name one by --embedding-model"
+            self.vector_model = self._first_model(lambda name: "embed" in name, missing)
         return self.vector_model
 
     def chat(self, text: str, **members: Any) -> dict[str, Any]:
@@ -45,6 +45,8 @@ class Subject:
         """Return the body of a Responses request."""
         return {"model": self.model, "input": content, **members}
 
-    def _first_model(self, fits: Callable[[str], bool]) -> str | None:
-        names = (entry["id"] for entry in self.client.get("/models")["data"])
-        return next((name for name in names if fits(name.lower())), None)
+    def _first_model(self, fits: Callable[[str], bool], missing: str) -> str:
+        for entry in self.client.get("/models")["data"]:
+            if fits(entry["id"].lower()):
+                return str(entry["id"])
+        raise Skip(missing)

@@ -5,6 +5,7 @@ Nothing is changed, and providers are asked for their list of models only. Tests
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -42,7 +43,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         shown_path(("providers", name, *more)) for name in settings.providers for more in ((), ("base_url",))
     }
     advice = [
-        (place, sentence) for place, sentence in advice_of(settings) if place not in counts
+        (place, sentence) for place, sentence in advice_of(settings, os.environ) if place not in counts
     ]  # checked below
     found = [*(warn(place, sentence) for place, sentence in advice), *risks_of(settings)]
     yield from found

@@ -5,8 +5,7 @@ Nothing is called: providers are made without their transports, which may be fau
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Final
 
@@ -24,14 +23,14 @@ _SHORTEST: Final = 16
 """A secret with fewer characters is reported as weak."""
 
 
-def advice_of(settings: Settings) -> list[Advice]:
-    """Return the path and the sentence of each doubt."""
+def advice_of(settings: Settings, environ: Mapping[str, str]) -> list[Advice]:
+    """Return the place and the sentence of each doubt about settings and the environment that they were read from."""
     find, prices = _finder(settings), PriceList()
 
     def knows(model: str) -> bool:
         return any(prices.knows(find(name).spec.price_as, model) for name in configured_names(settings))
 
-    return list(advise(settings, os.environ, find, knows))
+    return list(advise(settings, environ, find, knows))
 
 
 def risks_of(settings: Settings) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ import sqlalchemy
 from flask import Response
 
 from app.config import TargetMembers
-from app.config_loading.advice import advise
 from app.config_loading.display import members_shown
+from app.diagnostics.configuration import advice_of
 from app.gateway.core import Gateway
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
@@ -52,20 +52,9 @@ def settings() -> Response:
         }
         for name, alias in gateway.settings.aliases.items()
     }
-    body = {"object": "settings", "server": shown, "models": models, "doubts": _doubts(gateway)}
+    doubts = [{"place": place, "message": text} for place, text in advice_of(gateway.settings, {})]
+    body = {"object": "settings", "server": shown, "models": models, "doubts": doubts}
     return json_response(gateway.redactor.value(body))
-
-
-def _doubts(gateway: Gateway) -> list[dict[str, str]]:
-    """Return the warnings of ``sluice check-config`` that do not need the environment."""
-    find, prices = gateway.registry.get, gateway.prices
-
-    def knows(model: str) -> bool:
-        return any(prices.knows(find(name).spec.price_as, model) for name in gateway.registry.configured)
-
-    return [
-        {"place": place, "message": sentence} for place, sentence in advise(gateway.settings, {}, find, knows)
-    ]
 
 
 def _price(gateway: Gateway, target: str) -> dict[str, float] | None:
