@@ -124,17 +124,6 @@ class RootSchema:
             ) from error
         return self._patterns[text]
 
-    def equal(self, first: Any, second: Any) -> bool:
-        """Tell whether two JSON values are equal; true is not 1 here."""
-        self.step()
-        if isinstance(first, bool) or isinstance(second, bool):
-            return first is second
-        if isinstance(first, list) and isinstance(second, list):
-            return len(first) == len(second) and all(map(self.equal, first, second))
-        if isinstance(first, Mapping) and isinstance(second, Mapping):
-            return first.keys() == second.keys() and all(self.equal(v, second[k]) for k, v in first.items())
-        return bool(first == second)
-
     def key(self, value: Any) -> str:
         """Return a text that two values share exactly where they are equal."""
         self.step()
@@ -350,9 +339,9 @@ _CHECKS: Final[Mapping[str, _Check]] = {
         ),
     ),
     "enum": _Check(
-        _anything, lambda case: any(case.root.equal(case.value, one) for one in as_list(case.expected))
+        _anything, lambda case: case.root.key(case.value) in map(case.root.key, as_list(case.expected))
     ),
-    "const": _Check(_anything, lambda case: case.root.equal(case.value, case.expected)),
+    "const": _Check(_anything, lambda case: case.root.key(case.value) == case.root.key(case.expected)),
     "allOf": _Check(
         _anything, lambda case: all(case.accepts(case.value, part) for part in as_list(case.expected))
     ),
