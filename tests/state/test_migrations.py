@@ -62,20 +62,6 @@ def test_processes_that_start_at_once_migrate_once(
     db.close()
 
 
-def test_a_migration_can_be_taken_back(tmp_path: Path) -> None:
-    from alembic import command
-
-    url = parse_url(f"sqlite:///{tmp_path}/new.db")
-    migrations.upgrade(url)
-    engine = create_engine(url)
-    with engine.begin() as connection:
-        config = migrations.configuration()
-        config.attributes["connection"] = connection
-        command.downgrade(config, "base")
-        assert set(inspect(connection).get_table_names()) == {"alembic_version"}
-    engine.dispose()
-
-
 _NEW = (
     "INSERT INTO response (id, tenant, thread_id, status, created_at) "
     "VALUES (gen_random_uuid()::text, 'red', 't', 'completed', 1.0)"

@@ -20,25 +20,6 @@ def upgrade() -> None:
     _ledger_and_vault()
 
 
-def downgrade() -> None:
-    for name in _TABLES:
-        op.drop_table(name)
-
-
-_TABLES = (
-    "vault",
-    "attempt",
-    "blob_use",
-    "blob",
-    "conversation_item",
-    "conversation",
-    "event",
-    "item",
-    "response",
-    "thread",
-)
-
-
 def _text(name: str, *, null: bool = False) -> sa.Column[Any]:
     return sa.Column(name, sa.Text(), nullable=null)
 

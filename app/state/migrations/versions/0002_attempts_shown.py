@@ -21,8 +21,3 @@ _COLUMNS: Final = (
 def upgrade() -> None:
     for name, kind in _COLUMNS:
         op.add_column("attempt", sa.Column(name, kind(), nullable=True))
-
-
-def downgrade() -> None:
-    for name, _ in _COLUMNS:
-        op.drop_column("attempt", name)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0003"
 down_revision = "0002"
-
-_TABLES: Final = (
-    *("audit", "key_ending", "key_secret", "admin_key", "client_key"),
-    *("gone_tenant", "tenant", "revision"),
-)
 
 
 def upgrade() -> None:
@@ -28,11 +21,6 @@ def upgrade() -> None:
         sa.Column("after", sa.LargeBinary),
     )
     op.create_index("audit_created_at", "audit", ["created_at", "id"])
-
-
-def downgrade() -> None:
-    for name in _TABLES:
-        op.drop_table(name)
 
 
 def _create_tenants() -> None:

@@ -10,7 +10,6 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
-_TABLES: Final = ("usage_latency", "usage_hour", "call_log")
 _SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
 
 
@@ -44,8 +43,3 @@ def upgrade() -> None:
         sa.Column("bucket", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("calls", sa.BigInteger, nullable=False),
     )
-
-
-def downgrade() -> None:
-    for name in _TABLES:
-        op.drop_table(name)

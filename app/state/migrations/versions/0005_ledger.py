@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0005"
 down_revision = "0004"
-
-_TABLES: Final = ("alert", "ledger_charge", "ledger", "reservation", "budget")
 
 
 def upgrade() -> None:
@@ -43,11 +41,6 @@ def upgrade() -> None:
         *_required(sa.LargeBinary, "body"),
     )
     op.create_index("alert_due_at", "alert", ["due_at"])
-
-
-def downgrade() -> None:
-    for name in _TABLES:
-        op.drop_table(name)
 
 
 def _create_ledger() -> None:

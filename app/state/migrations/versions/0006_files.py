@@ -10,7 +10,6 @@ from alembic import op
 revision = "0006"
 down_revision = "0005"
 
-_TABLES: Final = ("batch", "file_piece", "file")
 _RUNNING: Final = sa.text("status IN ('validating', 'in_progress', 'finalizing', 'cancelling')")
 _COUNTS: Final = ("line", "position", "completed", "failed", "output_bytes", "error_bytes")
 
@@ -72,8 +71,3 @@ def _create_batch() -> None:
     op.create_index(
         "batch_running", "batch", ["created_at"], sqlite_where=_RUNNING, postgresql_where=_RUNNING
     )
-
-
-def downgrade() -> None:
-    for name in _TABLES:
-        op.drop_table(name)

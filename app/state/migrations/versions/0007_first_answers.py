@@ -25,7 +25,3 @@ def upgrade() -> None:
     )
     op.create_index("first_answer_expires_at", "first_answer", ["expires_at"])
     op.create_index("first_answer_tenant", "first_answer", ["tenant"])
-
-
-def downgrade() -> None:
-    op.drop_table("first_answer")

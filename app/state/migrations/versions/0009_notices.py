@@ -17,7 +17,3 @@ def upgrade() -> None:
         sa.Column("body", sa.LargeBinary, nullable=False),
     )
     op.create_index("notice_created_at", "notice", ["created_at"])
-
-
-def downgrade() -> None:
-    op.drop_table("notice")

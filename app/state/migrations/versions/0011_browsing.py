@@ -18,9 +18,3 @@ def upgrade() -> None:
         op.create_index(
             f"{table}_tenant_created_at", table, ["tenant", "created_at", "id"], if_not_exists=True
         )
-
-
-def downgrade() -> None:
-    for table in _TABLES:
-        op.drop_index(f"{table}_tenant_created_at", table)
-        op.drop_index(f"{table}_created_at", table)

@@ -28,7 +28,3 @@ def upgrade() -> None:
     op.create_index("cached_answer_meaning", "cached_answer", ["meaning", "made_at"])
     op.create_index("cached_answer_tenant", "cached_answer", ["tenant"])
     op.create_index("cached_answer_response_id", "cached_answer", ["response_id"])
-
-
-def downgrade() -> None:
-    op.drop_table("cached_answer")

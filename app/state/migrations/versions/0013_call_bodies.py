@@ -19,7 +19,3 @@ def upgrade() -> None:
     )
     op.create_index("call_body_created_at", "call_body", ["created_at"])
     op.create_index("call_body_tenant", "call_body", ["tenant"])
-
-
-def downgrade() -> None:
-    op.drop_table("call_body")

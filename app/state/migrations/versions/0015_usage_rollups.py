@@ -26,9 +26,3 @@ def upgrade() -> None:
         op.create_index(f"call_log_{name}", "call_log", [name, "created_at"], if_not_exists=True)
     for name in _IDS:
         op.create_index(f"call_log_{name}", "call_log", [name], if_not_exists=True)
-
-
-def downgrade() -> None:
-    for name in (*_FILTERS, *_IDS):
-        op.drop_index(f"call_log_{name}", "call_log")
-    op.drop_table("usage_rollup")

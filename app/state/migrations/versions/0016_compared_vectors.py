@@ -17,7 +17,3 @@ def upgrade() -> None:
     op.add_column("cached_answer", sa.Column("numbers", numbers))
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE cached_answer ALTER COLUMN numbers SET STORAGE MAIN")
-
-
-def downgrade() -> None:
-    op.drop_column("cached_answer", "numbers")

@@ -9,13 +9,5 @@ down_revision = "0016"
 
 
 def upgrade() -> None:
-    _forget_joined_sums()
-
-
-def downgrade() -> None:
-    _forget_joined_sums()
-
-
-def _forget_joined_sums() -> None:
-    """They are joined anew, from the single sums."""
+    """Forget the joined sums, which are joined anew from the single ones."""
     op.execute("DELETE FROM usage_rollup")

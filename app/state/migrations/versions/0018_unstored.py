@@ -20,7 +20,3 @@ def upgrade() -> None:
         sqlite_where=_WHERE,
         postgresql_where=_WHERE,
     )
-
-
-def downgrade() -> None:
-    op.drop_index("response_unstored", "response")
