@@ -38,23 +38,14 @@ POOL_SIZE: Final = 1000  # kept connections per host; beyond it urllib3 drops on
 class Egress:
     """The way out: proxies, authorities, transports.
 
-    ``environ`` is read here, once; ``proxy`` and ``ca_bundles`` of the gateway's own
-    settings come on top (the proxy wins, the authorities are added). Raises
-    ``ValueError`` for a proxy that is no URL and a CA path that does not exist.
+    ``environ`` is read here, once. Raises ``ValueError`` for a proxy that is no URL and a CA path
+    that does not exist.
     """
 
-    def __init__(
-        self,
-        environ: Mapping[str, str] | None = None,
-        *,
-        proxy: str | None = None,
-        ca_bundles: Iterable[str] = (),
-        pool_size: int = POOL_SIZE,
-    ) -> None:
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         environ = environ or {}
-        self._rules = proxies.rules_of(environ) if proxy is None else proxies.fixed_rules(proxy)
-        self._ca_paths = (*tls.paths_of(environ), *tls.existing(ca_bundles))
-        self._pool_size = pool_size
+        self._rules = proxies.rules_of(environ)
+        self._ca_paths = tls.paths_of(environ)
         self._contexts: dict[tls.Trust, ssl.SSLContext] = {}
         self._openers: dict[str, Opener] = {}
         self._transports: list[Transport] = []
@@ -86,7 +77,6 @@ class Egress:
             rules,
             target_tls=lambda: self._context(tls.Trust(paths, client_cert)),
             proxy_tls=lambda: self._context(tls.Trust(paths)),
-            pool_size=self._pool_size,
         )
         transport = Transport(ways, self.opener)
         self._transports.append(transport)
@@ -224,12 +214,10 @@ class _Ways:
         *,
         target_tls: Callable[[], ssl.SSLContext],
         proxy_tls: Callable[[], ssl.SSLContext],
-        pool_size: int,
     ) -> None:
         self._rules = rules
         self._target_tls = target_tls
         self._proxy_tls = proxy_tls
-        self._pool_size = pool_size
         self._direct: dict[tuple[str, str], direct_connection.Origin] = {}
         self._adapter: Adapter | None = None
 
@@ -248,7 +236,7 @@ class _Ways:
                 self._rules,
                 target_tls=self._target_tls,
                 proxy_tls=self._proxy_tls,
-                pool_size=self._pool_size,
+                pool_size=POOL_SIZE,
             )
         return self._adapter
 
@@ -274,7 +262,7 @@ class _Ways:
 
         named = f"[{host}]" if ":" in host else host
         value = named if port == request_head.PORTS[parts.scheme] else f"{named}:{port}"
-        origin = direct_connection.Origin(value, connect, agent=AGENT, size=self._pool_size)
+        origin = direct_connection.Origin(value, connect, agent=AGENT, size=POOL_SIZE)
         self._direct[parts.scheme, parts.netloc] = origin
         return origin
 

@@ -3,7 +3,8 @@
 orjson does the work and refuses most of what must be refused. What it lets through
 (a duplicate member, depth up to 1024, 2^63 as a whole number, 2^64 as a float) is
 looked for in the bytes, by passes that run at C speed and touch no Python object per
-member. Without orjson the standard library does the same, slower.
+member. The standard library reads what upstreams send although orjson refuses it, and writes
+what orjson cannot: wide integers, lone surrogates, keys that are no text.
 """
 
 from __future__ import annotations
@@ -12,14 +13,11 @@ import json as stdlib
 import math
 import re
 from itertools import accumulate
-from typing import Any, Final, NoReturn
+from typing import Any, Final
+
+import orjson
 
 from app.errors import GatewayError
-
-try:
-    import orjson
-except ImportError:  # wheels are missing on some platforms
-    orjson = None  # type: ignore[assignment]
 
 MAX_DEPTH: Final = 100
 MAX_DEPTH_LENIENT: Final = 400  # walkers of ours recurse, and Python stops at 1000
@@ -58,7 +56,7 @@ def loads(data: bytes, *, strict: bool = True) -> Any:
         return loads_lenient(data)
     _check_size(data)
     try:
-        value = _parse(data)
+        value = orjson.loads(data)
     except UnicodeDecodeError as error:
         raise _refusal(f"The body is not UTF-8 (byte {error.start}).") from error
     except RecursionError as error:
@@ -85,7 +83,7 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
     if len(data) > MAX_DEPTH_LENIENT:
         _check_size_lenient(data)
     try:
-        return _parse(data)
+        return orjson.loads(data)
     except (ValueError, RecursionError):
         value = _parse_anyhow(data)
     return value if halves else _without_lone(value)
@@ -93,9 +91,7 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
 
 def loads_string(text: bytes) -> str:
     """Return the string that ``text`` is between two quotes; raises ``ValueError`` if it is no string, or has half a surrogate pair."""
-    quoted = b'"%b"' % text
-    value: str = orjson.loads(quoted) if orjson is not None else _parse_stdlib(quoted)
-    return value
+    return str(orjson.loads(b'"%b"' % text))
 
 
 def dumps(value: Any, *, parsed: bool = False) -> bytes:
@@ -245,29 +241,6 @@ def _refuse_non_finite(value: Any) -> None:
 # --- the standard library's part ------------------------------------------------------------
 
 
-def _parse(data: bytes) -> Any:
-    return _parse_stdlib(data) if orjson is None else orjson.loads(data)
-
-
-def _parse_stdlib(data: bytes) -> Any:
-    """Parse as strictly as orjson does."""
-    value = stdlib.loads(data.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
-    if b"\\ud" in data or b"\\uD" in data:
-        _write_text(value).encode("utf-8")  # a lone surrogate cannot be encoded
-    return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not a JSON value")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise ValueError(f"the number {digits[:20]} is out of range")
-    return number
-
-
 def _parse_anyhow(data: bytes) -> Any:
     """Parse what orjson refused, if it is JSON but for NaN, infinities and lone surrogates."""
     try:
@@ -293,17 +266,8 @@ def _without_lone(value: Any) -> Any:
 
 
 def _write(value: Any) -> bytes:
-    if orjson is None:
-        return _write_stdlib(value)
     try:
         return orjson.dumps(value)
     except TypeError:  # wide integers, lone surrogates, keys that are no text
-        return _write_stdlib(value)
-
-
-def _write_stdlib(value: Any) -> bytes:
-    return _LONE.sub("\ufffd", _write_text(value)).encode("utf-8")
-
-
-def _write_text(value: Any) -> str:
-    return stdlib.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = stdlib.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return _LONE.sub("\ufffd", text).encode("utf-8")

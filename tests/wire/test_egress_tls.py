@@ -61,7 +61,6 @@ def test_a_private_authority_is_trusted_wherever_it_is_named(
         "CURL_CA_BUNDLE": Egress({"CURL_CA_BUNDLE": authority.ca}).transport(),
         "SSL_CERT_DIR": Egress({"SSL_CERT_DIR": f"{tmp_path}:{plain}"}).transport(),
         "SSL_CERT_DIR, hashed": Egress({"SSL_CERT_DIR": str(hashed)}).transport(),
-        "settings": Egress(ca_bundles=[authority.ca]).transport(),
         "provider": Egress().transport(ca_bundle=authority.ca),
         "provider, folder": Egress().transport(ca_bundle=str(plain)),
     }

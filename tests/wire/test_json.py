@@ -26,14 +26,6 @@ VALUES = st.recursive(
 )
 
 
-@pytest.fixture(params=["orjson", "stdlib"])
-def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Run with orjson, and as if it were not installed."""
-    if request.param == "stdlib":
-        monkeypatch.setattr(json, "orjson", None)
-    return request.param
-
-
 def refusal(data: bytes) -> str:
     with pytest.raises(GatewayError) as caught:
         json.loads(data)
@@ -63,7 +55,6 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize("data", NOT_JSON.values(), ids=NOT_JSON)
-@pytest.mark.usefixtures("parser")
 def test_what_is_no_json_is_a_bad_request(data: bytes) -> None:
     assert "The body is not" in refusal(data)
 
@@ -73,7 +64,6 @@ def test_what_is_no_json_is_a_bad_request(data: bytes) -> None:
     [str(2**63), str(-(2**63)), str(2**64), "-1" + "0" * 19, "1" + "0" * 300, "1" + "0" * 5000],
     ids=len,
 )
-@pytest.mark.usefixtures("parser")
 def test_a_whole_number_past_64_bits_is_refused(digits: str) -> None:
     message = refusal(b'{"seed": %b}' % digits.encode())
     assert "an integer outside" in message or "not valid JSON" in message
@@ -82,12 +72,10 @@ def test_a_whole_number_past_64_bits_is_refused(digits: str) -> None:
 @pytest.mark.parametrize(
     "text", ["9223372036854775807", "-9223372036854775807", "0.12345678901234567890123", "1e300"]
 )
-@pytest.mark.usefixtures("parser")
 def test_a_number_within_range_is_taken(text: str) -> None:
     assert json.loads(text.encode()) == stdlib.loads(text)
 
 
-@pytest.mark.usefixtures("parser")
 def test_depth_100_is_taken_and_101_refused() -> None:
     assert json.loads(b"[" * 100 + b"]" * 100) is not None
     for opener, closer in ((b"[", b"]"), (b'{"a":', b"}")):
@@ -100,13 +88,11 @@ def test_depth_100_is_taken_and_101_refused() -> None:
     "text",
     ["[" * 500, '\\"[' * 500, "\\\\" * 3, '\\\\\\"' + "{" * 300, "{}[]," * 200, '\\\\","b":"' + "[" * 500],
 )
-@pytest.mark.usefixtures("parser")
 def test_brackets_within_strings_have_no_depth(text: str) -> None:
     data = b'{"input":"%b","deep":[[1]]}' % text.encode()
     assert json.loads(data) == stdlib.loads(data)
 
 
-@pytest.mark.usefixtures("parser")
 def test_a_million_members_are_refused_at_once() -> None:
     data = b"{" + b",".join(b'"k%d":0' % number for number in range(10**6)) + b"}"
     started = time.process_time()
@@ -134,7 +120,6 @@ TWICE = [
 
 @pytest.mark.parametrize("data", TWICE)
 @pytest.mark.parametrize("copied", [True, False])
-@pytest.mark.usefixtures("parser")
 def test_a_governing_member_may_stand_once(
     data: bytes, copied: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,7 +140,6 @@ ONCE = [
 
 @pytest.mark.parametrize("data", ONCE)
 @pytest.mark.parametrize("copied", [True, False])
-@pytest.mark.usefixtures("parser")
 def test_other_repeats_are_none_of_our_business(
     data: bytes, copied: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,7 +197,6 @@ def kind_of_fault(load: Callable[[bytes], Any], data: bytes) -> str | None:
         (b'{"a":1,"a":2}', {"a": 2}),
     ],
 )
-@pytest.mark.usefixtures("parser")
 def test_an_upstream_is_forgiven(data: bytes, value: Any) -> None:
     assert json.loads_lenient(data) == json.loads(data, strict=False) == value
 
@@ -225,21 +208,18 @@ def test_an_upstream_may_count_without_bound() -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"<html>", b'{"a":"\xff"}', b"{", b"[" * 401 + b"]" * 401, b"[" * 100_000]
 )
-@pytest.mark.usefixtures("parser")
 def test_an_upstream_is_not_forgiven_everything(data: bytes) -> None:
     with pytest.raises(json.InvalidJSON):
         json.loads_lenient(data)
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
-@pytest.mark.usefixtures("parser")
 def test_a_number_without_json_form_is_an_error_and_not_null(number: float) -> None:
     for value in (number, [1, {"a": number, "b": None}], (number,)):
         with pytest.raises(ValueError):
             json.dumps(value)
 
 
-@pytest.mark.usefixtures("parser")
 def test_what_goes_out_is_compact_utf8() -> None:
     value = {"a": None, "é": [1, 1.5, True, "\u2028"], "big": 10**30}
     assert (
@@ -249,7 +229,6 @@ def test_what_goes_out_is_compact_utf8() -> None:
     assert json.dumps("lone \ud800") == '"lone \ufffd"'.encode()
 
 
-@pytest.mark.usefixtures("parser")
 def test_what_has_no_json_form_is_a_type_error() -> None:
     with pytest.raises(TypeError):
         json.dumps({"a": b"bytes"})
