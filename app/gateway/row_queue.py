@@ -17,8 +17,8 @@ from app.state.loops import Loop
 Row = TypeVar("Row")
 
 _CAPACITY: Final = 10_000
-_BATCH: Final = 500
-_GATHER: Final = 0.2
+_BATCH: Final = 250
+_GATHER: Final = 0.5
 
 
 class RowQueue(Generic[Row]):

@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from app.state.tables import ledger
+from app.state.upserts import driver_of
 
 _PATIENT: Final = "(SELECT set_config('lock_timeout', '5000', true)) IS NOT NULL"
 """A condition that is true, and lets a statement wait five seconds for each lock: the planner evaluates it first, and once."""
@@ -115,17 +116,17 @@ def reserve(
         values = {"ids": list(limits), "most": list(limits.values()), "now": now}
         values |= {"amount": amount or 0, "unpriced": amount is None}
         return {one.id: (one.spent, one.reserved) for one in connection.execute(_RESERVE, {**row, **values})}
-    run, ids = connection.exec_driver_sql, tuple(limits)
-    found = {one.id: (one.spent, one.reserved) for one in run(_sqlite(_STANDING, len(ids)), ids)}
-    if len(found) < len(ids) or (
-        amount is not None and any(sum(found[one]) + amount > most for one, most in limits.items())
+    execute, ids = driver_of(connection).execute, tuple(limits)
+    balances = {one: (spent, held) for one, spent, held in execute(_sqlite(_STANDING, len(ids)), ids)}
+    if len(balances) < len(ids) or (
+        amount is not None and any(sum(balances[one]) + amount > most for one, most in limits.items())
     ):
-        return found
-    run(_sqlite(_GROW, len(ids)), (amount or 0, now, *ids))
+        return balances
+    execute(_sqlite(_GROW, len(ids)), (amount or 0, now, *ids))
     label, lease, body = row["attempt_id"], row["lease"], row["body"]
     for one, most in limits.items():
-        run(_HOLD, (label, one, amount or 0, most, lease, body))
-    return found
+        execute(_HOLD, (label, one, amount or 0, most, lease, body))
+    return balances
 
 
 def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> list[tuple[Any, ...]]:
@@ -136,13 +137,13 @@ def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> li
     if connection.dialect.name == "postgresql":
         paid = connection.execute(_SETTLE, {**columns, "charge": cost, "now": now})
         return [tuple(row) for row in paid]
-    run = connection.exec_driver_sql
-    gone = list(run(_RELEASE, (columns["attempt_id"],)))
-    if not gone:
+    execute = driver_of(connection).execute
+    held = execute(_RELEASE, (columns["attempt_id"],)).fetchall()
+    if not held:
         return []
-    run(_ENTER, tuple(columns[name] for name in _COLUMNS))
-    for one in gone:
-        run(_CHARGE, (columns["id"], one.budget_id))
-    limits = {one.budget_id: one.most for one in gone}
-    paid = run(_sqlite(_PAY, len(limits)), (cost, gone[0].amount, now, *limits))
-    return [(*row, limits[row.id]) for row in paid]
+    execute(_ENTER, tuple([columns[name] for name in _COLUMNS]))
+    for budget_id, _, _ in held:
+        execute(_CHARGE, (columns["id"], budget_id))
+    limits = {budget_id: most for budget_id, _, most in held}
+    paid = execute(_sqlite(_PAY, len(limits)), (cost, held[0][1], now, *limits))
+    return [(*row, limits[row[0]]) for row in paid.fetchall()]

@@ -94,7 +94,7 @@ def columns_of(entry: Entry, now: float) -> dict[str, Any]:
         "cached_tokens": usage.get("cached_tokens", 0),
         "reasoning_tokens": usage.get("reasoning_tokens", 0),
         "cost": entry.cost,
-        "cost_details": None if details is None else dumps(details),
+        "cost_details": None if details is None else dumps(details, parsed=True),
         "state": entry.state,
         "corrects": entry.corrects,
         "reason": entry.reason,

@@ -27,7 +27,7 @@ def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> An
     if connection.dialect.name != "sqlite":
         return connection.execute(statement, values)
     text = _text(statement, None, connection.dialect)
-    return _driver(connection).execute(text.sql, text.row(values))
+    return driver_of(connection).execute(text.sql, text.row(values))
 
 
 def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -41,7 +41,7 @@ def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, 
         connection.execute(statement, rows)
         return
     text = _text(statement, tuple(rows[0]), connection.dialect)
-    execute, start = _driver(connection).execute, 0
+    execute, start = driver_of(connection).execute, 0
     while start < len(rows):
         count = min(_ROWS, 1 << (len(rows) - start).bit_length() - 1)
         values = [value for row in rows[start : start + count] for value in text.row(row)]
@@ -134,5 +134,6 @@ def _repeated(sql: str, count: int) -> str:
     return head + values + ", ".join([row + end] * count) + rest
 
 
-def _driver(connection: Connection) -> Any:
+def driver_of(connection: Connection) -> Any:
+    """Return the driver's own connection: on SQLite, SQLAlchemy's execution costs more than a small statement."""
     return connection.connection.driver_connection
