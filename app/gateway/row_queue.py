@@ -11,6 +11,7 @@ from typing import Final, Generic, TypeVar
 
 import gevent
 from gevent.event import Event
+from gevent.lock import BoundedSemaphore
 
 from app.state.loops import Loop
 
@@ -28,6 +29,7 @@ class RowQueue(Generic[Row]):
         self._write = write
         self._rows: deque[Row] = deque()
         self._bell = Event()
+        self._turn = BoundedSemaphore()
         self._loop = Loop(self._run)
 
     def add(self, row: Row) -> bool:
@@ -41,9 +43,10 @@ class RowQueue(Generic[Row]):
         return True
 
     def flush(self) -> None:
-        """Write what is queued now."""
-        for _ in range(0, len(self._rows), _BATCH):  # what comes meanwhile gathers
-            self._write(self._take(_BATCH))
+        """Write what is queued now, after what is being written."""
+        with self._turn:
+            for _ in range(0, len(self._rows), _BATCH):  # what comes meanwhile gathers
+                self._write(self._take(_BATCH))
 
     def close(self) -> list[Row]:
         """Stop, and write what is still queued; return the rows after a batch that could not be written."""

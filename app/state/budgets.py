@@ -39,6 +39,10 @@ class Budgets:
         self._clock = clock
         self._known: set[str] = set()
 
+    def knows(self, lines: Sequence[Line]) -> bool:
+        """Tell whether the rows of these budgets exist, as far as this process knows."""
+        return self._known.issuperset([line.id for line in lines])
+
     def reserve(self, entry: Entry, lines: Sequence[Line], amount: int | None, lease: float) -> Reserved:
         """Reserve ``amount`` from all ``lines`` or from none; None is an unknown price, which no budget refuses.
 

@@ -476,3 +476,14 @@ def test_a_key_that_is_renamed_keeps_what_it_spent(city: City) -> None:
     assert client.get("/v1/key").json["budgets"][0]["spent"] == 0.5
     asked = [client.post(CHAT, {**PROMPT, "max_tokens": 2}).status for _ in range(3)]
     assert (asked[0], asked[-1]) == (200, 402)
+
+
+def test_a_budget_that_is_added_begins_with_the_call_just_before_it(city: City) -> None:
+    master = city.client("master")
+    made = master.post("/admin/keys", {"tenant": "red", "name": "late"}).json
+    client = Client(city.gateways[0].port, made["key"])
+    assert client.post(CHAT, {**PROMPT, "max_tokens": 2}).status == 200
+    budget = {"usd": 9, "per": "day"}
+    assert master.send("PATCH", f"/admin/keys/{made['id']}", {"budgets": [budget]}).status == 200
+    eventually(lambda: client.get("/v1/key").json["budgets"])
+    assert client.get("/v1/key").json["budgets"][0]["spent"] == 0.5

@@ -35,6 +35,7 @@ from app.state.loops import Loop
 from app.wire.egress import Egress
 
 if TYPE_CHECKING:
+    from app.state.budgets import Budgets
     from app.state.state import State
 
 
@@ -44,6 +45,9 @@ _LONGEST_LOOK: Final = 10.0
 _CLOSING: Final = 5.0
 _JOIN_SECONDS: Final = 600.0
 _DAY: Final = 86_400.0
+
+_SPREAD: Final = 2.0
+"""Seconds after which every process knows of a change of keys, and has written the rows that it had queued."""
 
 FREE: Final = frozenset({"count_tokens"})
 """Operations that no provider charges for."""
@@ -174,14 +178,16 @@ class Accounts:
             self.writer.add(entries.cached_entry(call, provider, model, usage, self.clock()))
 
     def forget(self) -> None:
-        """Look again at each budget: one may have been taken away, and added anew, by an administrator."""
+        """Look again at each budget, whose owners were changed: now, and when every process has written what it had queued."""
+        self.writer.flush()
         self._state().budgets.forget()
+        gevent.spawn_later(_SPREAD, self._state().budgets.forget)
 
     def balances(self, touches: Sequence[Touch], *, adopt: bool = True) -> list[Balance]:
         """Return how budgets stand, as ``Budgets.look`` does; raises ``store_unavailable``."""
         now = self.clock()
         lines = [touch.line(now) for touch in touches]
-        return self._state().budgets.read(lines, adopt=adopt) if lines else []
+        return self._budgets(lines).read(lines, adopt=adopt) if lines else []
 
     def refusal(
         self, touches: Sequence[Touch], balances: Sequence[Balance], estimate: Estimate, label: str
@@ -236,9 +242,16 @@ class Accounts:
             self._joined_at = time.monotonic() + _JOIN_SECONDS
             self._state().ledger.compact(self.clock() - self._settings.ledger_days * _DAY)
 
+    def _budgets(self, lines: Sequence[Line]) -> Budgets:
+        """Return the state of budgets; one that is new begins with the rows of the ledger, so those are written first."""
+        budgets = self._state().budgets
+        if not budgets.knows(lines):
+            self.writer.flush()
+        return budgets
+
     def _reserve(self, draft: Entry, lines: Sequence[Line], amount: int | None) -> Reserved:
         """Reserve; where only what running calls hold stands in the way, let those settle that are over."""
-        budgets, lease = self._state().budgets, self._settings.budget_lease
+        budgets, lease = self._budgets(lines), self._settings.budget_lease
         verdict = budgets.reserve(draft, lines, amount, lease)
         place = verdict.refused
         if place is None or verdict.balances[place].spent + (amount or 0) > lines[place].most:
