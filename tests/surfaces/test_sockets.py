@@ -314,11 +314,22 @@ def test_an_upgrade_by_another_method_is_refused_in_words(world: World, prefix: 
     assert (answer.status, answer.error["code"]) == (426, "websocket_not_supported")
 
 
+def test_no_websocket_is_opened_by_http_1_0(world: World) -> None:
+    headers = ["Connection: Upgrade", "Upgrade: websocket"]
+    headers += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"]
+    asked = raw_request("GET", "/v1/responses", key=KEY, headers=headers)
+    with world.connect() as connection:
+        connection.sendall(asked.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        assert b" 400 " in received(connection, b"\r\n")
+
+
 def test_a_handshake_that_is_none_is_refused_in_words(world: World) -> None:
     asked = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-key": "AAAA"}
     assert world.send("GET", "/v1/responses", None, asked).error["message"].startswith("This is no WebSocket")
     asked |= {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==", "sec-websocket-version": "8"}
-    assert world.send("GET", "/v1/responses", None, asked).status == 400
+    other = world.send("GET", "/v1/responses", None, asked)
+    assert (other.status, other.headers["sec-websocket-version"]) == (426, "13")
+    assert other.error["message"].startswith("This is no WebSocket")
     assert world.send("GET", "/v1/responses", {}, asked).status == 400
     assert world.send("GET", "/v1/responses").status == 405
 

@@ -28,7 +28,7 @@ from app.surfaces.body.validation import check_shape
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing, check_operation
 from app.surfaces.mounts import Mount
-from app.surfaces.replies.answers import no_websocket
+from app.surfaces.replies.answers import error_response, no_websocket
 from app.surfaces.replies.envelope import FrameEnvelope
 from app.surfaces.replies.runs import pace
 from app.surfaces.replies.stream_writer import StreamWriter
@@ -42,6 +42,7 @@ from app.wire.websocket import GOING_AWAY, NORMAL, PING_EVERY, POLICY, Refused, 
 _LOG: Final = logging.getLogger(__name__)
 _LIFETIME: Final = 3600.0  # seconds of a connection, as at OpenAI
 _HANDSHAKE: Final = ("Upgrade", "Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", SUBPROTOCOLS)
+_VERSION: Final = "13"  # of the protocol: RFC 6455, 4.1
 _IN_PROGRESS: Final = "response_in_progress"
 _CHECK: Final = object()
 """A message of our own: check whether the connection must end."""
@@ -55,9 +56,23 @@ def connect(mount: Mount, deployment: str | None = None) -> Response:
         raise no_websocket()
     if request.content_length or "Transfer-Encoding" in request.headers:
         raise GatewayError("bad_request", "A request that opens a WebSocket has no body.")
+    if request.environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
+        raise GatewayError("bad_request", "A WebSocket is opened by a request of HTTP/1.1.")
+    if request.headers.get("Sec-WebSocket-Version", _VERSION) != _VERSION:
+        return _other_version()
     if current_gateway().draining.is_set():
         raise _shutdown_error()
     return _Upgrade(Session(mount, deployment, sock))
+
+
+def _other_version() -> Response:
+    """Return the refusal of another version of the protocol, with the one that is spoken (RFC 6455, 4.4)."""
+    g.refusal = GatewayError(
+        "bad_request", f"This is no WebSocket handshake: the version must be {_VERSION}.", status=426
+    )
+    response = error_response(g.refusal)
+    response.headers.update({"Sec-WebSocket-Version": _VERSION, "Upgrade": "websocket"})
+    return response
 
 
 def _shutdown_error() -> GatewayError:
