@@ -20,7 +20,7 @@ UNCOUNTED: Final = frozenset(
         *("previous_response_id", "conversation", "prompt_cache_key", "prompt_cache_retention", "model"),
     }
 )
-"""Top-level members that say who asks, how the answer travels or where it is kept."""
+"""Top-level members that say who asks, how the answer travels or where it is stored."""
 
 _DEFAULTS: Final[Mapping[str, Any]] = {
     "temperature": 1,
@@ -41,22 +41,22 @@ _DEFAULTS: Final[Mapping[str, Any]] = {
     "text": {"format": {"type": "text"}},
     "encoding_format": "float",
 }
-"""What OpenAI's reference says is meant by absence (read November 2026)."""
+"""Members that mean the same as their absence, by OpenAI's reference (read November 2026)."""
 _OPENAI_FORMS: Final = frozenset({"chat", "responses", "completions", "embeddings_openai"})
 
 
 class Digests:
-    """Names what calls ask, under the settings of this process."""
+    """Names the questions of calls, under the settings of this process."""
 
     def __init__(self, settings: Settings) -> None:
         self._aliases = {name: repr(alias) for name, alias in settings.aliases.items()}
 
     def of(self, call: Call, scope: str) -> str:
-        """Return the name under which the answer of ``call`` is kept: ``cache_`` and 48 hexadecimal digits."""
+        """Return the name of the cached answer to ``call``: ``cache_`` and 48 hexadecimal digits."""
         return self.of_form(call, scope, form_of(call.dialect, call.full_body))
 
     def of_form(self, call: Call, scope: str, form: Mapping[str, Any]) -> str:
-        """Return the name of what is asked by ``form``, and by all of ``call`` but its body."""
+        """Return the name of the answer to ``form``, and to all of ``call`` but its body."""
         betas = {name: text for name, text in call.client_headers.items() if name.startswith("anthropic-")}
         whole = [
             call.principal.tenant,

@@ -1,4 +1,4 @@
-"""Kept answers in this process: those used last, up to a number of bytes.
+"""Cached answers in this process: those used last, up to a number of bytes.
 
 Tests: tests/gateway/test_cache_identity.py.
 """
@@ -15,12 +15,12 @@ from app.canonical.response import Finish, Response, Usage
 
 _MOST: Final = 64 * 1024 * 1024  # bytes of a process
 _LARGEST: Final = 1024 * 1024  # bytes of an answer
-_OVERHEAD_FACTOR: Final = 2  # an answer is kept as JSON and decoded
+_OVERHEAD_FACTOR: Final = 2  # an answer is in memory as JSON and decoded
 
 
 @record
 class Entry:
-    """One complete answer: its JSON at the door, decoded where a stream can be made of it, and who gave it.
+    """One complete answer: its JSON as the client got it, decoded if a stream can be made of it, and the target that gave it.
 
     ``response_id`` names the stored response that it came from, None where none is."""
 
@@ -45,11 +45,10 @@ class Memory:
         self._entries: OrderedDict[str, tuple[float, Entry]] = OrderedDict()
 
     def get(self, name: str) -> Entry | None:
-        """Return the entry of that name while it lives."""
-        found = self._entries.get(name)
-        if found is None:
+        """Return the entry of that name, None if there is none or its time is over."""
+        until, entry = self._entries.get(name, (0.0, None))
+        if entry is None:
             return None
-        until, entry = found
         if self._clock() >= until:
             self.drop(name)
             return None
@@ -57,7 +56,7 @@ class Memory:
         return entry
 
     def put(self, entry: Entry, ttl: float) -> bool:
-        """Keep an entry for ``ttl`` seconds; the oldest used make room. False for one that is too large."""
+        """Store an entry for ``ttl`` seconds; those used least recently make room. False for one that is too large."""
         self.drop(entry.id)
         if len(entry.body) > min(_LARGEST, self._most // _OVERHEAD_FACTOR):
             return False
@@ -68,15 +67,15 @@ class Memory:
         return True
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all entries."""
         self._entries.clear()
         self._size = 0
 
     def drop(self, name: str) -> None:
-        """Forget the entry of that name, if there is one."""
-        found = self._entries.pop(name, None)
-        if found is not None:
-            self._size -= _size(found[1])
+        """Remove the entry of that name, if there is one."""
+        _, entry = self._entries.pop(name, (0.0, None))
+        if entry is not None:
+            self._size -= _size(entry)
 
 
 def _size(entry: Entry) -> int:

@@ -1,4 +1,4 @@
-"""Whether a call is looked up and kept, and for how long: what the operator says, then its own headers.
+"""Whether a call is looked up and its answer cached, and for how long: by the configuration, then by its headers.
 
 Tests: tests/governance/test_cache.py.
 """
@@ -19,8 +19,8 @@ _LONGEST_SCOPE: Final = 256
 
 @record
 class Policy:
-    """How one call meets the cache; ``scope`` is the caller's own, "" for none. ``direct``: the same question is
-    looked up; ``semantic``: like ones, from ``threshold`` on."""
+    """How one call uses the cache; ``scope`` is the caller's own, "" for none. ``direct``: the same question is
+    looked up; ``semantic``: similar ones are, from ``threshold`` on."""
 
     settings: CacheSettings
     reads: bool = True
@@ -33,7 +33,7 @@ class Policy:
 
 
 class Policies:
-    """Finds the policy of a call: that of the model's name, else of the key, else of the gateway."""
+    """Finds the policy of a call: its model's, else its key's, else the gateway's."""
 
     def __init__(self, settings: Settings) -> None:
         self._server = settings.cache
@@ -41,12 +41,12 @@ class Policies:
         self._keys = {(key.tenant, key.name): key.cache for key in settings.keys if key.cache is not None}
 
     def __bool__(self) -> bool:
-        """Tell whether there is any cache at all."""
+        """Tell whether a cache is configured anywhere."""
         policies = (self._server, *self._models.values(), *self._keys.values())
         return any(one is not None and one.on for one in policies)
 
     def of(self, call: Call) -> Policy | None:
-        """Return how ``call`` meets the cache, None where it does not; raises for headers that cannot be read."""
+        """Return how ``call`` uses the cache, None if it does not; raises ``bad_request`` for malformed headers."""
         who = call.principal
         settings = self._models.get(call.model)
         if settings is None and who.id is None:
@@ -99,7 +99,7 @@ def _scope(headers: Mapping[str, str]) -> str:
 
 
 def _kind(headers: Mapping[str, str], semantic: SemanticSettings | None) -> str | None:
-    """Return the only way to look, None for all that there are."""
+    """Return the only kind of look-up that the headers allow, None for all kinds."""
     kind = headers.get("x-bf-cache-type")
     if kind is None:
         return None

@@ -1,4 +1,4 @@
-"""An entry as the bytes that all processes share, and back. Tests: tests/gateway/test_cache_records.py."""
+"""Entries as the bytes that processes share, and back. Tests: tests/gateway/test_cache_records.py."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def bytes_of(entry: Entry) -> bytes:
 
 
 def entry_of_bytes(data: bytes) -> Entry | None:
-    """Return the entry that ``data`` holds, None where another version of the gateway wrote it in its own form.
+    """Return the entry in ``data``, None if another version of the gateway wrote it in another form.
 
-    Raises ``ValueError``, ``TypeError`` or ``KeyError`` for what none wrote."""
+    Raises ``ValueError``, ``TypeError`` or ``KeyError`` for data that no version wrote."""
     members = loads_lenient(data)
     if members.pop("form") != _FORM:
         return None

@@ -1,8 +1,8 @@
-"""Kept answers in Redis: a hash for each, which Redis forgets when its time is over.
+"""Cached answers in Redis: a hash for each, which Redis deletes when its time is over.
 
-``sluice:cache:answer:ID`` holds whose the answer is and its bytes, sealed where the operator asks for it;
-``sluice:cache:response:ID`` names the answer that came from a stored response, ``sluice:cache:meaning:DIGEST`` sorts those whose
-questions may be compared by the number of their making.
+``sluice:cache:answer:ID`` has the owner of the answer and its bytes, encrypted if the operator wants that;
+``sluice:cache:response:ID`` names the answer of a stored response; ``sluice:cache:meaning:DIGEST``
+sorts the answers whose questions may be compared, by a number that grows.
 
 Tests: tests/governance/test_cache_of_many.py.
 """
@@ -36,39 +36,38 @@ class RedisStore:
         self._cipher = cipher
 
     def get(self, name: str) -> CachedBody | None:
-        """Return the answer of that name while it lives."""
+        """Return the answer of that name, None if there is none."""
         with _translate_errors():
-            line = self._redis.pipeline(transaction=False)
-            body, left = line.hget(_ANSWER + name, "body").pttl(_ANSWER + name).execute()
+            pipeline = self._redis.pipeline(transaction=False)
+            body, left = pipeline.hget(_ANSWER + name, "body").pttl(_ANSWER + name).execute()
         if body is None or left <= 0:
             return None
         return CachedBody(self._cipher().read(body), left / 1000)
 
     def put(self, label: Label, body: bytes, ttl: int) -> None:
-        """Keep an answer for ``ttl`` seconds; a later one replaces an earlier one."""
+        """Store an answer for ``ttl`` seconds; a later one replaces an earlier one."""
         place = _ANSWER + label.id
         members = {
-            **label._asdict(),
+            "tenant": label.tenant,
+            "key": label.key,
             "scope": digest_of_scope(label.scope),
+            "response_id": label.response_id or "",
             "body": self._cipher().write(body),
         }
-        members["response_id"] = label.response_id or ""
-        for name in ("id", "meaning", "vector"):
-            del members[name]
         if label.vector is not None:
             members["vector"] = self._cipher().write(label.vector)
         with _translate_errors():
-            line = self._redis.pipeline()
+            pipeline = self._redis.pipeline()
             if label.meaning is not None:
                 place_of_meaning = _MEANING + label.meaning
-                line.zadd(place_of_meaning, {label.id: self._redis.incr(_COUNT)})
-                line.zremrangebyrank(place_of_meaning, 0, -1 - _NEWEST)
-                line.expire(place_of_meaning, _LONGEST)
-            line.hset(place, mapping=members)
-            line.expire(place, ttl)
+                pipeline.zadd(place_of_meaning, {label.id: self._redis.incr(_COUNT)})
+                pipeline.zremrangebyrank(place_of_meaning, 0, -1 - _NEWEST)
+                pipeline.expire(place_of_meaning, _LONGEST)
+            pipeline.hset(place, mapping=members)
+            pipeline.expire(place, ttl)
             if label.response_id is not None:
-                line.set(_RESPONSE + label.response_id, label.id, ex=ttl)
-            line.execute()
+                pipeline.set(_RESPONSE + label.response_id, label.id, ex=ttl)
+            pipeline.execute()
 
     def vectors(self, meaning: str, after: float, most: int) -> list[Vector]:
         """Return the newest ``most`` vectors of a meaning, and of those few that were made before ``after``."""
@@ -77,10 +76,10 @@ class RedisStore:
             rows = self._redis.zrevrangebyscore(
                 place, "+inf", after - _OVERLAP, start=0, num=most, withscores=True
             )
-            line = self._redis.pipeline(transaction=False)
+            pipeline = self._redis.pipeline(transaction=False)
             for name, _ in rows:
-                line.hget(_ANSWER + name.decode(), "vector")
-            bodies = line.execute() if rows else []
+                pipeline.hget(_ANSWER + name.decode(), "vector")
+            bodies = pipeline.execute() if rows else []
             over = [name for (name, _), body in zip(rows, bodies, strict=True) if body is None]
             if over:
                 self._redis.zrem(place, *over)
@@ -92,13 +91,13 @@ class RedisStore:
         ]
 
     def remove(self, name: str, response_id: str) -> None:
-        """Take one answer away, if it came from this stored response."""
+        """Delete one answer, if it is that of this stored response."""
         with _translate_errors():
             if self._redis.hget(_ANSWER + name, "response_id") == response_id.encode():
                 self._redis.unlink(_ANSWER + name)
 
     def remove_of(self, response_id: str) -> None:
-        """Take away the answer that came from a stored response."""
+        """Delete the answer of a stored response."""
         with _translate_errors():
             name = self._redis.get(_RESPONSE + response_id)
             if name is not None:
@@ -106,7 +105,7 @@ class RedisStore:
                 self._redis.unlink(_RESPONSE + response_id)
 
     def clear(self, choice: CacheFilter) -> int:
-        """Take away those that ``choice`` means, some at a time; return how many."""
+        """Delete the answers that ``choice`` selects, some at a time; return how many."""
         with _translate_errors():
             if choice.id is not None:
                 return self._remove_matching([(_ANSWER + choice.id).encode()], choice)
@@ -123,10 +122,10 @@ class RedisStore:
 
     def _remove_matching(self, names: list[bytes], choice: CacheFilter) -> int:
         if names and (choice.tenant is not None or choice.key is not None):
-            line = self._redis.pipeline(transaction=False)
+            pipeline = self._redis.pipeline(transaction=False)
             for name in names:
-                line.hmget(name, "tenant", "key", "scope")
-            names = [name for name, row in zip(names, line.execute(), strict=True) if _fits(row, choice)]
+                pipeline.hmget(name, "tenant", "key", "scope")
+            names = [name for name, row in zip(names, pipeline.execute(), strict=True) if _fits(row, choice)]
         return int(self._redis.unlink(*names)) if names else 0
 
 
@@ -139,7 +138,7 @@ def _fits(row: list[bytes | None], choice: CacheFilter) -> bool:
 
 @contextmanager
 def _translate_errors() -> Iterator[None]:
-    """Say trouble with Redis in the gateway's words."""
+    """Raise ``store_unavailable`` for an error of Redis."""
     from redis import RedisError
 
     try:

@@ -1,4 +1,4 @@
-"""From an answer to an entry, and from an entry to the answer of another call, whole or as a stream.
+"""Make an entry of an answer, and answer another call with an entry, whole or as a stream.
 
 Tests: tests/governance/test_cache.py.
 """
@@ -30,12 +30,12 @@ _OWN: Final = (
     *("id", "responseId", "created", "created_at", "completed_at", "metadata", "user", "safety_identifier"),
     *("store", "previous_response_id", "conversation", "prompt_cache_key", "prompt_cache_retention"),
 )
-"""Members of an answer that are of the call that it is given to."""
+"""Members of an answer that belong to the call that it answers."""
 _FREE: Final = ("input_tokens_cost", "output_tokens_cost", "total_cost")
 
 
 def entry_of(name: str, outcome: Outcome) -> Entry | None:
-    """Return what is kept of a complete answer of success, None for any other."""
+    """Return the entry of a complete answer of success, None for any other."""
     call, response = outcome.call, outcome.response
     if outcome.error is not None or outcome.media_type is not None or outcome.target is None:
         return None
@@ -78,7 +78,7 @@ def source_of(entry: Entry, target: Target) -> Callable[[Run], Generator[Batch, 
 
 
 def debug_of(name: str, entry: Entry | None) -> dict[str, Any]:
-    """Return the object ``cache_debug`` of a call whose very question was looked up."""
+    """Return the object ``cache_debug`` of a call whose own question was looked up."""
     if entry is None:
         return {"cache_hit": False, "cache_id": name}
     return {"cache_hit": True, "cache_id": name, "hit_type": "direct", **_target_members(entry.label)}
@@ -87,7 +87,7 @@ def debug_of(name: str, entry: Entry | None) -> dict[str, Any]:
 def semantic_debug_of(
     name: str, meaning: Meaning, threshold: float, similarity: float | None
 ) -> dict[str, Any]:
-    """Return that of a call for which like questions were looked up; ``similarity`` None: none was like enough."""
+    """Return that of a call for which similar questions were looked up; ``similarity`` is None if none was similar enough."""
     near = {} if similarity is None else {"hit_type": "semantic", "similarity": similarity}
     return {
         "cache_hit": similarity is not None,
@@ -118,9 +118,9 @@ def _body(call: Call, entry: Entry, target: Target) -> dict[str, Any]:
             body["id"] = mint(body["id"].partition("-")[0] + "-" if "-" in body["id"] else "emb")
         return body
     head = replace(entry.response, id=None, created=None, choices=())
-    spoken = dialect(call.dialect)
-    request = decode_call(call) if spoken.echoes else Request(call.model)
-    fresh = spoken.encode_response(head, request, server_context(call, target.model))
+    row = dialect(call.dialect)
+    request = decode_call(call) if row.echoes else Request(call.model)
+    fresh = row.encode_response(head, request, server_context(call, target.model))
     return {**body, **{name: copy.deepcopy(fresh[name]) for name in _OWN if name in fresh}}
 
 

@@ -1,4 +1,4 @@
-"""What a conversation means: the words of its last user message as a vector, all else as a digest that must be equal.
+"""The meaning of a conversation: the text of its last user message as a vector, and a digest of the rest, which must be equal.
 
 Tests: tests/governance/test_semantic_cache.py, tests/gateway/test_cache_semantics.py.
 """
@@ -25,7 +25,7 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Meaning(NamedTuple):
-    """A vector of any length, among those of ``group``; which model made it of how many tokens."""
+    """A vector of ``group``, the model that made it, and of how many tokens."""
 
     group: str
     vector: Sequence[float]
@@ -34,14 +34,14 @@ class Meaning(NamedTuple):
 
 
 class PromptText(NamedTuple):
-    """The text of the last user message, and the digest of all else."""
+    """The text of the last user message, and the digest of the rest."""
 
     group: str
     text: str
 
 
 def words_of(call: Call, digests: Digests, scope: str, semantic: SemanticSettings) -> PromptText | None:
-    """Return what is compared by meaning; None where a conversation is too long, or does not end in a user's text."""
+    """Return what is compared by meaning; None if a conversation is too long, or does not end in a user's text."""
     form = form_of(call.dialect, call.full_body)
     name = next((one for one in _MESSAGES if isinstance(form.get(one), list)), None)
     items = form[name] if name is not None else []
@@ -58,7 +58,7 @@ def words_of(call: Call, digests: Digests, scope: str, semantic: SemanticSetting
 def meaning_of(
     run: Callable[[Call], Run], call: Call, words: PromptText, semantic: SemanticSettings
 ) -> Meaning | None:
-    """Return the vector of ``words``, which ``run`` asks of the configured model on the caller's account; None where none came."""
+    """Return the vector of ``words``, which ``run`` requests from the configured model on the caller's account; None if none came."""
     inner = Abort()
     call.abort.listen(lambda: inner(call.abort.reason or GatewayError("client_gone", "Left.")))
     embedding_call = Call(
@@ -89,7 +89,7 @@ def meaning_of(
 
 
 def _without_text(item: Mapping[str, Any], holder: str) -> tuple[dict[str, Any], list[str]]:
-    """Return a user's message without its texts, and these; none of any other message."""
+    """Return a user's message without its texts, and the texts; any other message has none."""
     role = item.get("role", "user" if holder == "contents" else None)
     member = "content" if "content" in item else "parts"
     content = item.get(member)

@@ -15,8 +15,8 @@ from app.gateway.call import Abort, Call
 
 @dataclass
 class Flight:
-    """A call that is under way. Others wait for its end; while one does, the leaving of its own client does not
-    stop it. ``shared`` is False when it ended in an answer that is not stored: then no call waits any more."""
+    """A call in flight. Others wait for its end; while one does, the call goes on although its own client left.
+    ``shared`` is False if it ended in an answer that is not cached: then no call waits any more."""
 
     abort: Abort = field(default_factory=Abort)
     shared: bool = True
@@ -25,7 +25,7 @@ class Flight:
     _left: GatewayError | None = None
 
     def leave(self, reason: GatewayError) -> None:
-        """Stop the call, unless its client only left and others wait."""
+        """Stop the call, unless only its client left and others wait."""
         if reason.kind.name == "client_gone" and self._waiting:
             self._left = reason
         else:
@@ -47,12 +47,12 @@ class Flight:
                 self.abort(self._left)
 
     def end(self) -> None:
-        """Wake who waits."""
+        """Wake the calls that wait."""
         self._over.set()
 
 
 class Flights(dict[str, Flight]):
-    """The calls under way, by the name of what they ask."""
+    """The calls in flight, by the names of their questions."""
 
     def begin(self, name: str, call: Call) -> Flight:
         """Return a new flight, which ``call`` leads."""
@@ -61,7 +61,7 @@ class Flights(dict[str, Flight]):
         return flight
 
     def end(self, name: str, flight: Flight) -> None:
-        """Take a flight away, and wake who waits for it."""
+        """Remove a flight, and wake the calls that wait for it."""
         if self.get(name) is flight:
             del self[name]
         flight.end()

@@ -1,8 +1,8 @@
-"""Where kept answers stand: in the memory of this process, and behind it where all processes find them.
+"""Where cached answers are: in the memory of this process, and in a store that all processes share.
 
-That is Redis where there is one, else the database of the state. What does not answer there within ``WAIT`` seconds, or
-fails, is a miss; after a failure, or several slow answers in a row, nobody asks for a second. A memory is emptied when an
-administrator took answers away, in whatever process: by NOTIFY, else by a look at one number.
+That is Redis if there is one, else the database. A question to it that takes longer than ``WAIT`` seconds, or fails, is
+a miss; after a failure, or several slow answers in a row, it is left alone for a second. When an administrator deletes
+answers, in whatever process, the memory is cleared: by NOTIFY, else by polling one number.
 
 Tests: tests/governance/test_cache_of_many.py.
 """
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 
 WAIT: Final = 0.05
-"""Seconds that a call waits for what all processes share."""
+"""Seconds that a call waits for the shared store."""
 
 _AWAY: Final = 1.0  # seconds without requests after a failure
 _SLOW: Final = 3  # slow answers in a row that count as a failure
@@ -64,7 +64,7 @@ class _Shared(Protocol):
 
 
 class CacheStore:
-    """The kept answers. ``state`` opens the store."""
+    """The cached answers. ``state`` opens the database."""
 
     def __init__(self, settings: Settings, state: Callable[[], State]) -> None:
         self._url = settings.redis_url
@@ -87,27 +87,27 @@ class CacheStore:
         )
 
     def use(self) -> None:
-        """Have all ready for calls: the cache is configured."""
+        """Prepare for calls, because a cache is configured."""
         if self._url is not None:
             self._redis = RedisStore(self._url, self._cipher)  # connects at its first use
 
     def find(self, name: str) -> Entry | None:
-        """Return the answer of that name while it lives."""
-        self._watch.start()  # so that nothing that is taken away stays in memory
+        """Return the answer of that name, None if there is none."""
+        self._watch.start()  # so that no deleted answer stays in memory
         entry = self._memory.get(name)
         if entry is not None:
             return entry
         number = self._revision
-        found = self._ask(lambda: self._shared.get(name))
-        entry = None if found is None else _read(found.body)
-        if found is None or entry is None or entry.id != name:
+        cached = self._ask(lambda: self._shared.get(name))
+        entry = None if cached is None else _read(cached.body)
+        if cached is None or entry is None or entry.id != name:
             return None
-        if number == self._revision:  # else it may have been taken away since
-            self._memory.put(entry, found.seconds)
+        if number == self._revision:  # else it may have been deleted since
+            self._memory.put(entry, cached.seconds)
         return entry
 
     def put(self, entry: Entry, label: Label, ttl: int, meaning: Meaning | None = None) -> None:
-        """Keep an answer for ``ttl`` seconds, unless it is too large; with ``meaning``, also for similar requests."""
+        """Store an answer for ``ttl`` seconds, unless it is too large; with ``meaning``, also for similar requests."""
         if not self._memory.put(entry, ttl):
             return
         vector = None if meaning is None else pack(meaning.vector)
@@ -122,10 +122,10 @@ class CacheStore:
         self._ask(lambda: self._shared.put(label, body, ttl))
 
     def similar(self, meaning: Meaning, least: float) -> Iterator[tuple[Entry, float]]:
-        """Yield the few answers whose questions are most like ``meaning``, with the cosine, which is at least ``least``."""
+        """Yield the few answers whose questions are most similar, with their cosines, which are at least ``least``."""
         group = meaning.group
         names = self._ask(lambda: self._similar_names(meaning, least))
-        if names is None:  # what comes late serves the next call
+        if names is None:  # a late answer serves the next call
             names = self._vectors.near(group, meaning.vector, least)
         for name, cosine in names:
             entry = self.find(name)
@@ -135,16 +135,14 @@ class CacheStore:
                 self._vectors.drop(group, name)
 
     def _similar_names(self, meaning: Meaning, least: float) -> list[tuple[str, float]]:
-        """Return what is nearest of all that was kept: by the database, else here with what others kept since."""
+        """Return the nearest answers: by the database if it compares, else here, with the new vectors of other processes."""
         group = meaning.group
         if self._redis is None and self._state().answers.compares():
             vector = pack(meaning.vector)
-            found = [] if vector is None else self._state().answers.nearest(group, vector, NEWEST, NEAREST)
-            names = [(name, rounded(cosine)) for name, cosine in found]
-            return [one for one in names if one[1] >= least]
-        learnt = self._shared.vectors(group, self._vectors.newest(group), NEWEST)
-        if learnt:
-            self._vectors.learn(group, learnt)
+            nearest = [] if vector is None else self._state().answers.nearest(group, vector, NEWEST, NEAREST)
+            names = [(name, rounded(cosine)) for name, cosine in nearest]
+            return [(name, cosine) for name, cosine in names if cosine >= least]
+        self._vectors.learn(group, self._shared.vectors(group, self._vectors.newest(group), NEWEST))
         return self._vectors.near(group, meaning.vector, least)
 
     def holds(self, name: str) -> bool:
@@ -152,7 +150,7 @@ class CacheStore:
         return self._memory.get(name) is not None
 
     def drop(self, name: str, response_id: str) -> Entry | None:
-        """Take an answer away whose response is gone; return one that another process kept since."""
+        """Delete an answer whose response is gone; return one that another process has stored since."""
         self._memory.drop(name)
         entry = self.find(name)
         if entry is None or entry.response_id != response_id:
@@ -162,13 +160,13 @@ class CacheStore:
         return None
 
     def forget_response(self, response_id: str) -> None:
-        """Take away the answer that came from a stored response; the database did so with the response."""
+        """Delete the answer of a stored response from Redis; the database deletes it with the response."""
         redis = self._redis
         if redis is not None:
             self._ask(lambda: redis.remove_of(response_id))
 
     def clear(self, actor: Actor, choice: CacheFilter) -> int:
-        """Take away the answers that ``choice`` means, in every process; return how many were shared.
+        """Delete the answers that ``choice`` selects, in every process; return how many were shared.
 
         Raises ``store_unavailable``."""
         answers = self._state().answers
@@ -181,18 +179,18 @@ class CacheStore:
         return total
 
     def drop_tenant(self, tenant: str) -> None:
-        """Take away what Redis holds of a tenant, some at a time; the sweep and the memories see to the rest.
+        """Delete what Redis has of a tenant, some at a time; the purge and the memories do the rest.
 
         Raises ``store_unavailable``."""
         if self._url is not None:
             self._redis_store().clear(CacheFilter(tenant=tenant))
 
     def drop_tenant_soon(self, tenant: str) -> None:
-        """Take away in the background what is kept of a tenant that was deleted; the sweep does what this does not."""
+        """Delete the answers of a deleted tenant in the background; the purge deletes what this does not."""
         gevent.spawn(self._drop_entries, tenant)
 
     def make_room_for(self, tenant: str) -> None:
-        """Take away what is still kept of a former tenant of this name, before there is one again.
+        """Delete what is left of a former tenant of this name, before there is one again.
 
         Raises ``store_unavailable``."""
         state = self._state()
@@ -208,12 +206,12 @@ class CacheStore:
             _LOG.warning("the sweep will delete what is kept of '%s': %s", tenant, error.raw or error.message)
 
     def _redis_store(self) -> RedisStore:
-        """Return the answers in Redis, whether or not calls are looked up there."""
+        """Return the answers in Redis, also if no cache is configured."""
         self._redis = self._redis or RedisStore(self._url or "", self._cipher)
         return self._redis
 
     def close(self) -> None:
-        """Let what was kept last be shared, and close the connections to Redis."""
+        """Wait for the last writes, and close the connections to Redis."""
         self._watch.stop()
         self._asking.join(_LAST_WRITES)
         if self._redis is not None:
@@ -227,18 +225,18 @@ class CacheStore:
         return self._redis or self._state().answers
 
     def _ask(self, ask: Callable[[], T]) -> T | None:
-        """Return what is answered in time; None for what is slow, or away."""
-        begun = time.monotonic()
+        """Return the answer of the shared store; None if it is slow, away, or has none."""
+        started = time.monotonic()
         if self._opens_until is None:
-            self._opens_until = begun + _OPENING
-        if begun < self._away_until:
+            self._opens_until = started + _OPENING
+        if started < self._away_until:
             return None
         asking: gevent.Greenlet[..., T | _Failure | None] | None = None
         if self._asking.wait_available(WAIT):
             asking = self._asking.spawn(_attempt, ask)
-            asking.join(max(0.0, begun + WAIT - time.monotonic()))
+            asking.join(max(0.0, started + WAIT - time.monotonic()))
         if asking is None or not asking.ready():
-            self._slow += begun >= self._opens_until
+            self._slow += started >= self._opens_until
             if self._slow >= _SLOW:
                 self._note_away(f"no answer within {WAIT * 1000:g} ms")
             return None
@@ -247,7 +245,7 @@ class CacheStore:
             self._note_away(answer.reason)
             return None
         self._slow = 0
-        self._opens_until = begun
+        self._opens_until = started
         if self._is_away:
             self._is_away = False
             _LOG.warning("the shared cache answers again")
@@ -269,14 +267,14 @@ class CacheStore:
 
 
 class _Failure:
-    """Why a question failed."""
+    """The reason why a question failed."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
 
 
 def _attempt(ask: Callable[[], T]) -> T | _Failure | None:
-    """Return what is answered, None for what no key of ours opens, or why nothing is answered."""
+    """Return the answer, None for one that cannot be decrypted, or the reason why there is none."""
     try:
         return ask()
     except Unreadable as error:
@@ -284,7 +282,7 @@ def _attempt(ask: Callable[[], T]) -> T | _Failure | None:
         return None
     except GatewayError as error:
         return _Failure(str(error.raw or error.message))
-    except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the call goes on without it
+    except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the call continues without it
         _LOG.exception("a question to the shared cache failed")
         return _Failure(str(error))
 

@@ -1,4 +1,4 @@
-"""Vectors of kept answers, in groups within which they may be compared; the nearest is found by looking at all.
+"""Vectors of cached answers, in groups within which they may be compared; a look-up compares all of a group.
 
 Tests: tests/gateway/test_cache_semantics.py.
 """
@@ -16,11 +16,11 @@ NEWEST: Final = 2_000
 """Vectors of a group."""
 
 NEAREST: Final = 5
-"""Answers that are looked at, the nearest first."""
+"""Answers that a look-up returns at most, the nearest first."""
 
 
 class Vectors:
-    """A bounded table; groups used last stay."""
+    """The vectors of a process; groups used least recently make room."""
 
     def __init__(self, most: int = _MOST) -> None:
         self._most = most
@@ -28,59 +28,53 @@ class Vectors:
         self._groups: OrderedDict[str, _Group] = OrderedDict()
 
     def add(self, group: str, name: str, vector: Sequence[float]) -> None:
-        """Keep the vector of the answer ``name``; one that has no direction is left out."""
+        """Add the vector of the answer ``name``, unless it has no direction."""
         unit = _unit(vector)
         if unit is None:
             return
-        found = self._groups.get(group)
-        if found is None or found.length != len(unit):
-            self._size -= found.size if found else 0
-            found = self._groups[group] = _Group(len(unit))
-            self._size += found.size
+        rows = self._groups.get(group)
+        if rows is not None:
+            self._size -= rows.size
+        if rows is None or rows.length != len(unit):
+            rows = self._groups[group] = _Group(len(unit))
         self._groups.move_to_end(group)
-        before = found.size
-        found.add(name, unit)
-        self._size += found.size - before
+        rows.add(name, unit)
+        self._size += rows.size
         while len(self._groups) > 1 and self._size > self._most:
             self._size -= self._groups.popitem(last=False)[1].size
 
-    def learn(self, group: str, found: Sequence[Vector]) -> None:
-        """Take in what other processes kept, newest first, as ``pack`` wrote it."""
+    def learn(self, group: str, vectors: Sequence[Vector]) -> None:
+        """Add the vectors of other processes, newest first, as ``pack`` made them."""
         import numpy
 
-        for one in reversed(found):
-            if not self.knows(group, one.id):
+        for one in reversed(vectors):
+            rows = self._groups.get(group)
+            if rows is None or one.id not in rows:
                 self.add(group, one.id, numpy.frombuffer(one.vector, dtype="<f2").tolist())
-            mine = self._groups.get(group)
-            if mine is not None:
-                mine.newest = max(mine.newest, one.made_at)
+                rows = self._groups.get(group)
+            if rows is not None:
+                rows.newest = max(rows.newest, one.made_at)
 
     def newest(self, group: str) -> float:
-        """Return the greatest number of what was taken in, 0 at first."""
-        found = self._groups.get(group)
-        return 0.0 if found is None else found.newest
-
-    def knows(self, group: str, name: str) -> bool:
-        """Tell whether an answer is in a group."""
-        found = self._groups.get(group)
-        return found is not None and name in found
+        """Return the greatest number of the vectors of other processes, 0 if there are none."""
+        rows = self._groups.get(group)
+        return 0.0 if rows is None else rows.newest
 
     def near(self, group: str, vector: Sequence[float], least: float) -> list[tuple[str, float]]:
         """Return the names of the few nearest answers whose cosine is at least ``least``, the nearest first."""
-        found, unit = self._groups.get(group), _unit(vector)
-        if found is None or unit is None or found.length != len(unit):
+        rows, unit = self._groups.get(group), _unit(vector)
+        if rows is None or unit is None or rows.length != len(unit):
             return []
         self._groups.move_to_end(group)
-        return found.near(unit, least)
+        return rows.near(unit, least)
 
     def drop(self, group: str, name: str) -> None:
-        """Forget an answer that is no longer kept."""
-        found = self._groups.get(group)
-        if found is not None:
-            found.drop(name)
+        """Remove an answer that is no longer cached."""
+        if group in self._groups:
+            self._groups[group].drop(name)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all vectors."""
         self._groups.clear()
         self._size = 0
 
@@ -88,8 +82,8 @@ class Vectors:
 class _Group:
     """The newest vectors of one group, in the rows of one array that grows.
 
-    Their numbers are those of half precision, as they are stored, in the form that numpy multiplies at once: to turn
-    2,000 vectors into it took ten times as long as the look itself."""
+    The numbers have half precision, as they are stored, but the form that numpy multiplies at once: to convert 2,000
+    vectors takes ten times as long as the look-up."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -125,12 +119,9 @@ class _Group:
 
         rows = self._rows[: len(self._names)]
         cosines = numpy.einsum("ij,j->i", rows, unit)  # `@` wakes threads, which spin where cores are busy
-        found: list[tuple[str, float]] = []
-        for place in cosines.argsort()[::-1][:NEAREST]:
-            name, cosine = self._names[place], rounded(float(cosines[place]))
-            if name is not None and cosine >= least:
-                found.append((name, cosine))
-        return found
+        places = cosines.argsort()[::-1][:NEAREST]
+        nearest = [(self._names[place], rounded(float(cosines[place]))) for place in places]
+        return [(name, cosine) for name, cosine in nearest if name is not None and cosine >= least]
 
     def _free_place(self) -> int:
         if len(self._names) < NEWEST:
@@ -167,8 +158,8 @@ def _unit(vector: Sequence[float]) -> Any:
     import numpy
 
     try:
-        found = numpy.asarray(vector, dtype="float32")
+        array = numpy.asarray(vector, dtype="float32")
     except (TypeError, ValueError):  # no list of numbers: an embedding in another form
         return None
-    length = float(numpy.linalg.norm(found)) if found.ndim == 1 and found.size else 0.0
-    return found / length if length > 0 and numpy.isfinite(length) else None
+    length = float(numpy.linalg.norm(array)) if array.ndim == 1 and array.size else 0.0
+    return array / length if length > 0 and numpy.isfinite(length) else None

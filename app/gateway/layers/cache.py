@@ -1,7 +1,7 @@
 """The cache: a call that was answered before, or one that is like it, is answered again, at no cost.
 
-It lies within the limits (a hit is a request of the client) and within the turn, which stores a hit like any
-other response. Where entries stand is ``cache/store``. Tests: tests/governance/test_cache.py.
+It is inside the limits (a hit is a request of the client) and inside the turn, which stores a hit like any
+other response. ``cache/store`` has the entries. Tests: tests/governance/test_cache.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def make(services: Services) -> CallLayer | None:
 
 
 class Question(NamedTuple):
-    """What a call asks, under which name its answer is kept, and what it means where that is compared."""
+    """What a call asks: the name of its cached answer, the policy, and its meaning if that is compared."""
 
     name: str
     policy: Policy
@@ -94,7 +94,7 @@ class Cache:
         return "hit" if entry is not None and self._target(call, entry) is not None else "miss"
 
     def _policy(self, call: Call) -> Policy | None:
-        """Return how the call meets the cache, None for what is never kept."""
+        """Return how the call uses the cache, None for one whose answer is never cached."""
         if call.operation not in (_STREAMABLE if call.stream else _CACHEABLE):
             return None
         if call.request is not None and call.operation != "embedding":  # its body does not say all
@@ -116,16 +116,16 @@ class Cache:
         return self._replay(call, entry, target, debug_of(name, entry))
 
     def _prompt_text(self, call: Call, policy: Policy) -> PromptText | None:
-        """Return what is compared with like questions; None where nothing is."""
+        """Return the text that is compared with similar questions; None if none is."""
         semantic = policy.semantic
         if semantic is None or call.operation not in _STREAMABLE:
             return None
         return aside_for(call, lambda: words_of(call, self._digests, policy.scope, semantic))
 
     def _similar_run(self, call: Call, meaning: Meaning, threshold: float) -> Run | None:
-        """Return the answer of a question that is like this one."""
-        for found, similarity in self._store.similar(meaning, threshold):
-            entry = self._check_stored(call, found)
+        """Return the answer of a question that is similar to this one."""
+        for similar, similarity in self._store.similar(meaning, threshold):
+            entry = self._check_stored(call, similar)
             target = None if entry is None else self._target(call, entry)
             if entry is not None and target is not None:
                 debug = semantic_debug_of(entry.id, meaning, threshold, similarity)
@@ -133,14 +133,14 @@ class Cache:
         return None
 
     def _replay(self, call: Call, entry: Entry, target: Target, debug: Mapping[str, Any]) -> Run:
-        """Return the run that gives an entry again."""
+        """Return the run that answers with an entry."""
         _note(call, "hit", debug)
         run = self._services.feed(call, source_of(entry, target))
         run.outcome.on_end(lambda outcome: self._write_row(outcome, target))
         return run
 
     def _target(self, call: Call, entry: Entry) -> Target | None:
-        """Return the target that gave the answer, where the caller may use it still."""
+        """Return the target that gave the answer, if the caller may still use it."""
         route = call.progress.route
         if route is None:
             route = call.progress.route = self._services.plan(call)
@@ -148,12 +148,10 @@ class Cache:
 
     def _find(self, call: Call, name: str) -> Entry | None:
         """Return the entry of that name that may answer ``call``."""
-        entry = self._store.find(name)
-        return None if entry is None else self._check_stored(call, entry)
+        return self._check_stored(call, self._store.find(name))
 
-    def _check_stored(self, call: Call, found: Entry) -> Entry | None:
-        """Return the entry that may answer ``call``: one whose stored response is gone goes, too."""
-        entry: Entry | None = found
+    def _check_stored(self, call: Call, entry: Entry | None) -> Entry | None:
+        """Return the entry that may answer ``call``; one whose stored response is gone is deleted, too."""
         while entry is not None and entry.tenant == call.principal.tenant:
             if entry.response_id is None:
                 return entry
@@ -182,26 +180,25 @@ class Cache:
         self._flights.end(name, flight)
 
     def _record(self, call: Call, proceed: Proceed, question: Question) -> Run:
-        """Return the run that goes on, whose complete answer is kept once it ended well."""
+        """Return the run that goes on; its complete answer is cached if it ends well."""
         name, policy, meaning = question
         run = proceed(call)
         if not policy.writes:
             return run
-        found: list[Entry] = []
+        entry: Entry | None = None
 
-        def take(outcome: Outcome, frames: list[Frame]) -> None:
-            entry = entry_of(name, outcome)
-            if entry is not None:
-                found.append(entry)
+        def encode(outcome: Outcome, frames: list[Frame]) -> None:
+            nonlocal entry
+            entry = entry_of(name, outcome) or entry
 
-        def keep(outcome: Outcome) -> None:
-            if outcome.error is None and found:
+        def store(outcome: Outcome) -> None:
+            if outcome.error is None and entry is not None:
                 who = call.principal
-                label = Label(name, who.tenant, who.key, policy.scope, found[-1].response_id)
-                self._store.put(found[-1], label, policy.ttl, meaning)
+                label = Label(name, who.tenant, who.key, policy.scope, entry.response_id)
+                self._store.put(entry, label, policy.ttl, meaning)
 
-        run.on_terminal(take)
-        run.outcome.on_end(keep)
+        run.on_terminal(encode)
+        run.outcome.on_end(store)
         return run
 
     def _write_row(self, outcome: Outcome, target: Target) -> None:
