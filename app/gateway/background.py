@@ -25,7 +25,6 @@ from app.gateway.plan import Planned
 from app.gateway.run import Run
 from app.gateway.stored_turn import (
     StoredTurn,
-    echo_body,
     expand,
     holds_reference,
     is_terminal,
@@ -97,7 +96,7 @@ def _call_of(gateway: Gateway, work: Work, host: JobHost, abort: Abort) -> Call:
         id=new_id("req"),
         operation="responses",
         dialect="responses",
-        body=echo_body(work.request, wants_store(work.request, True)),
+        body={**work.request, "store": wants_store(work.request, True)},
         model=extra["model"],
         candidates=tuple(extra["candidates"]),
         principal=Principal(work.key_id or "", work.tenant),

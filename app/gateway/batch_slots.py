@@ -20,17 +20,17 @@ class BatchSlots:
 
     def __init__(self, count: int) -> None:
         self._free = count
-        self._held: Counter[str] = Counter()
-        self._waiting: dict[str, deque[Event]] = {}
+        self._counts: Counter[str] = Counter()
+        self._queues: dict[str, deque[Event]] = {}
 
     def take(self, tenant: str, stopped: Callable[[], bool]) -> bool:
         """Wait for a slot; return False without one once ``stopped`` returns True."""
         if self._free > 0:
             self._free -= 1
-            self._held[tenant] += 1
+            self._counts[tenant] += 1
             return True
         turn = Event()
-        self._waiting.setdefault(tenant, deque()).append(turn)
+        self._queues.setdefault(tenant, deque()).append(turn)
         while not turn.wait(_POLL_SECONDS):
             if stopped():
                 self._leave_queue(tenant, turn)
@@ -39,20 +39,20 @@ class BatchSlots:
 
     def release(self, tenant: str) -> None:
         """Free a slot of ``tenant``."""
-        self._held[tenant] -= 1
-        if self._held[tenant] == 0:
-            del self._held[tenant]
-        next_tenant = min(self._waiting, key=lambda name: self._held[name], default=None)
+        self._counts[tenant] -= 1
+        if self._counts[tenant] == 0:
+            del self._counts[tenant]
+        next_tenant = min(self._queues, key=lambda name: self._counts[name], default=None)
         if next_tenant is None:
             self._free += 1
             return
-        turn = self._waiting[next_tenant][0]
+        turn = self._queues[next_tenant][0]
         self._leave_queue(next_tenant, turn)
-        self._held[next_tenant] += 1
+        self._counts[next_tenant] += 1
         turn.set()
 
     def _leave_queue(self, tenant: str, turn: Event) -> None:
-        waiting = self._waiting[tenant]
-        waiting.remove(turn)
-        if not waiting:
-            del self._waiting[tenant]
+        queue = self._queues[tenant]
+        queue.remove(turn)
+        if not queue:
+            del self._queues[tenant]

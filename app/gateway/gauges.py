@@ -32,11 +32,11 @@ _PAUSE: Final = 5.0
 _MAX_KEYS: Final = 200
 """Keys of the database that are read, with their tenants: those that were used last."""
 MAX_CONFIGURED: Final = 100
-"""Limits, and budgets, of the configuration that are shown: the gateway's first, then those of tenants, providers and keys."""
+"""Limits, and budgets, of the configuration that have a gauge: the gateway's first, then those of tenants, providers and keys."""
 MAX_STORED: Final = 20
-"""Limits, and budgets, of keys and tenants in the database that are shown: those that are used the most."""
+"""Limits, and budgets, of keys and tenants in the database that have a gauge: those that are used the most."""
 _MIN_RATIO: Final = 0.5
-"""The used part below which those are not shown, so that few names come and go."""
+"""The used part below which those have no gauge, so that few names come and go."""
 
 
 class Gauges:
@@ -80,14 +80,14 @@ class Gauges:
     def _read_all(self) -> Iterator[Reading]:
         yield "sluice_build_info", (__version__,), 1
         try:
-            waiting = self._gateway.state().queue.count_queued()
+            queued = self._gateway.state().queue.count_queued()
             spent = list(self._read_spending())
         except GatewayError as error:
             _LOG.warning("the database cannot be read for metrics: %s", error.raw or error.message)
             yield "sluice_database_up", (), 0
         else:
             yield "sluice_database_up", (), 1
-            yield "sluice_background_queue", (), waiting
+            yield "sluice_background_queue", (), queued
             yield from spent
         try:
             yield from self._read_usage()

@@ -43,7 +43,7 @@ _MINUTE: Final = 60
 class _CachedKey:
     """A key in memory; ``minute`` is that of its last use, in Unix seconds."""
 
-    found: FoundKey
+    row: FoundKey
     principal: Principal
     minute: int = 0
 
@@ -106,10 +106,10 @@ class KeyDirectory:
         configured = self.configured.get((tenant, name))
         if configured is not None:
             return None if self.is_expired(configured) else configured
-        found = self._state().keys.of_name(tenant, name)
-        if found is None or not found.key.enabled or _is_past(found.key.expires_at, time.time()):
+        row = self._state().keys.of_name(tenant, name)
+        if row is None or not row.key.enabled or _is_past(row.key.expires_at, time.time()):
             return None
-        return self._principal(found)
+        return self._principal(row)
 
     def keyless(self, name: str, tenant: str, *, admin: bool = False) -> Principal:
         """Return a caller without a client key: anyone where that is allowed, or the administrator."""
@@ -156,32 +156,32 @@ class KeyDirectory:
     def _read(self, label: bytes, secret: str) -> _CachedKey:
         self._listen()
         number = self._revision
-        found = self._state().keys.find(secret)
-        if found is None:
+        row = self._state().keys.find(secret)
+        if row is None:
             _remember(self._unknown_key, label, time.monotonic() + _UNKNOWN_SECONDS)
             raise _unknown_key()
-        cached = _CachedKey(found, self._principal(found))
+        cached = _CachedKey(row, self._principal(row))
         if number == self._revision:  # else the row may be older than the change
             _remember(self._cached, label, cached)
         return cached
 
     def _check(self, cached: _CachedKey) -> None:
         """Raise ``unauthenticated`` for a key that may not be used now."""
-        key, now = cached.found.key, time.time()
+        key, now = cached.row.key, time.time()
         if (key.tenant, key.name) in self.configured:
             raise _refusal("is no longer used: the configuration has a key of the same name")
         if not key.enabled:
             raise _refusal("is disabled")
         if _is_past(key.expires_at, now):
             raise _refusal("has expired")
-        if _is_past(cached.found.until, now):
+        if _is_past(cached.row.until, now):
             raise _refusal("was replaced by a new one")
 
     def _note_use(self, cached: _CachedKey) -> None:
         minute = int(time.time()) // _MINUTE * _MINUTE
         if minute != cached.minute:
             cached.minute = minute
-            self._uses[cached.found.key.id] = minute
+            self._uses[cached.row.key.id] = minute
 
     # --- changes -------------------------------------------------------------------------------
 
@@ -203,16 +203,16 @@ class KeyDirectory:
         if uses:
             self._state().keys.note_uses(uses)
 
-    def _principal(self, found: FoundKey) -> Principal:
-        key = found.key
-        tenant = self._tenants.get(key.tenant) or _Tenant(*_rules(found.tenant_members or {}))
+    def _principal(self, row: FoundKey) -> Principal:
+        key = row.key
+        tenant = self._tenants.get(key.tenant) or _Tenant(*_rules(row.tenant_members or {}))
         allowances, limits, budgets = _rules(key.members)
         return Principal(
             key.name,
             key.tenant,
             (*tenant.allowances, *allowances),
             id=key.id,
-            digest=found.digest,
+            digest=row.digest,
             limits=limits,
             tenant_limits=tenant.limits,
             budgets=budgets,

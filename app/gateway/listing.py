@@ -24,13 +24,13 @@ from app.dialects import dialect_of
 from app.dialects.base import ClientContext, ModelListDialect
 from app.errors import GatewayError
 from app.gateway.call import Principal
-from app.gateway.id_generation import mint
 from app.gateway.plan import unsupported
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry
 from app.gateway.translation import parse_upstream
 from app.gateway.upstreams import parse_error_body
 from app.providers.base import Provider, Wire
+from app.state.ids import mint
 from app.wire.clocks import Clocks
 
 _LOG: Final = logging.getLogger(__name__)

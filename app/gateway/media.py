@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from app.canonical.events import Failed
 from app.canonical.images import ImageEvent, ImageResponse, PictureDone
@@ -294,7 +294,7 @@ def _bare_audio(event: SpeechEvent) -> list[Frame]:
 def _with_path(wire: Wire, encoded: MediaRequest) -> Wire:
     """Return the wire with this request's own path, query and framing."""
     stream_path = wire.stream_path if wire.stream_path is not None else wire.path
-    framing: Final = encoded.framing
+    framing = encoded.framing
     return replace(
         wire,
         path=_fill(wire.path, encoded.path) + encoded.suffix,

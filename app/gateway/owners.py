@@ -20,7 +20,7 @@ from app.state.keys import StoredKey
 from app.state.lookup import Page
 from app.state.state import State
 
-Shown = dict[str, Any]
+Json = dict[str, Any]
 
 _CONFIGURED: Final = "key_config."
 _RESERVED: Final = frozenset({"master", "open"})
@@ -36,27 +36,27 @@ class Owners:
 
     # --- keys ----------------------------------------------------------------------------------
 
-    def keys(self, limit: int, after: str | None, tenant: str | None = None) -> Page[Shown]:
+    def keys(self, limit: int, after: str | None, tenant: str | None = None) -> Page[Json]:
         """Return ``limit`` keys after the one with the id ``after``, of one tenant or of all."""
         configured = [key for key in self._list_configured_keys() if tenant in (None, key["tenant"])]
         return _join(
             configured, limit, after, lambda n, a: _map_page(self.state().keys.page(n, a, tenant), keys.show)
         )
 
-    def key(self, key_id: str) -> Shown:
+    def key(self, key_id: str) -> Json:
         """Return a key; raises ``not_found``."""
         configured = {key["id"]: key for key in self._list_configured_keys()}
         return configured.get(key_id) or keys.show(self.state().keys.get(key_id))
 
-    def key_of(self, tenant: str, name: str) -> Shown | None:
+    def key_of(self, tenant: str, name: str) -> Json | None:
         """Return the key of a tenant by its name."""
         for configured in self._list_configured_keys():
             if (configured["tenant"], configured["name"]) == (tenant, name):
                 return configured
-        found = self.state().keys.of_name(tenant, name)
-        return None if found is None else keys.show(found.key)
+        stored = self.state().keys.of_name(tenant, name)
+        return None if stored is None else keys.show(stored.key)
 
-    def create_key(self, actor: Actor, members: Mapping[str, Any]) -> Shown:
+    def create_key(self, actor: Actor, members: Mapping[str, Any]) -> Json:
         """Make a key; the answer alone has its secret, as ``key``. Raises ``bad_request``, ``conflict``."""
         present = {name: value for name, value in members.items() if value is not None}
         tenant, name = present.pop("tenant"), present.pop("name")
@@ -68,7 +68,7 @@ class Owners:
         created, secret = self.state().keys.create(actor, key)
         return {**keys.show(created), "key": secret}
 
-    def change_key(self, actor: Actor, key_id: str, changes: Mapping[str, Any], *, end_now: bool) -> Shown:
+    def change_key(self, actor: Actor, key_id: str, changes: Mapping[str, Any], *, end_now: bool) -> Json:
         """Change a key; None removes a member. ``end_now`` ends its running calls when it is disabled."""
         before = self._get_key(key_id)
         for required in ("name", "enabled"):
@@ -85,7 +85,7 @@ class Owners:
         self._get_key(key_id)
         self.state().keys.delete(actor, key_id, end_now=end_now)
 
-    def rotate_key(self, actor: Actor, key_id: str, grace: int, *, end_now: bool) -> Shown:
+    def rotate_key(self, actor: Actor, key_id: str, grace: int, *, end_now: bool) -> Json:
         """Give a key a new secret; the answer alone has it, as ``key``."""
         self._get_key(key_id)
         rotated, secret = self.state().keys.rotate(actor, key_id, grace, end_now=end_now)
@@ -96,7 +96,7 @@ class Owners:
             raise _read_only("key")
         return self.state().keys.get(key_id)
 
-    def _list_configured_keys(self) -> list[Shown]:
+    def _list_configured_keys(self) -> list[Json]:
         return [
             {
                 "id": f"{_CONFIGURED}{key.name}",
@@ -135,19 +135,19 @@ class Owners:
 
     # --- tenants -------------------------------------------------------------------------------
 
-    def tenants(self, limit: int, after: str | None) -> Page[Shown]:
+    def tenants(self, limit: int, after: str | None) -> Page[Json]:
         """Return ``limit`` tenants after the one with the name ``after``."""
         configured = list(self._list_configured_tenants().values())
         return _join(
             configured, limit, after, lambda n, a: _map_page(self.state().tenants.page(n, a), tenants.show)
         )
 
-    def tenant(self, name: str) -> Shown:
+    def tenant(self, name: str) -> Json:
         """Return a tenant; raises ``not_found``."""
         configured = self._list_configured_tenants().get(name)
         return configured or tenants.show(self.state().tenants.get(name))
 
-    def create_tenant(self, actor: Actor, members: Mapping[str, Any]) -> Shown:
+    def create_tenant(self, actor: Actor, members: Mapping[str, Any]) -> Json:
         """Make a tenant; raises ``conflict``."""
         present = {name: value for name, value in members.items() if value is not None}
         name = present.pop("name")
@@ -156,7 +156,7 @@ class Owners:
         self.cache_store.make_room_for(name)
         return tenants.show(self.state().tenants.create(actor, name, present))
 
-    def change_tenant(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> Shown:
+    def change_tenant(self, actor: Actor, name: str, changes: Mapping[str, Any]) -> Json:
         """Change a tenant; None removes a member."""
         self._check_stored_tenant(name)
         return tenants.show(self.state().tenants.change(actor, name, changes))
@@ -178,11 +178,11 @@ class Owners:
         if name in self._list_configured_tenants():
             raise _read_only("tenant")
 
-    def _list_configured_tenants(self) -> dict[str, Shown]:
+    def _list_configured_tenants(self) -> dict[str, Json]:
         names = dict.fromkeys([*self.settings.tenants, *(key.tenant for key in self.settings.keys)])
         return {name: self._show_configured_tenant(name) for name in names}
 
-    def _show_configured_tenant(self, name: str) -> Shown:
+    def _show_configured_tenant(self, name: str) -> Json:
         row = self.settings.tenants.get(name)
         return {
             "id": name,
@@ -199,11 +199,11 @@ class Owners:
 
 
 def _join(
-    configured: list[Shown],
+    configured: list[Json],
     limit: int,
     after: str | None,
-    stored: Callable[[int, str | None], Page[Shown]],
-) -> Page[Shown]:
+    stored: Callable[[int, str | None], Page[Json]],
+) -> Page[Json]:
     """Return one page of a list that begins with the rows of the configuration."""
     places = {row["id"]: place for place, row in enumerate(configured, 1)}
     if after is not None and after not in places:
@@ -217,7 +217,7 @@ def _join(
     return Page([*first, *rest.rows], rest.has_more)
 
 
-def _map_page(page: Page[Any], show: Callable[[Any], Shown]) -> Page[Shown]:
+def _map_page(page: Page[Any], show: Callable[[Any], Json]) -> Page[Json]:
     return Page([show(row) for row in page.rows], page.has_more)
 
 

@@ -23,7 +23,7 @@ from app.gateway.catalogue import Catalogue, Model, Price, Rates
 from app.gateway.garbage_collection import settle
 
 _REMEMBERED: Final = 4096
-"""Names that are not looked up again, listed or not."""
+"""Models that are remembered, listed or not."""
 _PER_MODALITY: Final[Mapping[str, str]] = {
     "input.audio_tokens": "input_audio_tokens",
     "output.audio_tokens": "output_audio_tokens",
@@ -45,11 +45,11 @@ _PICTURES_ALONE: Final = re.compile(r"(?:^|/)(?:chat)?gpt-image-")
 """Models that make nothing but pictures: their plain rate of output is that of pictures."""
 
 _USUAL_TIERS: Final = frozenset({"default", "standard", "auto", "on_demand", "standard_only"})
-"""Words of answers for the tier that the catalogue's plain prices are of."""
+"""Tiers, as answers name them, to which the catalogue's plain prices apply."""
 
 
 class PriceBook:
-    """The prices of one process; remembers the models that it looked for."""
+    """The prices of one process, which remembers the models that it looked up."""
 
     def __init__(self) -> None:
         self._catalogue = Catalogue()
@@ -58,8 +58,8 @@ class PriceBook:
 
     def preload(self, provider: str, model: str) -> None:
         """Begin to load the library, once, if ``price`` will need it for any usage of ``model``."""
-        found = self._model(provider, model)
-        if found is not None and found.periods is None:
+        listed = self._model(provider, model)
+        if listed is not None and listed.periods is None:
             self._begin()
 
     def knows(self, provider: str, model: str) -> bool:
@@ -68,19 +68,19 @@ class PriceBook:
 
     def window(self, provider: str, model: str) -> int | None:
         """Return the context window of ``model`` in tokens, None where the catalogue does not say."""
-        found = self._model(provider, model)
-        return None if found is None else found.window
+        listed = self._model(provider, model)
+        return None if listed is None else listed.window
 
     def rates(self, provider: str, model: str) -> Rates | None:
         """Return what a small call of text is charged today, None where that is unknown or no such product."""
-        found = self._model(provider, model)
-        return None if found is None else found.rates(0)
+        listed = self._model(provider, model)
+        return None if listed is None else listed.rates(0)
 
     def price(self, provider: str, model: str, usage: Usage, tier: str | None = None) -> Price | None:
         """Return what ``usage`` costs in the service tier that served it.
 
-        None for a model that is not listed, and for what the catalogue has no price of: a tier, a
-        kind of token, a hosted tool. Raises ValueError for counts that contradict each other.
+        None if the model is not listed, or if the catalogue lacks a price: of a tier, a kind of token, a hosted tool.
+        Raises ValueError for counts that contradict each other.
         """
         if not usage.billing.further:
             return self._price(provider, model, usage, tier)
@@ -92,13 +92,13 @@ class PriceBook:
         return Price(*map(sum, zip(*parts, strict=True)))  # type: ignore[arg-type]
 
     def _price(self, provider: str, model: str, usage: Usage, tier: str | None) -> Price | None:
-        found = self._model(provider, model)
-        if found is None:
+        listed = self._model(provider, model)
+        if listed is None:
             return None
         terms = dict(usage.billing.terms)
         if tier is not None and tier not in _USUAL_TIERS:
             terms["service_tier"] = tier
-        rates = found.rates(usage.input_tokens)
+        rates = listed.rates(usage.input_tokens)
         details = usage.details
         special = terms or usage.billing.units or (details and any(details.get(n) for n in _PER_MODALITY))
         if rates is not None and not special:
@@ -121,13 +121,13 @@ class PriceBook:
         """Tell whether the library knows every price that ``usage`` is charged by."""
         find: Any = self._begin().get()
         try:
-            found, now = find(model, None, provider, None)[1], datetime.now(tz=UTC)
+            row, now = find(model, None, provider, None)[1], datetime.now(tz=UTC)
         except LookupError:  # a newer library that no longer lists it
             return False
-        listed = [item for item in found.price_variants or () if _is_active(item, now)]
-        if not all(any(item.when == {name: word} for item in listed) for name, word in terms.items()):
+        variants = [one for one in row.price_variants or () if _is_active(one, now)]
+        if not all(any(one.when == {name: word} for one in variants) for name, word in terms.items()):
             return False
-        prices = found.get_prices(now, terms or None)
+        prices = row.get_prices(now, terms or None)
         counts = {
             _PER_MODALITY[name] for name, tokens in usage.details.items() if tokens and name in _PER_MODALITY
         }
@@ -147,9 +147,9 @@ class PriceBook:
 def _load() -> Callable[..., Any]:
     from genai_prices.data_snapshot import get_snapshot
 
-    found = get_snapshot().find_provider_model
+    find = get_snapshot().find_provider_model
     settle()
-    return found
+    return find
 
 
 def _is_active(variant: Any, now: datetime) -> bool:
@@ -168,5 +168,5 @@ def _by_library(provider: str, model: str, usage: Usage, terms: Mapping[str, str
         **{name: usage.details.get(detail) or None for detail, name in _PER_MODALITY.items()},
         **usage.billing.units,
     )
-    found = calc_price(counts, model, provider_id=provider, price_context=terms or None)
-    return Price(found.input_price, found.output_price, found.total_price)
+    price = calc_price(counts, model, provider_id=provider, price_context=terms or None)
+    return Price(price.input_price, price.output_price, price.total_price)

@@ -22,10 +22,10 @@ from app.dialects.uploads.base import FileDialect
 from app.errors import GatewayError
 from app.gateway.account_requests import AccountRequests, open_attempt
 from app.gateway.call import Attempt, Call, FileHome, Target
-from app.gateway.id_generation import mint
 from app.gateway.router import Registry
 from app.gateway.translation import parse_upstream
 from app.providers.base import Wire, key_realm
+from app.state.ids import mint
 from app.state.records import StoredFile, missing
 from app.wire.paths import segment
 

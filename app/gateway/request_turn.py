@@ -1,4 +1,4 @@
-"""The turn of a client's request: kept in the store under this process's own fence, or queued.
+"""The turn of a client's request: stored under this process's own fence, or queued.
 
 Turns of one conversation follow one another: a turn waits a while for the one before it, reads the
 history only then, and takes the conversation by its row, which is therefore written at once. Any other
@@ -27,7 +27,7 @@ from app.gateway.layers.files import with_files
 from app.gateway.operations import encode
 from app.gateway.plan import Planned
 from app.gateway.run import Batch, Run
-from app.gateway.stored_turn import StoredTurn, echo_body, expand, refers, with_history
+from app.gateway.stored_turn import StoredTurn, expand, refers, with_history
 from app.state.conversation_rows import LOCKED
 from app.state.ids import RESPONSE, new_id
 from app.state.records import Ending, Fence
@@ -38,7 +38,7 @@ _CONVERSATION_LOOK: Final = 0.1
 
 
 class _Row:
-    """Keeps one turn as a row that this process holds."""
+    """Stores one turn as a row that this process owns."""
 
     def __init__(self, state: State, mount: str) -> None:
         self._state = state
@@ -69,8 +69,8 @@ class _Row:
 
 @record
 class RequestHost:
-    """A request at ``mount``; ``store``: its turn is kept; ``background``: it is queued for a runner,
-    who keeps what is not to be stored for the time of its log alone."""
+    """A request at ``mount``. ``store``: its turn is stored. ``background``: it is queued for a runner, which stores
+    a turn without ``store`` only as long as its log."""
 
     mount: str
     store: bool
@@ -79,7 +79,7 @@ class RequestHost:
     def run(self, services: Services, call: Call, proceed: Proceed) -> Run:
         """Return the run of a call as one turn."""
         state = self._state(services, call)
-        body, response_id = echo_body(call.body, self.store), new_id(RESPONSE)
+        body, response_id = {**call.body, "store": self.store}, new_id(RESPONSE)
         thread = response_id if self.store else None
         call = replace(
             call, body=body, response_id=response_id, thread=thread, keeps_signatures=state is not None
@@ -97,11 +97,11 @@ class RequestHost:
         return run
 
     def preview(self, services: Services, call: Call) -> Call:
-        """Return the call as targets would be asked, with its history: nothing is begun, and nothing waited for."""
+        """Return the call as targets would get it, with its history; nothing begins, and nothing waits."""
         state = self._state(services, call)
-        call = replace(call, body=echo_body(call.body, self.store), keeps_signatures=state is not None)
-        found = with_history(call, expand(state, call))
-        return summary_call(found) if asks_compaction(found.body) else found
+        call = replace(call, body={**call.body, "store": self.store}, keeps_signatures=state is not None)
+        expanded = with_history(call, expand(state, call))
+        return summary_call(expanded) if asks_compaction(expanded.body) else expanded
 
     def _answer(self, services: Services, turn: StoredTurn, proceed: Proceed) -> Run:
         """Return the run that answers a turn."""
@@ -118,7 +118,7 @@ class RequestHost:
         call: Call,
         begin: Callable[[StoredTurn], Planned | None],
     ) -> tuple[StoredTurn, Planned | None]:
-        """Return the turn with its history and its route, and what ``begin`` returns of it."""
+        """Return the turn with its history and its route, and what ``begin`` returns for it."""
         limit = time.monotonic() + _CONVERSATION_WAIT
         while True:
             try:
@@ -135,13 +135,13 @@ class RequestHost:
         expansion = expand(state, call, begins=self.store)
         expanded = with_history(call, expansion)
         call.progress.route = services.plan(expanded)
-        return StoredTurn(expanded, expansion, self._keeper(state))
+        return StoredTurn(expanded, expansion, self._storage(state))
 
-    def _keeper(self, state: State | None) -> _Row | None:
+    def _storage(self, state: State | None) -> _Row | None:
         return _Row(state, self.mount) if state is not None and self.store else None
 
     def _queue(self, services: Services) -> Callable[[StoredTurn], Planned]:
-        """Return what queues a turn that some target can take and a budget can pay; it returns that target."""
+        """Return the function that queues a turn which a target can take and budgets can pay; it returns the target."""
 
         def queue(turn: StoredTurn) -> Planned:
             call = with_files(services, turn.call)

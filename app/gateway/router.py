@@ -240,12 +240,12 @@ class Router:
     def _reachable_names(self, model: str) -> list[str]:
         """Return the aliases that a model string leads to, itself included."""
         names: dict[str, None] = {}
-        waiting = [model]
-        while waiting:
-            name = waiting.pop()
+        stack = [model]
+        while stack:
+            name = stack.pop()
             if name not in names and self.is_alias(name):
                 names[name] = None
-                waiting += [
+                stack += [
                     *(target for target, _ in self._aliases[name].targets),
                     *self._aliases[name].fallbacks,
                 ]

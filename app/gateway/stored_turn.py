@@ -45,11 +45,6 @@ def wants_store(body: Mapping[str, Any], default: bool) -> bool:
     return store if isinstance(store, bool) else default
 
 
-def echo_body(body: Mapping[str, Any], store: bool) -> dict[str, Any]:
-    """Return the body whose members the response object echoes."""
-    return {**body, "store": store}
-
-
 def warnings_of(losses: Iterable[Loss]) -> dict[str, Any]:
     """Return the losses in the form in which a response is stored, so that GET shows them, too."""
     warnings = [{"param": loss.param, "message": loss.message} for loss in losses]
@@ -173,23 +168,23 @@ class StoredTurn:
         """Store the end of a turn of which the client saw nothing."""
         if self._settled or outcome.error is None or self._storage is None or not self._begun:
             return
-        ended, frames = self._storage.failure(self, outcome.error)
-        self._finish_if_possible(ended, outcome, frames)
+        response, frames = self._storage.failure(self, outcome.error)
+        self._finish_if_possible(response, outcome, frames)
 
-    def _finish_if_possible(self, ended: Mapping[str, Any], outcome: Outcome, frames: list[Frame]) -> None:
+    def _finish_if_possible(self, response: Mapping[str, Any], outcome: Outcome, frames: list[Frame]) -> None:
         """Store an end that the caller already has; if that fails, the sweep marks the response lost."""
         if self._storage is None:
             return
         try:
-            self._finish(ended, outcome, frames)
+            self._finish(response, outcome, frames)
         except GatewayError:
             self._storage.abandon(self)
 
-    def _finish(self, ended: Mapping[str, Any], outcome: Outcome, frames: list[Frame]) -> None:
+    def _finish(self, response: Mapping[str, Any], outcome: Outcome, frames: list[Frame]) -> None:
         if self._settled or self._storage is None or not self._begun:
             return
         target = outcome.target
-        final = _final_object(ended, outcome)
+        final = _final_object(response, outcome)
         ending = Ending(
             status=str(final.get("status")),
             object=final,
@@ -208,11 +203,11 @@ class StoredTurn:
             )
 
 
-def _final_object(ended: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any]:
+def _final_object(response: Mapping[str, Any], outcome: Outcome) -> Mapping[str, Any]:
     """Return the object to store: a cancelled one where the client left."""
     if outcome.error is not None and outcome.error.kind.name in _CANCELLATIONS:
-        return {**ended, "status": "cancelled", "error": None}
-    return ended
+        return {**response, "status": "cancelled", "error": None}
+    return response
 
 
 def expand(

@@ -32,11 +32,11 @@ from app.gateway.call import Call, Target
 from app.gateway.estimates import estimated_usage
 from app.gateway.event_streams import EventStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
-from app.gateway.id_generation import mint
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Repetition
 from app.gateway.truncation import Breaks, check_whole, replay_answer
 from app.providers.base import Wire
+from app.state.ids import mint
 from app.wire.json import dumps, loads_lenient
 from app.wire.offload import aside
 

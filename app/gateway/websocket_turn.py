@@ -94,7 +94,7 @@ class SocketHost(RequestHost):
         expansion = replace(expand(state, replace(call, body=body), begins=self.store), changed=True)
         expanded = replace(with_history(call, expansion), realm=past.realm)
         call.progress.route = services.plan(expanded)
-        return StoredTurn(expanded, expansion, self._keeper(state))
+        return StoredTurn(expanded, expansion, self._storage(state))
 
     def _answer(self, services: Services, turn: StoredTurn, proceed: Proceed) -> Run:
         run = (

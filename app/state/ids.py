@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
+import string
 import time
 from collections import deque
 from typing import Any, Final
@@ -22,6 +24,7 @@ from app.responses_form.items import item_prefix
 RESPONSE: Final = "resp"
 CONVERSATION: Final = "conv"
 
+_ALPHANUMERIC: Final = string.ascii_letters + string.digits
 _STORABLE: Final = re.compile(r"[!-~]{1,512}")
 
 
@@ -33,6 +36,16 @@ def new_id(prefix: str) -> str:
 def digits() -> str:
     """Return the digits of an id that is made now."""
     return f"{time.time_ns() // 1000:014x}{_random_digits()}"
+
+
+def mint(prefix: str) -> str:
+    """Return an id in place of one that an upstream did not give: ``call_`` with 24 alphanumerics as OpenAI's, else the
+    prefix and 48 hexadecimal digits. A prefix without separator gets an underscore."""
+    if prefix[-1:] not in "_-":
+        prefix += "_"
+    if prefix == "call_":
+        return prefix + "".join(secrets.choice(_ALPHANUMERIC) for _ in range(24))
+    return prefix + digits()
 
 
 def new_request_id() -> str:

@@ -19,10 +19,10 @@ from app.gateway.cache.memory import Entry
 from app.gateway.cache.semantics import Meaning
 from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
-from app.gateway.id_generation import mint
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.translation import decode_call, server_context
+from app.state.ids import mint
 from app.wire.json import dumps, loads_lenient
 
 _COMPLETE: Final = frozenset({"stop", "tool_calls"})

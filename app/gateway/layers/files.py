@@ -1,4 +1,4 @@
-"""Files that a prompt names by our ids: known by their own ids to the account that holds them, which alone is asked.
+"""Files that a prompt names by our ids: only the account that stores them is asked, by its own ids for them.
 
 Tests: tests/lifecycle/test_provider_files.py.
 """
@@ -23,49 +23,48 @@ _MOST: Final = 100
 
 
 def make(services: Services) -> CallLayer:
-    """Return the layer. A call that names no files, and has no history that may, goes on untouched."""
-
+    """Return the layer. A call that names no files, and has no history that may, goes on unchanged."""
     return lambda call, proceed: proceed(with_files(services, call))
 
 
 def with_files(services: Services, call: Call) -> Call:
-    """Return the call as the account of the files that it names understands it.
+    """Return the call with the ids that the account of its files knows.
 
-    Raises ``not_found`` for a file that is not the tenant's, ``bad_request`` for what no one account can read."""
+    Raises ``not_found`` for a file that is not the tenant's, ``bad_request`` if no single account stores all."""
     if not call.names_files and call.upstream_body is None:
         return call
-    named = dict.fromkeys(_named_ids(call.full_body))
-    return _known(services, call, list(named)) if named else call
+    ids = list(dict.fromkeys(_named_ids(call.full_body)))
+    return _resolve(services, call, ids) if ids else call
 
 
 def _named_ids(body: Mapping[str, Any]) -> Iterator[str]:
     """Yield the ids of ours in the members that name files."""
-    waiting: list[Any] = [body]
-    while waiting:
-        value = waiting.pop()
+    stack: list[Any] = [body]
+    while stack:
+        value = stack.pop()
         if isinstance(value, list):
-            waiting += value
+            stack += value
         elif isinstance(value, dict):
             for name, member in value.items():
                 if name in _SLOTS:
-                    listed = member if isinstance(member, list) else [member]
-                    yield from (one for one in listed if isinstance(one, str) and _OURS.fullmatch(one))
+                    values = member if isinstance(member, list) else [member]
+                    yield from (one for one in values if isinstance(one, str) and _OURS.fullmatch(one))
                 elif isinstance(member, dict | list):
-                    waiting.append(member)
+                    stack.append(member)
 
 
-def _known(services: Services, call: Call, ids: list[str]) -> Call:
+def _resolve(services: Services, call: Call, ids: list[str]) -> Call:
     if len(ids) > _MOST:
         raise GatewayError("bad_request", f"A request may name at most {_MOST} files.", param="file_id")
-    found = {one.id: one for one in services.state().files.several(call.principal.tenant, ids)}
-    homes = {_location(found.get(file_id), file_id) for file_id in ids}
+    files = {one.id: one for one in services.state().files.several(call.principal.tenant, ids)}
+    homes = {_location(files.get(file_id), file_id) for file_id in ids}
     if len({home.realm for home in homes}) > 1:
         raise GatewayError(
             "bad_request",
             "The files of a request must be in one account; upload them to the same provider.",
             param="file_id",
         )
-    names = {file_id: _reference(found[file_id]) for file_id in ids}
+    names = {file_id: _reference(files[file_id]) for file_id in ids}
     body = _rename(call.full_body, names)
     home = min(homes)
     call.progress.route = None  # a turn may have planned targets that hold none of them
@@ -92,7 +91,7 @@ def _reference(stored: StoredFile) -> str:
 
 
 def _rename(value: Any, names: Mapping[str, str], *, slot: bool = False) -> Any:
-    """Return a value with the files in its slots named as their keeper names them; what names none is shared."""
+    """Return a value with the names that providers have for the files in its slots; parts without files are shared."""
     if isinstance(value, dict):
         changed = {
             name: _rename(member, names, slot=name in _SLOTS)

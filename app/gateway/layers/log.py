@@ -27,14 +27,14 @@ Redact = Callable[[str], str]
 _MOST_OF_CAUSE: Final = 500  # characters
 
 _BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
-"""What a viewer may take for a line's end or a terminal's command; JSON escapes the rest."""
+"""Characters that a viewer may read as the end of a line or a terminal's command; JSON escapes the others."""
 
 
 def _as_json(fields: Mapping[str, Any]) -> bytes:
     line = dumps_ascii(fields)
     if line.isascii() and b"\x7f" not in line:
         return line
-    return _BREAKING.sub(lambda found: f"\\u{ord(found[0]):04x}", line.decode()).encode()
+    return _BREAKING.sub(lambda match: f"\\u{ord(match[0]):04x}", line.decode()).encode()
 
 
 class _Log:
@@ -65,8 +65,7 @@ def _now() -> float:
 
 
 def mute() -> None:
-    """Write no line in this process but faults of ours, and those to standard error: it is a command,
-    which tells its user itself what it came to."""
+    """Write no lines in this process, which is a command, except faults of ours, on standard error."""
     _LOG.mute = True
 
 
@@ -85,7 +84,7 @@ def fault_of(error: Exception, request_id: str | None, redact: Redact) -> Gatewa
 
 
 class LogLines(logging.Handler):
-    """What modules tell Python's logging, as lines of this log."""
+    """Writes the records of Python's logging as lines of this log."""
 
     def __init__(self, redact: Redact) -> None:
         super().__init__(logging.INFO)
@@ -106,7 +105,7 @@ class LogLines(logging.Handler):
 
 
 def take_notes(redact: Redact, form: str = "json") -> None:
-    """Send what the gateway's modules tell Python's logging to this log, in this process.
+    """Write the records of the gateway's modules to this log, in this process.
 
     ``form`` is ``json``, ``console`` or ``auto``: ``console`` where standard error is a terminal."""
     terminal = sys.stderr.isatty()
@@ -119,9 +118,9 @@ def take_notes(redact: Redact, form: str = "json") -> None:
 
 
 def log_call(outcome: Outcome, redact: Redact) -> None:
-    """Log the end of a call: who, what, where, how it ended and what it cost; no content.
+    """Log the end of a call: who, what, where, its result and its cost; no content.
 
-    Of one that failed also the last attempt, and for the operator alone what its cause was."""
+    For a failed call also the last attempt, and its cause, which only the operator sees."""
     if not outcome.began:
         return
     call, usage, error = outcome.call, outcome.usage, outcome.error
@@ -157,16 +156,16 @@ def log_call(outcome: Outcome, redact: Redact) -> None:
 
 def _failure(call: Call, error: GatewayError, redact: Redact) -> dict[str, Any]:
     """Return what an operator needs to know of a call that failed."""
-    found: dict[str, Any] = {"cause": redact(_cause(error))[:_MOST_OF_CAUSE]}
-    if call.attempts:
-        last = call.attempts[-1]
-        found |= {"provider": last.provider, "sent_model": last.model}
-        found |= {"provider_key": last.key, "upstream_status": last.status}
-    return found
+    cause = {"cause": redact(_cause(error))[:_MOST_OF_CAUSE]}
+    if not call.attempts:
+        return cause
+    last = call.attempts[-1]
+    attempt = {"provider": last.provider, "sent_model": last.model, "provider_key": last.key}
+    return {**cause, **attempt, "upstream_status": last.status}
 
 
 def _cause(error: GatewayError) -> str:
-    """Return the words of the upstream, of the connection or of what was raised, else the message."""
+    """Return the words of the upstream, of the connection or of the exception below, else the message."""
     raw = error.raw
     if isinstance(raw, bytes):
         raw = raw.decode("utf-8", "replace")
@@ -177,7 +176,7 @@ def _cause(error: GatewayError) -> str:
 
 
 def log_request(redact: Redact, error: GatewayError | None, **fields: Any) -> None:
-    """Log a request of a door that was no call: refused before it was one, or served from the store."""
+    """Log a request of a door that was no call: it was refused before, or answered from the store."""
     line: dict[str, Any] = {"level": "info" if error is None else "warning", "event": "request", **fields}
     if error is not None:
         line |= {"error": error.code or error.kind.name, "cause": redact(_cause(error))[:_MOST_OF_CAUSE]}

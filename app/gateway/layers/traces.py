@@ -82,14 +82,10 @@ class Traces:
         """Put a span around an attempt, and send its id to the provider."""
         call = attempt.call
         span = self._tracer.start_span(
-            _name(call, attempt.model),
+            f"{_operation(call)} {attempt.model}".strip(),
             self._activate(self._span_of(call)),
             self._kinds["attempt"],
-            {
-                **_request_attributes(call),
-                "gen_ai.request.model": attempt.model,
-                **_target_attributes(attempt),
-            },
+            {**_request_attributes(call, attempt.model), **_target_attributes(attempt)},
         )
         carrier: dict[str, str] = {}
         self._contexts.inject(carrier, self._activate(span))
@@ -121,18 +117,16 @@ class Traces:
         if call.progress.span is None:
             parent = self._contexts.extract(call.client_headers)
             began = time.time_ns() - int((time.monotonic() - call.started) * _SECOND)
-            members = {
-                **_request_attributes(call),
-                "gen_ai.request.model": call.model,
+            attributes = {
+                **_request_attributes(call, call.model),
                 "sluice.request.id": call.id,
-            }
-            members |= {
                 "sluice.door": call.door,
                 "sluice.key": call.principal.key,
                 "sluice.tenant": call.principal.tenant,
             }
+            name = f"{_operation(call)} {call.model}".strip()
             call.progress.span = self._tracer.start_span(
-                _name(call, call.model), parent, self._kinds["call"], members, start_time=began
+                name, parent, self._kinds["call"], attributes, start_time=began
             )
         return call.progress.span
 
@@ -149,7 +143,7 @@ class Traces:
             "sluice.attempts": len(call.attempts),
         }
         if outcome.target is not None:
-            attributes["gen_ai.provider.name"] = _provider(outcome.target.provider.name)
+            attributes["gen_ai.provider.name"] = _convention(outcome.target.provider.name)
             attributes["gen_ai.response.model"] = outcome.target.model
         if call.response_id is not None:
             attributes["gen_ai.response.id"] = call.response_id
@@ -171,21 +165,14 @@ class Traces:
         return self._redact(text)[:_MOST_CONTENT]
 
 
-def _name(call: Call, model: str) -> str:
-    return f"{_operation(call)} {model}".strip()
-
-
 def _operation(call: Call) -> str:
     return _OPERATIONS.get(call.operation, call.operation)
 
 
-def _provider(name: str) -> str:
-    return _PROVIDERS.get(name, name)
-
-
-def _request_attributes(call: Call) -> dict[str, Any]:
+def _request_attributes(call: Call, model: str) -> dict[str, Any]:
     attributes: dict[str, Any] = {
         "gen_ai.operation.name": _operation(call),
+        "gen_ai.request.model": model,
         "gen_ai.request.stream": call.stream,
     }
     for name, attribute in _PARAMETERS.items():
@@ -195,8 +182,12 @@ def _request_attributes(call: Call) -> dict[str, Any]:
     return attributes
 
 
+def _convention(provider: str) -> str:
+    return _PROVIDERS.get(provider, provider)
+
+
 def _target_attributes(attempt: Attempt) -> dict[str, Any]:
-    attributes = {"gen_ai.provider.name": _provider(attempt.provider)}
+    attributes = {"gen_ai.provider.name": _convention(attempt.provider)}
     return {**attributes, "sluice.provider_key": attempt.key} if attempt.key else attributes
 
 
