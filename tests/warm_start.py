@@ -6,9 +6,11 @@ and runs gunicorn's entry point, so server, workers and settings are the real on
 reads no environment, maps no shared memory, opens no file and starts no thread (``tests/test_warm_start.py``).
 """
 
+import atexit
 import os
 import signal
 import sys
+import threading
 import time
 
 LATER = ("app.reload_report", "prometheus_client")
@@ -44,7 +46,10 @@ def main() -> None:
             answer = fork()
             if answer == 0:
                 _become(**order)
-                run(prog="gunicorn")
+                try:
+                    run(prog="gunicorn")
+                except SystemExit as end:
+                    _end(end.code)
         print(json.dumps([number, answer]), flush=True)
 
 
@@ -87,6 +92,16 @@ def _become(arguments: list[str], folder: str, environ: dict[str, str], log: str
     time.tzset()
     sys.argv[:] = [gunicorn.__main__.__file__, *arguments]
     gunicorn.config.Chdir.default = folder  # that of the import, else
+
+
+def _end(code: object) -> None:
+    """End as the interpreter does, but leave the memory to the kernel: to free it costs more than the start."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    if not isinstance(code, int | None):
+        print(code, file=sys.stderr)
+        code = 1
+    os._exit(code or 0)
 
 
 if __name__ == "__main__":
