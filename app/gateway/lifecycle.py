@@ -20,6 +20,7 @@ from app.gateway import reloads
 from app.gateway.core import Gateway, gateway_of
 from app.gateway.garbage_collection import settle
 from app.gateway.layers.log import take_notes
+from app.wire.beats import until_beat
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL: Final = 0.25
@@ -72,7 +73,7 @@ def _open_store(gateway: Gateway) -> None:
 
 def _drain_on_exit(worker: Any, gateway: Gateway) -> None:
     while worker.alive:
-        gevent.sleep(_POLL_SECONDS)
+        gevent.sleep(until_beat(_POLL_SECONDS))
     drain(gateway)
 
 

@@ -28,6 +28,7 @@ from app.server import reader
 from app.server.environ import connection_environ, environ_of, name_host
 from app.server.response import Answer
 from app.server.short_way import PlainRequest
+from app.wire.beats import until_beat
 from app.wire.json import dumps
 
 _LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
@@ -36,6 +37,7 @@ _SKIP: Final = 65536
 # may lose a request that is under way to it, so a proxy's limit should be shorter (nginx: 4 s).
 _LEAVING: Final = 5.0
 _POLL: Final = 0.1
+_NOTIFY: Final = 1.0  # seconds between two signs of life for gunicorn
 _LOOK: Final = 0.5  # seconds at most between two looks at the waits: a worker that idles should hardly wake
 _HEAD: Final = 5  # seconds for the head of a request where no connection is kept for a second one
 
@@ -111,7 +113,7 @@ class Worker(GeventWorker):
         servers = [self._listen(listener) for listener in self.sockets]
         while self.alive:
             self.notify()
-            gevent.sleep(1.0)
+            gevent.sleep(until_beat(_NOTIFY))
         for server in servers:
             server.stop_accepting()
             _accept_pending(server)
@@ -152,7 +154,7 @@ class Worker(GeventWorker):
         run_callback, left = gevent.get_hub().loop.run_callback, float("inf")
         while True:
             oldest = next(iter(self._waits.values()), float("inf"))
-            gevent.sleep(min(_LOOK, max(_POLL, oldest + self.cfg.keepalive - time.monotonic())))
+            gevent.sleep(min(until_beat(_LOOK), max(_POLL, oldest + self.cfg.keepalive - time.monotonic())))
             now = time.monotonic()
             left = left if self.alive else min(left, now)
             for greenlet, since in self._waits.items():

@@ -28,6 +28,7 @@ from app.state.cipher import Cipher
 from app.state.faults import opening, translate_errors
 from app.state.sqlite import SQLiteBackend
 from app.state.wakeups import Wakeups
+from app.wire.beats import until_beat
 
 if TYPE_CHECKING:
     from gevent.event import Event
@@ -201,7 +202,7 @@ class Database:
         """
         limit = time.monotonic() + _QUIET_MAX_SECONDS
         quiet_after = max(quiet_after, _QUIET_SECONDS) + seconds
-        while not wakeup.wait(seconds):
+        while not wakeup.wait(until_beat(seconds)):
             if time.monotonic() >= limit or not self.is_quiet(quiet_after):
                 return
 

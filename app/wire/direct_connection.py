@@ -32,30 +32,19 @@ class Connection(Protocol):
 class _Connection:
     """A connection, kept between two answers."""
 
-    __slots__ = ("connection", "sock", "_pending", "_poll", "_readable")
+    __slots__ = ("connection", "sock", "pending", "readable", "_poll")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.sock = connection.sock
-        self._readable = getattr(self.sock, "_read_event", None)  # of gevent's sockets
-        self._pending = getattr(self.sock, "pending", None)  # of TLS: bytes that need no wait
+        self.readable = getattr(self.sock, "_read_event", None)  # of gevent's sockets
+        self.pending = getattr(self.sock, "pending", None)  # of TLS: bytes that need no wait
         self._poll = monkey.get_original("select", "poll")()  # gevent's own costs a switch to the hub
         self._poll.register(connection.sock.fileno(), _POLLIN)
 
     def is_silent(self) -> bool:
         """Tell whether it is open and nothing came unasked."""
         return not self._poll.poll(0)
-
-    def recv(self, size: int) -> bytes:
-        """Return what has arrived, at most ``size`` bytes; ``b""`` at the end.
-
-        An answer is always waited for, so the wait comes first: to look in vain costs a system call and an
-        error, and a buffer would be held while nothing comes.
-        """
-        if self._readable is not None and not (self._pending is not None and self._pending()):
-            get_hub().wait(self._readable)
-        data: bytes = self.sock.recv(size)
-        return data
 
 
 class Origin:
@@ -145,7 +134,7 @@ class _Reader:
 
     def head(self) -> http1.Head:
         """Read the head of the final answer; raises what ``http1.read_head`` raises."""
-        self._buffer = self._connection.recv(_FIRST_READ)
+        self._buffer = self.read1(_FIRST_READ)
         if (found := http1.whole_head(self._buffer)) is None:
             return http1.read_head(self)
         head, size = found
@@ -155,19 +144,29 @@ class _Reader:
     def readline(self, limit: int = http1.MAX_HEAD, /) -> bytes:
         """Return the next line with its end, or less at ``limit`` bytes and at the stream's end."""
         while (stop := self._buffer.find(b"\n") + 1) == 0 and len(self._buffer) < limit:
-            piece = self._connection.recv(_FIRST_READ)
+            begun, self._buffer = self._buffer, b""
+            piece = self.read1(_FIRST_READ)
+            self._buffer = begun + piece
             if not piece:
                 break
-            self._buffer += piece
         size = min(stop or len(self._buffer), limit)
         line, self._buffer = self._buffer[:size], self._buffer[size:]
         return line
 
     def read1(self, n: int = 65536) -> bytes:
-        """Return what has arrived, waiting for at least a byte; ``b""`` at the end."""
-        if not self._buffer:
-            return self._connection.recv(n)
-        data, self._buffer = self._buffer[:n], self._buffer[n:]
+        """Return what has arrived, waiting for at least a byte; ``b""`` at the end.
+
+        An answer is always waited for, so the wait comes first: to look in vain costs a system call and an
+        error, and a buffer would be held while nothing comes.
+        """
+        data: bytes = self._buffer
+        if data:
+            self._buffer = data[n:]
+            return data[:n]
+        kept = self._connection
+        if kept.readable is not None and not (kept.pending is not None and kept.pending()):
+            get_hub().wait(kept.readable)
+        data = kept.sock.recv(n)
         return data
 
 

@@ -22,6 +22,8 @@ class WatchedBody(ABC):
 
     def __init__(self, watchdog: Watchdog, *, stream: bool) -> None:
         self._watchdog = watchdog
+        self.progress = watchdog.progress
+        """Notes a data event, which restarts the idle clock."""
         self._counts_bytes = not stream
         self._fault: BaseException | None = None
 
@@ -62,10 +64,6 @@ class WatchedBody(ABC):
                 raise self._fail(broken_body(f"larger than {limit} bytes"))
             pieces.append(piece)
         return b"".join(pieces)
-
-    def progress(self) -> None:
-        """Note a data event, which restarts the idle clock."""
-        self._watchdog.progress()
 
     def abort(self, reason: GatewayError) -> bool:
         """Stop for ``reason``, from any greenlet: who reads raises it; False if it had ended."""

@@ -95,7 +95,22 @@ class StreamWriter:
     def chunks(self) -> Iterator[bytes]:
         """Yield the bytes for the client, one chunk for each upstream read; never b"", which would end a chunked body."""
         try:
-            yield from self._chunks()
+            chunk = self._first_bytes()
+            written_at = time.monotonic()
+            while True:
+                if chunk:
+                    self._writes += 1
+                    self._writing = True
+                    yield chunk
+                    self._writing = False
+                    written_at = time.monotonic()
+                if self._over:
+                    return
+                if self._reads_itself and self._channel.empty():
+                    item = next(self._source, None)
+                else:
+                    item = self._next(self._wait())
+                chunk = self._bytes_of(item, written_at)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the stream cut
@@ -107,25 +122,11 @@ class StreamWriter:
             self.close()
             self._run.call.abort.forget()
 
-    def _chunks(self) -> Iterator[bytes]:
-        chunk = b""
-        if self._first is not None:
-            chunk = self._encode(self._first) if self._first.frames else self._encode_silence()
-        written_at = time.monotonic()
-        while True:
-            if chunk:
-                self._writes += 1
-                self._writing = True
-                yield chunk
-                self._writing = False
-                written_at = time.monotonic()
-            if self._over:
-                return
-            if self._reads_itself and self._channel.empty():
-                item = next(self._source, None)
-            else:
-                item = self._next(self._wait())
-            chunk = self._bytes_of(item, written_at)
+    def _first_bytes(self) -> bytes:
+        """Return the bytes of what ``open`` waited for."""
+        if self._first is None:
+            return b""
+        return self._encode(self._first) if self._first.frames else self._encode_silence()
 
     def _bytes_of(self, item: _Item, written_at: float) -> bytes:
         """Return the bytes of ``item``, perhaps none; ``written_at`` is the time of the last write."""
