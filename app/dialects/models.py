@@ -14,7 +14,7 @@ from app.canonical.media import ModelEntry, ModelPage
 from app.canonical.record import record
 from app.dialects.base import ClientContext, ModelListDialect
 from app.dialects.chat import errors as chat_errors
-from app.dialects.gemini import errors as gemini_errors
+from app.dialects.gemini import response_in as gemini_response
 from app.dialects.media import elevenlabs_errors
 from app.dialects.shared.lenient_json import (
     as_dict,
@@ -186,7 +186,7 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
     """Return the error of a response with status 400 or above, in the format of any vendor."""
     members = as_dict(body)
     if isinstance(as_dict(members.get("error")).get("status"), str):
-        return gemini_errors.decode_error(status, body, headers)
+        return gemini_response.decode_error(status, body, headers)
     if isinstance(members.get("detail"), dict):
         return elevenlabs_errors.decode_error(status, body, headers)
     return chat_errors.decode_error(status, body, headers)

@@ -8,7 +8,7 @@ import pytest
 
 from app.dialects.shared.claude import family_of, is_claude
 from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
-from app.dialects.shared.tool_ids import ANTHROPIC_ID, CONVERSE_ID, fit_tool_id
+from app.dialects.shared.tool_forms import ANTHROPIC_ID, CONVERSE_ID, fit_tool_id
 from tests.traffic import load
 
 

@@ -43,8 +43,8 @@ from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect
 from app.dialects.gemini import request_in, response_out
 from app.dialects.gemini.dialect import DIALECT
-from app.dialects.gemini.schema_in import json_schema
 from app.dialects.gemini.stream_out import GeminiEncoder
+from app.dialects.gemini.tools_in import json_schema
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic, served

@@ -9,9 +9,9 @@ import pytest
 from app.canonical.images import ImageRequest, PictureDone, PicturePart
 from app.canonical.media import Upload
 from app.canonical.response import Usage
-from app.dialects.media.image_usage import decode_image_usage, encode_image_usage
 from app.dialects.media.images import validate_image, validate_size
 from app.dialects.media.openai_images import decode_response, stream_decoder
+from app.dialects.media.usage import decode_image_usage, encode_image_usage
 from app.errors import GatewayError
 from tests.dialects import generic
 

@@ -12,7 +12,7 @@ from app.dialects import dialect
 from app.dialects.base import DONE, Frame, PassThrough, Patch
 from app.dialects.gemini.contents_out import SKIP_SIGNATURE
 from app.dialects.messages.options import MessagesOptions
-from app.dialects.shared.base64_text import encode_base64
+from app.dialects.shared.lenient_json import encode_base64
 from app.dialects.shared.usage_repair import repair_usage
 from tests.dialects import generic, served
 from tests.dialects.recorded import WIRES

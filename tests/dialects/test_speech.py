@@ -18,10 +18,9 @@ from app.canonical.request import Origin
 from app.canonical.response import Usage
 from app.dialects.base import Frame, ServerContext
 from app.dialects.media import elevenlabs_speech, gemini_speech, openai_speech
-from app.dialects.media.audio import MediaRequest, replay_speech
+from app.dialects.media.audio import MediaRequest, replay_speech, wav, wav_header
 from app.dialects.media.elevenlabs_speech import ElevenLabsOptions
 from app.dialects.media.openai_speech import GROQ, MISTRAL
-from app.dialects.media.wav import wav, wav_header
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.chat.losses import report
 from app.dialects.chat.options import (
     KNOWN_MEMBERS,
     KNOWN_MESSAGE_MEMBERS,
@@ -18,6 +17,7 @@ from app.dialects.chat.options import (
     KNOWN_TOOL_MEMBERS,
     ChatOptions,
 )
+from app.dialects.chat.parts_out import report
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of
 from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest
 from app.dialects.shared.losses import Losses

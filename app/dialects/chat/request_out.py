@@ -11,15 +11,14 @@ from typing import Any, Final
 
 from app.canonical.request import Output, Reasoning, Request, Tool, ToolChoice
 from app.dialects.base import ClientContext, EncodedRequest
-from app.dialects.chat.losses import report
 from app.dialects.chat.messages_out import MessageWriter
 from app.dialects.chat.native import NAME, as_native, own_members
 from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
-from app.dialects.chat.parts_out import filter_native
+from app.dialects.chat.parts_out import filter_native, report
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
 from app.dialects.shared.lenient_json import as_dict, rest, without_nulls
 from app.dialects.shared.members import CACHE_MARKS, report_marks, report_members
-from app.dialects.shared.sampling import sampling_members
+from app.dialects.shared.sampling_paths import sampling_members
 from app.dialects.shared.tool_forms import custom_schema
 from app.dialects.shared.tool_results import pair_results
 

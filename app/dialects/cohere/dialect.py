@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
-from app.dialects.base import Dialect, status_of_error
+from app.canonical.response import Usage
+from app.dialects.base import DONE, Dialect, Frame, status_of_error
 from app.dialects.chat.opening import call_ids
 from app.dialects.cohere.options import NAME
-from app.dialects.cohere.patch import CoherePatch
 from app.dialects.cohere.request_in import decode_request
 from app.dialects.cohere.request_out import encode_count, encode_request
-from app.dialects.cohere.response_in import decode_error, decode_response
+from app.dialects.cohere.response_in import decode_error, decode_response, decode_usage
 from app.dialects.cohere.response_out import encode_error, encode_response, encode_usage
 from app.dialects.cohere.stream_in import CohereDecoder
 from app.dialects.cohere.stream_out import CohereEncoder
 from app.dialects.shared.lenient_json import as_dict
+from app.dialects.shared.plain_patch import Body, PlainPatch
+from app.dialects.shared.usage_repair import counts_only
 from app.errors import GatewayError
 
 
@@ -27,6 +30,26 @@ def decode_count(body: Any) -> int:
     if not isinstance(tokens, list):
         raise GatewayError("upstream_invalid", "The provider's answer has no tokens.", raw=body)
     return len(tokens)
+
+
+class _Patch(PlainPatch):
+    def frames(self, event: str | None, data: Body) -> list[Frame]:
+        """Return a frame unchanged; ``message-end`` is held back if it reports no valid usage."""
+        usage = as_dict(data.get("delta")).get("usage")
+        has_usage = decode_usage(usage) is not None and counts_only(as_dict(usage))
+        return self._forward(
+            Frame(event, data), lacks_usage=data.get("type") == "message-end" and not has_usage
+        )
+
+    def closing(self, usage: Usage | None) -> list[Frame]:
+        """Return the frames held back, and ``[DONE]``, which some of Cohere's hosts do not send."""
+        return [*super().closing(usage), DONE]
+
+    def _write_usage(self, data: Body, usage: Usage) -> None:
+        data["delta"] = {**as_dict(data.get("delta")), "usage": encode_usage(usage)}
+
+
+CoherePatch: Final = partial(_Patch, fit=lambda body, passed: {**body, "model": passed.client.model})
 
 
 DIALECT: Final = Dialect(

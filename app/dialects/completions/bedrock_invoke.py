@@ -19,11 +19,11 @@ from app.canonical.record import record
 from app.canonical.request import TextPart
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest
-from app.dialects.completions.prompts import single_prompt
 from app.dialects.converse.response_in import decode_error, exception_error
 from app.dialects.shared.decoder_parts import TerminalDecoder, choice_index
 from app.dialects.shared.lenient_json import as_dict, as_str, at_path, count, dicts, opt_str, without_nulls
-from app.dialects.shared.sampling import sampling_members
+from app.dialects.shared.sampling_paths import sampling_members
+from app.dialects.shared.unmapped_members import single_prompt
 from app.errors import GatewayError
 
 Members = dict[str, Any]

@@ -17,12 +17,11 @@ from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest, 
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.opening import identity
 from app.dialects.chat.usage import decode_choice_finish, decode_usage, encode_finish, encode_usage
-from app.dialects.completions.logprobs import legacy_logprobs
-from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder
+from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder, legacy_logprobs
 from app.dialects.shared.decoder_parts import choice_index, native_rest
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
 from app.dialects.shared.native import as_native, own_members
-from app.dialects.shared.sampling import decode_sampling, sampling_members
+from app.dialects.shared.sampling_paths import decode_sampling, sampling_members
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 from app.errors import GatewayError
 

@@ -15,9 +15,9 @@ from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, RefusalPart, Request, TextPart
 from app.canonical.response import Finish, Response
 from app.dialects.completions.dialect import fold
-from app.dialects.completions.prompts import single_prompt
 from app.dialects.shared.lenient_json import rest
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.unmapped_members import single_prompt
 
 _ECHO_BLOCKS: Final = 1 << 40
 """First block number of echoed prompts, above those of any decoder."""

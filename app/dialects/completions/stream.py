@@ -1,8 +1,12 @@
-"""Streams of text completions: canonical events whose blocks are texts, one for each choice."""
+"""Streams of text completions: canonical events whose blocks are texts, one for each choice.
+
+Their log probabilities are parallel arrays, ``{tokens, token_logprobs, top_logprobs, text_offset}``. The
+canonical form has token objects as in chat completions; ``text_offset`` is kept on each.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
@@ -11,8 +15,17 @@ from app.canonical.request import RefusalPart, TextPart
 from app.dialects.base import ClientContext, Frame, ServerContext
 from app.dialects.chat.chunks import ChunkDecoder, ChunkEncoder
 from app.dialects.chat.usage import decode_choice_finish, decode_usage, encode_finish
-from app.dialects.completions.logprobs import legacy_logprobs, token_rows
-from app.dialects.shared.lenient_json import as_str, count, opt_str, rest, without_nulls
+from app.dialects.shared.lenient_json import (
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    number,
+    opt_str,
+    rest,
+    without_nulls,
+)
 from app.dialects.shared.native import as_native
 from app.dialects.shared.repeats import Grow
 
@@ -115,4 +128,46 @@ class CompletionStreamEncoder(ChunkEncoder):
         Finished: _finished,
         Ended: _ended,
         Failed: ChunkEncoder._fail,
+    }
+
+
+def token_rows(legacy: Any) -> tuple[dict[str, Any], ...]:
+    """Return the token objects of a text completion's ``logprobs``."""
+    members = as_dict(legacy)
+    values, tops = as_list(members.get("token_logprobs")), as_list(members.get("top_logprobs"))
+    offsets = as_list(members.get("text_offset"))
+    rows = []
+    for index, token in enumerate(as_list(members.get("tokens"))):
+        top = as_dict(tops[index]) if index < len(tops) else {}
+        row: dict[str, Any] = {
+            "token": as_str(token),
+            "logprob": number(values[index]) if index < len(values) else None,
+            "top_logprobs": [{"token": name, "logprob": value} for name, value in top.items()],
+        }
+        if index < len(offsets) and count(offsets[index]) is not None:
+            row["text_offset"] = offsets[index]
+        rows.append(row)
+    return tuple(rows)
+
+
+def legacy_logprobs(rows: Sequence[Mapping[str, Any]], start: int = 0) -> dict[str, Any] | None:
+    """Return token objects as a text completion's ``logprobs``, None if there are none.
+
+    Missing offsets are counted in characters from ``start``.
+    """
+    if not rows:
+        return None
+    offset, offsets = start, []
+    for row in rows:
+        offset = row.get("text_offset", offset)
+        offsets.append(offset)
+        offset += len(as_str(row.get("token")))
+    return {
+        "tokens": [as_str(row.get("token")) for row in rows],
+        "token_logprobs": [row.get("logprob") for row in rows],
+        "top_logprobs": [
+            {as_str(top.get("token")): top.get("logprob") for top in dicts(row.get("top_logprobs"))} or None
+            for row in rows
+        ],
+        "text_offset": offsets,
     }

@@ -25,9 +25,8 @@ from app.canonical.request import (
 )
 from app.dialects.converse.options import IMAGE_FORMATS, NAME
 from app.dialects.shared.alternation import split_results
-from app.dialects.shared.base64_text import decode_base64
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.lenient_json import dicts, json_text, without_nulls
+from app.dialects.shared.lenient_json import decode_base64, dicts, json_text, without_nulls
 from app.dialects.shared.members import own_members
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 

@@ -27,12 +27,11 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import IMAGE_FORMATS, NAME, ConverseOptions
 from app.dialects.shared.alternation import PLACEHOLDER_TEXT, merge_blank_texts
-from app.dialects.shared.base64_text import encode_base64
 from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.lenient_json import encode_base64
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.members import CACHE_MARKS, MemberTable, cache_mark, own_members, pick_members
-from app.dialects.shared.tool_forms import call_input
-from app.dialects.shared.tool_ids import CONVERSE_ID, fit_tool_id
+from app.dialects.shared.tool_forms import CONVERSE_ID, call_input, fit_tool_id
 from app.dialects.shared.tool_values import faithful_value
 from app.dialects.shared.unmapped_members import own_block, own_signature, report_call_signature
 

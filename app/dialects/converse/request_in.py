@@ -1,4 +1,4 @@
-"""Decode a Converse or ConverseStream request (server half).
+"""Decode a Converse, ConverseStream or CountTokens request (server half).
 
 Model and streaming are part of the URL: the view puts them into ``model`` and ``stream``
 of the body. Members that only Converse has go into ``extra``. Source: botocore's service
@@ -8,16 +8,17 @@ model of ``bedrock-runtime``.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Message, Origin, Output, Reasoning, Request, Sampling
+from app.canonical.request import Message, Origin, Output, Reasoning, Request, Sampling, Tool, ToolChoice
 from app.dialects.base import ServerContext
-from app.dialects.converse.blocks_in import BlockReader
+from app.dialects.converse.blocks_in import BlockReader, with_cache_mark
 from app.dialects.converse.options import NAME
-from app.dialects.converse.tools_in import decode_choice, decode_tools
+from app.dialects.messages.request_in import decode_request as decode_messages
 from app.dialects.shared.claude_thinking import decode_thinking
-from app.dialects.shared.lenient_json import parse, rest
-from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
+from app.dialects.shared.lenient_json import decode_base64, parse, rest
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 
 _CANONICAL: Final = frozenset(
     {
@@ -147,3 +148,83 @@ def _hints(members: ClientObject) -> dict[str, Any]:
     tier = members.object("serviceTier")
     kind = tier.text("type") if tier is not None else None
     return {"service_tier": kind} if kind else {}
+
+
+_SYSTEM_TOOLS: Final[Mapping[str, str]] = {
+    "nova_grounding": "web_search",
+    "nova_code_interpreter": "code_interpreter",
+}
+"""The names that other dialects use for Amazon's tools; other tools keep their own name."""
+
+
+def decode_tools(members: ClientObject) -> tuple[Tool, ...]:
+    """Return the tools; a cache point marks the tool before it."""
+    config = members.object("toolConfig")
+    tools: list[Tool] = []
+    for entry in config.objects("tools") if config is not None else ():
+        point = entry.object("cachePoint")
+        if point is None:
+            tools.append(_tool(entry))
+        elif tools:
+            tools[-1] = replace(tools[-1], native=with_cache_mark(tools[-1].native, point))
+    return tuple(tools)
+
+
+def _tool(entry: ClientObject) -> Tool:
+    spec = entry.object("toolSpec")
+    if spec is not None:
+        schema = spec.object("inputSchema")
+        return Tool(
+            "function",
+            spec.required_text("name"),
+            spec.text("description"),
+            schema.mapping("json") if schema is not None else None,
+            spec.flag("strict"),
+        )
+    system = entry.object("systemTool")
+    if system is None:
+        kind = next(iter(entry.members), "{}")
+        raise wrong_value(entry.path, kind, "'toolSpec', 'systemTool' and 'cachePoint'")
+    name = system.required_text("name")
+    return Tool("hosted", _SYSTEM_TOOLS.get(name, name), native=(NAME, dict(entry.members)))
+
+
+def decode_choice(members: ClientObject) -> ToolChoice | None:
+    """Return the tool choice, None without one."""
+    config = members.object("toolConfig")
+    choice = config.object("toolChoice") if config is not None else None
+    if choice is None:
+        return None
+    tool = choice.object("tool")
+    if tool is not None:
+        return ToolChoice("named", tool.required_text("name"))
+    if choice.object("any") is not None:
+        return ToolChoice("required")
+    if choice.object("auto") is not None:
+        return ToolChoice("auto")
+    raise wrong_value(choice.path, next(iter(choice.members), "{}"), "'auto', 'any' and 'tool'")
+
+
+def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Request:
+    """Return the prompt to count: a Converse body, or Claude's InvokeModel body in base64.
+
+    The view puts the model of the URL into ``model``, beside ``input``. Raises ``bad_request`` for
+    an ``input`` with neither body.
+    """
+    prompt = ClientObject(body).required_object("input")
+    model = {"model": body["model"]} if "model" in body else {}
+    converse = prompt.mapping("converse")
+    if converse is not None:
+        return decode_request({"messages": [], **converse, **model}, context)
+    invoke = prompt.object("invokeModel")
+    if invoke is None:
+        raise missing("input.converse")
+    decoded = parse(decode_base64(invoke.required_text("body")) or "")
+    if not isinstance(decoded, dict):
+        raise wrong_type(invoke.at("body"), "the base64 of a JSON object", decoded)
+    return decode_messages({**decoded, **model}, context)
+
+
+def encode_count_response(tokens: int, *, estimated: bool = False) -> dict[str, Any]:
+    """Return the count; CountTokens has no member that marks an estimate."""
+    return {"inputTokens": tokens}

@@ -23,9 +23,8 @@ from app.dialects.base import ServerContext, status_of_error
 from app.dialects.converse.options import IMAGE_FORMATS, NAME
 from app.dialects.converse.response_in import FINISHES
 from app.dialects.shared import block_encoder
-from app.dialects.shared.base64_text import encode_base64
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.lenient_json import as_str, count, dicts
+from app.dialects.shared.lenient_json import as_str, count, dicts, encode_base64
 from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import call_object
 from app.errors import GatewayError

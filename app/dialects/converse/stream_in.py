@@ -32,7 +32,6 @@ from app.dialects.converse.response_in import (
     reader_of,
     tier_of,
 )
-from app.dialects.shared.base64_text import encode_base64
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, finish_of, native_rest
 from app.dialects.shared.lenient_json import (
@@ -41,6 +40,7 @@ from app.dialects.shared.lenient_json import (
     as_str,
     count,
     dicts,
+    encode_base64,
     parse,
     rest,
     without_nulls,

@@ -8,9 +8,8 @@ from typing import Any, Final
 from app.canonical.request import Message, Request, Tool, ToolCallPart, ToolChoice, ToolResultPart
 from app.dialects.converse.blocks_out import BlockWriter
 from app.dialects.converse.options import NAME
-from app.dialects.shared.flat_schema import flatten, plain_schema
+from app.dialects.shared.flat_schema import Expansion, flatten, plain_schema
 from app.dialects.shared.lenient_json import as_dict
-from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import (
     ANSWER_DESCRIPTION,
     ANSWER_TOOL,

@@ -28,8 +28,7 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.gemini.options import NAME, Family, GeminiOptions, audio_type
 from app.dialects.shared.alternation import merge_turns
-from app.dialects.shared.base64_text import encode_base64
-from app.dialects.shared.lenient_json import as_str, split_data_url
+from app.dialects.shared.lenient_json import as_str, encode_base64, split_data_url
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import call_input

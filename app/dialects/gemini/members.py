@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Self
 
-from app.dialects.shared.base64_text import decode_base64
+from app.dialects.shared.lenient_json import decode_base64
 from app.dialects.shared.strict_json import ClientObject, wrong_value
 
 _LETTER: Final = re.compile(r"_([a-z0-9])")

@@ -27,7 +27,7 @@ from app.canonical.request import (
 from app.dialects.base import ServerContext
 from app.dialects.gemini.contents_out import Wire
 from app.dialects.gemini.options import NAME, audio_type
-from app.dialects.shared.base64_text import encode_base64
+from app.dialects.shared.lenient_json import encode_base64
 from app.dialects.shared.tool_forms import call_object
 
 

@@ -16,8 +16,7 @@ from app.dialects.gemini.contents_in import ContentsReader, join_pieces
 from app.dialects.gemini.members import Members
 from app.dialects.gemini.options import NAME
 from app.dialects.gemini.request_out import CONFIG_EXTRAS
-from app.dialects.gemini.schema_in import schema_member
-from app.dialects.gemini.tools_in import decode_choice, decode_tools
+from app.dialects.gemini.tools_in import decode_choice, decode_tools, schema_member
 from app.dialects.shared.lenient_json import as_dict, rest
 from app.dialects.shared.strict_json import missing, wrong_value
 

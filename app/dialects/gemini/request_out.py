@@ -1,6 +1,7 @@
 """Encode canonical requests for generateContent, streamGenerateContent and countTokens (client half).
 
-Model, version and streaming are part of the URL. Sources: contract/providers.md 3.6,
+Model, version and streaming are part of the URL. Reasoning is requested by levels (Gemini 3) or by token
+budgets (before); a budget takes precedence over an effort, since Google refuses both together. Sources: contract/providers.md 3.6,
 contract/responses.md 5.5, google-genai's request types.
 """
 
@@ -10,14 +11,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Output, Request, Sampling
+from app.canonical.request import Output, Reasoning, Request, Sampling
 from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.gemini.contents_out import ContentsEncoder
 from app.dialects.gemini.members import camel
-from app.dialects.gemini.options import NAME, bare_model, family_of, options_of
-from app.dialects.gemini.thinking import thinking_config
+from app.dialects.gemini.options import NAME, Family, bare_model, family_of, options_of
 from app.dialects.gemini.tools_out import ToolsEncoder
 from app.dialects.shared.claude_thinking import with_thinking
+from app.dialects.shared.effort import budget_of, rank_of
 from app.dialects.shared.lenient_json import as_dict, json_text, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
@@ -204,3 +205,59 @@ def _add_extras(
             body[name] = value
         else:
             context.losses.report("extra", param=name)
+
+
+def thinking_config(request: Request, family: Family, losses: Losses) -> dict[str, Any]:
+    """Return ``thinkingConfig``, empty if nothing was requested or the family cannot think.
+
+    Responses clients get summaries only if they request them, other clients always.
+    """
+    reasoning = request.reasoning
+    if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
+        shows = reasoning is not None and reasoning.summary and family.budget is not None
+        return {"includeThoughts": True} if shows else {}
+    config = _amount(reasoning, family, losses, request.sampling.max_tokens)
+    must_request = request.origin is not None and request.origin.dialect == "responses"
+    shows = reasoning.summary is not None or not must_request
+    if not config or config.get("thinkingBudget") == 0 or not shows:
+        return config
+    return {**config, "includeThoughts": True}
+
+
+def _amount(reasoning: Reasoning, family: Family, losses: Losses, limit: int | None) -> dict[str, Any]:
+    if family.budget is None:
+        if reasoning.effort != "none" and reasoning.budget != 0:
+            losses.report("reasoning_effort" if reasoning.budget is None else "reasoning_budget")
+        return {}
+    if reasoning.budget is not None:
+        return _budget(reasoning.budget, family, losses, "reasoning_budget")
+    effort = reasoning.effort or "medium"
+    if family.levels:
+        return {"thinkingLevel": _level(effort, family.levels, losses)}
+    if effort == "none":
+        return _budget(0, family, losses, "reasoning_effort")
+    lowest, highest = family.budget
+    return {"thinkingBudget": max(lowest, min(highest, budget_of(effort, min(highest, limit or highest))))}
+
+
+def _budget(tokens: int, family: Family, losses: Losses, feature: str) -> dict[str, Any]:
+    """Return a budget in the family's range; 0 turns thinking off, -1 leaves it to the model."""
+    if tokens == -1 or (tokens == 0 and family.off) or family.budget is None:
+        return {"thinkingBudget": tokens}
+    lowest, highest = family.budget
+    if tokens == 0:
+        losses.report(feature, "This model always thinks; the least thinking was requested")
+        return {"thinkingLevel": family.levels[0]} if family.levels else {"thinkingBudget": lowest}
+    budget = max(lowest, min(highest, tokens))
+    if budget != tokens:
+        losses.report(feature, f"The thinking budget was set to {budget}, the nearest this model takes")
+    return {"thinkingBudget": budget}
+
+
+def _level(effort: str, levels: tuple[str, ...], losses: Losses) -> str:
+    """Return the level of an effort, else the next higher one, else the highest."""
+    level = next((level for level in levels if rank_of(level) >= rank_of(effort)), levels[-1])
+    if level != effort:
+        message = f"The effort '{effort}' was sent as '{level}', the nearest this model takes"
+        losses.report("reasoning_effort", message)
+    return level

@@ -14,7 +14,7 @@ from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext, status_of_error
 from app.dialects.gemini.options import NAME
 from app.dialects.gemini.parts_out import PartWriter
-from app.dialects.gemini.usage import REASONS
+from app.dialects.gemini.response_in import REASONS
 from app.dialects.shared.lenient_json import as_str, count, dicts, rest
 from app.dialects.shared.members import own_members
 from app.errors import GatewayError

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from app.dialects.shared.flat_schema import Expansion
 from app.dialects.shared.lenient_json import as_dict, as_list, dicts, rest
-from app.dialects.shared.schema_expansion import Expansion
 
 _SUPPORTED: Final = frozenset(
     {

@@ -35,10 +35,15 @@ from app.canonical.request import (
 )
 from app.canonical.response import Billing, Finish, Usage
 from app.dialects.base import ClientContext
-from app.dialects.gemini.errors import decode_error_body
-from app.dialects.gemini.grounding import annotations_of, citations, searches_of
 from app.dialects.gemini.options import NAME, audio_format, family_of
-from app.dialects.gemini.usage import decode_usage, finish_of
+from app.dialects.gemini.response_in import (
+    annotations_of,
+    citations,
+    decode_error_body,
+    decode_usage,
+    finish_of,
+    searches_of,
+)
 from app.dialects.shared.decoder_parts import cut_stream, name_of_call
 from app.dialects.shared.lenient_json import (
     as_dict,

@@ -42,8 +42,7 @@ from app.dialects.gemini.response_out import (
     logprobs_members,
     usage_members,
 )
-from app.dialects.shared.block_encoder import BlockEncoder, StreamBlock
-from app.dialects.shared.block_sequence import BlockSequence
+from app.dialects.shared.block_encoder import BlockEncoder, BlockSequence, StreamBlock
 from app.dialects.shared.lenient_json import rest
 from app.dialects.shared.members import own_members
 

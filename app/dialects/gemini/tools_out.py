@@ -9,8 +9,8 @@ from app.canonical.request import Request, Tool, ToolChoice
 from app.dialects.base import ClientContext
 from app.dialects.gemini.options import NAME, Family, GeminiOptions
 from app.dialects.gemini.schema_out import Reducer
+from app.dialects.shared.flat_schema import Expansion
 from app.dialects.shared.members import CACHE_MARKS, flat_members, own_members
-from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import custom_schema, is_allowed
 
 _HOSTED: Final[Mapping[str, str]] = {

@@ -14,7 +14,6 @@ from app.canonical.images import ImageRequest, ImageResponse, Picture
 from app.dialects.base import ClientContext
 from app.dialects.converse.response_in import decode_error
 from app.dialects.media.audio import MediaRequest
-from app.dialects.media.image_usage import estimate_image_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
@@ -26,6 +25,7 @@ from app.dialects.media.images import (
     report_count,
 )
 from app.dialects.media.openai_images import stream_decoder
+from app.dialects.media.usage import estimate_image_usage
 from app.dialects.shared.lenient_json import as_dict, as_list, opt_str, without_nulls
 from app.dialects.shared.strict_json import missing
 

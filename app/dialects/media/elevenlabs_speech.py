@@ -22,10 +22,11 @@ from app.dialects.media.audio import (
     is_json,
     no_audio,
     speech_format,
+    wav,
+    wav_header,
     whole_json,
 )
 from app.dialects.media.elevenlabs_errors import decode_error
-from app.dialects.media.wav import wav, wav_header
 from app.dialects.shared.lenient_json import as_dict, as_str, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.strict_json import missing

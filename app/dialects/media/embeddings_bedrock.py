@@ -1,7 +1,8 @@
-"""Embeddings of Bedrock's InvokeModel: each model family has its own format.
+"""Embeddings of Bedrock's InvokeModel, server and client half: each model family has its own format.
 
 Titan and Nova take one text per call, Cohere many. The input tokens are in the response
-(Titan) or in the header ``x-amzn-bedrock-input-token-count`` (recorded traffic).
+(Titan) or in the header ``x-amzn-bedrock-input-token-count`` (recorded traffic), which the view sends,
+too. As a server Titan's and Cohere's formats are spoken: the members of a request decide which.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.record import record
-from app.canonical.request import ImagePart
-from app.dialects.base import ClientContext, EncodedRequest
+from app.canonical.request import ImagePart, Origin
+from app.dialects.base import ClientContext, EncodedRequest, ServerContext
 from app.dialects.converse.response_out import encode_error
-from app.dialects.media import embeddings_bedrock_server as server
+from app.dialects.media import embeddings_cohere as cohere
 from app.dialects.media.base import EmbeddingDialect, check_count, texts_only, token_usage, vector_of
 from app.dialects.media.embeddings_cohere import BATCH, cohere_answer, cohere_members
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, without_nulls
+from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest, without_nulls
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.strict_json import ClientObject, missing, wrong_value
 from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError
 
@@ -173,6 +175,61 @@ def _family(model: str) -> _Family:
     return family
 
 
+NAME: Final = "embeddings_bedrock"
+
+_TITAN_MEMBERS: Final = frozenset({"model", "inputText", "dimensions", "embeddingTypes", "fallbacks"})
+
+
+def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
+    """Return the canonical request; the view puts the model of the URL into ``model``.
+
+    Raises ``bad_request`` with the path of a wrong member, and for a request of another family.
+    """
+    if "inputText" in body:
+        return _read_titan(body, context)
+    if body.keys().isdisjoint({"texts", "inputs", "images"}):
+        raise missing("inputText")
+    return replace(cohere.decode_request(body, context), origin=Origin(NAME, body))
+
+
+def _read_titan(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
+    members = ClientObject(body)
+    text = members.required_text("inputText")
+    if not text:
+        raise missing("inputText")
+    for index, name in enumerate(members.texts("embeddingTypes")):
+        if name == "binary":
+            message = "Binary vectors are made by Titan alone; 'float' is served."
+            raise GatewayError("unsupported_parameter", message, param=f"embeddingTypes[{index}]")
+        if name != "float":
+            raise wrong_value(f"embeddingTypes[{index}]", name, "'float'")
+    members.flag("normalize")
+    return EmbeddingRequest(
+        model=members.text("model") or context.model or "",
+        inputs=(text,),
+        dimensions=members.integer("dimensions"),
+        extra=without_nulls(rest(body, _TITAN_MEMBERS)),
+        origin=Origin(NAME, body),
+    )
+
+
+def encode_response(
+    response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
+) -> dict[str, Any]:
+    """Return the response of the request's family; Cohere's has a plain list unless the client requested types."""
+    body = request.origin.body if request.origin is not None else {}
+    tokens = response.usage.input_tokens if response.usage is not None else 0
+    if "inputText" in body:
+        vector = list(response.vectors[0]) if response.vectors else []
+        typed = {"embeddingsByType": {"float": vector}} if body.get("embeddingTypes") else {}
+        return {"embedding": vector, "inputTextTokenCount": tokens, **typed}
+    types = tuple(dict.fromkeys(ClientObject(body).texts("embedding_types")))
+    answer = cohere.by_type(response, request, types or ("float",), context)
+    if types:
+        return answer
+    return {**answer, "embeddings": answer["embeddings"]["float"], "response_type": "embeddings_floats"}
+
+
 DIALECT: Final = EmbeddingDialect(
     name="embeddings_bedrock",
     quantizes=lambda context: _family(context.model) is _COHERE,
@@ -180,7 +237,7 @@ DIALECT: Final = EmbeddingDialect(
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,
-    decode_request=server.decode_request,
-    encode_response=server.encode_response,
+    decode_request=decode_request,
+    encode_response=encode_response,
     encode_error=encode_error,
 )

@@ -1,24 +1,25 @@
-"""Google's embeddings: batchEmbedContents, embedContent and Vertex's predict.
+"""Google's embeddings, server and client half: batchEmbedContents, embedContent and Vertex's predict.
 
-The provider chooses one by ``GoogleEmbeddingOptions.form``. Only predict reports tokens; for the
+As a server the member ``requests``, ``content`` or ``instances`` decides the form, which the response has,
+too. The provider chooses one by ``GoogleEmbeddingOptions.form``. Only predict reports tokens; for the
 others the usage is an estimate unless there is a ``usageMetadata`` (contract/providers.md 3.6,
-3.9).
+3.9). Sources: google-genai's types, Vertex's reference of text embeddings.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
 from app.canonical.record import record
-from app.canonical.request import ImagePart, TextPart
-from app.dialects.base import ClientContext, EncodedRequest
-from app.dialects.gemini.errors import decode_error
+from app.canonical.request import ImagePart, Origin, TextPart
+from app.dialects.base import ClientContext, EncodedRequest, ServerContext
+from app.dialects.gemini.members import Members
 from app.dialects.gemini.options import bare_model
+from app.dialects.gemini.response_in import decode_error
 from app.dialects.gemini.response_out import encode_error
-from app.dialects.media import embeddings_gemini_server as server
 from app.dialects.media.base import (
     EmbeddingDialect,
     check_count,
@@ -29,7 +30,9 @@ from app.dialects.media.base import (
     vector_of,
 )
 from app.dialects.shared.lenient_json import as_dict, count, dicts, without_nulls
+from app.dialects.shared.strict_json import missing
 from app.dialects.shared.unmapped_members import known_extras
+from app.errors import GatewayError
 
 Form = Literal["batch", "single", "predict"]
 Contents = list[list[dict[str, Any]]]
@@ -170,13 +173,101 @@ def _predicted_tokens(entries: list[dict[str, Any]]) -> int | None:
     return sum(known) if known and len(known) == len(counts) else None
 
 
+NAME: Final = "embeddings_gemini"
+
+_INPUT_TYPES: Final[Mapping[str, str]] = {
+    "RETRIEVAL_DOCUMENT": "search_document",
+    "RETRIEVAL_QUERY": "search_query",
+    "CLASSIFICATION": "classification",
+    "CLUSTERING": "clustering",
+}
+"""The names that other APIs use for Google's tasks; other tasks keep Google's name."""
+
+
+def decode_request(body: Mapping[str, Any], context: ServerContext) -> EmbeddingRequest:
+    """Return the canonical request; the view puts the model of the URL into ``model``.
+
+    Raises ``bad_request`` with the path of a wrong member, also if the entries of a batch have different
+    settings.
+    """
+    members = Members(body)
+    entries = list(_entries(members))
+    if not entries:
+        raise missing("content")
+    settings = [_read_settings(entry) for entry, _ in entries]
+    for (entry, _), other in zip(entries, settings, strict=True):
+        if other != settings[0]:
+            message = f"'{entry.path}' differs from the first entry in its task, title or dimensions."
+            raise GatewayError("bad_request", message, param=entry.path, code="invalid_value")
+    shared = {**settings[0], **_parameters(members.object("parameters") or Members({}))}
+    return EmbeddingRequest(
+        model=members.text("model") or context.model or "",
+        inputs=tuple(text for _, text in entries),
+        dimensions=shared.pop("dimensions", None),
+        extra=shared,
+        origin=Origin(NAME, body),
+    )
+
+
+def _entries(members: Members) -> Iterator[tuple[Members, str]]:
+    if members.members.get("instances") is not None:
+        for entry in members.objects("instances"):
+            yield entry, entry.required_text("content")
+    elif members.members.get("requests") is not None:
+        for entry in members.objects("requests"):
+            yield entry, _text(entry)
+    elif members.members.get("content") is not None:
+        yield members, _text(members)
+
+
+def _text(entry: Members) -> str:
+    content = entry.required_object("content")
+    return "\n".join(part.required_text("text") for part in content.objects("parts"))
+
+
+def _read_settings(entry: Members) -> dict[str, Any]:
+    """Return the task, title and dimensions of one entry, with the names that dialects share."""
+    config = entry.object("embedContentConfig") or entry
+    task = config.text("taskType")
+    input_type = _INPUT_TYPES.get(task or "")
+    named = {"input_type": input_type} if input_type else {"task_type": task}
+    return {**without_nulls({**named, "title": config.text("title")}), **_parameters(config)}
+
+
+def _parameters(config: Members) -> dict[str, Any]:
+    dimensions, truncate = config.integer("outputDimensionality"), config.flag("autoTruncate")
+    return without_nulls({"dimensions": dimensions, "auto_truncate": truncate})
+
+
+def encode_response(
+    response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
+) -> dict[str, Any]:
+    """Return the response in the form of the request."""
+    body = request.origin.body if request.origin is not None else {}
+    vectors = [list(vector) for vector in response.vectors]
+    tokens = response.usage.input_tokens if response.usage is not None else 0
+    if "instances" in body:
+        return {
+            "predictions": [_prediction(vector, tokens if not at else 0) for at, vector in enumerate(vectors)]
+        }
+    usage = {"usageMetadata": {"promptTokenCount": tokens}} if tokens else {}
+    if "requests" in body:
+        return {"embeddings": [{"values": vector} for vector in vectors], **usage}
+    return {"embedding": {"values": vectors[0] if vectors else []}, **usage}
+
+
+def _prediction(vector: list[float], tokens: int) -> dict[str, Any]:
+    """Return one prediction; the first has the tokens of the whole call, so that their sum is right."""
+    return {"embeddings": {"values": vector, "statistics": {"truncated": False, "token_count": tokens}}}
+
+
 DIALECT: Final = EmbeddingDialect(
     name="embeddings_gemini",
     batch_limit=lambda context: context.options_as(GoogleEmbeddingOptions).limit,
     encode_request=encode_request,
     decode_response=decode_response,
     decode_error=decode_error,
-    decode_request=server.decode_request,
-    encode_response=server.encode_response,
+    decode_request=decode_request,
+    encode_response=encode_response,
     encode_error=encode_error,
 )

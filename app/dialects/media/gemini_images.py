@@ -13,7 +13,6 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.media.audio import MediaRequest
 from app.dialects.media.gemini_media import parts_of
-from app.dialects.media.image_usage import estimate_image_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
@@ -25,6 +24,7 @@ from app.dialects.media.images import (
     report_count,
 )
 from app.dialects.media.openai_images import stream_decoder
+from app.dialects.media.usage import estimate_image_usage
 from app.dialects.shared.lenient_json import without_nulls
 
 RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")

@@ -23,10 +23,11 @@ from app.dialects.media.audio import (
     SpeechDialect,
     audio_bytes,
     no_audio,
+    wav,
+    wav_header,
     whole_json,
 )
 from app.dialects.media.gemini_media import GeminiMediaDecoder, parts_of
-from app.dialects.media.wav import wav, wav_header
 from app.dialects.shared.lenient_json import without_nulls
 from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError

@@ -21,7 +21,7 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.media.audio import MediaRequest, TranscriptionDialect, whole_json
 from app.dialects.media.gemini_media import GeminiMediaDecoder, parts_of
-from app.dialects.shared.base64_text import encode_base64
+from app.dialects.shared.lenient_json import encode_base64
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.unmapped_members import known_extras
 

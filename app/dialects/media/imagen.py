@@ -11,9 +11,8 @@ from typing import Any, Final
 from app.canonical.images import ImageRequest, ImageResponse, Picture
 from app.dialects.base import ClientContext
 from app.dialects.chat.errors import failure_in
-from app.dialects.gemini.errors import decode_error
+from app.dialects.gemini.response_in import decode_error
 from app.dialects.media.audio import MediaRequest
-from app.dialects.media.image_usage import estimate_image_usage
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
@@ -23,6 +22,7 @@ from app.dialects.media.images import (
     refuse_mask,
 )
 from app.dialects.media.openai_images import stream_decoder
+from app.dialects.media.usage import estimate_image_usage
 from app.dialects.shared.lenient_json import as_dict, dicts, opt_str, without_nulls
 
 RATIOS: Final = ("1:1", "3:4", "4:3", "9:16", "16:9")

@@ -13,7 +13,7 @@ from app.canonical.media import Upload
 from app.canonical.record import record
 from app.dialects.base import ClientContext, Frame, Row, ServerContext, not_supported
 from app.dialects.media.audio import MediaDecoder, MediaRequest
-from app.dialects.shared.base64_text import encode_base64
+from app.dialects.shared.lenient_json import encode_base64
 from app.dialects.shared.strict_json import invalid, missing
 from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError

@@ -29,9 +29,8 @@ from app.dialects.media.audio import (
     speech_format,
     whole_json,
 )
-from app.dialects.media.audio_usage import decode_audio_usage, encode_audio_usage
-from app.dialects.shared.base64_text import encode_base64
-from app.dialects.shared.lenient_json import as_dict, as_str, rest, without_nulls
+from app.dialects.media.usage import decode_audio_usage, encode_audio_usage
+from app.dialects.shared.lenient_json import as_dict, as_str, encode_base64, rest, without_nulls
 from app.dialects.shared.strict_json import ClientObject, invalid, missing, wrong_type
 
 NAME: Final = "openai_speech"

@@ -25,8 +25,8 @@ from app.canonical.media import (
 from app.dialects.base import ClientContext
 from app.dialects.chat.errors import failure_in
 from app.dialects.media.audio import MediaDecoder, cut_stream
-from app.dialects.media.audio_usage import decode_audio_usage
-from app.dialects.media.subtitles import cues_in
+from app.dialects.media.transcripts import cues_in
+from app.dialects.media.usage import decode_audio_usage
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, number, opt_str, rest, without_nulls
 from app.errors import GatewayError
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from app.canonical.media import RerankRequest, RerankResponse
 from app.dialects.base import ClientContext, EncodedRequest
-from app.dialects.gemini.errors import decode_error
+from app.dialects.gemini.response_in import decode_error
 from app.dialects.media import rerank
 from app.dialects.shared.lenient_json import as_dict, dicts, small_integer, without_nulls
 

@@ -1,13 +1,14 @@
-"""Encode a transcript in the formats of OpenAI's transcription: JSON and subtitles (server half)."""
+"""Encode a transcript in the formats of OpenAI's transcription, JSON and subtitles; decode a provider's subtitles."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from app.canonical.media import Segment, Transcript, Word
-from app.dialects.media.audio_usage import encode_audio_usage
+from app.dialects.media.usage import encode_audio_usage
 from app.dialects.shared.lenient_json import without_nulls
 
 _SENTENCE_ENDS: Final = (".", "!", "?", "…", "。", "！", "？")
@@ -200,3 +201,32 @@ _OBJECTS: Final[Mapping[str, Callable[[Transcript, Sequence[str]], dict[str, Any
 
 FORMATS: Final = (*_OBJECTS, *_TEXTS)
 """The values of a client's ``response_format``."""
+
+
+_TIME: Final = r"(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})[.,](\d{3})"
+_TIMES: Final = re.compile(rf"{_TIME}[ \t]+-->[ \t]+{_TIME}(?:[ \t].*)?")
+_BEGINNING: Final = re.compile(rf"WEBVTT\b|\d+[ \t]*\n{_TIME}[ \t]+-->")
+
+
+def cues_in(text: str) -> tuple[Segment, ...]:
+    """Return the cues of a text in SubRip or WebVTT, none for any other text."""
+    text = text.strip().removeprefix("\ufeff").replace("\r\n", "\n")
+    if _BEGINNING.match(text) is None:
+        return ()
+    cues = (_cue(block.split("\n")) for block in re.split(r"\n[ \t]*\n", text))
+    return tuple(cue for cue in cues if cue is not None)
+
+
+def _cue(lines: list[str]) -> Segment | None:
+    """Return the cue of one block: a line of times, which may have a name before it, then the text."""
+    for index, line in enumerate(lines):
+        times = _TIMES.fullmatch(line.strip())
+        if times is not None:
+            spoken = "\n".join(lines[index + 1 :]).strip()
+            return Segment(_seconds(times.groups()[:4]), _seconds(times.groups()[4:]), spoken)
+    return None
+
+
+def _seconds(parts: tuple[str | None, ...]) -> float:
+    hours, minutes, seconds, thousandths = (int(part or 0) for part in parts)
+    return hours * 3600 + minutes * 60 + seconds + thousandths / 1000

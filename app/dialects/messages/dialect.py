@@ -10,24 +10,32 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
-from app.dialects.base import Dialect
-from app.dialects.messages.options import NAME
-from app.dialects.messages.patch import MessagesPatch
+from app.canonical.request import Sampling
+from app.canonical.response import Usage
+from app.dialects.base import Dialect, Frame, PassThrough
+from app.dialects.messages.options import NAME, options_of
 from app.dialects.messages.request_in import decode_request
 from app.dialects.messages.request_out import encode_count, encode_request
 from app.dialects.messages.response import (
     decode_error,
     decode_response,
+    decode_usage,
     encode_error,
     encode_response,
     encode_usage,
     error_status,
+    head,
     limit_headers,
+    stop_members,
 )
 from app.dialects.messages.stream_in import MessagesDecoder
 from app.dialects.messages.stream_out import MessagesEncoder
+from app.dialects.shared.claude import OMITTED, family_of
+from app.dialects.shared.claude_thinking import sampling_of
 from app.dialects.shared.decoder_parts import token_count
-from app.dialects.shared.lenient_json import dicts
+from app.dialects.shared.lenient_json import as_dict, count, dicts, number, opt_str
+from app.dialects.shared.plain_patch import Body, Opener, PlainPatch, open_messages
+from app.dialects.shared.usage_repair import counts_only
 
 
 def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
@@ -41,6 +49,85 @@ def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
 def encode_count_response(tokens: int, *, estimated: bool = False) -> dict[str, Any]:
     """Return the count, with ``estimated`` beside it if it is an estimate."""
     return {"input_tokens": tokens, **({"estimated": True} if estimated else {})}
+
+
+_SIGNATURES: Final = {"thinking": "signature", "redacted_thinking": "data"}
+_SAMPLING: Final = ("temperature", "top_p", "top_k")
+_THINKING_TYPES: Final = frozenset({"enabled", "adaptive"})
+
+
+def fit(body: Body, passed: PassThrough) -> Body:
+    """Return a body for the target: with its model and version, the sampling that its family takes,
+    and the signatures that it made."""
+    target, options = passed.client, options_of(passed.client.options)
+    body = {name: value for name, value in body.items() if name not in {"model", "anthropic_version"}}
+    if options.model_in_body:
+        body = {"model": target.model, **body}
+    if options.anthropic_version is not None:
+        body["anthropic_version"] = options.anthropic_version
+    _fit_sampling(body, passed)
+    if isinstance(body.get("messages"), list):
+        open_messages(body, Opener(passed, NAME, "messages"), _open_block)
+    return body
+
+
+def _fit_sampling(body: Body, passed: PassThrough) -> None:
+    """Remove the sampling parameters that the family does not take, with a warning."""
+    wanted = Sampling(
+        temperature=number(body.get("temperature")),
+        top_p=number(body.get("top_p")),
+        top_k=count(body.get("top_k")),
+    )
+    family = family_of(passed.client.model)
+    thinks = as_dict(body.get("thinking")).get("type") in _THINKING_TYPES
+    sent = sampling_of(wanted, family, thinks, passed.client.losses)
+    for name in _SAMPLING:
+        if getattr(wanted, name) is not None and name not in sent:
+            del body[name]
+
+
+def _open_block(block: Any, opener: Opener) -> Any:
+    member = _SIGNATURES.get(str(as_dict(block).get("type")))
+    if member is None:
+        return block
+    ours, value = opener.open(block.get(member))
+    if not ours:
+        return block
+    return None if value is None else {**block, member: value.removeprefix(OMITTED)}
+
+
+def _is_valid(usage: Any) -> bool:
+    return decode_usage(usage) is not None and counts_only(usage)
+
+
+class MessagesPatch(PlainPatch):
+    """The patch of a Messages body. Anthropic's SDK requires some members: missing ones are added."""
+
+    def __init__(self, passed: PassThrough) -> None:
+        super().__init__(passed, fit)
+
+    def answer(self, body: Body) -> Body:
+        """Return the response with the members that a message must have."""
+        self._fill(body, {**head(None, None, self._passage.server), **stop_members(None)})
+        return body
+
+    def frames(self, event: str | None, data: Body) -> list[Frame]:
+        """Return a frame, named by its type; a ``message_start`` gets the members that a message must have."""
+        kind = data.get("type")
+        if kind == "message_start":
+            data["message"] = message = as_dict(data.get("message"))
+            self._fill(message, {**head(None, None, self._passage.server), "content": []})
+            self._fill(message, stop_members(None))
+            if not _is_valid(message.get("usage")):
+                message["usage"] = encode_usage(decode_usage(message.get("usage")))
+        lacks = kind == "message_delta" and not _is_valid(data.get("usage"))
+        return self._forward(Frame(event or opt_str(kind), data), lacks_usage=lacks)
+
+    def _write_usage(self, data: Body, usage: Usage) -> None:
+        data["usage"] = encode_usage(usage)
+
+    def _fill(self, holder: Body, members: Body) -> None:
+        holder |= {name: value for name, value in members.items() if holder.get(name) is None}
 
 
 DIALECT: Final = Dialect(

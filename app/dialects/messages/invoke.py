@@ -13,9 +13,8 @@ from typing import Any, Final
 
 from app.canonical.response import Usage
 from app.dialects.base import Frame
-from app.dialects.messages.betas import BETA_HEADER
-from app.dialects.shared.base64_text import encode_base64
-from app.dialects.shared.lenient_json import as_dict, as_str, rest
+from app.dialects.messages.request_out import BETA_HEADER
+from app.dialects.shared.lenient_json import as_dict, as_str, encode_base64, rest
 from app.errors import GatewayError
 
 METRICS: Final = "amazon-bedrock-invocationMetrics"

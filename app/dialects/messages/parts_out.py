@@ -28,12 +28,11 @@ from app.canonical.request import (
 from app.dialects.base import ClientContext
 from app.dialects.messages.options import NAME, MessagesOptions
 from app.dialects.shared.alternation import merge_blank_texts
-from app.dialects.shared.base64_text import decode_base64
 from app.dialects.shared.claude import OMITTED
+from app.dialects.shared.lenient_json import decode_base64
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.members import CACHE_MARKS, cache_mark, own_members, pick_members
-from app.dialects.shared.tool_forms import call_input
-from app.dialects.shared.tool_ids import ANTHROPIC_ID, fit_tool_id
+from app.dialects.shared.tool_forms import ANTHROPIC_ID, call_input, fit_tool_id
 from app.dialects.shared.unmapped_members import own_block, own_signature, report_call_signature
 
 Block = dict[str, Any]

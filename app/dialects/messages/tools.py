@@ -13,10 +13,9 @@ from app.dialects.messages.parts_in import block_native
 from app.dialects.messages.parts_out import native_members
 from app.dialects.messages.schema import is_open
 from app.dialects.shared.claude import Family
-from app.dialects.shared.flat_schema import flatten
+from app.dialects.shared.flat_schema import Expansion, flatten
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, opt_str
 from app.dialects.shared.members import own_members
-from app.dialects.shared.schema_expansion import Expansion
 from app.dialects.shared.tool_forms import (
     ANSWER_DESCRIPTION,
     ANSWER_TOOL,

@@ -26,7 +26,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.dialects.responses.items_out import ItemWriter, whole_annotation, whole_logprob
-from app.dialects.responses.tool_origins import Place
+from app.dialects.responses.tools_in import Place
 from app.dialects.shared.lenient_json import as_str
 from app.dialects.shared.native import own_members
 

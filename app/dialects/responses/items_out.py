@@ -27,7 +27,7 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.responses.items_in import NAME, OPEN
-from app.dialects.responses.tool_origins import Place
+from app.dialects.responses.tools_in import Place
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, data_url, dicts, rest, without_nulls
 from app.dialects.shared.native import own_members
 from app.dialects.shared.tool_values import argument_object

@@ -35,7 +35,7 @@ from app.dialects.responses.tools_in import additional_tools, places_of
 from app.dialects.shared.lenient_json import as_dict, as_list, rest, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.native import own_members
-from app.dialects.shared.sampling import sampling_members
+from app.dialects.shared.sampling_paths import sampling_members
 
 HOSTED_TOOLS: Final = frozenset(
     {

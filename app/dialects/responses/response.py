@@ -17,7 +17,7 @@ from app.dialects.responses.items_in import NAME, Sign, decode_item
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.request_in import ENCRYPTED
 from app.dialects.responses.tools_in import places_of
-from app.dialects.shared.decoder_parts import name_of_call
+from app.dialects.shared.decoder_parts import decode_cost, name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import (
     as_dict,
@@ -30,7 +30,6 @@ from app.dialects.shared.lenient_json import (
     without_nulls,
 )
 from app.dialects.shared.native import as_native, own_members
-from app.dialects.shared.reported_cost import decode_cost
 from app.errors import GatewayError
 
 STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {

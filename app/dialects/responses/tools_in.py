@@ -15,12 +15,32 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from app.canonical.record import record
 from app.canonical.request import Message, TextPart, Tool, ToolCallPart, ToolResultPart
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME, Sign, decode_item, identity
-from app.dialects.responses.tool_origins import SEARCH, Place
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, json_text, opt_str, rest
 from app.dialects.shared.native import as_native, own_members
+
+SEARCH: Final = "tool_search"
+
+
+@record
+class Place:
+    """The client's name of a tool; ``namespace`` is None for one outside of namespaces.
+
+    ``search`` marks the client's own tool search, whose calls are items of a type of their own.
+    """
+
+    name: str
+    namespace: str | None = None
+    search: bool = False
+
+    def members(self) -> dict[str, str]:
+        """Return the members of an item that name the tool."""
+        namespace = {} if self.namespace is None else {"namespace": self.namespace}
+        return {"name": self.name, **namespace}
+
 
 _ITEMS_WITH_TOOLS: Final = frozenset({"additional_tools", "tool_search_output"})
 _FUNCTION: Final = frozenset({"type", "name", "description", "parameters", "strict"})

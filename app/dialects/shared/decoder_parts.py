@@ -1,4 +1,4 @@
-"""Building blocks of decoders: items, tool calls, finish reasons, native members, the end of a stream.
+"""Building blocks of decoders: items, tool calls, finish reasons, native members, costs, the end of a stream.
 
 Each wire supplies its own names as tables.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from app.canonical.events import Event, Failed
 from app.canonical.request import Message, Native, Part, TextPart, ToolCallPart
 from app.canonical.response import Finish, FinishReason, Usage
-from app.dialects.shared.lenient_json import as_dict, count, opt_str, rest, without_nulls
+from app.dialects.shared.lenient_json import as_dict, count, number, opt_str, rest, without_nulls
 from app.dialects.shared.tool_forms import ANSWER_TOOL, free_text
 from app.errors import GatewayError
 
@@ -142,3 +142,18 @@ class TerminalDecoder:
 def cut_stream() -> GatewayError:
     """Return the error of a stream that closed before its terminal event."""
     return GatewayError("upstream_cut", "The provider's stream broke off before its end.")
+
+
+def decode_cost(usage: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the cost in US dollars with at least ``total_cost``, None if the usage has none.
+
+    Perplexity reports an object, OpenRouter a number. With the client's own key at a provider
+    (``is_byok``), OpenRouter's number is only its fee; the provider's price is in ``cost_details``
+    (https://openrouter.ai/docs/use-cases/byok, November 2026).
+    """
+    cost = usage.get("cost")
+    if isinstance(cost, dict):
+        return cost if number(cost.get("total_cost")) is not None else None
+    fee, details = number(cost), as_dict(usage.get("cost_details"))
+    price = number(details.get("upstream_inference_cost")) if usage.get("is_byok") is True else 0
+    return None if fee is None or price is None else {**details, "total_cost": fee + price}

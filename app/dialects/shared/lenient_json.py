@@ -1,11 +1,13 @@
 """Lenient reading of JSON: a value of the wrong type reads as absent and never raises.
 
-All bodies of providers are read with these functions. A dialect checks for itself what must be
+All bodies of providers are read with these functions, also base64 text and ``data:`` URLs in them. A dialect checks for itself what must be
 there, and raises ``upstream_invalid`` or ``bad_request``.
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 import math
 import re
@@ -159,3 +161,16 @@ def split_data_url(url: str) -> tuple[str | None, str] | None:
 def data_url(media_type: str | None, data: str) -> str:
     """Return a base64 ``data:`` URL."""
     return f"data:{media_type or 'application/octet-stream'};base64,{data}"
+
+
+def encode_base64(data: bytes | str) -> str:
+    """Return bytes, or the UTF-8 bytes of a text, as standard base64 text."""
+    return base64.b64encode(data.encode() if isinstance(data, str) else data).decode("ascii")
+
+
+def decode_base64(value: str, encoding: str = "utf-8") -> str | None:
+    """Return the text that standard base64 holds, None for anything else."""
+    try:
+        return base64.b64decode(value, validate=True).decode(encoding)
+    except (binascii.Error, ValueError):
+        return None

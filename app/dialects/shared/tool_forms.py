@@ -1,11 +1,13 @@
 """Tools and tool calls for wires that have only function tools.
 
 A free-text (``custom``) tool becomes a function with one string parameter. The JSON schema of an
-answer may become a tool. A choice among allowed tools becomes a shorter list of tools.
+answer may become a tool. A choice among allowed tools becomes a shorter list of tools. An id of a
+call that does not match the wire's pattern is replaced.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -141,3 +143,17 @@ def _name_of(entry: Mapping[str, Any]) -> str:
     """Return the name in an entry of ``allowed_tools``: flat, or nested under its type as in chat completions."""
     nested = as_dict(entry.get(as_str(entry.get("type"))))
     return as_str(entry.get("name") or nested.get("name") or entry.get("type"))
+
+
+ANTHROPIC_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,256}")
+"""Pattern of Anthropic's Messages (docs/contract/tools.md)."""
+
+CONVERSE_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+"""Pattern of Bedrock's Converse (``ToolUseId`` in botocore's service model)."""
+
+
+def fit_tool_id(call_id: str, pattern: re.Pattern[str]) -> str:
+    """Return ``call_id`` if all of it matches ``pattern``, otherwise ``call_`` and 24 hex digits of its hash."""
+    if pattern.fullmatch(call_id):
+        return call_id
+    return "call_" + hashlib.sha256(call_id.encode("utf-8", "surrogatepass")).hexdigest()[:24]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from app.canonical.media import CompletionRequest
 from app.canonical.request import OpaquePart, ReasoningPart, Request, Signature, ToolCallPart
 from app.dialects.base import ClientContext
 from app.dialects.shared.losses import Losses
@@ -109,3 +110,13 @@ def own_signature(part: ReasoningPart, dialect: str, context: ClientContext) -> 
         "Earlier reasoning was left out: only its maker's own signature lets it go back",
     )
     return None
+
+
+def single_prompt(request: CompletionRequest, losses: Losses) -> str:
+    """Return the only prompt; several prompts and token arrays are reported, which refuses the request."""
+    if len(request.prompts) != 1:
+        losses.report("prompts", "several prompts at once are not supported by this model", param="prompt")
+    prompt = request.prompts[0]
+    if not isinstance(prompt, str):
+        losses.report("tokens_input", "token arrays are not supported by this model", param="prompt")
+    return str(prompt)

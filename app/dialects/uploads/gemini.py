@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from app.canonical.files import FileObject, FileUpload
 from app.dialects.base import ClientContext
-from app.dialects.gemini.errors import decode_error
+from app.dialects.gemini.response_in import decode_error
 from app.dialects.shared.lenient_json import as_dict, as_str, json_text, small_integer, unix_time
 from app.dialects.uploads.base import FileDialect, FileRequest, Post, refuse_expiry, require_id
 from app.errors import GatewayError

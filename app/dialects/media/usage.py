@@ -1,10 +1,11 @@
-"""Decode, encode and estimate the usage of images: tokens of texts and of images.
+"""Decode, encode and estimate the usage of images, speech and transcription: tokens, or seconds of audio.
 
 Sources: ``ImagesResponse`` of openai-python 3.51, ``ImageGenerationUsage`` of openrouter.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -80,3 +81,60 @@ def encode_image_usage(usage: Usage) -> dict[str, Any]:
         "output_tokens_details": {kind: details.get(f"output.{kind}", 0) for kind in reversed(_KINDS)},
         "total_tokens": usage.total,
     }
+
+
+SECONDS: Final = "input.audio_seconds"
+_AUDIO: Final = "openai_audio"
+
+
+def decode_audio_usage(raw: Any) -> Usage | None:
+    """Return the usage of OpenAI's ``input_tokens`` or Mistral's and Groq's ``prompt_tokens``, or of a duration.
+
+    Seconds of audio, rounded up, are the detail ``input.audio_seconds``; the object itself is
+    native. Mistral's prompt tokens exclude those of the audio, which are a detail (recorded
+    traffic). None without any count.
+    """
+    members = as_dict(raw)
+    input_tokens = count(members.get("input_tokens", members.get("prompt_tokens")))
+    output_tokens = count(members.get("output_tokens", members.get("completion_tokens")))
+    total = count(members.get("total_tokens"))
+    seconds = number(members.get("seconds", members.get("prompt_audio_seconds")))
+    if input_tokens is None and output_tokens is None and total is None and seconds is None:
+        return None
+    details = _audio_details(members.get("input_token_details") or members.get("prompt_tokens_details"))
+    if seconds is not None and seconds >= 0:
+        details[SECONDS] = math.ceil(seconds)
+    cost = number(members.get("cost"))
+    return Usage(
+        input_tokens=input_tokens or 0,
+        output_tokens=output_tokens or 0,
+        total_tokens=total,
+        details=details,
+        cost=None if cost is None else {"total_cost": cost},
+        native=(_AUDIO, members),
+    )
+
+
+def _audio_details(raw: Any) -> dict[str, int]:
+    counts = {name: count(value) for name, value in as_dict(raw).items()}
+    return {f"input.{name}": tokens for name, tokens in counts.items() if tokens}
+
+
+def encode_audio_usage(usage: Usage | None) -> dict[str, Any] | None:
+    """Return OpenAI's usage object: of type ``tokens``, or ``duration`` if only seconds are known."""
+    if usage is None:
+        return None
+    seconds = usage.details.get(SECONDS)
+    if seconds is not None and not usage.total:
+        raw = as_dict(usage.native[1] if usage.native else None)
+        return {"type": "duration", "seconds": raw.get("seconds", seconds)}
+    members: dict[str, Any] = {
+        "type": "tokens",
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "total_tokens": usage.total,
+    }
+    details = {kind: usage.details.get(f"input.{kind}", 0) for kind in ("text_tokens", "audio_tokens")}
+    if any(details.values()) or not usage.input_tokens:
+        members["input_token_details"] = details
+    return members
