@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from app.canonical.record import record
-from app.canonical.request import Message, Native
+from app.canonical.request import Message, Native, Part, RefusalPart
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "fault", "error"]
 
@@ -81,6 +81,16 @@ class Choice:
     messages: tuple[Message, ...]
     finish: Finish | None = None
 
+    @property
+    def parts(self) -> list[Part]:
+        """Return the parts of all messages, in order."""
+        return [part for message in self.messages for part in message.parts]
+
+    @property
+    def refused(self) -> bool:
+        """Tell whether the model refused, in part at least."""
+        return any(isinstance(part, RefusalPart) for part in self.parts)
+
 
 @record
 class Response:
@@ -94,3 +104,8 @@ class Response:
     created: int | None = None
     service_tier: str | None = None
     native: Native | None = None
+
+    @property
+    def first(self) -> Choice:
+        """Return the first choice, for formats that have only one; one without messages if there is none."""
+        return self.choices[0] if self.choices else Choice(0, ())

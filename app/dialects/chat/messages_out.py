@@ -28,8 +28,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import nested_annotation
-from app.dialects.chat.native import as_native, own_members
-from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions
+from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions, as_native, own_members
 from app.dialects.chat.order import alternate, separate_tool_turns
 from app.dialects.chat.parts_out import PartWriter, filter_native, is_plain_text, report
 from app.dialects.chat.reasoning import call_entry, encode_entries

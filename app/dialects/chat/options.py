@@ -8,10 +8,18 @@ November 2026.
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Final, Literal
 
 from app.canonical.record import record
+from app.dialects.shared import members
 from app.dialects.shared.effort import EFFORTS
+
+NAME: Final = "chat"
+
+own_members: Final = partial(members.own_members, dialect=NAME)
+as_native: Final = partial(members.as_native, NAME)
+
 
 COMMON_MEMBERS: Final = frozenset(
     {

@@ -16,8 +16,7 @@ from app.canonical.request import (
     TextPart,
 )
 from app.dialects.base import ClientContext
-from app.dialects.chat.native import own_members
-from app.dialects.chat.options import KNOWN_PART_MEMBERS, ChatOptions
+from app.dialects.chat.options import KNOWN_PART_MEMBERS, ChatOptions, own_members
 from app.dialects.shared.lenient_json import data_url, without_nulls
 from app.dialects.shared.losses import Losses
 

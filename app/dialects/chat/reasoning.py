@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import OpaquePart, Part, ReasoningPart, Signature, ToolCallPart
-from app.dialects.chat.native import as_native, own_members
+from app.dialects.chat.options import as_native, own_members
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, opt_str, rest
 
 Sign = Callable[[str], Signature]

@@ -23,7 +23,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ServerContext
 from app.dialects.chat.messages_in import MessageReader
-from app.dialects.chat.native import as_native
+from app.dialects.chat.options import as_native
 from app.dialects.shared.lenient_json import rest, without_nulls
 from app.dialects.shared.sampling_paths import decode_sampling
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value

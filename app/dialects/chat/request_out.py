@@ -12,8 +12,14 @@ from typing import Any, Final
 from app.canonical.request import Output, Reasoning, Request, Tool, ToolChoice
 from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.chat.messages_out import MessageWriter
-from app.dialects.chat.native import NAME, as_native, own_members
-from app.dialects.chat.options import KNOWN_MEMBERS, KNOWN_TOOL_MEMBERS, ChatOptions
+from app.dialects.chat.options import (
+    KNOWN_MEMBERS,
+    KNOWN_TOOL_MEMBERS,
+    NAME,
+    ChatOptions,
+    as_native,
+    own_members,
+)
 from app.dialects.chat.parts_out import filter_native, report
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
 from app.dialects.shared.lenient_json import as_dict, rest, without_nulls

@@ -28,7 +28,7 @@ from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.errors import failure_in
 from app.dialects.chat.images import image_of
-from app.dialects.chat.native import as_native
+from app.dialects.chat.options import as_native
 from app.dialects.chat.reasoning import decode_reasoning, sign_calls, thought_signature
 from app.dialects.chat.usage import decode_choice_finish, decode_finish, decode_usage
 from app.dialects.shared.decoder_parts import choice_index, name_of_call

@@ -23,7 +23,7 @@ from app.canonical.request import (
 from app.canonical.response import Choice, Finish, Response
 from app.dialects.base import ServerContext
 from app.dialects.chat.annotations import nested_annotation
-from app.dialects.chat.native import own_members
+from app.dialects.chat.options import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entries
 from app.dialects.chat.usage import encode_finish, encode_usage
 from app.dialects.shared.lenient_json import as_dict, count, data_url, dicts, rest
@@ -71,7 +71,7 @@ def native_members(response: Response) -> tuple[Json, dict[int, Json]]:
 
 def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) -> Json:
     """Return one choice, with its items joined into one assistant message."""
-    parts = [part for message in choice.messages for part in message.parts]
+    parts = choice.parts
     calls = [part for part in parts if isinstance(part, ToolCallPart)]
     message = {
         "role": "assistant",

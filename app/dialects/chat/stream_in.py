@@ -17,7 +17,7 @@ from app.canonical.request import Part, ReasoningPart, RefusalPart, Signature, T
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.chunks import ChunkDecoder
-from app.dialects.chat.native import as_native, own_members
+from app.dialects.chat.options import as_native, own_members
 from app.dialects.chat.reasoning import decode_entry, thought_signature
 from app.dialects.chat.response_in import (
     CHOICE_MEMBERS,

@@ -23,7 +23,7 @@ from app.canonical.request import (
 from app.dialects.base import Frame, ServerContext
 from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.chunks import ChunkEncoder
-from app.dialects.chat.native import own_members
+from app.dialects.chat.options import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entry
 from app.dialects.chat.response_out import encode_image, opaque_entry, stop_details, uses_functions
 from app.dialects.chat.usage import encode_finish

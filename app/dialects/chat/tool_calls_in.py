@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from app.canonical.events import BlockDelta, BlockEnded
 from app.canonical.request import Signature, ToolCallPart
 from app.dialects.base import ClientContext
-from app.dialects.chat.native import as_native, own_members
+from app.dialects.chat.options import as_native, own_members
 from app.dialects.chat.reasoning import Sign, sign_call, thought_signature
 from app.dialects.shared.lenient_json import as_dict, count, opt_str, rest, without_nulls
 from app.dialects.shared.tool_forms import custom_tool_names, free_text

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
-from app.dialects.chat.native import as_native, own_members
+from app.dialects.chat.options import as_native, own_members
 from app.dialects.shared.decoder_parts import decode_cost
 from app.dialects.shared.lenient_json import MAX_COUNT, as_dict, as_str, count, opt_str, rest
 

@@ -20,7 +20,7 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
-from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.canonical.response import Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.response_in import FINISHES
@@ -47,13 +47,12 @@ _FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
     """Return a v2 chat response with the first choice."""
-    choice = response.choices[0] if response.choices else Choice(0, ())
-    parts = [part for message in choice.messages for part in message.parts]
+    choice, parts = response.first, response.first.parts
     answer: Members = {
         **own_members(response.native, NAME),
         "id": answer_id(response.id, context),
         "message": _message(parts),
-        "finish_reason": finish_word(choice.finish, refused=any(isinstance(p, RefusalPart) for p in parts)),
+        "finish_reason": finish_word(choice.finish, refused=choice.refused),
     }
     if response.usage is not None:
         answer["usage"] = encode_usage(response.usage)

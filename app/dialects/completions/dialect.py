@@ -18,9 +18,9 @@ from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.chat.opening import identity
 from app.dialects.chat.usage import decode_choice_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder, legacy_logprobs
-from app.dialects.shared.decoder_parts import choice_index, native_rest
+from app.dialects.shared.decoder_parts import choice_index
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
-from app.dialects.shared.native import as_native, own_members
+from app.dialects.shared.members import as_native, native_rest, own_members
 from app.dialects.shared.sampling_paths import decode_sampling, sampling_members
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 from app.errors import GatewayError
@@ -95,7 +95,7 @@ def encode_response(
     }
     if response.usage is not None:
         body["usage"] = encode_usage(response.usage)
-    return {**body, **rest(own_members(NAME, response.native), frozenset(body))}
+    return {**body, **rest(own_members(response.native, NAME), frozenset(body))}
 
 
 def encode_request(request: CompletionRequest, context: ClientContext) -> EncodedRequest:
@@ -143,11 +143,11 @@ def fold(response: Response) -> CompletionResponse:
     """Return the completion of a stream's folded events (``Accumulator.response``)."""
     choices = []
     for choice in response.choices:
-        parts = [part for message in choice.messages for part in message.parts]
+        parts = choice.parts
         text = "".join(part.text for part in parts if isinstance(part, TextPart | RefusalPart))
         rows = [row for part in parts if isinstance(part, TextPart) for row in part.logprobs or ()]
         choices.append(CompletionChoice(choice.index, text, choice.finish, legacy_logprobs(rows)))
-    native = as_native(NAME, own_members(NAME, response.native))
+    native = as_native(NAME, own_members(response.native, NAME))
     return CompletionResponse(
         response.id, response.model, tuple(choices), response.usage, response.created, native
     )

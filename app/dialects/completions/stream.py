@@ -26,7 +26,7 @@ from app.dialects.shared.lenient_json import (
     rest,
     without_nulls,
 )
-from app.dialects.shared.native import as_native
+from app.dialects.shared.members import as_native
 from app.dialects.shared.repeats import Grow
 
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})

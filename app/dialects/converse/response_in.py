@@ -22,9 +22,10 @@ from app.canonical.response import Choice, FinishReason, Response, Usage
 from app.dialects.base import ClientContext
 from app.dialects.converse.options import NAME
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.decoder_parts import call_part, finish_of, items_of, native_rest
+from app.dialects.shared.decoder_parts import call_part, finish_of, items_of
 from app.dialects.shared.failures import upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
+from app.dialects.shared.members import native_rest
 from app.dialects.shared.tool_forms import custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
 from app.errors import GatewayError

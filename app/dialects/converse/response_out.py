@@ -18,7 +18,7 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
-from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
+from app.canonical.response import Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext, status_of_error
 from app.dialects.converse.options import IMAGE_FORMATS, NAME
 from app.dialects.converse.response_in import FINISHES
@@ -46,15 +46,13 @@ def encode_response(response: Response, request: Request, context: ServerContext
 
     ``metrics.latencyMs`` is what a Bedrock upstream reported, else 0: a dialect has no clock.
     """
-    choice = response.choices[0] if response.choices else Choice(0, ())
-    parts = [part for message in choice.messages for part in message.parts]
-    content = [block for part in parts for block in encode_part(part, context)]
-    refused = any(isinstance(part, RefusalPart) for part in parts)
+    choice = response.first
+    content = [block for part in choice.parts for block in encode_part(part, context)]
     return {
         "metrics": {"latencyMs": 0},
         **own_members(response.native, NAME),
         "output": {"message": {"role": "assistant", "content": content}},
-        "stopReason": stop_word(choice.finish, refused=refused),
+        "stopReason": stop_word(choice.finish, refused=choice.refused),
         "usage": encode_usage(response.usage),
         **tier_members(response.service_tier),
     }

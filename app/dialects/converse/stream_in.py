@@ -33,7 +33,7 @@ from app.dialects.converse.response_in import (
     tier_of,
 )
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
-from app.dialects.shared.decoder_parts import TerminalDecoder, finish_of, native_rest
+from app.dialects.shared.decoder_parts import TerminalDecoder, finish_of
 from app.dialects.shared.lenient_json import (
     as_dict,
     as_list,
@@ -45,6 +45,7 @@ from app.dialects.shared.lenient_json import (
     rest,
     without_nulls,
 )
+from app.dialects.shared.members import native_rest
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 
 Members = dict[str, Any]

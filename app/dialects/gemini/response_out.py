@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from app.canonical.request import RefusalPart, Request, TextPart
+from app.canonical.request import Request, TextPart
 from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext, status_of_error
 from app.dialects.gemini.options import NAME
@@ -51,7 +51,7 @@ def head(upstream: str | None, model: str | None, context: ServerContext) -> Mem
 def _candidate(
     choice: Choice, native: Mapping[str, Any], request: Request, context: ServerContext
 ) -> Members:
-    parts = [part for message in choice.messages for part in message.parts]
+    parts = choice.parts
     writer = PartWriter(request, context)
     encoded = [wire for part in parts for wire in writer.write(part)] + writer.close()
     grounding = Grounding()
@@ -61,7 +61,7 @@ def _candidate(
     tokens = [token for part in parts if isinstance(part, TextPart) for token in part.logprobs or ()]
     return {
         "content": {"parts": encoded, "role": "model"},
-        "finishReason": finish_word(choice.finish, refused=any(isinstance(p, RefusalPart) for p in parts)),
+        "finishReason": finish_word(choice.finish, refused=choice.refused),
         "index": choice.index,
         **logprobs_members(tokens),
         **(candidate_native(native, choice.index) or grounding.members()),

@@ -12,7 +12,6 @@ from app.canonical.request import ImagePart
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.media.audio import MediaRequest
-from app.dialects.media.gemini_media import parts_of
 from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
@@ -49,9 +48,9 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaReques
 def decode_response(body: Any, request: ImageRequest, context: ClientContext) -> ImageResponse:
     """Return the images of a response; texts beside them are dropped."""
     response = GENERATION.decode_response(body, context)
-    images = [part for part in parts_of(response) if isinstance(part, ImagePart) and part.data]
+    images = [part for part in response.first.parts if isinstance(part, ImagePart) and part.data]
     if not images:
-        finish = response.choices[0].finish if response.choices else None
+        finish = response.first.finish
         if finish is not None and finish.reason == "content_filter":
             raise image_error(finish.raw)
         raise no_picture(finish.raw if finish is not None else None)

@@ -1,4 +1,4 @@
-"""What the audio and image dialects of Gemini's generateContent share: parts of a response, a stream decoder."""
+"""What the audio and image dialects of Gemini's generateContent share: a stream decoder."""
 
 from __future__ import annotations
 
@@ -8,15 +8,9 @@ from typing import Any
 
 from app.canonical.events import BlockDelta, BlockStarted, Ended, Event, Failed
 from app.canonical.request import Part
-from app.canonical.response import Response
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.media.audio import E, MediaDecoder
-
-
-def parts_of(response: Response) -> list[Part]:
-    """Return the parts of a response's first choice."""
-    return [part for choice in response.choices[:1] for message in choice.messages for part in message.parts]
 
 
 class GeminiMediaDecoder(MediaDecoder[E]):

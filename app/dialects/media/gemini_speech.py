@@ -27,7 +27,7 @@ from app.dialects.media.audio import (
     wav_header,
     whole_json,
 )
-from app.dialects.media.gemini_media import GeminiMediaDecoder, parts_of
+from app.dialects.media.gemini_media import GeminiMediaDecoder
 from app.dialects.shared.lenient_json import without_nulls
 from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError
@@ -62,7 +62,7 @@ def decode_response(
 ) -> SpeechResponse:
     """Return the audio of a response, all its parts joined."""
     response = GENERATION.decode_response(whole_json(content), context)
-    parts = [part for part in parts_of(response) if isinstance(part, AudioPart)]
+    parts = [part for part in response.first.parts if isinstance(part, AudioPart)]
     if not parts:
         raise _no_audio_error(response)
     samples = b"".join(audio_bytes(part.data or "") for part in parts)
@@ -114,7 +114,7 @@ def _rate(part: Part) -> int:
 
 
 def _no_audio_error(response: Response) -> GatewayError:
-    finish = response.choices[0].finish if response.choices else None
+    finish = response.first.finish
     if finish is None or finish.reason != "content_filter":
         return no_audio()
     return GatewayError(

@@ -20,7 +20,7 @@ from app.canonical.request import TextPart
 from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.media.audio import MediaRequest, TranscriptionDialect, whole_json
-from app.dialects.media.gemini_media import GeminiMediaDecoder, parts_of
+from app.dialects.media.gemini_media import GeminiMediaDecoder
 from app.dialects.shared.lenient_json import encode_base64
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.unmapped_members import known_extras
@@ -60,7 +60,7 @@ def decode_response(
 ) -> Transcript:
     """Return the transcript of a response."""
     response = GENERATION.decode_response(whole_json(content), context)
-    text = "".join(part.text for part in parts_of(response) if isinstance(part, TextPart)).strip()
+    text = "".join(part.text for part in response.first.parts if isinstance(part, TextPart)).strip()
     return Transcript(text, request.language, usage=response.usage)
 
 

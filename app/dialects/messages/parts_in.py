@@ -25,8 +25,9 @@ from app.canonical.request import (
 from app.dialects.messages.citations import annotations_of
 from app.dialects.messages.options import NAME
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.decoder_parts import call_part, native_rest
+from app.dialects.shared.decoder_parts import call_part
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, json_text, opt_str, rest
+from app.dialects.shared.members import native_rest
 
 Block = Mapping[str, Any]
 Sign = Callable[[str], Signature]

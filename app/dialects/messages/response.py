@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.canonical.request import (
+    Native,
     OpaquePart,
     Part,
     ReasoningPart,
@@ -27,10 +28,10 @@ from app.dialects.messages.options import NAME
 from app.dialects.messages.parts_in import BlockReader, sign_native
 from app.dialects.shared import decoder_parts
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.decoder_parts import counts_at, items_of, native_rest
+from app.dialects.shared.decoder_parts import counts_at, items_of
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, label, opt_str
-from app.dialects.shared.members import own_members
+from app.dialects.shared.members import native_rest, own_members
 from app.dialects.shared.rate_limits import LimitState
 from app.dialects.shared.tool_forms import call_object, custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
@@ -92,7 +93,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     )
 
 
-def native_of(message: Mapping[str, Any]) -> tuple[str, Members] | None:
+def native_of(message: Mapping[str, Any]) -> Native | None:
     """Return the top-level members that a canonical response does not have, without null ones."""
     return native_rest(NAME, message, _CANONICAL)
 
@@ -203,13 +204,12 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
     """Return a Messages response with the first choice."""
-    choice = response.choices[0] if response.choices else Choice(0, ())
-    parts = [part for message in choice.messages for part in message.parts]
+    choice = response.first
     return {
         **own_members(response.native, NAME),
         **head(response.id, response.model, context),
-        "content": [block for part in parts if (block := encode_part(part, context)) is not None],
-        **stop_members(choice.finish, refused=any(isinstance(part, RefusalPart) for part in parts)),
+        "content": [block for part in choice.parts if (block := encode_part(part, context)) is not None],
+        **stop_members(choice.finish, refused=choice.refused),
         "usage": encode_usage(response.usage, response.service_tier),
     }
 

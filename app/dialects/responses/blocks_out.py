@@ -28,7 +28,7 @@ from app.canonical.request import (
 from app.dialects.responses.items_out import ItemWriter, whole_annotation, whole_logprob
 from app.dialects.responses.tools_in import Place
 from app.dialects.shared.lenient_json import as_str
-from app.dialects.shared.native import own_members
+from app.dialects.shared.members import own_members
 
 Payload = tuple[str, dict[str, Any]]
 P = TypeVar("P", bound=Part)
@@ -199,7 +199,7 @@ def _with_end(part: P, event: BlockEnded) -> P:
     if event.native is None:
         return part
     dialect, members = event.native
-    return replace(part, native=(dialect, {**own_members(dialect, part.native), **members}))
+    return replace(part, native=(dialect, {**own_members(part.native, dialect), **members}))
 
 
 class _Content(BlockWriter[P]):

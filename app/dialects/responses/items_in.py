@@ -31,7 +31,7 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, opt_str, rest, split_data_url
-from app.dialects.shared.native import as_native, own_members
+from app.dialects.shared.members import as_native, own_members
 from app.responses_form.items import item_type
 
 NAME: Final = "responses"
@@ -75,7 +75,7 @@ def _with_native(parts: Sequence[Part], native: Native | None) -> tuple[Part, ..
     """Return the parts of an item with its native members on the last one."""
     if native is None or not parts or isinstance(parts[-1], OpaquePart):
         return tuple(parts)
-    members = {**own_members(NAME, parts[-1].native), **native[1]}
+    members = {**own_members(parts[-1].native, NAME), **native[1]}
     return (*parts[:-1], replace(parts[-1], native=(NAME, members)))
 
 

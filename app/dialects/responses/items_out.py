@@ -29,7 +29,7 @@ from app.canonical.request import (
 from app.dialects.responses.items_in import NAME, OPEN
 from app.dialects.responses.tools_in import Place
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, data_url, dicts, rest, without_nulls
-from app.dialects.shared.native import own_members
+from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_values import argument_object
 from app.responses_form.items import item_prefix
 
@@ -66,9 +66,9 @@ class ItemWriter:
         for kind, parts in runs:
             info = message.item if len(runs) == 1 else None
             item = _WRITERS[kind](self, message, parts)
-            native = own_members(NAME, parts[-1].native).get("item") if parts else None
+            native = own_members(parts[-1].native, NAME).get("item") if parts else None
             if native is None:
-                native = own_members(NAME, message.native).get("item")
+                native = own_members(message.native, NAME).get("item")
             yield self._with_identity(item, info or Item(), status, as_dict(native))
 
     def _with_identity(
@@ -159,7 +159,7 @@ class ItemWriter:
 
 def _whole_of(part: ToolCallPart | ToolResultPart) -> dict[str, Any] | None:
     """Return the item that a call or result was decoded from if its type differs, without id and status."""
-    whole = own_members(NAME, part.native).get("whole")
+    whole = own_members(part.native, NAME).get("whole")
     return rest(whole, frozenset({"id", "status"})) if isinstance(whole, dict) else None
 
 
@@ -234,7 +234,7 @@ _ITEM: Final = frozenset({"item"})
 
 def _native(part: Part) -> dict[str, Any]:
     """Return the native members of a part, without those of its item."""
-    return {} if part.native is None else rest(own_members(NAME, part.native), _ITEM)
+    return {} if part.native is None else rest(own_members(part.native, NAME), _ITEM)
 
 
 def _reasoning_body(part: ReasoningPart, kind: str) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from app.dialects.responses.echo import conversation_id, echo_tool_choice, max_o
 from app.dialects.responses.items_in import NAME, Sign, decode_item
 from app.dialects.responses.tools_in import Names, decode_input_item, decode_tools, names_of, rename_entries
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, number, opt_str, rest
-from app.dialects.shared.native import as_native
+from app.dialects.shared.members import as_native
 from app.dialects.shared.strict_json import ClientObject
 
 LOGPROBS: Final = "message.output_text.logprobs"

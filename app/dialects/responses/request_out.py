@@ -34,7 +34,7 @@ from app.dialects.responses.request_in import decode_request
 from app.dialects.responses.tools_in import additional_tools, places_of
 from app.dialects.shared.lenient_json import as_dict, as_list, rest, without_nulls
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.native import own_members
+from app.dialects.shared.members import own_members
 from app.dialects.shared.sampling_paths import sampling_members
 
 HOSTED_TOOLS: Final = frozenset(
@@ -212,7 +212,7 @@ def _encode_reasoning(reasoning: Reasoning | None) -> dict[str, Any]:
     if reasoning is None:
         return {"reasoning": None}
     members = {"effort": reasoning.effort, "summary": reasoning.summary, "max_tokens": reasoning.budget}
-    return {"reasoning": without_nulls({**own_members(NAME, reasoning.native), **members}) or None}
+    return {"reasoning": without_nulls({**own_members(reasoning.native, NAME), **members}) or None}
 
 
 _FLAT: Final = frozenset({NAME, "chat"})
@@ -228,7 +228,7 @@ def encode_tool(tool: Tool) -> dict[str, Any]:
     if tool.kind == "hosted":
         flat = tool.native is not None and tool.native[0] in _FLAT
         return {**(tool.native[1] if flat and tool.native else {}), "type": tool.name}
-    native = rest(own_members(NAME, tool.native), frozenset({"namespace"}))
+    native = rest(own_members(tool.native, NAME), frozenset({"namespace"}))
     if "tool_search" in native:
         return dict(native["tool_search"])
     body = without_nulls({"type": tool.kind, "name": tool.name, "description": tool.description})

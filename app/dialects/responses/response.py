@@ -29,7 +29,7 @@ from app.dialects.shared.lenient_json import (
     rest,
     without_nulls,
 )
-from app.dialects.shared.native import as_native, own_members
+from app.dialects.shared.members import as_native, own_members
 from app.errors import GatewayError
 
 STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
@@ -83,9 +83,8 @@ def client_body(request: Request) -> Mapping[str, Any]:
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> dict[str, Any]:
     """Return the response object of the first choice, including ``encrypted_content``."""
-    choice = response.choices[0] if response.choices else Choice(0, ())
-    finish = choice.finish or Finish("stop")
-    status, reason = STATUSES[finish.reason]
+    choice = response.first
+    status, reason = STATUSES["stop" if choice.finish is None else choice.finish.reason]
     output = output_writer(request, context).items(choice.messages)
     if status != "completed":
         mark_incomplete(output)
@@ -155,7 +154,7 @@ def encode_usage(usage: Usage | None) -> dict[str, Any] | None:
         "output_tokens": usage.output_tokens,
         "output_tokens_details": after,
         "total_tokens": usage.total,
-        **own_members(NAME, usage.native),
+        **own_members(usage.native, NAME),
     }
 
 

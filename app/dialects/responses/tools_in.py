@@ -20,7 +20,7 @@ from app.canonical.request import Message, TextPart, Tool, ToolCallPart, ToolRes
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME, Sign, decode_item, identity
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, json_text, opt_str, rest
-from app.dialects.shared.native import as_native, own_members
+from app.dialects.shared.members import as_native, own_members
 
 SEARCH: Final = "tool_search"
 
@@ -238,7 +238,7 @@ def places_of(tools: tuple[Tool, ...]) -> dict[str, Place]:
     """Return the places of the tools whose name on the wire differs from the client's."""
     places: dict[str, Place] = {}
     for tool in tools:
-        members = own_members(NAME, tool.native)
+        members = own_members(tool.native, NAME)
         if "tool_search" in members and tool.kind == "function":
             places[tool.name] = Place(SEARCH, search=True)
         elif isinstance(members.get("namespace"), dict):

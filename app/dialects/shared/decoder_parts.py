@@ -11,7 +11,7 @@ from typing import Any
 from app.canonical.events import Event, Failed
 from app.canonical.request import Message, Native, Part, TextPart, ToolCallPart
 from app.canonical.response import Finish, FinishReason, Usage
-from app.dialects.shared.lenient_json import as_dict, count, number, opt_str, rest, without_nulls
+from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
 from app.dialects.shared.tool_forms import ANSWER_TOOL, free_text
 from app.errors import GatewayError
 
@@ -79,14 +79,6 @@ def finish_of(
     calls = any(isinstance(part, ToolCallPart) for part in parts)
     reason = reasons.get(word or "", "tool_calls" if calls and word is None else "stop")
     return Finish("stop" if reason == "tool_calls" and not calls else reason, word, opt_str(sequence))
-
-
-def native_rest(
-    dialect: str, members: Mapping[str, Any], known: frozenset[str]
-) -> tuple[str, dict[str, Any]] | None:
-    """Return the members that are neither ``known`` nor null as native to ``dialect``, None if there are none."""
-    members = without_nulls(rest(members, known))
-    return (dialect, members) if members else None
 
 
 def counts_at(raw: Mapping[str, Any], table: Mapping[tuple[str, str], str]) -> dict[str, int]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Message, Native, OpaquePart, Part, Request, Tool, ToolResultPart
-from app.dialects.shared.lenient_json import as_dict, rest
+from app.dialects.shared.lenient_json import as_dict, rest, without_nulls
 from app.dialects.shared.losses import Losses
 
 _LISTS: Final = ("messages", "input", "contents", "system", "tools")
@@ -87,9 +87,19 @@ MemberTable = Mapping[type, frozenset[str]]
 """The members that a wire takes, by the class of the part, ``Message`` or ``Tool``; under ``object``, by any."""
 
 
-def own_members(native: Native | None, dialect: str) -> Mapping[str, Any]:
-    """Return the native members that ``dialect`` itself attached, else none."""
-    return native[1] if native is not None and native[0] == dialect else {}
+def own_members(native: Native | None, dialect: str) -> dict[str, Any]:
+    """Return a copy of the native members if they belong to ``dialect``, else ``{}``."""
+    return dict(native[1]) if native is not None and native[0] == dialect else {}
+
+
+def as_native(dialect: str, members: Mapping[str, Any]) -> Native | None:
+    """Return ``members`` as native to ``dialect``, None if there are none."""
+    return (dialect, members) if members else None
+
+
+def native_rest(dialect: str, members: Mapping[str, Any], known: frozenset[str]) -> Native | None:
+    """Return the members that are neither ``known`` nor null as native to ``dialect``, None if there are none."""
+    return as_native(dialect, without_nulls(rest(members, known)))
 
 
 def flat_members(native: Native | None) -> dict[str, Any]:
