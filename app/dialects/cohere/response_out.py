@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from app.canonical.request import (
-    Native,
     OpaquePart,
     Part,
     ReasoningPart,
@@ -75,9 +74,10 @@ def _message(parts: Sequence[Part]) -> Members:
         if block is None:
             continue
         if isinstance(part, TextPart):
-            found = citations_of(part.native, part.annotations, part.text)
+            own = dicts(own_members(part.native, NAME).get("citations"))
             is_first = not any(block["type"] == "text" for block in content)
-            citations += citations_at(found, len(content), first=is_first)
+            cited = own or citations_of(part.annotations, part.text)
+            citations += citations_at(cited, len(content), first=is_first)
         content.append(block)
     optional = {
         "tool_plan": "".join(p.text for p in parts if isinstance(p, ReasoningPart) and is_plan(p)),
@@ -111,10 +111,9 @@ def encode_call(part: ToolCallPart) -> Members:
     return {"id": part.id, "type": "function", "function": function}
 
 
-def citations_of(native: Native | None, notes: Sequence[Mapping[str, Any]], text: str) -> list[Members]:
-    """Return a text's citations: Cohere's own, else those made of another API's annotations ``notes``."""
-    own = dicts(own_members(native, NAME).get("citations"))
-    return own or [_citation(note, text) for note in notes]
+def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[Members]:
+    """Return another API's annotations of ``text`` as citations."""
+    return [_citation(note, text) for note in notes]
 
 
 def citations_at(citations: Iterable[Members], index: int, *, first: bool) -> list[Members]:

@@ -12,15 +12,14 @@ from typing import Any
 from app.canonical.events import (
     BlockDelta,
     BlockEnded,
-    BlockStarted,
     Ended,
     Failed,
-    Finished,
     Started,
 )
-from app.canonical.request import OpaquePart, ReasoningPart, RefusalPart, Request, TextPart, ToolCallPart
+from app.canonical.request import OpaquePart, ReasoningPart, Request, TextPart, ToolCallPart
 from app.canonical.response import Usage
 from app.dialects.base import DONE, Frame, ServerContext
+from app.dialects.cohere.options import NAME
 from app.dialects.cohere.response_out import (
     answer_id,
     citations_at,
@@ -45,25 +44,20 @@ class CohereEncoder(BlockEncoder):
         self._logprobs = bool(request.sampling.logprobs)
         self._calls = self._citations = self._texts = 0
 
-    def _start(self, event: Started) -> list[Frame]:
+    def _started(self, event: Started) -> list[Frame]:
         message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
         frame = _frame("message-start", None, message)
         return [Frame(frame.event, {"id": answer_id(event.id, self._context), **frame.data})]
 
-    def _block_started(self, event: BlockStarted) -> list[Frame]:
-        part = event.part
-        block = self._blocks[event.block] = StreamBlock(part)
-        self._refused = self._refused or isinstance(part, RefusalPart)
+    def _open(self, block: StreamBlock) -> list[Frame]:
+        part = block.part
         if isinstance(part, ToolCallPart):
             block.index, self._calls = self._calls, self._calls + 1
             return [_frame("tool-call-start", block.index, {"tool_calls": encode_call(part)})]
         content = content_block(part)
         return [] if content is None else [_frame("content-start", self._number(block), {"content": content})]
 
-    def _block_delta(self, event: BlockDelta) -> list[Frame]:
-        block = self._blocks[event.block]
-        if event.annotation is not None:
-            block.notes.append(event.annotation)
+    def _grow(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
         if not event.text and not (event.logprobs and self._logprobs):
             return []
         if isinstance(block.part, ToolCallPart):
@@ -80,12 +74,9 @@ class CohereEncoder(BlockEncoder):
         frame = _frame("content-delta", block.index, {"content": {member: event.text}})
         if event.logprobs and self._logprobs:
             frame.data["logprobs"] = logprob_item(event.logprobs)
-        if isinstance(block.part, TextPart):
-            block.pieces.append(event.text)
         return frame
 
-    def _block_ended(self, event: BlockEnded) -> list[Frame]:
-        block = self._blocks.pop(event.block)
+    def _close(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
         if block.index is None:
             return []
         if isinstance(block.part, ToolCallPart):
@@ -95,8 +86,7 @@ class CohereEncoder(BlockEncoder):
     def _encode_citations(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
         if not isinstance(block.part, TextPart):
             return []
-        text = "".join(block.pieces) if block.notes else ""
-        citations = citations_of(event.native or block.part.native, block.notes, text)
+        citations = block.citations(event, NAME, citations_of)
         frames: list[Frame] = []
         for citation in citations_at(citations, block.index or 0, first=not self._texts):
             frames += [
@@ -112,16 +102,6 @@ class CohereEncoder(BlockEncoder):
 
     def _failed(self, event: Failed) -> list[Frame]:
         return _end({"finish_reason": "ERROR", "error": event.error.message}, event.usage)
-
-    _METHODS = {
-        Started: _start,
-        BlockStarted: _block_started,
-        BlockDelta: _block_delta,
-        BlockEnded: _block_ended,
-        Finished: BlockEncoder._finished,
-        Ended: _ended,
-        Failed: _failed,
-    }
 
 
 def _frame(kind: str, index: int | None, message: Members | None = None) -> Frame:

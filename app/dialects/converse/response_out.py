@@ -5,7 +5,7 @@ Sources: botocore's service model of ``bedrock-runtime``, recorded traffic.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -67,13 +67,17 @@ def encode_part(part: Part, context: ServerContext) -> list[Members]:
 def _text(part: TextPart, context: ServerContext) -> list[Members]:
     if own := dicts(own_members(part.native, NAME).get("citations")):
         return [{"citationsContent": {"content": [{"text": part.text}], "citations": own}}]
-    citations = [citation_of(note, part.text) for note in part.annotations]
+    citations = citations_of(part.annotations, part.text)
     text: list[Members] = [{"text": part.text}]
     return [*text, {"citationsContent": {"content": [], "citations": citations}}] if citations else text
 
 
-def citation_of(note: Mapping[str, Any], text: str) -> Members:
-    """Return another API's annotation of ``text`` as a citation of a web page or a document."""
+def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[Members]:
+    """Return another API's annotations of ``text`` as citations of web pages and documents."""
+    return [_citation(note, text) for note in notes]
+
+
+def _citation(note: Mapping[str, Any], text: str) -> Members:
     url, title = as_str(note.get("url")), as_str(note.get("title")) or as_str(note.get("filename"))
     if not url:
         place = {"documentIndex": count(note.get("index")) or 0, "start": 0, "end": 0}

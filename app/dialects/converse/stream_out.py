@@ -13,10 +13,8 @@ from typing import Any, Final
 from app.canonical.events import (
     BlockDelta,
     BlockEnded,
-    BlockStarted,
     Ended,
     Failed,
-    Finished,
     Started,
 )
 from app.canonical.request import (
@@ -31,7 +29,7 @@ from app.canonical.request import (
 from app.dialects.base import Frame, ServerContext
 from app.dialects.converse.options import NAME
 from app.dialects.converse.response_out import (
-    citation_of,
+    citations_of,
     encode_part,
     encode_usage,
     exception_of,
@@ -40,7 +38,7 @@ from app.dialects.converse.response_out import (
     tier_members,
 )
 from app.dialects.shared.block_encoder import BlockEncoder, StreamBlock
-from app.dialects.shared.lenient_json import as_dict, as_list, dicts, json_text, rest
+from app.dialects.shared.lenient_json import as_dict, as_list, json_text, rest
 from app.dialects.shared.members import own_members
 
 Members = dict[str, Any]
@@ -54,31 +52,23 @@ class ConverseEncoder(BlockEncoder):
         self._native: Members = {}
         self._tier: str | None = None
 
-    def _start(self, event: Started) -> list[Frame]:
+    def _started(self, event: Started) -> list[Frame]:
         self._native, self._tier = dict(own_members(event.native, NAME)), event.service_tier
         return [Frame("messageStart", {"role": "assistant"})]
 
-    def _block_started(self, event: BlockStarted) -> list[Frame]:
-        part = event.part
-        block = self._blocks[event.block] = StreamBlock(part)
-        self._refused = self._refused or isinstance(part, RefusalPart)
+    def _open(self, block: StreamBlock) -> list[Frame]:
+        part = block.part
         if not isinstance(part, ToolCallPart):
             return []
         return [self._block_start(block, {"toolUse": {"toolUseId": part.id, "name": part.name}})]
 
-    def _block_delta(self, event: BlockDelta) -> list[Frame]:
-        block = self._blocks[event.block]
-        if event.annotation is not None:
-            block.notes.append(event.annotation)
+    def _grow(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
         delta = _DELTAS.get(type(block.part))
         if delta is None or not event.text:
             return []
-        if isinstance(block.part, TextPart):
-            block.pieces.append(event.text)
         return [self._delta(block, delta(event.text))]
 
-    def _block_ended(self, event: BlockEnded) -> list[Frame]:
-        block = self._blocks.pop(event.block)
+    def _close(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
         closer = _CLOSERS.get(type(block.part))
         frames = closer(self, block, event) if closer is not None else []
         if block.index is None:
@@ -86,9 +76,7 @@ class ConverseEncoder(BlockEncoder):
         return [*frames, Frame("contentBlockStop", {"contentBlockIndex": block.index})]
 
     def _close_text(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
-        native = own_members(event.native, NAME) or own_members(getattr(block.part, "native", None), NAME)
-        text = "".join(block.pieces) if block.notes else ""
-        citations = dicts(native.get("citations")) or [citation_of(note, text) for note in block.notes]
+        citations = block.citations(event, NAME, citations_of)
         return [self._delta(block, {"citation": citation}) for citation in citations]
 
     def _close_reasoning(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
@@ -131,16 +119,6 @@ class ConverseEncoder(BlockEncoder):
     def _failed(self, event: Failed) -> list[Frame]:
         name, body = exception_of(event.error)
         return [Frame(f"exception:{name}", body)]
-
-    _METHODS = {
-        Started: _start,
-        BlockStarted: _block_started,
-        BlockDelta: _block_delta,
-        BlockEnded: _block_ended,
-        Finished: BlockEncoder._finished,
-        Ended: _ended,
-        Failed: _failed,
-    }
 
 
 _DELTAS: Final[Mapping[type, Callable[[str], Members]]] = {

@@ -13,7 +13,6 @@ from typing import Any, Final
 from app.canonical.events import (
     BlockDelta,
     BlockEnded,
-    BlockStarted,
     Ended,
     Failed,
     Finished,
@@ -69,7 +68,7 @@ class GeminiEncoder(BlockEncoder):
         self._tier: str | None = None
         self._candidates: dict[int, _Candidate] = {}
 
-    def _start(self, event: Started) -> list[Frame]:
+    def _started(self, event: Started) -> list[Frame]:
         self._head = head(event.id, event.model, self._context)
         self._native, self._tier = own_members(event.native, NAME), event.service_tier
         return []
@@ -79,42 +78,31 @@ class GeminiEncoder(BlockEncoder):
             self._candidates[choice] = _Candidate(PartWriter(self._request, self._context))
         return self._candidates[choice]
 
-    def _block_started(self, event: BlockStarted) -> list[Frame]:
-        self._blocks[event.block] = StreamBlock(event.part, choice=event.choice)
-        candidate = self._candidate(event.choice)
-        candidate.refused = candidate.refused or isinstance(event.part, RefusalPart)
+    def _open(self, block: StreamBlock) -> list[Frame]:
+        candidate = self._candidate(block.choice)
+        candidate.refused = candidate.refused or isinstance(block.part, RefusalPart)
         return []
 
-    def _block_delta(self, event: BlockDelta) -> list[Frame]:
-        block = self._blocks[event.block]
-        if event.annotation is not None:
-            block.notes.append(event.annotation)
+    def _grow(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
         if not event.text and not event.logprobs:
             return []
         encode = _DELTAS.get(type(block.part))
         return [] if encode is None else encode(self, block, event)
 
     def _text_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
-        block.pieces.append(event.text)
         parts = self._candidate(block.choice).writer.place({"text": event.text}) if event.text else []
         return self._chunk(block.choice, parts, logprobs_members(event.logprobs or ()))
 
     def _thought_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
-        block.pieces.append(event.text)
         return self._chunk(block.choice, self._candidate(block.choice).writer.thought(event.text))
-
-    def _input_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
-        block.pieces.append(event.text)
-        return []
 
     def _audio_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
         """Return a chunk of audio; Gemini has no place for a transcript beside it."""
         part = AudioPart(event.text, getattr(block.part, "format", None), native=block.part.native)
         return self._chunk(block.choice, self._candidate(block.choice).writer.write(part))
 
-    def _block_ended(self, event: BlockEnded) -> list[Frame]:
-        block = self._blocks.pop(event.block)
-        candidate, text = self._candidate(block.choice), "".join(block.pieces)
+    def _close(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
+        candidate, text = self._candidate(block.choice), block.text
         part = event.part or block.part
         if isinstance(part, ReasoningPart):
             signature = event.signature or part.signature
@@ -158,21 +146,10 @@ class GeminiEncoder(BlockEncoder):
         candidate = {"content": {"parts": parts, "role": "model"}, "index": choice, **(further or {})}
         return [Frame(None, {"candidates": [candidate], **self._head})]
 
-    _METHODS = {
-        Started: _start,
-        BlockStarted: _block_started,
-        BlockDelta: _block_delta,
-        BlockEnded: _block_ended,
-        Finished: _finished,
-        Ended: _ended,
-        Failed: _failed,
-    }
-
 
 _DELTAS: Final[Mapping[type, Callable[[GeminiEncoder, StreamBlock, BlockDelta], list[Frame]]]] = {
     TextPart: GeminiEncoder._text_delta,
     RefusalPart: GeminiEncoder._text_delta,
     ReasoningPart: GeminiEncoder._thought_delta,
-    ToolCallPart: GeminiEncoder._input_delta,
     AudioPart: GeminiEncoder._audio_delta,
 }

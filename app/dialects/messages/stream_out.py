@@ -9,10 +9,8 @@ from typing import Any, Final
 from app.canonical.events import (
     BlockDelta,
     BlockEnded,
-    BlockStarted,
     Ended,
     Failed,
-    Finished,
     Started,
 )
 from app.canonical.request import OpaquePart, ReasoningPart, RefusalPart, TextPart, ToolCallPart
@@ -21,7 +19,6 @@ from app.dialects.messages.citations import citations_of
 from app.dialects.messages.options import NAME
 from app.dialects.messages.response import encode_error, encode_part, encode_usage, head, stop_members
 from app.dialects.shared.block_encoder import BlockEncoder, StreamBlock
-from app.dialects.shared.lenient_json import dicts
 from app.dialects.shared.members import own_members
 
 Members = dict[str, Any]
@@ -33,7 +30,7 @@ PING: Final = Frame("ping", {"type": "ping"})
 class MessagesEncoder(BlockEncoder):
     """Encode the events of one response."""
 
-    def _start(self, event: Started) -> list[Frame]:
+    def _started(self, event: Started) -> list[Frame]:
         message = {
             **own_members(event.native, NAME),
             **head(event.id, event.model, self._context),
@@ -43,32 +40,24 @@ class MessagesEncoder(BlockEncoder):
         }
         return [_frame({"type": "message_start", "message": message})]
 
-    def _block_started(self, event: BlockStarted) -> list[Frame]:
-        part = event.part
-        block = self._blocks[event.block] = StreamBlock(part)
-        self._refused = self._refused or isinstance(part, RefusalPart)
+    def _open(self, block: StreamBlock) -> list[Frame]:
+        part = block.part
         if isinstance(part, OpaquePart) or (isinstance(part, ReasoningPart) and part.form == "hidden"):
             return []  # it is sent at its end
         start = encode_part(part, self._context)
         if start is None:
             return []
         start.pop("citations", None)  # they follow as deltas
-        return [self._open(block, start)]
+        return [self._block_start(block, start)]
 
-    def _block_delta(self, event: BlockDelta) -> list[Frame]:
-        block = self._blocks[event.block]
-        if event.annotation is not None:
-            block.notes.append(event.annotation)
+    def _grow(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
         delta = _DELTAS.get(type(block.part))
         if delta is None or not event.text or block.index is None:
             return []
-        if isinstance(block.part, TextPart):
-            block.pieces.append(event.text)
         kind, member = delta
         return [self._delta(block, {"type": kind, member: event.text})]
 
-    def _block_ended(self, event: BlockEnded) -> list[Frame]:
-        block = self._blocks.pop(event.block)
+    def _close(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
         closer = _CLOSERS.get(type(block.part))
         frames = closer(self, block, event) if closer is not None else []
         if block.index is None:
@@ -76,24 +65,22 @@ class MessagesEncoder(BlockEncoder):
         return [*frames, _frame({"type": "content_block_stop", "index": block.index})]
 
     def _close_text(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
-        native = own_members(event.native, NAME) or own_members(getattr(block.part, "native", None), NAME)
-        text = "".join(block.pieces) if block.notes else ""
-        citations = dicts(native.get("citations")) or citations_of(block.notes, text)
+        citations = block.citations(event, NAME, citations_of)
         return [self._delta(block, {"type": "citations_delta", "citation": one}) for one in citations]
 
     def _close_opaque(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
         members = encode_part(event.part or block.part, self._context)
-        return [] if members is None else [self._open(block, members)]
+        return [] if members is None else [self._block_start(block, members)]
 
     def _close_reasoning(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
         if event.signature is None or not isinstance(block.part, ReasoningPart):
             return []
         members = encode_part(replace(block.part, signature=event.signature), self._context) or {}
         if block.index is None:
-            return [self._open(block, members)]
+            return [self._block_start(block, members)]
         return [self._delta(block, {"type": "signature_delta", "signature": members.get("signature", "")})]
 
-    def _open(self, block: StreamBlock, content: Members) -> Frame:
+    def _block_start(self, block: StreamBlock, content: Members) -> Frame:
         return _frame({"type": "content_block_start", "index": self._number(block), "content_block": content})
 
     def _delta(self, block: StreamBlock, delta: Members) -> Frame:
@@ -109,16 +96,6 @@ class MessagesEncoder(BlockEncoder):
 
     def _failed(self, event: Failed) -> list[Frame]:
         return [_frame(encode_error(event.error))]
-
-    _METHODS = {
-        Started: _start,
-        BlockStarted: _block_started,
-        BlockDelta: _block_delta,
-        BlockEnded: _block_ended,
-        Finished: BlockEncoder._finished,
-        Ended: _ended,
-        Failed: _failed,
-    }
 
 
 _CLOSERS: Final[Mapping[type, Callable[[MessagesEncoder, StreamBlock, BlockEnded], list[Frame]]]] = {

@@ -5,15 +5,18 @@ The clients of these wires read one block at a time, so overlapping blocks are s
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar
+from typing import Any, Final
 
-from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Event, Finished
-from app.canonical.request import Part, Request, ToolCallPart
+from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
+from app.canonical.request import Part, RefusalPart, Request, ToolCallPart
 from app.canonical.response import Finish, FinishReason
 from app.dialects.base import Frame, ServerContext
+from app.dialects.shared.lenient_json import dicts
+from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import object_text
 
 _BlockEvent = BlockStarted | BlockDelta | BlockEnded
@@ -121,7 +124,7 @@ class CallSequence(BlockSequence):
             self._calls[event.block] = _Call(event.part)
             return [replace(event, part=replace(event.part, kind="function"))]
         if isinstance(event, BlockDelta) and (call := self._calls.get(event.block)) is not None:
-            return [replace(event, text=text)] if (text := call.grow(event.text)) else []
+            return [BlockDelta(event.block, text)] if (text := call.grow(event.text)) else []
         if isinstance(event, BlockEnded) and (call := self._calls.pop(event.block, None)) is not None:
             return [BlockDelta(event.block, text), event] if (text := call.end()) else [event]
         return [event]
@@ -129,7 +132,10 @@ class CallSequence(BlockSequence):
 
 @dataclass(slots=True)
 class StreamBlock:
-    """A block as it grows. ``index`` is its number in the stream, None while nothing of it was sent."""
+    """A block as it grows: the ``pieces`` of its text, and its annotations.
+
+    ``index`` is its number in the stream, None while nothing of it was sent.
+    """
 
     part: Part
     index: int | None = None
@@ -137,14 +143,25 @@ class StreamBlock:
     pieces: list[str] = field(default_factory=list)
     notes: list[Mapping[str, Any]] = field(default_factory=list)
 
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self.pieces)
 
-class BlockEncoder:
-    """Encode canonical events as frames.
+    def citations(
+        self,
+        event: BlockEnded,
+        dialect: str,
+        convert: Callable[[Sequence[Mapping[str, Any]], str], list[dict[str, Any]]],
+    ) -> list[dict[str, Any]]:
+        """Return the citations of a text: those of ``dialect`` itself, else what ``convert`` makes of annotations."""
+        native = event.native or getattr(self.part, "native", None)
+        own = dicts(own_members(native, dialect).get("citations"))
+        return own or (convert(self.notes, self.text) if self.notes else [])
 
-    A subclass lists its method for each type of event in ``_METHODS``.
-    """
 
-    _METHODS: ClassVar[Mapping[type, Callable[..., list[Frame]]]]
+class BlockEncoder(ABC):
+    """Encode canonical events as frames; it knows the open blocks, and how the answer finished."""
 
     def __init__(
         self, request: Request, context: ServerContext, sequence: BlockSequence | None = None
@@ -159,7 +176,22 @@ class BlockEncoder:
 
     def feed(self, event: Event) -> list[Frame]:
         """Return the frames of one event, in order; there may be none."""
-        return [frame for one in self._sequence.feed(event) for frame in self._METHODS[type(one)](self, one)]
+        return [frame for one in self._sequence.feed(event) for frame in _METHODS[type(one)](self, one)]
+
+    def _block_started(self, event: BlockStarted) -> list[Frame]:
+        block = self._blocks[event.block] = StreamBlock(event.part, choice=event.choice)
+        self._refused = self._refused or isinstance(event.part, RefusalPart)
+        return self._open(block)
+
+    def _block_delta(self, event: BlockDelta) -> list[Frame]:
+        block = self._blocks[event.block]
+        block.pieces.append(event.text)
+        if event.annotation is not None:
+            block.notes.append(event.annotation)
+        return self._grow(block, event)
+
+    def _block_ended(self, event: BlockEnded) -> list[Frame]:
+        return self._close(self._blocks.pop(event.block), event)
 
     def _finished(self, event: Finished) -> list[Frame]:
         self._finish = event.finish
@@ -170,6 +202,41 @@ class BlockEncoder:
         if block.index is None:
             block.index, self._count = self._count, self._count + 1
         return block.index
+
+    @abstractmethod
+    def _started(self, event: Started) -> list[Frame]:
+        """Return the frames that begin the stream."""
+
+    @abstractmethod
+    def _open(self, block: StreamBlock) -> list[Frame]:
+        """Return the frames that begin a block."""
+
+    @abstractmethod
+    def _grow(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
+        """Return the frames of a delta, which ``block`` already has."""
+
+    @abstractmethod
+    def _close(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:
+        """Return the frames that end a block."""
+
+    @abstractmethod
+    def _ended(self, event: Ended) -> list[Frame]:
+        """Return the frames that end a complete stream."""
+
+    @abstractmethod
+    def _failed(self, event: Failed) -> list[Frame]:
+        """Return the frames that end a failed stream."""
+
+
+_METHODS: Final[Mapping[type, Callable[[BlockEncoder, Any], list[Frame]]]] = {
+    BlockDelta: BlockEncoder._block_delta,
+    BlockStarted: BlockEncoder._block_started,
+    BlockEnded: BlockEncoder._block_ended,
+    Started: lambda encoder, event: encoder._started(event),
+    Finished: lambda encoder, event: encoder._finished(event),
+    Ended: lambda encoder, event: encoder._ended(event),
+    Failed: lambda encoder, event: encoder._failed(event),
+}
 
 
 def finish_word(
