@@ -89,9 +89,6 @@ class PartWriter:
         if kind not in self._options.part_types:
             refuse_part(self._context.losses, feature, part)
 
-    def _text(self, part: TextPart) -> Json:
-        return {"type": "text", "text": part.text}
-
     def _refusal(self, part: RefusalPart) -> Json:
         kind = "refusal" if self._options.refusals else "text"
         return {"type": kind, kind: part.text}
@@ -158,7 +155,7 @@ def _document_source(part: FilePart) -> str | None:
 
 
 _WRITERS: Final[Mapping[type, Callable[[PartWriter, Any], Json | None]]] = {
-    TextPart: PartWriter._text,
+    TextPart: lambda _, part: {"type": "text", "text": part.text},
     RefusalPart: PartWriter._refusal,
     ImagePart: PartWriter._image,
     AudioPart: PartWriter._audio,

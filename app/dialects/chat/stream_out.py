@@ -111,9 +111,6 @@ class ChatStreamEncoder(ChunkEncoder):
         self._counts[choice, member] = index + 1
         return index
 
-    def _open_audio(self, _: BlockStarted, part: AudioPart) -> Json:
-        return {"audio": {"id": part.audio_id}} if part.audio_id else {}
-
     def _open_image(self, event: BlockStarted, part: ImagePart) -> Json:
         image = encode_image(part, self._secrets.get(event.choice))
         return {"images": [{**image, "index": self._next_index(event.choice, "images")}]}
@@ -144,9 +141,6 @@ class ChatStreamEncoder(ChunkEncoder):
                 nested["index"] = self._next_index(started.choice, "annotations")
                 delta["annotations"] = [nested]
         return delta
-
-    def _grow_refusal(self, _: BlockStarted, __: RefusalPart, event: BlockDelta) -> Json:
-        return {"refusal": event.text} if event.text else {}
 
     def _grow_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockDelta) -> Json:
         if not event.text or part.form == "hidden":
@@ -233,14 +227,14 @@ class ChatStreamEncoder(ChunkEncoder):
 _OPENERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any], Json]]] = {
     ToolCallPart: ChatStreamEncoder._open_call,
     ReasoningPart: ChatStreamEncoder._open_thought,
-    AudioPart: ChatStreamEncoder._open_audio,
+    AudioPart: lambda _, __, part: {"audio": {"id": part.audio_id}} if part.audio_id else {},
     ImagePart: ChatStreamEncoder._open_image,
     OpaquePart: ChatStreamEncoder._open_opaque,
 }
 
 _GROWERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, BlockDelta], Json]]] = {
     TextPart: ChatStreamEncoder._grow_text,
-    RefusalPart: ChatStreamEncoder._grow_refusal,
+    RefusalPart: lambda _, __, ___, event: {"refusal": event.text} if event.text else {},
     ReasoningPart: ChatStreamEncoder._grow_thought,
     ToolCallPart: ChatStreamEncoder._grow_call,
     AudioPart: ChatStreamEncoder._grow_audio,

@@ -240,10 +240,6 @@ def _text(block: ClientObject) -> Part:
     return TextPart(block.required_text("text"))
 
 
-def _thinking(block: ClientObject) -> Part:
-    return ReasoningPart(block.required_text("thinking"))
-
-
 def _image(block: ClientObject) -> Part:
     image = block.required_object("image_url")
     url, detail = image.required_text("url"), image.text("detail")
@@ -262,7 +258,7 @@ def _document_block(block: ClientObject) -> Part:
 _READERS: Final[Mapping[str, Mapping[str, _Reader]]] = {
     "system": {"text": _text},
     "user": {"text": _text, "image_url": _image},
-    "assistant": {"text": _text, "thinking": _thinking},
+    "assistant": {"text": _text, "thinking": lambda block: ReasoningPart(block.required_text("thinking"))},
     "tool": {"text": _text, "document": _document_block},
 }
 """The content blocks that a message of each role may hold."""

@@ -85,9 +85,6 @@ class BlockReader:
         known = ", ".join(f"'{name}'" for name in (*_READERS, "cachePoint", *_OPAQUE))
         raise wrong_value(block.path, next(iter(block.members), "{}"), known)
 
-    def _text(self, block: ClientObject) -> Part:
-        return TextPart(block.required_text("text"))
-
     def _image(self, block: ClientObject) -> Part:
         image = block.required_object("image")
         kind = image.required_word("format", IMAGE_FORMATS.values(), "'png', 'jpeg', 'gif' and 'webp'")
@@ -163,7 +160,7 @@ class BlockReader:
 
 
 _READERS: Final[Mapping[str, Callable[[BlockReader, ClientObject], Part]]] = {
-    "text": BlockReader._text,
+    "text": lambda _, block: TextPart(block.required_text("text")),
     "image": BlockReader._image,
     "document": BlockReader._document,
     "audio": BlockReader._audio,

@@ -116,9 +116,6 @@ class BlockWriter:
             return {"citationsContent": {"content": [{"text": part.text}], "citations": citations}}
         return {"text": part.text}
 
-    def _refusal(self, part: RefusalPart) -> Block | None:
-        return {"text": part.text}
-
     def _audio(self, part: AudioPart) -> Block | None:
         if part.transcript and not part.data:
             return {"text": part.transcript}
@@ -202,7 +199,7 @@ class BlockWriter:
 
 _WRITERS: Final[Mapping[type, Callable[[BlockWriter, Any], Block | None]]] = {
     TextPart: BlockWriter._text,
-    RefusalPart: BlockWriter._refusal,
+    RefusalPart: lambda _, part: {"text": part.text},
     AudioPart: BlockWriter._audio,
     ImagePart: BlockWriter._image,
     FilePart: BlockWriter._file,

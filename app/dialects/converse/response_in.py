@@ -111,9 +111,6 @@ class BlockReader:
         """Return a call with its input as JSON text; a call that stands for a JSON answer is its text."""
         return call_part(call_id or self.new_id("tooluse"), name, arguments, self.customs)
 
-    def _text(self, block: Mapping[str, Any]) -> Part:
-        return TextPart(as_str(block.get("text")))
-
     def _reasoning(self, block: Mapping[str, Any]) -> Part:
         thought = as_dict(block.get("reasoningContent"))
         text = as_dict(thought.get("reasoningText"))
@@ -143,7 +140,7 @@ class BlockReader:
 
 
 _READERS: Final[Mapping[str, Callable[[BlockReader, Mapping[str, Any]], Part]]] = {
-    "text": BlockReader._text,
+    "text": lambda _, block: TextPart(as_str(block.get("text"))),
     "reasoningContent": BlockReader._reasoning,
     "toolUse": BlockReader._tool_use,
     "citationsContent": BlockReader._text_with_citations,

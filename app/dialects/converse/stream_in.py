@@ -181,14 +181,6 @@ _METHODS: Final[Mapping[str, Callable[[ConverseDecoder, Members], list[Event]]]]
 }
 
 
-def _add_text(block: OpenBlock, value: Any) -> list[Event]:
-    return block.grow(as_str(value))
-
-
-def _add_input(block: OpenBlock, value: Any) -> list[Event]:
-    return block.grow(as_str(as_dict(value).get("input")))
-
-
 def _add_thought(block: OpenBlock, value: Any) -> list[Event]:
     thought = as_dict(value)
     block.signatures.append(as_str(thought.get("signature")))
@@ -212,8 +204,8 @@ def _add_picture(block: OpenBlock, value: Any) -> list[Event]:
 
 
 _DELTAS: Final[Mapping[str, Callable[[OpenBlock, Any], list[Event]]]] = {
-    "text": _add_text,
-    "toolUse": _add_input,
+    "text": lambda block, value: block.grow(as_str(value)),
+    "toolUse": lambda block, value: block.grow(as_str(as_dict(value).get("input"))),
     "reasoningContent": _add_thought,
     "citation": _add_citation,
     "toolResult": _add_result,

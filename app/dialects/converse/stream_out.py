@@ -139,18 +139,10 @@ _CLOSERS: Final[Mapping[type, Callable[[ConverseEncoder, StreamBlock, BlockEnded
 # start and delta of a block that is sent at its end
 
 
-def _image(value: Members) -> tuple[Members, Any]:
-    return {"format": value.get("format")}, {"source": value.get("source")}
-
-
 def _server_call(value: Members) -> tuple[Members, Any]:
     arguments = value.get("input")
     text = arguments if isinstance(arguments, str) else json_text(arguments or {})
     return rest(value, frozenset({"input"})), {"input": text}
-
-
-def _server_result(value: Members) -> tuple[Members, Any]:
-    return rest(value, frozenset({"content"})), as_list(value.get("content"))
 
 
 def _unknown(value: Members) -> tuple[Members, Any]:
@@ -158,7 +150,7 @@ def _unknown(value: Members) -> tuple[Members, Any]:
 
 
 _WHOLE_BLOCKS: Final[Mapping[str, Callable[[Members], tuple[Members, Any]]]] = {
-    "image": _image,
+    "image": lambda value: ({"format": value.get("format")}, {"source": value.get("source")}),
     "toolUse": _server_call,
-    "toolResult": _server_result,
+    "toolResult": lambda value: (rest(value, frozenset({"content"})), as_list(value.get("content"))),
 }

@@ -113,9 +113,6 @@ class PartWriter:
             return {"inlineData": {"mimeType": audio_type(part), "data": part.data}}
         return {"text": part.transcript} if part.transcript else None
 
-    def _opaque(self, part: OpaquePart) -> Wire | None:
-        return dict(part.native[1]) if part.native[0] == NAME else None
-
 
 _ENCODERS: Final[Mapping[type, Callable[[PartWriter, Any], Wire | None]]] = {
     TextPart: PartWriter._text,
@@ -123,5 +120,5 @@ _ENCODERS: Final[Mapping[type, Callable[[PartWriter, Any], Wire | None]]] = {
     ToolCallPart: PartWriter._call,
     ImagePart: PartWriter._image,
     AudioPart: PartWriter._audio,
-    OpaquePart: PartWriter._opaque,
+    OpaquePart: lambda _, part: dict(part.native[1]) if part.native[0] == NAME else None,
 }

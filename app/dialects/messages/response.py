@@ -294,16 +294,12 @@ def _tool_call(part: ToolCallPart, context: ServerContext) -> Members:
     }
 
 
-def _opaque(part: OpaquePart, context: ServerContext) -> Members | None:
-    return dict(part.native[1]) if part.native[0] == NAME else None
-
-
 _ENCODERS: Final[Mapping[type, Callable[[Any, ServerContext], Members | None]]] = {
     TextPart: _text,
     RefusalPart: _refusal,
     ReasoningPart: _reasoning,
     ToolCallPart: _tool_call,
-    OpaquePart: _opaque,
+    OpaquePart: lambda part, _: dict(part.native[1]) if part.native[0] == NAME else None,
 }
 
 

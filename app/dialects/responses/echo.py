@@ -213,10 +213,6 @@ def _echo_custom(tool: Mapping[str, Any]) -> dict[str, Any]:
     return {"type": "custom", "description": None, "format": {"type": "text"}, **without_nulls(tool)}
 
 
-def _echo_namespace(tool: Mapping[str, Any]) -> dict[str, Any]:
-    return {**tool, "tools": [echo_tool(inner) for inner in dicts(tool.get("tools"))]}
-
-
 def _echo_mcp(tool: Mapping[str, Any]) -> dict[str, Any]:
     base = {"type": "mcp", "allowed_tools": None, "headers": None, "require_approval": "always"}
     shown = {**base, **tool}
@@ -243,7 +239,7 @@ def _without_path(url: str) -> str:
 _TOOL_ECHOES: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
     "function": _echo_function,
     "custom": _echo_custom,
-    "namespace": _echo_namespace,
+    "namespace": lambda tool: {**tool, "tools": [echo_tool(inner) for inner in dicts(tool.get("tools"))]},
     "mcp": _echo_mcp,
 }
 

@@ -266,10 +266,6 @@ def whole_logprob(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {**entry, "bytes": as_list(entry.get("bytes")), "top_logprobs": tops}
 
 
-def _write_refusal(part: Any, assistant: bool) -> dict[str, Any]:
-    return {"type": "refusal", "refusal": part.text, **_native(part)}
-
-
 def _write_image(part: Any, assistant: bool) -> dict[str, Any]:
     url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
     source = {"image_url": url} if part.file_id is None else {"file_id": part.file_id}
@@ -298,17 +294,13 @@ def _write_audio(part: Any, assistant: bool) -> dict[str, Any]:
     return {"type": "input_audio", "input_audio": audio, **_native(part)}
 
 
-def _write_unknown(part: Any, assistant: bool) -> dict[str, Any]:
-    return dict(as_dict(part.native[1].get("content_part")))
-
-
 _PART_WRITERS: Final[Mapping[type, Callable[[Any, bool], dict[str, Any]]]] = {
     TextPart: _write_text,
-    RefusalPart: _write_refusal,
+    RefusalPart: lambda part, _: {"type": "refusal", "refusal": part.text, **_native(part)},
     ImagePart: _write_image,
     FilePart: _write_file,
     AudioPart: _write_audio,
-    OpaquePart: _write_unknown,
+    OpaquePart: lambda part, _: dict(as_dict(part.native[1].get("content_part"))),
 }
 
 _WRITERS: Final[Mapping[str, Callable[[ItemWriter, Message, Sequence[Part]], dict[str, Any]]]] = {

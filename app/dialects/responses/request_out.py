@@ -7,7 +7,7 @@ request type does not have are mapped, or dropped with a warning.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from typing import Any, Final
 
@@ -219,10 +219,6 @@ _FLAT: Final = frozenset({NAME, "chat"})
 """Dialects whose hosted tools have the form of Responses."""
 
 
-def _encode_tools(tools: Iterable[Tool]) -> dict[str, Any]:
-    return {"tools": [encode_tool(tool) for tool in tools] or None}
-
-
 def encode_tool(tool: Tool) -> dict[str, Any]:
     """Return a tool in flat form; a function has ``strict``, whose default differs from other APIs'."""
     if tool.kind == "hosted":
@@ -238,10 +234,6 @@ def encode_tool(tool: Tool) -> dict[str, Any]:
     return {**body, "strict": bool(tool.strict), **native}
 
 
-def _encode_tool_choice(choice: ToolChoice | None) -> dict[str, Any]:
-    return {"tool_choice": None if choice is None else _choice_value(choice)}
-
-
 def _choice_value(choice: ToolChoice) -> Any:
     if choice.mode == "named" and choice.kind == "hosted":
         return dict(choice.native[1]) if choice.native else {"type": choice.name}
@@ -255,8 +247,8 @@ def _choice_value(choice: ToolChoice) -> Any:
 
 _ENCODERS: Final[Mapping[str, Callable[[Any], dict[str, Any]]]] = {
     "instructions": lambda value: {"instructions": value},
-    "tools": _encode_tools,
-    "tool_choice": _encode_tool_choice,
+    "tools": lambda tools: {"tools": [encode_tool(tool) for tool in tools] or None},
+    "tool_choice": lambda choice: {"tool_choice": None if choice is None else _choice_value(choice)},
     "parallel_tool_calls": lambda value: {"parallel_tool_calls": value},
     "sampling": _encode_sampling,
     "output": _encode_output,
