@@ -37,14 +37,6 @@ DONE = Frame(None, None)
 OptionsT = TypeVar("OptionsT")
 
 
-def _seal_nothing(signature: Signature) -> str:
-    return signature.value
-
-
-def _unseal_nothing(text: str) -> Signature | None:
-    return None
-
-
 @record
 class ServerContext:
     """What the server half of a dialect needs.
@@ -61,8 +53,8 @@ class ServerContext:
     now: int
     model: str | None = None
     response_id: str | None = None
-    wrap: Callable[[Signature], str] = _seal_nothing
-    unwrap: Callable[[str], Signature | None] = _unseal_nothing
+    wrap: Callable[[Signature], str] = lambda signature: signature.value
+    unwrap: Callable[[str], Signature | None] = lambda text: None
 
 
 @record
@@ -198,30 +190,9 @@ def encode_error(error: GatewayError) -> dict[str, Any]:
     return {"error": error.body()}
 
 
-def error_status(error: GatewayError) -> int:
-    """Return the HTTP status of an error's kind."""
-    return error.status
-
-
 def status_of_error(error: GatewayError) -> int:
     """Return the HTTP status of an error for APIs that answer 404 for a model that does not exist."""
     return 404 if error.kind.name == "model_not_found" else error.status
-
-
-def _never(frame: Frame) -> bool:
-    return False
-
-
-def _no_members(frame: Frame) -> dict[str, Any]:
-    return {}
-
-
-def _no_headers(error: GatewayError) -> Mapping[str, str]:
-    return {}
-
-
-def _no_ids(body: Mapping[str, Any]) -> Iterable[str]:
-    return ()
 
 
 def not_supported(*_: object, **__: object) -> NoReturn:
@@ -245,15 +216,15 @@ class Row:
     name: str
     decode_error: ErrorDecoder
     encode_error: ErrorEncoder = encode_error
-    error_headers: Callable[[GatewayError], Mapping[str, str]] = _no_headers
-    error_status: Callable[[GatewayError], int] = error_status
+    error_headers: Callable[[GatewayError], Mapping[str, str]] = lambda error: {}
+    error_status: Callable[[GatewayError], int] = lambda error: error.status
     own_fallbacks: bool = False
     limit_headers: LimitHeaders = limit_headers
     reports_cost: bool = True
     reports_failure: bool = False
-    is_opening: Callable[[Frame], bool] = _never
-    is_terminal: Callable[[Frame], bool] = _never
-    identity: Callable[[Frame], dict[str, Any]] = _no_members
+    is_opening: Callable[[Frame], bool] = lambda frame: False
+    is_terminal: Callable[[Frame], bool] = lambda frame: False
+    identity: Callable[[Frame], dict[str, Any]] = lambda frame: {}
 
 
 class CountEncoder(Protocol):
@@ -291,7 +262,7 @@ class Dialect(Row):
     patch: Callable[[PassThrough], Patch] | None = None
     write_usage: Callable[[Usage], dict[str, Any] | None] = not_supported
     usage_member: str = "usage"
-    call_ids: Callable[[Mapping[str, Any]], Iterable[str]] = _no_ids
+    call_ids: Callable[[Mapping[str, Any]], Iterable[str]] = lambda body: ()
     echoes: bool = False
     decode_count_request: Callable[[Mapping[str, Any], ServerContext], Request] = not_supported
     encode_count_response: CountEncoder = not_supported

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from app.canonical.media import ModelEntry
@@ -112,10 +113,6 @@ def _anthropic_model(model: ModelEntry) -> Members:
 # Gemini
 
 
-def _gemini_list(models: Models, query: Query) -> Members:
-    return _GEMINI.body(models, query, "models", _gemini_model)
-
-
 def _gemini_model(model: ModelEntry) -> Members:
     known = {
         "displayName": model.name or model.id,
@@ -136,10 +133,6 @@ def _methods(model: ModelEntry) -> list[str]:
 # Vertex: a model's publisher is Google or the provider
 
 
-def _publisher_list(models: Models, query: Query) -> Members:
-    return _VERTEX.body(models, query, "publisherModels", _publisher_model)
-
-
 def _publisher_model(model: ModelEntry) -> Members:
     provider, _, name = model.id.partition("/")
     publisher = "google" if model.owned_by == "google" else provider
@@ -152,8 +145,8 @@ def _publisher_model(model: ModelEntry) -> Members:
 
 def _bedrock_list(models: Models, query: Query) -> Members:
     provider = query.get("byProvider")
-    found = [one for one in models if not provider or (one.owned_by or "").lower() == provider.lower()]
-    return {"modelSummaries": [_bedrock_summary(model) for model in found]}
+    owned = [one for one in models if not provider or (one.owned_by or "").lower() == provider.lower()]
+    return {"modelSummaries": [_bedrock_summary(model) for model in owned]}
 
 
 def _bedrock_summary(model: ModelEntry) -> Members:
@@ -180,17 +173,13 @@ _BEDROCK_MEMBERS: Final = (
 )
 
 
-def _bedrock_model(model: ModelEntry) -> Members:
-    return {"modelDetails": _bedrock_summary(model)}
-
-
 # Cohere
 
 
 def _cohere_list(models: Models, query: Query) -> Members:
     endpoint = query.get("endpoint")
-    found = [model for model in models if not endpoint or endpoint in _endpoints(model)]
-    return _COHERE.body(found, query, "models", _cohere_model)
+    served = [model for model in models if not endpoint or endpoint in _endpoints(model)]
+    return _COHERE.body(served, query, "models", _cohere_model)
 
 
 def _cohere_model(model: ModelEntry) -> Members:
@@ -211,9 +200,11 @@ def _endpoints(model: ModelEntry) -> list[str]:
 
 MODEL_FORMS: Final[Mapping[str, ModelForm]] = {
     "messages": ModelForm(_anthropic_list, _anthropic_model),
-    "gemini": ModelForm(_gemini_list, _gemini_model),
-    "converse": ModelForm(_bedrock_list, _bedrock_model),
-    "publishers": ModelForm(_publisher_list, _publisher_model),
+    "gemini": ModelForm(partial(_GEMINI.body, member="models", encode=_gemini_model), _gemini_model),
+    "converse": ModelForm(_bedrock_list, lambda model: {"modelDetails": _bedrock_summary(model)}),
+    "publishers": ModelForm(
+        partial(_VERTEX.body, member="publisherModels", encode=_publisher_model), _publisher_model
+    ),
     "cohere": ModelForm(_cohere_list, _cohere_model),
 }
 """The format of model lists on the surface of each dialect; ``publishers`` is Vertex's."""

@@ -33,18 +33,10 @@ Path = tuple[str, ...]
 Query = dict[str, str]
 
 
-def _no_next(body: Mapping[str, Any]) -> Query | None:
-    return None
-
-
 def _token(member: str, parameter: str) -> Callable[[Mapping[str, Any]], Query | None]:
     """Return a function that finds the query of the next page by the token in ``member``."""
 
-    def next_query(body: Mapping[str, Any]) -> Query | None:
-        token = opt_str(body.get(member))
-        return None if token is None else {parameter: token}
-
-    return next_query
+    return lambda body: {parameter: token} if (token := opt_str(body.get(member))) is not None else None
 
 
 def _last_id(body: Mapping[str, Any]) -> Query | None:
@@ -80,7 +72,7 @@ class ListForm:
         ("top_provider", "max_completion_tokens"),
     )
     status: str | None = None
-    next: Callable[[Mapping[str, Any]], Query | None] = _no_next
+    next: Callable[[Mapping[str, Any]], Query | None] = lambda body: None
 
 
 OPENAI: Final = ListForm()
@@ -216,7 +208,7 @@ def _entry(entry: Mapping[str, Any], form: ListForm) -> ModelEntry | None:
         return None
     return ModelEntry(
         id=model_id.removeprefix(form.prefix),
-        created=next((time for time in (_unix(entry.get(name)) for name in form.created) if time), None),
+        created=next(filter(None, (_unix(entry.get(name)) for name in form.created)), None),
         owned_by=_first_text(entry, form.owner),
         name=_first_text(entry, form.name),
         context_length=_first_count(entry, form.context),
@@ -235,7 +227,7 @@ def _first_count(entry: Mapping[str, Any], paths: Iterable[Path]) -> int | None:
 
 def _unix(value: Any) -> int | None:
     """Return a time in Unix seconds, which may be an RFC 3339 text."""
-    return unix_time(value) if isinstance(value, str) else count(value)
+    return unix_time(value) or count(value)
 
 
 def _form(context: ClientContext, body: Any) -> ListForm:

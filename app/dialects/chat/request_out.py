@@ -30,7 +30,6 @@ from app.dialects.shared.tool_results import pair_results
 
 Json = dict[str, Any]
 
-_DEFAULTS: Final = ChatOptions()
 _ANY_OBJECT: Final = {"type": "object", "properties": {}}
 _NO_PREFERENCE: Final = "default"
 """The effort by which Groq's clients express no preference."""
@@ -52,7 +51,7 @@ class _RequestWriter:
     def __init__(self, request: Request, context: ClientContext) -> None:
         self._request = request
         self._context = context
-        self._options: ChatOptions = context.options or _DEFAULTS
+        self._options = context.options_as(ChatOptions)
         self._own = request.origin is None or request.origin.dialect == "chat"
 
     def write(self) -> Json:

@@ -8,6 +8,7 @@ with thinking parts, tool calls without ids or with arguments as objects, the de
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from app.canonical.request import (
@@ -167,10 +168,7 @@ def _parts(
     message: Mapping[str, Any], choice: Mapping[str, Any], body: Mapping[str, Any], context: ClientContext
 ) -> tuple[list[Part], list[Part], list[ToolCallPart]]:
     """Return the parts of the reasoning item, those of the message item, and the calls."""
-
-    def sign_text(text: str) -> Signature:
-        return sign(context, text)
-
+    sign_text = partial(sign, context)
     thoughts = decode_reasoning(message, sign_text)
     content: list[Part] = []
     for part in content_parts(message.get("content"), context):

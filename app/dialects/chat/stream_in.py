@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Finished, Started
@@ -81,6 +82,7 @@ class ChatStreamDecoder(ChunkDecoder):
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
         self._context = context
+        self._sign = partial(sign, context)
         self._choices: dict[int, _Choice] = {}
         self._blocks = 0
         self._tier: str | None = None
@@ -177,9 +179,6 @@ class ChatStreamDecoder(ChunkDecoder):
             else:
                 self._add_whole(choice, "opaque", part, events, "reasoning")
         return has_text
-
-    def _sign(self, text: str) -> Signature:
-        return sign(self._context, text)
 
     def _add_whole(
         self, choice: _Choice, kind: str, part: Part, events: list[Event], group: str = "message"

@@ -57,7 +57,6 @@ class CompletionOptions:
     members: frozenset[str] = MEMBERS
 
 
-_DEFAULTS: Final = CompletionOptions()
 _INCLUDE_USAGE: Final = frozenset({"include_usage"})
 
 
@@ -100,7 +99,7 @@ def encode_response(
 
 def encode_request(request: CompletionRequest, context: ClientContext) -> EncodedRequest:
     """Return the body for a provider; members that it does not have are reported."""
-    options: CompletionOptions = context.options or _DEFAULTS
+    options = context.options_as(CompletionOptions)
     prompts = [prompt if isinstance(prompt, str) else list(prompt) for prompt in request.prompts]
     prompt = prompts[0] if len(prompts) == 1 else prompts
     body: dict[str, Any] = {"model": context.model, "prompt": prompt}

@@ -111,22 +111,16 @@ class CompletionStreamEncoder(ChunkEncoder):
         row = {"text": text, "index": choice, "logprobs": logprobs, "finish_reason": finish}
         return Frame(None, {**self._base, "choices": [row], **self._no_usage})
 
-    def _ignore(self, _: Event) -> list[Frame]:
-        return []
-
     def _finished(self, event: Finished) -> list[Frame]:
         return [self._chunk(event.choice, "", None, encode_finish(event.finish, calls=False))]
-
-    def _ended(self, event: Ended) -> list[Frame]:
-        return self._end(event, {})
 
     methods = {
         Started: _started,
         BlockStarted: _block_started,
         BlockDelta: _block_delta,
-        BlockEnded: _ignore,
+        BlockEnded: lambda encoder, event: [],
         Finished: _finished,
-        Ended: _ended,
+        Ended: lambda encoder, event: encoder._end(event, {}),
         Failed: ChunkEncoder._fail,
     }
 

@@ -119,7 +119,7 @@ class ConverseDecoder(TerminalDecoder):
                 continue
             block = self._blocks.get(index)
             if block is None:
-                events += self._open(index, _first_part(kind, value), {})
+                events += self._open(index, _FIRST_PARTS[kind](value), {})
                 block = self._blocks.get(index)
             events += grow(block, value) if block is not None else []
         return events
@@ -224,15 +224,17 @@ def _join_source(pieces: list[Members]) -> Members:
         return {}
 
 
-def _first_part(kind: str, value: Any) -> Part:
-    """Return the empty part of a block that begins with a delta."""
-    if kind == "reasoningContent":
-        return ReasoningPart("", "hidden" if "redactedContent" in as_dict(value) else "text")
-    if kind == "image":
-        return ImagePart()
-    if kind in ("text", "citation"):
-        return TextPart("")
-    return opaque({kind: {}})
+_FIRST_PARTS: Final[Mapping[str, Callable[[Any], Part]]] = {
+    "reasoningContent": lambda value: ReasoningPart(
+        "", "hidden" if "redactedContent" in as_dict(value) else "text"
+    ),
+    "image": lambda value: ImagePart(),
+    "text": lambda value: TextPart(""),
+    "citation": lambda value: TextPart(""),
+    "toolUse": lambda value: opaque({"toolUse": {}}),
+    "toolResult": lambda value: opaque({"toolResult": {}}),
+}
+"""The empty part of a block that begins with a delta, by the kind of the delta."""
 
 
 def _complete_block(block: OpenBlock) -> Members:

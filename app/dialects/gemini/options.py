@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from app.canonical.record import record
 from app.canonical.request import AudioPart
@@ -103,11 +103,6 @@ def family_of(model: str) -> Family:
     """Return the family of a model; unknown ids (tuned endpoints) have a wide budget."""
     name = bare_model(model).lower()
     return next((family for pattern, family in _FAMILIES if re.search(pattern, name)), _UNKNOWN)
-
-
-def options_of(options: Any) -> GeminiOptions:
-    """Return a context's options, by default those of the Gemini API."""
-    return options if isinstance(options, GeminiOptions) else GeminiOptions()
 
 
 def audio_type(part: AudioPart) -> str:

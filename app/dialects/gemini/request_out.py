@@ -15,7 +15,7 @@ from app.canonical.request import Output, Reasoning, Request, Sampling
 from app.dialects.base import ClientContext, EncodedRequest
 from app.dialects.gemini.contents_out import ContentsEncoder
 from app.dialects.gemini.members import camel
-from app.dialects.gemini.options import NAME, Family, bare_model, family_of, options_of
+from app.dialects.gemini.options import NAME, Family, GeminiOptions, bare_model, family_of
 from app.dialects.gemini.tools_out import ToolsEncoder
 from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.effort import budget_of, rank_of
@@ -83,7 +83,7 @@ def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
     members that it counts.
     """
     body = _body(request, context)
-    if options_of(context.options).count_wraps:
+    if context.options_as(GeminiOptions).count_wraps:
         model = f"models/{bare_model(context.model)}"
         return EncodedRequest({"generateContentRequest": {"model": model, **body}})
     return EncodedRequest({name: value for name, value in body.items() if name in _PROMPT_MEMBERS})
@@ -92,7 +92,7 @@ def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
 def _body(request: Request, context: ClientContext) -> dict[str, Any]:
     request = with_thinking(pair_results(request, context.losses))
     report_members(request, NAME, {}, context.losses)
-    options, family = options_of(context.options), family_of(context.model)
+    options, family = context.options_as(GeminiOptions), family_of(context.model)
     system, contents = ContentsEncoder(context, options, family).encode(
         request.instructions, request.messages
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from app.canonical.record import record
 
@@ -24,11 +24,3 @@ class MessagesOptions:
     native_schema: bool = True
     url_sources: bool = True
     files: bool = True
-
-
-DEFAULTS: Final = MessagesOptions()
-
-
-def options_of(options: Any) -> MessagesOptions:
-    """Return the context's options, by default those of Anthropic's own API."""
-    return options if isinstance(options, MessagesOptions) else DEFAULTS

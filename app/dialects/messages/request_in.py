@@ -202,23 +202,6 @@ def _check_source(block: ClientObject) -> None:
     block.text("title")
 
 
-def _check_tool_use(block: ClientObject) -> None:
-    block.required_text("id")
-    block.required_text("name")
-    block.required_object("input")
-
-
-def _check_tool_result(block: ClientObject) -> None:
-    block.required_text("tool_use_id")
-    block.flag("is_error")
-    _check_content(block, "content", required=False)
-
-
-def _check_thought(block: ClientObject) -> None:
-    block.required_text("thinking")
-    block.text("signature")
-
-
 _SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "base64": ("media_type", "data"),
     "text": ("data",),
@@ -229,10 +212,18 @@ _BLOCKS: Final[Mapping[str, Callable[[ClientObject], object]]] = {
     "text": lambda block: (block.required_text("text"), block.items("citations")),
     "image": _check_source,
     "document": _check_source,
-    "thinking": _check_thought,
+    "thinking": lambda block: (block.required_text("thinking"), block.text("signature")),
     "redacted_thinking": lambda block: block.required_text("data"),
-    "tool_use": _check_tool_use,
-    "tool_result": _check_tool_result,
+    "tool_use": lambda block: (
+        block.required_text("id"),
+        block.required_text("name"),
+        block.required_object("input"),
+    ),
+    "tool_result": lambda block: (
+        block.required_text("tool_use_id"),
+        block.flag("is_error"),
+        _check_content(block, "content", required=False),
+    ),
 }
 
 

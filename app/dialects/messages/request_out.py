@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from app.canonical.request import Output, Request
 from app.dialects.base import ClientContext, EncodedRequest
-from app.dialects.messages.options import NAME, MessagesOptions, options_of
+from app.dialects.messages.options import NAME, MessagesOptions
 from app.dialects.messages.parts_out import PART_MEMBERS, Block, BlockWriter, starts_with_thinking
 from app.dialects.messages.schema import enforceable_schema, is_open, schema_in_words
 from app.dialects.messages.tools import ToolWriter
@@ -85,7 +85,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     out would change the response.
     """
     request = pair_results(request, context.losses)
-    options = options_of(context.options)
+    options = context.options_as(MessagesOptions)
     family = family_of(context.model)
     request = with_thinking(request)
     report_members(request, NAME, PART_MEMBERS, context.losses)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import OpaquePart, Part, Signature, ToolResultPart
+from app.canonical.request import OpaquePart, Part, ToolResultPart
 from app.dialects.chat.messages_in import MessageReader
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME
@@ -98,8 +98,8 @@ def input_items(messages: Any) -> list[dict[str, Any]]:
     """Return the input items of chat messages; the tool calls of an assistant message become separate items."""
     if not isinstance(messages, list):
         raise wrong_type("messages", "an array", messages)
-    reader = MessageReader(_no_unwrap)
-    writer = ItemWriter(_unwrap_nothing)
+    # signatures stay as the client sent them; they are opened when the result is decoded
+    reader, writer = MessageReader(lambda text: None), ItemWriter(lambda signature: signature.value)
     items: list[dict[str, Any]] = []
     for message in ClientObject({"messages": messages}).objects("messages"):
         decoded = reader.read(message)
@@ -118,15 +118,6 @@ def _with_members(part: Part) -> Part:
     if isinstance(part, OpaquePart) or part.native is None:
         return part
     return replace(part, native=(NAME, part.native[1]))
-
-
-def _no_unwrap(text: str) -> None:
-    return None
-
-
-def _unwrap_nothing(signature: Signature) -> str:
-    """Return a signature as the client sent it; it is opened when the result is decoded."""
-    return signature.value
 
 
 # --- the other members -----------------------------------------------------------------

@@ -79,9 +79,6 @@ class ResponsesOptions:
         return may_reason and PLAIN_MODELS.search(model) is None
 
 
-DEFAULT_OPTIONS: Final = ResponsesOptions()
-
-
 def fit(body: Mapping[str, Any], options: ResponsesOptions, losses: Losses) -> dict[str, Any]:
     """Return a stateless copy of ``body`` in OpenAI's form, without what the target does not support.
 

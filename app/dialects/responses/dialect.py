@@ -6,12 +6,12 @@ from functools import partial
 from typing import Final
 
 from app.dialects.base import Dialect
+from app.dialects.chat.errors import decode_error
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.patch import ResponsesPatch
 from app.dialects.responses.request_in import decode_request
 from app.dialects.responses.request_out import encode_count, encode_request
 from app.dialects.responses.response import (
-    decode_error,
     decode_response,
     encode_count_response,
     encode_response,

@@ -78,7 +78,7 @@ def response_shell(
         "previous_response_id": opt_str(body.get("previous_response_id")),
         "prompt_cache_key": opt_str(body.get("prompt_cache_key")),
         "prompt_cache_retention": opt_str(body.get("prompt_cache_retention")),
-        "reasoning": echo_reasoning(body.get("reasoning")),
+        "reasoning": {"effort": None, "summary": None, **as_dict(body.get("reasoning"))},
         "safety_identifier": opt_str(body.get("safety_identifier")),
         "service_tier": _tier(body, status, service_tier),
         "store": body.get("store") is not False,
@@ -147,11 +147,6 @@ def _echo_format(value: Any) -> dict[str, Any]:
     flat = {**as_dict(form.get("json_schema")), **rest(form, frozenset({"json_schema"}))}
     base = {"type": kind, "description": None, "name": "response", "schema": None, "strict": False}
     return {**base, **without_nulls(flat)}
-
-
-def echo_reasoning(value: Any) -> dict[str, Any]:
-    """Return the client's ``reasoning`` with effort and summary, which are always present."""
-    return {"effort": None, "summary": None, **as_dict(value)}
 
 
 def echo_tool_choice(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
 from app.dialects.base import Frame, PassThrough
-from app.dialects.responses.compatibility import DEFAULT_OPTIONS, REASONING_LOST, fit
+from app.dialects.responses.compatibility import REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.echo import response_shell
 from app.dialects.responses.grammar import Grammar
 from app.dialects.responses.items_in import NAME
@@ -55,7 +55,7 @@ def request_body(passage: PassThrough) -> dict[str, Any]:
         body["input"] = expanded
     if isinstance(body.get("input"), list):
         body["input"] = list(_open_items(body["input"], passage))
-    return fit(body, client.options or DEFAULT_OPTIONS, client.losses)
+    return fit(body, client.options_as(ResponsesOptions), client.losses)
 
 
 def _open_items(items: Iterable[Any], passage: PassThrough) -> Iterator[Any]:

@@ -100,10 +100,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
 
 
 def _signer(context: ServerContext) -> Sign:
-    def sign(text: str) -> Signature:
-        return context.unwrap(text) or Signature(text, NAME)
-
-    return sign
+    return lambda text: context.unwrap(text) or Signature(text, NAME)
 
 
 def _messages(body: Mapping[str, Any], sign: Sign, names: Names) -> Iterator[Message]:

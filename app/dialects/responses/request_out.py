@@ -26,7 +26,7 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.base import ClientContext, EncodedRequest, ServerContext
-from app.dialects.responses.compatibility import DEFAULT_OPTIONS, REASONING_LOST, fit
+from app.dialects.responses.compatibility import REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
@@ -64,7 +64,7 @@ _COUNTED: Final = frozenset(
 
 def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the create body for the target; losses are reported to ``context.losses``."""
-    options = context.options or DEFAULT_OPTIONS
+    options = context.options_as(ResponsesOptions)
     native = request.origin is not None and request.origin.dialect == NAME
     body = _from_origin(request) if native else _from_canonical(request, context.losses)
     if context.model:
@@ -122,7 +122,7 @@ def _from_origin(request: Request) -> dict[str, Any]:
     """Return the client's body with what changed in the request since it was decoded."""
     assert request.origin is not None
     body = dict(request.origin.body)
-    before = decode_request(body, ServerContext(new_id=_no_id, now=0, model=request.model))
+    before = decode_request(body, ServerContext(new_id=str, now=0, model=request.model))
     additional = additional_tools(body)
     if additional:  # the messages do not contain their items
         body["tools"] = [*as_list(body.get("tools")), *additional]
@@ -136,10 +136,6 @@ def _from_origin(request: Request) -> dict[str, Any]:
         if encoder is not None and now != getattr(before, field.name):
             _write_over(body, encoder(now))
     return body
-
-
-def _no_id(prefix: str) -> str:
-    return prefix
 
 
 def _write_over(body: dict[str, Any], members: Mapping[str, Any]) -> None:

@@ -12,13 +12,14 @@ from typing import Any, Final
 from app.canonical.request import Native, Request, Signature, ToolCallPart
 from app.canonical.response import Billing, Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext
+from app.dialects.chat.errors import decode_error
 from app.dialects.responses.echo import RESOLVED, response_shell
 from app.dialects.responses.items_in import NAME, Sign, decode_item
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.request_in import ENCRYPTED
 from app.dialects.responses.tools_in import places_of
 from app.dialects.shared.decoder_parts import decode_cost, name_of_call
-from app.dialects.shared.failures import status_of_code, upstream_failure
+from app.dialects.shared.failures import status_of_code
 from app.dialects.shared.lenient_json import (
     as_dict,
     as_list,
@@ -291,29 +292,6 @@ def failed_response(response: Mapping[str, Any]) -> GatewayError:
 def failure_of(error: Any, *, raw: Any = None) -> GatewayError:
     """Return the error for the ``error`` member of a 200 or of a stream's event: an object or a string."""
     status = status_of_code(label(as_dict(error).get("code")), label(as_dict(error).get("type")))
-    return _failure(status, error, {}, error if raw is None else raw)
-
-
-def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
-    """Return the error of an HTTP answer: its status, body and lower-case headers.
-
-    The body may be OpenAI's ``{"error": …}``, ``{"detail": …}``, a flat error, a string, or a list
-    with one of these.
-    """
-    if isinstance(body, list):
-        body = body[0] if body else None
-    envelope = as_dict(body)
-    return _failure(status, envelope.get("error", envelope.get("detail", body)), headers, body)
-
-
-def _failure(status: int, error: Any, headers: Mapping[str, str], raw: Any) -> GatewayError:
-    members = as_dict(error)
-    return upstream_failure(
-        status,
-        opt_str(members.get("message")) or opt_str(error),
-        code=label(members.get("code")),
-        type=label(members.get("type")),
-        param=opt_str(members.get("param")),
-        headers=headers,
-        raw=raw,
-    )
+    failure = decode_error(status, {"error": error}, {})
+    failure.raw = error if raw is None else raw
+    return failure

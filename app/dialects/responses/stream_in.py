@@ -322,13 +322,8 @@ class ResponsesDecoder(TerminalDecoder):
         events = self._open(state, key, _empty(part))
         return [*events, *self._remainder(state.open[key], _text_of(part))]
 
-    def _part_done(self, data: Mapping[str, Any]) -> list[Event]:
-        return self._mark_whole(data, _key("content", data))
-
-    def _summary_done(self, data: Mapping[str, Any]) -> list[Event]:
-        return self._mark_whole(data, _key("summary", data))
-
-    def _mark_whole(self, data: Mapping[str, Any], key: Key) -> list[Event]:
+    def _part_done(self, data: Mapping[str, Any], name: str) -> list[Event]:
+        key = _key(name, data)
         state = self._item(data, _part_owner(data))
         block = state.open.get(key)
         if block is None:
@@ -418,9 +413,9 @@ _READERS: Final[Mapping[str, _Reader]] = {
     "response.output_item.added": ResponsesDecoder._item_added,
     "response.output_item.done": ResponsesDecoder._item_done,
     "response.content_part.added": ResponsesDecoder._part_added,
-    "response.content_part.done": ResponsesDecoder._part_done,
+    "response.content_part.done": lambda decoder, data: decoder._part_done(data, "content"),
     "response.reasoning_summary_part.added": ResponsesDecoder._summary_added,
-    "response.reasoning_summary_part.done": ResponsesDecoder._summary_done,
+    "response.reasoning_summary_part.done": lambda decoder, data: decoder._part_done(data, "summary"),
     "response.output_text.delta": _grower("content", "message", TextPart("")),
     "response.output_text.annotation.added": ResponsesDecoder._annotation,
     "response.refusal.delta": _grower("content", "message", RefusalPart("")),
