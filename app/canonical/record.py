@@ -46,8 +46,8 @@ def _hash(self: Any) -> int:
 
 
 def _text(self: Any) -> str:
-    shown = (f"{member.name}={getattr(self, member.name)!r}" for member in fields(self) if member.repr)
-    return f"{type(self).__qualname__}({', '.join(shown)})"
+    members = (f"{member.name}={getattr(self, member.name)!r}" for member in fields(self) if member.repr)
+    return f"{type(self).__qualname__}({', '.join(members)})"
 
 
 _METHODS = {"__eq__": _equals, "__hash__": _hash, "__repr__": _text}

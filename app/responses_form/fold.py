@@ -24,9 +24,9 @@ class _Fold:
 
     def open(self, event: Event) -> None:
         """Start an item."""
-        opened = self.put(event)
-        if opened.get("status") == "in_progress":
-            opened["status"] = "incomplete"
+        item = self.put(event)
+        if item.get("status") == "in_progress":
+            item["status"] = "incomplete"
 
     def put_part(self, event: Event, member: str, index: int) -> None:
         """Replace one part of an item."""

@@ -261,8 +261,8 @@ def _fill_call(fragment: dict[str, Any], calls: CallStream) -> None:
         fragment["type"] = fragment.get("type") or ("custom" if call.custom else "function")
     else:
         fragment.pop("id", None)
-        if call.passed:
+        if call.name_sent:
             function.pop("name", None)
-    call.passed = bool(call.name)
+    call.name_sent = bool(call.name)
     if "arguments" in function and not isinstance(function["arguments"], str):
         function["arguments"] = arguments_text(function["arguments"])

@@ -29,7 +29,7 @@ class CallBlock:
 
     ``place`` is its position among the calls. ``free``: a free-text tool that was sent as a function.
     ``arguments`` are all fragments of its arguments; ``buffer`` has those that came before the name,
-    or all if it is ``free``. ``passed``: its name was passed on to the client.
+    or all if it is ``free``. ``name_sent``: the client has its name.
     """
 
     index: int | None
@@ -42,7 +42,7 @@ class CallBlock:
     buffer: list[str] = field(default_factory=list)
     arguments: list[str] = field(default_factory=list)
     ended: bool = False
-    passed: bool = False
+    name_sent: bool = False
     checks: int = 0
     signature: Signature | None = None
     native: dict[str, Any] = field(default_factory=dict)

@@ -49,7 +49,7 @@ class _Patch(PlainPatch):
         data["delta"] = {**as_dict(data.get("delta")), "usage": encode_usage(usage)}
 
 
-CoherePatch: Final = partial(_Patch, fit=lambda body, passed: {**body, "model": passed.client.model})
+CoherePatch: Final = partial(_Patch, fit=lambda body, passage: {**body, "model": passage.client.model})
 
 
 DIALECT: Final = Dialect(

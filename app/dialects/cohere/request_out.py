@@ -113,8 +113,8 @@ def _messages(request: Request, context: ClientContext) -> list[Members]:
 def _documents(request: Request) -> Members:
     """Return the documents that a Cohere client sent beside its messages."""
     parts = (part for message in request.messages if message.role == "user" for part in message.parts)
-    found = [document for part in parts if (document := _own_document(part)) is not None]
-    return {"documents": found} if found else {}
+    documents = [document for part in parts if (document := _own_document(part)) is not None]
+    return {"documents": documents} if documents else {}
 
 
 def _plain_messages(message: Message, losses: Losses) -> list[Members]:

@@ -37,12 +37,12 @@ _METADATA: Final = "metadata"
 _THOUGHT: Final = "reasoningContent"
 
 
-def fit(body: Body, passed: PassThrough) -> Body:
+def fit(body: Body, passage: PassThrough) -> Body:
     """Return a body for the target: without model and stream, which the URL has, and with the
     signatures that the target made."""
     body = {name: value for name, value in body.items() if name not in {"model", "stream"}}
     if isinstance(body.get("messages"), list):
-        open_messages(body, Opener(passed, NAME, "messages"), _open_block)
+        open_messages(body, Opener(passage, NAME, "messages"), _open_block)
     return body
 
 

@@ -225,21 +225,21 @@ def _requested_effort(request: Request, inference: Members) -> str | None:
 
 def _thinking(request: Request, options: ConverseOptions, inference: Members, losses: Losses) -> Members:
     """Return the model's own fields of thinking. Nova's highest effort takes no sampling and no limit."""
-    wanted, efforts = _requested_effort(request, inference), _EFFORTS[options.thinking]
-    if wanted is None or (wanted == "none" and not efforts):
+    requested, efforts = _requested_effort(request, inference), _EFFORTS[options.thinking]
+    if requested is None or (requested == "none" and not efforts):
         return {}
     if not efforts:
         by_budget = request.reasoning is not None and request.reasoning.budget is not None
         losses.report("reasoning_budget" if by_budget else "reasoning_effort")
         return {}
-    if wanted == "none" and not options.off:
+    if requested == "none" and not options.off:
         losses.report("reasoning_effort", "This model always thinks; the lowest effort was sent")
-        wanted = "low"
-    if wanted == "none" and options.thinking == "nova":
+        requested = "low"
+    if requested == "none" and options.thinking == "nova":
         return {"reasoningConfig": {"type": "disabled"}}
-    effort = nearest_effort(wanted, [name for name in efforts if name != "none" or wanted == "none"])
-    if effort != wanted:
-        losses.report("reasoning_effort", f"Effort '{wanted}' is unknown to this API; '{effort}' was sent")
+    effort = nearest_effort(requested, [name for name in efforts if name != "none" or requested == "none"])
+    if effort != requested:
+        losses.report("reasoning_effort", f"Effort '{requested}' is unknown to this API; '{effort}' was sent")
     if options.thinking != "nova":
         return (
             {"reasoning": {"effort": effort}} if options.thinking == "gpt" else {"reasoning_effort": effort}

@@ -242,5 +242,5 @@ def _detail(entry: Members) -> str | None:
 
 def _native(entry: Members) -> tuple[str, dict[str, Any]] | None:
     """Return the members of a part that only Gemini has."""
-    found = without_nulls({name: entry.members.get(name) for name in _NATIVE_MEMBERS})
-    return (NAME, found) if found else None
+    members = without_nulls({name: entry.members.get(name) for name in _NATIVE_MEMBERS})
+    return (NAME, members) if members else None

@@ -68,15 +68,15 @@ _USAGE: Final = "usageMetadata"
 _CALLS: Final = ("functionCall", "function_call")
 
 
-def fit(body: Body, passed: PassThrough) -> Body:
+def fit(body: Body, passage: PassThrough) -> Body:
     """Return a body for the target.
 
     It is without model and stream, which the URL has. It has the signatures that the target made,
     and Google's placeholder for a call without one if the family needs it.
     """
     body = {name: value for name, value in body.items() if name not in {"model", "stream"}}
-    opener = Opener(passed, NAME, "contents")
-    signs_calls = family_of(passed.client.model).signs_calls
+    opener = Opener(passage, NAME, "contents")
+    signs_calls = family_of(passage.client.model).signs_calls
     contents = body.get("contents")
     if isinstance(contents, dict | list):
         turns = [contents] if isinstance(contents, dict) else contents

@@ -121,14 +121,16 @@ def annotations_of(candidate: Mapping[str, Any], text: str, before: int, *, last
     ``before`` is the number of bytes of visible text in earlier blocks. ``last``: no block
     follows, so that sources without a segment are listed at the end of the text.
     """
-    found = [*_grounding_annotations(as_dict(candidate.get("groundingMetadata")), text, before, last=last)]
+    annotations = [
+        *_grounding_annotations(as_dict(candidate.get("groundingMetadata")), text, before, last=last)
+    ]
     for citation in citations(as_dict(candidate.get("citationMetadata"))):
         span = _span(citation, None, text, before)
         if span is None and last and citation.get("endIndex") is None:
             span = (len(text), len(text))
         if span is not None and opt_str(citation.get("uri")):
-            found.append(_citation(citation, span))
-    return found
+            annotations.append(_citation(citation, span))
+    return annotations
 
 
 def citations(metadata: dict[str, Any]) -> list[dict[str, Any]]:
@@ -147,8 +149,8 @@ def _grounding_annotations(
         indexes = [i for i in as_list(support.get("groundingChunkIndices")) if count(i) is not None]
         used.update(indexes)
         span = _span(segment, opt_str(segment.get("text")), text, before)
-        found = [sources[index] for index in indexes if index < len(sources)] if span is not None else []
-        yield from (_citation(source, span) for source in found if source is not None and span is not None)
+        cited = [sources[index] for index in indexes if index < len(sources)] if span is not None else []
+        yield from (_citation(source, span) for source in cited if source is not None and span is not None)
     if last:
         unused = [source for index, source in enumerate(sources) if index not in used]
         yield from (_citation(source, (len(text), len(text))) for source in unused if source is not None)

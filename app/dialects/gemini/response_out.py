@@ -128,8 +128,8 @@ def logprobs_members(tokens: Sequence[Mapping[str, Any]]) -> Members:
     if not tokens:
         return {}
     tops = [{"candidates": [_token(top) for top in dicts(token.get("top_logprobs"))]} for token in tokens]
-    shown = {"topCandidates": tops} if any(top["candidates"] for top in tops) else {}
-    return {"logprobsResult": {"chosenCandidates": [_token(token) for token in tokens], **shown}}
+    top_candidates = {"topCandidates": tops} if any(top["candidates"] for top in tops) else {}
+    return {"logprobsResult": {"chosenCandidates": [_token(token) for token in tokens], **top_candidates}}
 
 
 def _token(token: Mapping[str, Any]) -> Members:

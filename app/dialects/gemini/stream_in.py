@@ -122,8 +122,8 @@ class _Candidate:
         if self._open is not None:
             if not self._in_thought:
                 text = "".join(self._pieces)
-                found = annotations_of(self.native, text, self._bytes_before, last=last)
-                events += [BlockDelta(self._open, annotation=annotation) for annotation in found]
+                annotations = annotations_of(self.native, text, self._bytes_before, last=last)
+                events += [BlockDelta(self._open, annotation=annotation) for annotation in annotations]
                 self._bytes_before += len(text.encode())
             events.append(BlockEnded(self._open))
         self._open, self._pieces = None, []

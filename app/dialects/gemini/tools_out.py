@@ -88,17 +88,17 @@ class ToolsEncoder:
 
     def _hosted_tools(self, tools: list[Tool], hints: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return Google's tools, each once; ``web_search_options`` also requests a search."""
-        found: dict[str, Any] = {}
+        hosted: dict[str, Any] = {}
         for tool in tools:
             if tool.kind == "hosted":
-                found.update(own_members(tool.native, NAME) or self._replacement(tool))
+                hosted.update(own_members(tool.native, NAME) or self._replacement(tool))
         options = hints.get("web_search_options")
         if options is not None:
-            found.setdefault("googleSearch", {})
+            hosted.setdefault("googleSearch", {})
         if options:
             warning = "Google searches as it sees fit; what the search was to be like was left out"
             self._losses.report("web_search_options", warning)
-        return [{name: value} for name, value in found.items()]
+        return [{name: value} for name, value in hosted.items()]
 
     def _replacement(self, tool: Tool) -> dict[str, Any]:
         """Return Google's tool for another API's hosted tool, whose settings are reported."""

@@ -109,8 +109,8 @@ def _voice(request: SpeechRequest) -> dict[str, Any]:
 def _rate(part: Part) -> int:
     """Return the samples per second of a media type such as ``audio/L16;codec=pcm;rate=24000``."""
     media_type = str(part.native[1].get("mimeType", "")) if part.native else ""
-    found = re.search(r"rate=(\d{4,6})", media_type)
-    return int(found.group(1)) if found else _RATE
+    rate = re.search(r"rate=(\d{4,6})", media_type)
+    return int(rate.group(1)) if rate else _RATE
 
 
 def _no_audio_error(response: Response) -> GatewayError:

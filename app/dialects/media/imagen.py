@@ -78,15 +78,15 @@ def decode_response(body: Any, request: ImageRequest, context: ClientContext) ->
     if (failure := failure_in(body)) is not None:
         raise failure
     predictions = dicts(as_dict(body).get("predictions"))
-    found = [one for one in predictions if opt_str(one.get("bytesBase64Encoded"))]
-    if not found:
+    images = [one for one in predictions if opt_str(one.get("bytesBase64Encoded"))]
+    if not images:
         raise image_error(
             next(filter(None, (opt_str(one.get("raiFilteredReason")) for one in predictions)), None)
         )
     return ImageResponse(
-        tuple(Picture(one["bytesBase64Encoded"], None, opt_str(one.get("prompt"))) for one in found),
-        usage=estimate_image_usage(request, len(found)),
-        members={"output_format": (opt_str(found[0].get("mimeType")) or "image/png").rpartition("/")[2]},
+        tuple(Picture(one["bytesBase64Encoded"], None, opt_str(one.get("prompt"))) for one in images),
+        usage=estimate_image_usage(request, len(images)),
+        members={"output_format": (opt_str(images[0].get("mimeType")) or "image/png").rpartition("/")[2]},
     )
 
 

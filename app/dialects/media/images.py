@@ -79,8 +79,8 @@ def validate_size(size: str | None) -> str | None:
 
 def pixels_of(size: str | None) -> tuple[int, int] | None:
     """Return width and height of a size such as ``1024x1536``, None for any other size."""
-    found = _SIZE.fullmatch(size or "")
-    return (int(found[1]), int(found[2])) if found else None
+    match = _SIZE.fullmatch(size or "")
+    return (int(match[1]), int(match[2])) if match else None
 
 
 def validate_image(file: Upload, param: str) -> Upload:
@@ -99,20 +99,20 @@ def validate_image(file: Upload, param: str) -> Upload:
 
 def images_in(files: Files) -> tuple[Upload, ...]:
     """Return the images of a form (``image``, ``image[]``); raises ``bad_request`` for anything else."""
-    found = [file for name, file in files if name.removesuffix("[]") == "image"]
-    if not found:
+    images = [file for name, file in files if name.removesuffix("[]") == "image"]
+    if not images:
         raise missing("image")
-    if len(found) > MAX_IMAGES:
-        message = f"Invalid 'image': at most {MAX_IMAGES} images, but got {len(found)} instead."
+    if len(images) > MAX_IMAGES:
+        message = f"Invalid 'image': at most {MAX_IMAGES} images, but got {len(images)} instead."
         raise GatewayError("bad_request", message, param="image", code="array_above_max_length")
-    names = ["image"] if len(found) == 1 else [f"image[{at}]" for at in range(len(found))]
-    return tuple(map(validate_image, found, names))
+    names = ["image"] if len(images) == 1 else [f"image[{at}]" for at in range(len(images))]
+    return tuple(map(validate_image, images, names))
 
 
 def mask_in(files: Files) -> Upload | None:
     """Return the mask of a form, None without one; raises ``bad_request`` unless it is an image."""
-    found = [file for name, file in files if name == "mask"]
-    return validate_image(found[-1], "mask") if found else None
+    masks = [file for name, file in files if name == "mask"]
+    return validate_image(masks[-1], "mask") if masks else None
 
 
 def replay_images(response: ImageResponse) -> Iterator[ImageEvent]:

@@ -76,10 +76,10 @@ def space_words(words: Iterable[Word], text: str) -> list[Word]:
     """
     result, at = [], 0
     for word in words:
-        found = text.find(word.text, at, at + _SEARCH_LENGTH + len(word.text)) if word.text else -1
-        before = text[at:found]
-        result.append(replace(word, spaced=found < 0 or not at or before != before.rstrip()))
-        at = found + len(word.text) if found >= 0 else at
+        position = text.find(word.text, at, at + _SEARCH_LENGTH + len(word.text)) if word.text else -1
+        before = text[at:position]
+        result.append(replace(word, spaced=position < 0 or not at or before != before.rstrip()))
+        at = position + len(word.text) if position >= 0 else at
     return result
 
 
@@ -222,8 +222,8 @@ def _cue(lines: list[str]) -> Segment | None:
     for index, line in enumerate(lines):
         times = _TIMES.fullmatch(line.strip())
         if times is not None:
-            spoken = "\n".join(lines[index + 1 :]).strip()
-            return Segment(_seconds(times.groups()[:4]), _seconds(times.groups()[4:]), spoken)
+            text = "\n".join(lines[index + 1 :]).strip()
+            return Segment(_seconds(times.groups()[:4]), _seconds(times.groups()[4:]), text)
     return None
 
 

@@ -56,33 +56,33 @@ _SAMPLING: Final = ("temperature", "top_p", "top_k")
 _THINKING_TYPES: Final = frozenset({"enabled", "adaptive"})
 
 
-def fit(body: Body, passed: PassThrough) -> Body:
+def fit(body: Body, passage: PassThrough) -> Body:
     """Return a body for the target: with its model and version, the sampling that its family takes,
     and the signatures that it made."""
-    target, options = passed.client, passed.client.options_as(MessagesOptions)
+    target, options = passage.client, passage.client.options_as(MessagesOptions)
     body = {name: value for name, value in body.items() if name not in {"model", "anthropic_version"}}
     if options.model_in_body:
         body = {"model": target.model, **body}
     if options.anthropic_version is not None:
         body["anthropic_version"] = options.anthropic_version
-    _fit_sampling(body, passed)
+    _fit_sampling(body, passage)
     if isinstance(body.get("messages"), list):
-        open_messages(body, Opener(passed, NAME, "messages"), _open_block)
+        open_messages(body, Opener(passage, NAME, "messages"), _open_block)
     return body
 
 
-def _fit_sampling(body: Body, passed: PassThrough) -> None:
+def _fit_sampling(body: Body, passage: PassThrough) -> None:
     """Remove the sampling parameters that the family does not take, with a warning."""
-    wanted = Sampling(
+    sampling = Sampling(
         temperature=number(body.get("temperature")),
         top_p=number(body.get("top_p")),
         top_k=count(body.get("top_k")),
     )
-    family = family_of(passed.client.model)
+    family = family_of(passage.client.model)
     thinks = as_dict(body.get("thinking")).get("type") in _THINKING_TYPES
-    sent = sampling_of(wanted, family, thinks, passed.client.losses)
+    sent = sampling_of(sampling, family, thinks, passage.client.losses)
     for name in _SAMPLING:
-        if getattr(wanted, name) is not None and name not in sent:
+        if getattr(sampling, name) is not None and name not in sent:
             del body[name]
 
 
@@ -103,8 +103,8 @@ def _is_valid(usage: Any) -> bool:
 class MessagesPatch(PlainPatch):
     """The patch of a Messages body. Anthropic's SDK requires some members: missing ones are added."""
 
-    def __init__(self, passed: PassThrough) -> None:
-        super().__init__(passed, fit)
+    def __init__(self, passage: PassThrough) -> None:
+        super().__init__(passage, fit)
 
     def answer(self, body: Body) -> Body:
         """Return the response with the members that a message must have."""

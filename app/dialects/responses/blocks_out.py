@@ -156,7 +156,14 @@ _TYPES: Final[Mapping[str, str]] = {"reasoning": "reasoning", "image": "image_ge
 
 
 class BlockWriter(Generic[P]):
-    """Writes one block. This base class writes nothing and folds the text."""
+    """Writes one block.
+
+    ``event`` is the name of the events of its text, empty if the text is only in the final item. ``field`` is
+    the field of the part that holds the text, None if the part is final from the beginning.
+    """
+
+    event: ClassVar[str] = ""
+    field: ClassVar[str | None] = None
 
     def __init__(self, item: WireItem, part: P, writer: ItemWriter) -> None:
         self.part = part
@@ -173,7 +180,8 @@ class BlockWriter(Generic[P]):
     def delta(self, event: BlockDelta) -> list[Payload]:
         """Return the payloads of a delta."""
         self._texts.append(event.text)
-        return []
+        has_event = event.text and self.event
+        return [(f"{self.event}.delta", {**self._at, "delta": event.text})] if has_event else []
 
     def end(self, event: BlockEnded | None) -> list[Payload]:
         """Fold the block and return the payloads that close it; ``event`` is None if it was cut off."""
@@ -187,7 +195,7 @@ class BlockWriter(Generic[P]):
         return self._done()
 
     def _fold(self, text: str) -> P:
-        return self.part
+        return self.part if self.field is None else replace(self.part, **{self.field: text})  # type: ignore[arg-type]
 
     def _done(self) -> list[Payload]:
         return []
@@ -249,12 +257,8 @@ class _Text(_Content[P]):
 
 
 class _Refusal(_Content[RefusalPart]):
-    def delta(self, event: BlockDelta) -> list[Payload]:
-        self._texts.append(event.text)
-        return [("response.refusal.delta", {**self._at, "delta": event.text})] if event.text else []
-
-    def _fold(self, text: str) -> RefusalPart:
-        return RefusalPart(text, self.part.native)
+    event = "response.refusal"
+    field = "text"
 
     def _done(self) -> list[Payload]:
         return [("response.refusal.done", {**self._at, "refusal": self.part.text}), *super()._done()]
@@ -281,7 +285,8 @@ class _Reasoning(BlockWriter[ReasoningPart]):
     index: ClassVar[str] = "content_index"
     kind: ClassVar[str] = "reasoning_text"
     part_event: ClassVar[str] = "response.content_part"
-    text_event: ClassVar[str] = "response.reasoning_text"
+    event = "response.reasoning_text"
+    field = "text"
 
     def __init__(self, item: WireItem, part: ReasoningPart, writer: ItemWriter) -> None:
         super().__init__(item, part, writer)
@@ -290,19 +295,10 @@ class _Reasoning(BlockWriter[ReasoningPart]):
     def start(self) -> list[Payload]:
         return [(f"{self.part_event}.added", {**self._at, "part": {"type": self.kind, "text": ""}})]
 
-    def delta(self, event: BlockDelta) -> list[Payload]:
-        if not event.text:
-            return []
-        self._texts.append(event.text)
-        return [(f"{self.text_event}.delta", {**self._at, "delta": event.text})]
-
-    def _fold(self, text: str) -> ReasoningPart:
-        return replace(self.part, text=text)
-
     def _done(self) -> list[Payload]:
         text = self.part.text
         return [
-            (f"{self.text_event}.done", {**self._at, "text": text}),
+            (f"{self.event}.done", {**self._at, "text": text}),
             (f"{self.part_event}.done", {**self._at, "part": {"type": self.kind, "text": text}}),
         ]
 
@@ -311,23 +307,15 @@ class _Summary(_Reasoning):
     index = "summary_index"
     kind = "summary_text"
     part_event = "response.reasoning_summary_part"
-    text_event = "response.reasoning_summary_text"
+    event = "response.reasoning_summary_text"
 
 
 class _Call(BlockWriter[ToolCallPart]):
     """A call of a client's tool: the arguments of a function, or the input of a custom tool."""
 
-    event: ClassVar[str] = "response.function_call_arguments"
+    event = "response.function_call_arguments"
+    field = "arguments"
     slot: ClassVar[str] = "arguments"
-
-    def delta(self, event: BlockDelta) -> list[Payload]:
-        if not event.text:
-            return []
-        self._texts.append(event.text)
-        return [(f"{self.event}.delta", {**self._at, "delta": event.text})]
-
-    def _fold(self, text: str) -> ToolCallPart:
-        return replace(self.part, arguments=text)
 
     def _done(self) -> list[Payload]:
         return [(f"{self.event}.done", {**self._at, self.slot: self.part.arguments})]
@@ -343,9 +331,7 @@ class _Function(_Call):
 
 
 class _Search(_Call):
-    def delta(self, event: BlockDelta) -> list[Payload]:
-        """Return nothing: the arguments are only in the final item."""
-        return BlockWriter.delta(self, event)
+    event = ""
 
     def _done(self) -> list[Payload]:
         return []

@@ -210,14 +210,14 @@ def _echo_custom(tool: Mapping[str, Any]) -> dict[str, Any]:
 
 def _echo_mcp(tool: Mapping[str, Any]) -> dict[str, Any]:
     base = {"type": "mcp", "allowed_tools": None, "headers": None, "require_approval": "always"}
-    shown = {**base, **tool}
-    if shown.get("authorization") is not None:
-        shown["authorization"] = REDACTED
-    if shown.get("headers") is not None:
-        shown["headers"] = dict.fromkeys(as_dict(shown["headers"]), REDACTED)
-    if isinstance(shown.get("server_url"), str):
-        shown["server_url"] = _without_path(shown["server_url"])
-    return shown
+    echo = {**base, **tool}
+    if echo.get("authorization") is not None:
+        echo["authorization"] = REDACTED
+    if echo.get("headers") is not None:
+        echo["headers"] = dict.fromkeys(as_dict(echo["headers"]), REDACTED)
+    if isinstance(echo.get("server_url"), str):
+        echo["server_url"] = _without_path(echo["server_url"])
+    return echo
 
 
 def _without_path(url: str) -> str:
@@ -227,8 +227,8 @@ def _without_path(url: str) -> str:
         host, port = parts.hostname or "", parts.port
     except ValueError:
         return REDACTED
-    shown = f"{parts.scheme}://{host}{f':{port}' if port else ''}"
-    return f"{shown}/{REDACTED}" if parts.path.strip("/") or parts.query else shown
+    base = f"{parts.scheme}://{host}{f':{port}' if port else ''}"
+    return f"{base}/{REDACTED}" if parts.path.strip("/") or parts.query else base
 
 
 _TOOL_ECHOES: Final[Mapping[str, Callable[[Mapping[str, Any]], dict[str, Any]]]] = {
@@ -249,15 +249,15 @@ def strip_encrypted(value: Mapping[str, Any], include: Any) -> dict[str, Any]:
 
 
 def _strip(value: Mapping[str, Any]) -> dict[str, Any]:
-    shown = dict(value)
+    stripped = dict(value)
     if value.get("type") == "reasoning":
-        shown.pop("encrypted_content", None)
-        return shown
+        stripped.pop("encrypted_content", None)
+        return stripped
     if isinstance(value.get("item"), dict):
-        shown["item"] = _strip(value["item"])
+        stripped["item"] = _strip(value["item"])
     if isinstance(value.get("response"), dict):
-        shown["response"] = _strip(value["response"])
+        stripped["response"] = _strip(value["response"])
     for name in ("output", "data"):
         if isinstance(value.get(name), list):
-            shown[name] = [_strip(item) if isinstance(item, dict) else item for item in value[name]]
-    return shown
+            stripped[name] = [_strip(item) if isinstance(item, dict) else item for item in value[name]]
+    return stripped

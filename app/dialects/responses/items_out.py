@@ -288,8 +288,8 @@ def _write_audio(part: Any, assistant: bool) -> dict[str, Any]:
     if assistant:
         # Responses has no part for speech: the transcript is the text, with the sound beside it
         sound = {"data": part.data, "format": part.format}
-        spoken = _write_text(TextPart(part.transcript or ""), True)
-        return {**spoken, "audio": sound} if part.data else spoken
+        text = _write_text(TextPart(part.transcript or ""), True)
+        return {**text, "audio": sound} if part.data else text
     audio = {"data": part.data or "", "format": part.format or "wav"}
     return {"type": "input_audio", "input_audio": audio, **_native(part)}
 

@@ -298,8 +298,8 @@ def _search_call(item: Mapping[str, Any], names: Names) -> Message:
 
 def _search_output(item: Mapping[str, Any], names: Names) -> Message:
     rows = (row for tool in dicts(item.get("tools")) for row in _place_tools(flat_tool(tool)))
-    found = [names.of(place) for place, flat in rows if is_callable(flat)]
-    text = f"Found, and ready to be called: {', '.join(found)}" if found else "No tool was found."
+    tool_names = [names.of(place) for place, flat in rows if is_callable(flat)]
+    text = f"Found, and ready to be called: {', '.join(tool_names)}" if tool_names else "No tool was found."
     part = ToolResultPart(as_str(item["call_id"]), (TextPart(text),), native=(NAME, {"whole": item}))
     return Message("tool", (part,), item=identity(item))
 
