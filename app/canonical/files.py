@@ -13,11 +13,9 @@ class Content(Protocol):
 
     def __len__(self) -> int:
         """Return the number of bytes."""
-        ...
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the bytes in chunks."""
-        ...
 
 
 @record

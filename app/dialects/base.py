@@ -11,9 +11,10 @@ here, those of embeddings, audio and images in ``media``.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
-from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol, TypeVar
 
 from app.canonical.events import Event
 from app.canonical.media import CompletionRequest, CompletionResponse, ModelEntry, ModelPage
@@ -102,10 +103,9 @@ class StreamEncoder(Protocol):
 
     def feed(self, event: Event) -> list[Frame]:
         """Return the frames of ``event``, in order; there may be none."""
-        ...
 
 
-class Patch(Protocol):
+class Patch(ABC):
     """The changes to bodies of one dialect that pass through, for one attempt.
 
     ``breaks_fail``: a response that the server aborted is an error, since the dialect has no finish
@@ -113,34 +113,31 @@ class Patch(Protocol):
     frames with the new text.
     """
 
-    @property
-    def breaks_fail(self) -> bool: ...
+    breaks_fail: ClassVar[bool] = False
+    is_steady: bool = False
 
-    @property
-    def is_steady(self) -> bool: ...
-
+    @abstractmethod
     def request(self) -> dict[str, Any]:
         """Return the body to send."""
-        ...
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
-        """Return the body of the response for the client."""
-        ...
+        """Return the body of the response for the client, by default unchanged."""
+        return body
 
     def frames(self, event: str | None, data: dict[str, Any]) -> list[Frame]:
-        """Return the frames for the client of an upstream's frame."""
-        ...
+        """Return the frames for the client of an upstream's frame, by default the same one."""
+        return [Frame(event, data)]
 
     def closing(self, usage: Usage | None) -> list[Frame]:
         """Return the frames to add at the end of a complete stream with this ``usage``."""
-        ...
+        return []
 
     def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> list[Frame] | None:
         """Return the frames that end a failed stream; ``answer`` is the response so far.
 
         None if the dialect's encoder can encode the failure.
         """
-        ...
+        return None
 
 
 @record
@@ -163,11 +160,9 @@ class StreamDecoder(Protocol):
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one frame: event name and parsed JSON. An error becomes Failed."""
-        ...
 
     def done(self) -> list[Event]:
         """Take the ``[DONE]`` frame."""
-        ...
 
     def eof(self) -> list[Event]:
         """Take the end of the body.
@@ -175,7 +170,6 @@ class StreamDecoder(Protocol):
         Returns the final events if the stream is complete, else Failed with the kind ``upstream_cut``.
         Returns [] after Ended or Failed.
         """
-        ...
 
 
 ErrorDecoder = Callable[[int, Any, Mapping[str, str]], GatewayError]

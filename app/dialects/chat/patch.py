@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Signature
-from app.canonical.response import Response, Usage
-from app.dialects.base import DONE, Frame, PassThrough
+from app.canonical.response import Usage
+from app.dialects.base import DONE, Frame, PassThrough, Patch
 from app.dialects.chat.compatibility import fit
 from app.dialects.chat.options import ChatOptions
 from app.dialects.chat.response_in import arguments_text, growing_member
@@ -21,7 +21,6 @@ from app.dialects.chat.usage import encode_usage, is_broken_off
 from app.dialects.shared.lenient_json import as_dict, count, dicts, rest
 from app.dialects.shared.plain_patch import FOREIGN_REASONING_LOST
 from app.dialects.shared.usage_repair import repair_usage
-from app.errors import GatewayError
 
 _REPEATED: Final = frozenset(
     "index delta finish_reason logprobs native_finish_reason stop_reason matched_stop".split()
@@ -48,13 +47,12 @@ def _is_more_text(choices: Any) -> bool:
     )
 
 
-class ChatPatch:
+class ChatPatch(Patch):
     """The patch of one attempt."""
 
-    breaks_fail: Final = True
+    breaks_fail = True
 
     def __init__(self, passage: PassThrough) -> None:
-        self.is_steady = False
         self._passage = passage
         self._target = passage.client
         options = passage.body.get("stream_options")
@@ -125,10 +123,6 @@ class ChatPatch:
         self._required.fill_names(last)
         repair_usage(last, usage, encode_usage)
         return [Frame(None, last), DONE]
-
-    def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> None:
-        """Return None: the dialect's encoder writes the error."""
-        return None
 
     def _message(self, message: Any) -> Any:
         details = message.get("reasoning_details") if isinstance(message, dict) else None

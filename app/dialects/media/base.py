@@ -10,6 +10,7 @@ import base64
 import math
 import sys
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, Generic, TypeVar
@@ -79,16 +80,21 @@ def merge(responses: Sequence[EmbeddingResponse]) -> EmbeddingResponse:
         name: tuple(vector for response in responses for vector in response.quantized[name])
         for name in responses[0].quantized
     }
-    usage = _sum(usages) if usages else None
+    usage = sum_usages(usages) if usages else None
     return replace(responses[0], vectors=vectors, usage=usage, quantized=quantized)
 
 
-def _sum(usages: Sequence[Usage]) -> Usage:
+def sum_usages(usages: Sequence[Usage]) -> Usage:
+    """Return the sum of usages; without a cost if one of them has none."""
+    details: Counter[str] = Counter()
+    for usage in usages:
+        details.update(usage.details)
     costs = [usage.cost for usage in usages if usage.cost is not None]
     return Usage(
         input_tokens=sum(usage.input_tokens for usage in usages),
         output_tokens=sum(usage.output_tokens for usage in usages),
         total_tokens=sum(usage.total for usage in usages),
+        details=dict(details),
         cost=_sum_costs(costs) if len(costs) == len(usages) else None,
         estimated=any(usage.estimated for usage in usages),
     )

@@ -18,7 +18,6 @@ from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
     encode_extras,
-    image_data,
     image_error,
     pixels_of,
     refuse_mask,
@@ -26,7 +25,7 @@ from app.dialects.media.images import (
 )
 from app.dialects.media.openai_images import stream_decoder
 from app.dialects.media.usage import estimate_image_usage
-from app.dialects.shared.lenient_json import as_dict, as_list, opt_str, without_nulls
+from app.dialects.shared.lenient_json import as_dict, as_list, encode_base64, opt_str, without_nulls
 from app.dialects.shared.strict_json import missing
 
 _AMAZON: Final = ("amazon.nova-canvas", "amazon.titan-image")
@@ -88,7 +87,7 @@ def _task(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
         return {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": request.prompt}}
     if len(request.images) > _MOST_IMAGES:
         context.losses.report("image", f"this model takes {_MOST_IMAGES} pictures at most", param="image")
-    params: dict[str, Any] = {"images": [image_data(image) for image in request.images]}
+    params: dict[str, Any] = {"images": [encode_base64(image.data) for image in request.images]}
     if request.prompt:
         params["text"] = request.prompt
     return {"taskType": "IMAGE_VARIATION", "imageVariationParams": params}
@@ -116,7 +115,7 @@ def _edit(request: ImageRequest, context: ClientContext) -> dict[str, Any]:
     return {
         "prompt": request.prompt,
         "mode": "image-to-image",
-        "image": image_data(request.images[0]),
+        "image": encode_base64(request.images[0].data),
         "strength": _number(extras.pop("strength")),
         **without_nulls({"output_format": request.output_format}),
         **extras,

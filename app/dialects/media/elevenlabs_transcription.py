@@ -74,16 +74,6 @@ def encode_request(request: TranscriptionRequest, context: ClientContext) -> Med
     return MediaRequest(form=Form(fields, request.file))
 
 
-def decode_response(
-    content: bytes,
-    request: TranscriptionRequest,
-    context: ClientContext,
-    headers: Mapping[str, str],
-) -> Transcript:
-    """Return the transcript of a response, with its channels joined."""
-    return _transcript(as_dict(whole_json(content)))
-
-
 class ElevenLabsTranscriptDecoder(MediaDecoder[TranscriptEvent]):
     """Decode a response as a stream of one frame."""
 
@@ -135,7 +125,7 @@ def _words(body: Mapping[str, Any]) -> list[Word]:
 DIALECT: Final = TranscriptionDialect(
     name=NAME,
     encode_request=encode_request,
-    decode_response=decode_response,
+    decode_response=lambda content, request, context, headers: _transcript(as_dict(whole_json(content))),
     stream_decoder=ElevenLabsTranscriptDecoder,
     decode_error=decode_error,
 )

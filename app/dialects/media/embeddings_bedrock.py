@@ -49,11 +49,6 @@ class _Family:
     vectors: Callable[[Members], list[Any]]
 
 
-def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
-    """Return the request of the model's family; the model is part of the URL."""
-    return EncodedRequest(_family(context.model).encode(request, context.losses))
-
-
 def decode_response(
     body: Any,
     request: EmbeddingRequest,
@@ -234,7 +229,9 @@ DIALECT: Final = EmbeddingDialect(
     name="embeddings_bedrock",
     quantizes=lambda context: _family(context.model) is _COHERE,
     batch_limit=lambda context: _family(context.model).limit,
-    encode_request=encode_request,
+    encode_request=lambda request, context: EncodedRequest(
+        _family(context.model).encode(request, context.losses)
+    ),
     decode_response=decode_response,
     decode_error=decode_error,
     decode_request=decode_request,

@@ -156,11 +156,6 @@ _SIGNED: Final = frozenset({"int8", "binary"})
 _SUPPORTED: Final = frozenset({"input_type", "truncate", "max_tokens", "priority"})
 
 
-def encode_request(request: EmbeddingRequest, context: ClientContext) -> EncodedRequest:
-    """Return the request."""
-    return EncodedRequest({"model": context.model, **cohere_members(request, context.losses)})
-
-
 def decode_response(
     body: Any,
     request: EmbeddingRequest,
@@ -240,7 +235,9 @@ def _quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequ
 DIALECT: Final = EmbeddingDialect(
     name=NAME,
     batch_limit=lambda context: BATCH,
-    encode_request=encode_request,
+    encode_request=lambda request, context: EncodedRequest(
+        {"model": context.model, **cohere_members(request, context.losses)}
+    ),
     decode_response=decode_response,
     decode_error=decode_error,
     quantizes=lambda context: True,

@@ -16,7 +16,6 @@ from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
     encode_extras,
-    image_data,
     image_error,
     no_picture,
     refuse_mask,
@@ -24,7 +23,7 @@ from app.dialects.media.images import (
 )
 from app.dialects.media.openai_images import stream_decoder
 from app.dialects.media.usage import estimate_image_usage
-from app.dialects.shared.lenient_json import without_nulls
+from app.dialects.shared.lenient_json import encode_base64, without_nulls
 
 RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
 _TIERS: Final = frozenset({"1K", "2K", "4K"})
@@ -36,7 +35,8 @@ def encode_request(request: ImageRequest, context: ClientContext) -> MediaReques
     refuse_mask(request, context)
     encode_extras(request, context, "n", "size")
     images = [
-        {"inlineData": {"mimeType": image.media_type, "data": image_data(image)}} for image in request.images
+        {"inlineData": {"mimeType": image.media_type, "data": encode_base64(image.data)}}
+        for image in request.images
     ]
     aspect, tier = aspect_of(request, RATIOS, context), request.size if request.size in _TIERS else None
     image_config = without_nulls({"aspectRatio": aspect, "imageSize": tier}) or None

@@ -17,13 +17,12 @@ from app.dialects.media.images import (
     ImageDialect,
     aspect_of,
     encode_extras,
-    image_data,
     image_error,
     refuse_mask,
 )
 from app.dialects.media.openai_images import stream_decoder
 from app.dialects.media.usage import estimate_image_usage
-from app.dialects.shared.lenient_json import as_dict, dicts, opt_str, without_nulls
+from app.dialects.shared.lenient_json import as_dict, dicts, encode_base64, opt_str, without_nulls
 
 RATIOS: Final = ("1:1", "3:4", "4:3", "9:16", "16:9")
 _TIERS: Final = frozenset({"1K", "2K"})
@@ -54,7 +53,7 @@ def _edit(request: ImageRequest, context: ClientContext) -> MediaRequest:
     image = {
         "referenceType": "REFERENCE_TYPE_RAW",
         "referenceId": 1,
-        "referenceImage": {"bytesBase64Encoded": image_data(request.images[0])},
+        "referenceImage": {"bytesBase64Encoded": encode_base64(request.images[0].data)},
     }
     parameters = {
         "editMode": "EDIT_MODE_DEFAULT",

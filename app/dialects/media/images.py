@@ -13,7 +13,6 @@ from app.canonical.media import Upload
 from app.canonical.record import record
 from app.dialects.base import ClientContext, Frame, Row, ServerContext, not_supported
 from app.dialects.media.audio import MediaDecoder, MediaRequest
-from app.dialects.shared.lenient_json import encode_base64
 from app.dialects.shared.strict_json import invalid, missing
 from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError
@@ -135,11 +134,6 @@ def image_error(reason: Any) -> GatewayError:
     return GatewayError(
         "content_filter", f"The provider refused to generate the image ({reason}).", raw=reason
     )
-
-
-def image_data(image: Upload) -> str:
-    """Return a file's bytes as base64 text."""
-    return encode_base64(image.data)
 
 
 def report_url(request: ImageRequest, context: ClientContext) -> None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -34,11 +33,11 @@ from app.canonical.response import Usage
 from app.dialects.base import ClientContext, Frame, ServerContext
 from app.dialects.chat.errors import decode_error, failure_in
 from app.dialects.media.audio import Framing, MediaDecoder, MediaRequest, cut_stream, error_frames
+from app.dialects.media.base import sum_usages
 from app.dialects.media.images import (
     MEMBERS,
     Files,
     ImageDialect,
-    image_data,
     images_in,
     mask_in,
     no_picture,
@@ -54,6 +53,7 @@ from app.dialects.shared.lenient_json import (
     count,
     data_url,
     dicts,
+    encode_base64,
     opt_str,
     rest,
     without_nulls,
@@ -169,7 +169,7 @@ def _files(request: ImageRequest) -> list[tuple[str, Upload]]:
 
 def _references(request: ImageRequest) -> list[dict[str, Any]]:
     return [
-        {"type": "image_url", "image_url": {"url": data_url(image.media_type, image_data(image))}}
+        {"type": "image_url", "image_url": {"url": data_url(image.media_type, encode_base64(image.data))}}
         for image in request.images
     ]
 
@@ -214,11 +214,6 @@ def encode_picture(picture: Picture) -> dict[str, Any]:
     """Return the members of one image that are known."""
     members = {"b64_json": picture.data, "url": picture.url, "revised_prompt": picture.revised_prompt}
     return without_nulls(members)
-
-
-def stream_decoder(request: ImageRequest, context: ClientContext) -> ImageDecoder:
-    """Return a decoder for one stream."""
-    return ImageDecoder(request, decode_picture)
 
 
 _OWN: Final = frozenset(
@@ -267,21 +262,7 @@ class ImageDecoder(MediaDecoder[ImageEvent]):
         """Return the usage of all images together."""
         if len(self._usages) < self._images or not self._usages:
             return estimate_image_usage(self._request, self._images)
-        return self._usages[0] if len(self._usages) == 1 else _sum(self._usages)
-
-
-def _sum(usages: list[Usage]) -> Usage:
-    details: Counter[str] = Counter()
-    for usage in usages:
-        details.update(usage.details)
-    costs = [usage.cost["total_cost"] for usage in usages if usage.cost is not None]
-    return Usage(
-        input_tokens=sum(usage.input_tokens for usage in usages),
-        output_tokens=sum(usage.output_tokens for usage in usages),
-        total_tokens=sum(usage.total for usage in usages),
-        details=dict(details),
-        cost={"total_cost": sum(costs)} if len(costs) == len(usages) else None,
-    )
+        return self._usages[0] if len(self._usages) == 1 else sum_usages(self._usages)
 
 
 class ImageFrames:
@@ -316,6 +297,11 @@ class ImageFrames:
         """Return the settings of the request, for providers whose events do not repeat them."""
         settings = {name: getattr(self._request, name) or value for name, value in _DEFAULTS.items()}
         return {**settings, "size": self._request.size or "auto"}
+
+
+def stream_decoder(request: ImageRequest, context: ClientContext) -> ImageDecoder:
+    """Return a decoder for one stream."""
+    return ImageDecoder(request, decode_picture)
 
 
 DIALECT: Final = ImageDialect(

@@ -127,11 +127,6 @@ def decode_request(fields: Fields, file: Upload | None, context: ServerContext) 
     )
 
 
-def encode_response(transcript: Transcript, request: TranscriptionRequest) -> dict[str, Any] | str:
-    """Return the response in the format of the request, whose content type is ``media_type_of(format)``."""
-    return render(transcript, request.format, request.granularities)
-
-
 def encode_request(request: TranscriptionRequest, context: ClientContext) -> MediaRequest:
     """Return the form; what the provider does not support is reported or refused."""
     options = context.options if isinstance(context.options, TranscriptionOptions) else OPENAI
@@ -145,16 +140,6 @@ def encode_request(request: TranscriptionRequest, context: ClientContext) -> Med
     for name, values in request.extra.items():
         fields += [(name, value) for value in ([values] if isinstance(values, str) else values)]
     return MediaRequest(form=Form(fields, request.file), framing="sse" if streams else "json")
-
-
-def decode_response(
-    content: bytes,
-    request: TranscriptionRequest,
-    context: ClientContext,
-    headers: Mapping[str, str],
-) -> Transcript:
-    """Return the transcript of a response."""
-    return decode_transcript(content)
 
 
 class TranscriptEncoder:
@@ -300,10 +285,10 @@ def _done(transcript: Transcript) -> dict[str, Any]:
 DIALECT: Final = TranscriptionDialect(
     name=NAME,
     encode_request=encode_request,
-    decode_response=decode_response,
+    decode_response=lambda content, request, context, headers: decode_transcript(content),
     stream_decoder=OpenAITranscriptDecoder,
     decode_error=decode_error,
     decode_request=decode_request,
-    encode_response=encode_response,
+    encode_response=lambda transcript, request: render(transcript, request.format, request.granularities),
     stream_encoder=TranscriptEncoder,
 )

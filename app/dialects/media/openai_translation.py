@@ -43,7 +43,7 @@ def encode_request(request: TranscriptionRequest, context: ClientContext) -> Med
 
 def encode_response(transcript: Transcript, request: TranscriptionRequest) -> dict[str, Any] | str:
     """Return the response in the format of the request."""
-    body = transcription.encode_response(transcript, request)
+    body = transcription.DIALECT.encode_response(transcript, request)
     if isinstance(body, dict) and "task" in body:
         return {**body, "task": "translate", "language": "english"}
     return body

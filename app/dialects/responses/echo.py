@@ -163,7 +163,7 @@ def echo_tool_choice(value: Any) -> Any:
         return _word_choice(kind, name or opt_str(as_dict(choice.get("function")).get("name")))
     flat = {**nested, **rest(choice, frozenset({kind}))}
     if kind == "allowed_tools":
-        flat["tools"] = [_flat_reference(tool) for tool in dicts(flat.get("tools"))]
+        flat["tools"] = [flat_tool(tool) for tool in dicts(flat.get("tools"))]
     return flat
 
 
@@ -171,16 +171,6 @@ def _word_choice(word: str, name: str | None) -> Any:
     if word == "tool" and name is not None:
         return {"type": "function", "name": name}
     return "required" if word in ("any", "tool") else word
-
-
-def _flat_reference(tool: Mapping[str, Any]) -> dict[str, Any]:
-    kind = as_str(tool.get("type"))
-    nested = tool.get(kind)
-    return (
-        {"type": kind, **nested, **rest(tool, frozenset({"type", kind}))}
-        if isinstance(nested, dict)
-        else dict(tool)
-    )
 
 
 def flat_tool(tool: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from app.canonical.request import Signature
 from app.canonical.response import Response, Usage
-from app.dialects.base import Frame, PassThrough
+from app.dialects.base import Frame, PassThrough, Patch
 from app.dialects.responses.compatibility import REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.echo import response_shell
 from app.dialects.responses.grammar import Grammar
@@ -126,16 +126,13 @@ def seal_item(item: Mapping[str, Any], wrap: Callable[[Signature], str], realm: 
     return dict(item) if text else rest(item, frozenset({"encrypted_content"}))
 
 
-class ResponsesPatch:
+class ResponsesPatch(Patch):
     """The patch of one attempt.
 
     ``final`` is the response object that the client gets last. The events of a stream are numbered from 0.
     Their final items are recorded, so that the terminal object has the items that were sent (OpenAI
     encrypts reasoning anew for it, OpenRouter changes ids), and a failure those so far.
     """
-
-    breaks_fail: Final = False  # a response says "failed" by itself
-    is_steady: Final = False  # each frame has its number
 
     def __init__(self, passage: PassThrough) -> None:
         self.final: dict[str, Any] | None = None
@@ -178,10 +175,6 @@ class ResponsesPatch:
         if isinstance(members.get("response"), dict):
             members["response"] = self._snapshot_of(kind, members["response"])
         return self._number(kind, members)
-
-    def closing(self, usage: Usage | None = None) -> list[Frame]:
-        """Return no frames: the provider's own terminal frame ends a stream."""
-        return []
 
     def fail(
         self, error: GatewayError, answer: Response | None = None, usage: Usage | None = None

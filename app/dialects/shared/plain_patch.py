@@ -10,10 +10,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from app.canonical.request import Signature
-from app.canonical.response import Response, Usage
-from app.dialects.base import Frame, PassThrough
+from app.canonical.response import Usage
+from app.dialects.base import Frame, PassThrough, Patch
 from app.dialects.shared.lenient_json import as_dict, as_list
-from app.errors import GatewayError
 
 Body = dict[str, Any]
 
@@ -59,15 +58,12 @@ def open_messages(body: Body, opener: Opener, open_block: Callable[[Any, Opener]
     body["messages"] = messages
 
 
-class PlainPatch:
+class PlainPatch(Patch):
     """The patch of one attempt; ``fit`` returns the request's body as the target takes it.
 
     If a stream has no usage, the frame that should have had it, and those behind it, are buffered
     in ``_waiting`` until the gateway's own usage is known.
     """
-
-    breaks_fail: Final = False
-    is_steady: Final = False
 
     def __init__(self, passage: PassThrough, fit: Callable[[Body, PassThrough], Body]) -> None:
         self._passage = passage
@@ -80,14 +76,6 @@ class PlainPatch:
         if isinstance(names, list) and all(isinstance(name, str) for name in names):
             del body["fallbacks"]
         return self._fit(body, self._passage)
-
-    def answer(self, body: Body) -> Body:
-        """Return the answer unchanged."""
-        return body
-
-    def frames(self, event: str | None, data: Body) -> list[Frame]:
-        """Return a frame unchanged."""
-        return [Frame(event, data)]
 
     def closing(self, usage: Usage | None) -> list[Frame]:
         """Return the buffered frames, with ``usage`` in the first. The upstream's own frames end the stream."""
@@ -105,7 +93,3 @@ class PlainPatch:
             self._waiting.append(frame)
             return []
         return [frame]
-
-    def fail(self, error: GatewayError, answer: Response, usage: Usage | None) -> list[Frame] | None:
-        """Return None: the dialect's encoder writes the error."""
-        return None
