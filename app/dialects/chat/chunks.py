@@ -1,12 +1,13 @@
 """Streams of chunks with ``choices``, as chat and text completions have them, both ways.
 
-This module knows how such a stream begins, fails and ends; the content of a choice is the wire's own.
+This module knows how such a stream begins, fails and ends, and what chunks and chat bodies say without
+decoding; the content of a choice is the wire's own.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from app.canonical.events import BlockDelta, Ended, Event, Failed, Started
@@ -150,3 +151,26 @@ class ChunkEncoder:
 
     def _fail(self, event: Failed) -> list[Frame]:
         return [Frame(None, {"error": event.error.body()})]
+
+
+def identity(frame: Frame) -> dict[str, Any]:
+    """Return the members that are equal in all chunks of one stream."""
+    data = frame.data if isinstance(frame.data, dict) else {}
+    return {name: data[name] for name in ("id", "created") if name in data}
+
+
+def is_opening(frame: Frame) -> bool:
+    """Tell whether a chunk has the role of the message and no content yet."""
+    choices = dicts(as_dict(frame.data).get("choices"))
+    if len(choices) != 1:
+        return False
+    delta = as_dict(choices[0].get("delta"))
+    return "role" in delta and not any(v for k, v in delta.items() if k not in ("role", "content", "refusal"))
+
+
+def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the ids of the tool calls in the history of a chat body."""
+    for message in dicts(body.get("messages")):
+        for call in dicts(message.get("tool_calls")):
+            if isinstance(call.get("id"), str):
+                yield call["id"]

@@ -128,7 +128,7 @@ class _Adapter:
         if tools or not dicts(sent["tools"]):
             sent["tools"] = tools
             return
-        if _forces(sent.get("tool_choice")):
+        if _choice(sent.get("tool_choice")) not in (None, "auto", "none"):
             report(self._losses, "forced_tool")
         for name in _TOOL_MEMBERS & sent.keys():
             del sent[name]
@@ -177,7 +177,3 @@ def _choice(choice: Any) -> Any:
     if members.keys() == {"type"} and kind in {"any", "tool", "required", "auto", "none"}:
         return _MODES.get(kind, kind)
     return choice
-
-
-def _forces(choice: Any) -> bool:
-    return choice is not None and _choice(choice) not in ("auto", "none")

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Final
 
 from app.dialects.base import Dialect
+from app.dialects.chat.chunks import call_ids, identity, is_opening
 from app.dialects.chat.errors import decode_error
-from app.dialects.chat.opening import call_ids, identity, is_opening
 from app.dialects.chat.patch import ChatPatch
 from app.dialects.chat.request_in import decode_request
 from app.dialects.chat.request_out import encode_request

@@ -25,10 +25,9 @@ from app.canonical.request import (
     ToolResultPart,
 )
 from app.dialects.chat.annotations import annotations_of
-from app.dialects.chat.images import image_of
 from app.dialects.chat.options import NAME
 from app.dialects.chat.reasoning import Sign, decode_reasoning, sign_calls, thought_signature
-from app.dialects.shared.lenient_json import split_data_url
+from app.dialects.shared.lenient_json import image_of, split_data_url
 from app.dialects.shared.members import native_rest
 from app.dialects.shared.strict_json import ClientObject, wrong_type, wrong_value
 

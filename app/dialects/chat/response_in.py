@@ -28,7 +28,6 @@ from app.canonical.response import Choice, Response
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.errors import failure_in
-from app.dialects.chat.images import image_of
 from app.dialects.chat.options import as_native
 from app.dialects.chat.reasoning import decode_reasoning, sign_calls, thought_signature
 from app.dialects.chat.usage import decode_choice_finish, decode_finish, decode_usage
@@ -39,6 +38,7 @@ from app.dialects.shared.lenient_json import (
     as_str,
     count,
     dicts,
+    image_of,
     json_text,
     opt_str,
     rest,

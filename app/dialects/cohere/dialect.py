@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from app.canonical.response import Usage
 from app.dialects.base import DONE, Dialect, Frame, status_of_error
-from app.dialects.chat.opening import call_ids
+from app.dialects.chat.chunks import call_ids
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.request_in import decode_request
 from app.dialects.cohere.request_out import encode_count, encode_request

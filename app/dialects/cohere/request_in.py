@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.request import (
-    ImagePart,
     Message,
     Origin,
     Output,
@@ -29,7 +28,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME, PLAN
-from app.dialects.shared.lenient_json import as_dict, json_text, opt_str, rest, split_data_url
+from app.dialects.shared.lenient_json import as_dict, image_of, json_text, opt_str, rest
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 
 _CANONICAL: Final = frozenset(
@@ -242,11 +241,7 @@ def _text(block: ClientObject) -> Part:
 
 def _image(block: ClientObject) -> Part:
     image = block.required_object("image_url")
-    url, detail = image.required_text("url"), image.text("detail")
-    inline = split_data_url(url)
-    if inline is None:
-        return ImagePart(url=url, detail=detail)
-    return ImagePart(inline[1], inline[0], detail=detail)
+    return image_of(image.required_text("url"), detail=image.text("detail"))
 
 
 def _document_block(block: ClientObject) -> Part:

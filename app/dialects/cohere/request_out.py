@@ -38,6 +38,7 @@ from app.dialects.shared.tool_forms import (
     ANSWER_TOOL,
     call_text,
     custom_schema,
+    forces_call,
     is_allowed,
     object_schema,
 )
@@ -327,13 +328,9 @@ def _mode(choice: ToolChoice, has_tools: bool, losses: Losses) -> str | None:
 
     A named tool is required, and the only one offered.
     """
-    if choice.mode == "named" and not has_tools:
-        losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
-    required = choice.mode in {"required", "named"} or (choice.mode == "allowed" and choice.required)
-    if required and not has_tools:
-        losses.report("tool_choice", "No tool can be offered, so no call is required")
-        return None
-    return "REQUIRED" if required else "NONE" if choice.mode == "none" else None
+    if forces_call(choice, has_tools, losses):
+        return "REQUIRED"
+    return "NONE" if choice.mode == "none" else None
 
 
 def _is_offered(tool: Tool, choice: ToolChoice) -> bool:

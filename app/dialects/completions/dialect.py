@@ -14,8 +14,8 @@ from app.canonical.record import record
 from app.canonical.request import Origin, RefusalPart, TextPart
 from app.canonical.response import Response
 from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest, ServerContext
+from app.dialects.chat.chunks import identity
 from app.dialects.chat.errors import decode_error, failure_in
-from app.dialects.chat.opening import identity
 from app.dialects.chat.usage import decode_choice_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder, legacy_logprobs
 from app.dialects.shared.decoder_parts import choice_index

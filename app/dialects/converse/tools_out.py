@@ -15,6 +15,7 @@ from app.dialects.shared.tool_forms import (
     ANSWER_TOOL,
     EMPTY_SCHEMA,
     custom_schema,
+    forces_call,
     is_allowed,
     object_schema,
 )
@@ -108,21 +109,12 @@ class ToolWriter:
         return None
 
     def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members | None:
-        if choice.mode == "named":
-            if choice.name not in _names(tools):
-                self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be forced")
-            return {"tool": {"name": choice.name}} if self._can_force() else None
-        required = choice.mode == "required" or (choice.mode == "allowed" and choice.required)
-        if required and not tools:
-            self._losses.report("tool_choice", "No tool can be offered, so no call is required")
+        is_named = choice.mode == "named"
+        is_offered = choice.name in _names(tools) if is_named else bool(tools)
+        can_force = self._writer.options.can_force_tools
+        if not forces_call(choice, is_offered, self._losses, can_force=can_force):
             return None
-        return {"any": {}} if required and self._can_force() else None
-
-    def _can_force(self) -> bool:
-        if not self._writer.options.can_force_tools:
-            warning = "This model cannot be made to call a tool; the choice is left to it"
-            self._losses.report("tool_choice", warning)
-        return self._writer.options.can_force_tools
+        return {"tool": {"name": choice.name}} if is_named else {"any": {}}
 
 
 _KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], Members | None]]] = {

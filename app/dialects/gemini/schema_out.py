@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.flat_schema import Expansion
+from app.dialects.shared.flat_schema import Expansion, target_of
 from app.dialects.shared.lenient_json import as_dict, as_list, dicts, rest
 
 _SUPPORTED: Final = frozenset(
@@ -51,11 +51,8 @@ class Reducer:
         self._open: list[str] = []  # the references around the current schema
         self.dropped: set[str] = set()
 
-    def reduce(self) -> dict[str, Any]:
-        """Return the reduced schema."""
-        return self._schema(self._root, 0)
-
-    def _schema(self, schema: Any, depth: int) -> dict[str, Any]:
+    def reduce(self, schema: Any, depth: int = 0) -> dict[str, Any]:
+        """Return a schema in reduced form; ``depth`` is the number of schemas around it."""
         resolved, references = self._resolve(as_dict(schema))
         if resolved is None or depth > _MAX_DEPTH:
             return self._any_object()
@@ -88,17 +85,11 @@ class Reducer:
             if reference in self._open or reference in references or len(references) == _MAX_DEPTH:
                 return None, references
             references.append(reference)
-            target = as_dict(self._target(reference))
+            target = target_of(reference, self._root)
             if not self._expansion.take(target):
                 return None, references
             schema = {**target, **rest(schema, frozenset({"$ref"}))}
         return schema, references
-
-    def _target(self, reference: str) -> Any:
-        target: Any = self._root if reference.startswith("#") else None
-        for step in reference.lstrip("#").strip("/").split("/"):
-            target = as_dict(target).get(step.replace("~1", "/").replace("~0", "~")) if step else target
-        return target
 
     def _type(self, value: Any, out: dict[str, Any], depth: int) -> None:
         names = [name for name in as_list(value) if name != "null"]
@@ -114,12 +105,12 @@ class Reducer:
 
     def _properties(self, value: Any, out: dict[str, Any], depth: int) -> None:
         members = as_dict(value)
-        out["properties"] = {name: self._schema(member, depth + 1) for name, member in members.items()}
+        out["properties"] = {name: self.reduce(member, depth + 1) for name, member in members.items()}
         if len(members) > 1:
             out.setdefault("propertyOrdering", list(members))
 
     def _items(self, value: Any, out: dict[str, Any], depth: int) -> None:
-        out["items"] = self._schema(value, depth + 1)
+        out["items"] = self.reduce(value, depth + 1)
 
     def _any_of(self, value: Any, out: dict[str, Any], depth: int) -> None:
         options = dicts(value)
@@ -127,13 +118,13 @@ class Reducer:
         if len(choices) < len(options):
             out["nullable"] = True
         if len(choices) == 1:
-            out.update(self._schema(choices[0], depth + 1))
+            out.update(self.reduce(choices[0], depth + 1))
         else:
-            out["anyOf"] = [self._schema(option, depth + 1) for option in choices]
+            out["anyOf"] = [self.reduce(option, depth + 1) for option in choices]
 
     def _all_of(self, value: Any, out: dict[str, Any], depth: int) -> None:
         for option in dicts(value):
-            out.update(self._schema(option, depth + 1))
+            out.update(self.reduce(option, depth + 1))
 
     def _enum(self, value: Any, out: dict[str, Any], depth: int) -> None:
         """Write an enum of strings; null among them is ``nullable``."""

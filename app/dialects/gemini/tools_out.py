@@ -11,7 +11,7 @@ from app.dialects.gemini.options import NAME, Family, GeminiOptions
 from app.dialects.gemini.schema_out import Reducer
 from app.dialects.shared.flat_schema import Expansion
 from app.dialects.shared.members import CACHE_MARKS, flat_members, own_members
-from app.dialects.shared.tool_forms import custom_schema, is_allowed
+from app.dialects.shared.tool_forms import custom_schema, forces_call, is_allowed
 
 _HOSTED: Final[Mapping[str, str]] = {
     "web_search": "googleSearch",
@@ -73,7 +73,7 @@ class ToolsEncoder:
 
     def _reduce(self, schema: Mapping[str, Any], feature: str) -> dict[str, Any]:
         reducer = Reducer(schema, self._expansion)
-        reduced = reducer.reduce()
+        reduced = reducer.reduce(schema)
         if reducer.dropped:
             names = ", ".join(sorted(reducer.dropped))
             self._losses.report(feature, f"Schema keywords unknown to this model were left out: {names}")
@@ -134,9 +134,7 @@ class ToolsEncoder:
 
     def _no_config(self, choice: ToolChoice | None) -> dict[str, Any]:
         """Return no ``toolConfig``, since Google refuses it without functions; reports a forced tool."""
-        if choice is not None and choice.mode == "named":
+        if choice is not None:
             self._refuse_hosted(choice)
-            self._losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
-        if choice is not None and (choice.mode == "required" or choice.required):
-            self._losses.report("tool_choice", "No function can be offered, so no call is required")
+            forces_call(choice, False, self._losses)
         return {}

@@ -202,6 +202,12 @@ def _check_source(block: ClientObject) -> None:
     block.text("title")
 
 
+def _check_tool_result(block: ClientObject) -> None:
+    block.required_text("tool_use_id")
+    block.flag("is_error")
+    _check_content(block, "content", required=False)
+
+
 _SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
     "base64": ("media_type", "data"),
     "text": ("data",),
@@ -219,11 +225,7 @@ _BLOCKS: Final[Mapping[str, Callable[[ClientObject], object]]] = {
         block.required_text("name"),
         block.required_object("input"),
     ),
-    "tool_result": lambda block: (
-        block.required_text("tool_use_id"),
-        block.flag("is_error"),
-        _check_content(block, "content", required=False),
-    ),
+    "tool_result": _check_tool_result,
 }
 
 

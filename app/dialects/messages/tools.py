@@ -20,6 +20,7 @@ from app.dialects.shared.tool_forms import (
     ANSWER_DESCRIPTION,
     ANSWER_TOOL,
     custom_schema,
+    forces_call,
     is_allowed,
     object_schema,
 )
@@ -153,18 +154,11 @@ class ToolWriter:
         is_named, name = choice.mode == "named", as_str(choice.name)
         if is_named and choice.kind == "hosted" and name.startswith("web_search"):
             name = "web_search"
-        required = choice.mode == "required" or (choice.mode == "allowed" and choice.required)
-        if is_named and not any(tool.get("name") == name for tool in tools):
-            self._context.losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
-        if required and not tools:
-            self._context.losses.report("tool_choice", "No tool can be offered, so no call is required")
-            required = False
-        if (is_named or required) and not self._family.can_force_tools:
-            warning = "This model cannot be made to call a tool; the choice is left to it"
-            self._context.losses.report("tool_choice", warning)
-            return {"type": "auto"}
-        word = "any" if required else "none" if choice.mode == "none" else "auto"
-        mode = {"type": "tool", "name": name} if is_named else {"type": word}
+        is_offered = any(not is_named or tool.get("name") == name for tool in tools)
+        can_force = self._family.can_force_tools
+        forced = forces_call(choice, is_offered, self._context.losses, can_force=can_force)
+        word = "any" if forced else "none" if choice.mode == "none" else "auto"
+        mode = {"type": "tool", "name": name} if is_named and forced else {"type": word}
         return {**native_members(choice.native), **mode}
 
 

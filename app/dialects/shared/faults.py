@@ -47,14 +47,9 @@ Faults = Mapping[Any, Any] | list[Fault] | None
 """Result of checking a value: None, a list of its own faults, or a mapping of member or index to ``Faults``."""
 
 
-def type_name(value: Any) -> str:
-    """Return the type of a JSON value with its article, e.g. ``an array``."""
-    return _NAMES.get(type(value), "an unknown value")
-
-
 def wrong_type(expected: str, value: Any) -> Fault:
     """Return the fault of a value whose type is not ``expected``."""
-    got = type_name(value)
+    got = _NAMES.get(type(value), "an unknown value")
     return Fault("invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {got} instead.")
 
 

@@ -74,6 +74,14 @@ def flatten(schema: Mapping[str, Any], expansion: Expansion) -> tuple[dict[str, 
     return (_join(schema, _Root(schema, expansion), 0) if keywords else dict(schema)), keywords
 
 
+def target_of(reference: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the target of a reference into ``schema``, ``{}`` if there is none."""
+    node: Any = schema if reference.startswith("#") else None
+    for step in reference[1:].strip("/").split("/"):
+        node = as_dict(node).get(step.replace("~1", "/").replace("~0", "~")) if step else node
+    return as_dict(node)
+
+
 @record
 class _Root:
     """The schema that references point into, and the budget for expanding them."""
@@ -86,10 +94,7 @@ class _Root:
 
         ``whole``: charge the budget for everything within the target, rather than for this node only.
         """
-        node: Any = self.schema if reference.startswith("#") else None
-        for step in reference[1:].strip("/").split("/"):
-            node = as_dict(node).get(step.replace("~1", "/").replace("~0", "~")) if step else node
-        target = as_dict(node)
+        target = target_of(reference, self.schema)
         return target if self.expansion.take(target, whole=whole) else None
 
 

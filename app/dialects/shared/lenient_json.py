@@ -16,6 +16,8 @@ from datetime import datetime
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from app.canonical.request import ImagePart, Native
+
 MAX_COUNT: Final = 2**53
 MAX_DEPTH: Final = 100
 """Deepest nesting of JSON that is parsed, here and in clients' bodies."""
@@ -174,3 +176,10 @@ def decode_base64(value: str, encoding: str = "utf-8") -> str | None:
         return base64.b64decode(value, validate=True).decode(encoding)
     except (binascii.Error, ValueError):
         return None
+
+
+def image_of(url: str, *, detail: str | None = None, native: Native | None = None) -> ImagePart:
+    """Return the image of a URL; a ``data:`` URL becomes base64 data with its media type."""
+    if (inline := split_data_url(url)) is not None:
+        return ImagePart(inline[1], inline[0], detail=detail, native=native)
+    return ImagePart(url=url, detail=detail, native=native)

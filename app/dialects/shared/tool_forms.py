@@ -139,6 +139,22 @@ def is_allowed(tool: Tool, choice: ToolChoice) -> bool:
     return choice.mode != "allowed" or tool.name in {_name_of(entry) for entry in choice.allowed}
 
 
+def forces_call(choice: ToolChoice, is_offered: bool, losses: Losses, *, can_force: bool = True) -> bool:
+    """Tell whether the request shall force a call: the choice demands one, and the model can be made to.
+
+    ``is_offered``: the named tool, or any tool, can be offered. What cannot be forced is reported.
+    """
+    if choice.mode == "named" and not is_offered:
+        losses.report("forced_tool", f"The tool '{choice.name}' cannot be offered")
+    if choice.mode not in {"named", "required"} and not choice.required:
+        return False
+    if not is_offered:
+        losses.report("tool_choice", "No tool can be offered, so no call is required")
+    elif not can_force:
+        losses.report("tool_choice", "This model cannot be made to call a tool; the choice is left to it")
+    return is_offered and can_force
+
+
 def _name_of(entry: Mapping[str, Any]) -> str:
     """Return the name in an entry of ``allowed_tools``: flat, or nested under its type as in chat completions."""
     nested = as_dict(entry.get(as_str(entry.get("type"))))
