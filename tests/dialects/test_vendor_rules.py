@@ -236,7 +236,7 @@ def test_segments_and_subtitles_have_the_spaces_of_the_text(
 ) -> None:
     body = dumps({"text": text, "language_code": "x", "words": words(*pieces)})
     request = TranscriptionRequest("m", file=None)  # type: ignore[arg-type]
-    transcript = eleven.decode_response(body, request, generic.client_context(), {})
+    transcript = eleven.DIALECT.decode_response(body, request, generic.client_context(), {})
     assert [segment.text for segment in transcript.segments] == segments
     for form in ("srt", "vtt"):
         shown = render(transcript, form)
@@ -265,7 +265,7 @@ def test_each_titan_is_asked_in_its_own_words(
 ) -> None:
     losses = Losses()
     request = EmbeddingRequest(model, ("a",), dimensions)
-    assert bedrock.encode_request(request, generic.client_context(model, losses=losses)).body == want
+    assert bedrock.DIALECT.encode_request(request, generic.client_context(model, losses=losses)).body == want
     assert [loss.param for loss in losses.items] == params
 
 

@@ -24,7 +24,7 @@ from app.dialects.chat.parts_out import filter_native, report
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
 from app.dialects.shared.lenient_json import as_dict, rest, without_nulls
 from app.dialects.shared.members import CACHE_MARKS, report_marks, report_members
-from app.dialects.shared.sampling_paths import sampling_members
+from app.dialects.shared.sampling_paths import capped_temperature, sampling_members
 from app.dialects.shared.tool_forms import custom_schema
 from app.dialects.shared.tool_results import pair_results
 
@@ -91,7 +91,8 @@ class _RequestWriter:
             body[options.seed] = sampling.seed
         elif sampling.seed is not None:
             self._context.losses.report("seed")
-        others = rest(sampling_members(sampling), _LIMIT_AND_SEED) | {"temperature": self._temperature()}
+        temperature = capped_temperature(sampling.temperature, options.temperature_max, self._context.losses)
+        others = rest(sampling_members(sampling), _LIMIT_AND_SEED) | {"temperature": temperature}
         unlimited = (sampling.top_k or 0) < 0 and not options.open_members  # vLLM's -1, the default elsewhere
         defaults = {  # to drop a default value is no loss
             "top_k": unlimited,
@@ -102,13 +103,6 @@ class _RequestWriter:
         return body | self._supported(
             {name: value for name, value in others.items() if not defaults.get(name)}
         )
-
-    def _temperature(self) -> float | None:
-        value, most = self._request.sampling.temperature, self._options.temperature_max
-        if value is None or value <= most:
-            return value
-        self._context.losses.report("temperature", f"'temperature' {value} was lowered to {most:g}")
-        return most
 
     def _tools(self) -> Json:
         request, losses = self._request, self._context.losses

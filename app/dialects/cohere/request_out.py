@@ -33,6 +33,7 @@ from app.dialects.shared.effort import budget_of
 from app.dialects.shared.lenient_json import as_dict, data_url, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import own_members, report_members
+from app.dialects.shared.sampling_paths import capped_temperature
 from app.dialects.shared.tool_forms import (
     ANSWER_DESCRIPTION,
     ANSWER_TOOL,
@@ -55,9 +56,7 @@ Members = dict[str, Any]
 _OWN: Final = frozenset({"citation_options", "documents", "priority", "safety_mode", "thinking"})
 """Members of Cohere's API that clients of other APIs may add to their requests."""
 
-_SUPPORTED: Final = frozenset(
-    {"seed", "presence_penalty", "frequency_penalty", "logprobs", "top_k", "parallel_tool_calls"}
-)
+_SUPPORTED: Final = frozenset({"seed", "presence_penalty", "frequency_penalty", "logprobs", "top_k"})
 
 
 def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
@@ -254,15 +253,9 @@ _BLOCKS: Final[Mapping[type, Callable[[Any, str, Losses], Members | None]]] = {
 
 def _sampling(request: Request, losses: Losses) -> Members:
     sampling = request.sampling
-    temperature = sampling.temperature
-    if temperature is not None and temperature > 1:
-        losses.report("temperature", f"The temperature ends at 1; {temperature:g} was lowered to it")
-        temperature = 1
-    if sampling.top_logprobs:
-        losses.report("top_logprobs", "Only the chosen tokens have log probabilities here")
     members = {
         "max_tokens": sampling.max_tokens,
-        "temperature": temperature,
+        "temperature": capped_temperature(sampling.temperature, 1, losses),
         "p": sampling.top_p,
         "k": sampling.top_k if (sampling.top_k or 0) >= 0 else None,
         "stop_sequences": list(sampling.stop) or None,
@@ -271,6 +264,8 @@ def _sampling(request: Request, losses: Losses) -> Members:
         "presence_penalty": sampling.presence_penalty,
         "logprobs": sampling.logprobs or None,
     }
+    if sampling.top_logprobs:
+        losses.report("top_logprobs", "Only the chosen tokens have log probabilities here")
     return without_nulls(members)
 
 
@@ -302,8 +297,6 @@ def _tools_and_form(request: Request, losses: Losses) -> Members:
         for tool in request.tools
         if _is_offered(tool, choice) and (encoded := _KINDS[tool.kind](tool, losses)) is not None
     ]
-    if request.parallel_tool_calls is False and tools:
-        losses.report("parallel_tool_calls")
     mode = _mode(choice, bool(tools), losses)
     output, body = request.output, Members()
     if output.format == "schema" and tools and mode != "REQUIRED":

@@ -29,6 +29,7 @@ from app.dialects.shared.effort import effort_of, nearest_effort
 from app.dialects.shared.lenient_json import as_dict, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
+from app.dialects.shared.sampling_paths import capped_temperature
 from app.dialects.shared.tool_results import pair_results
 from app.dialects.shared.unmapped_members import report_unsupported, sendable_extras
 
@@ -84,8 +85,6 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     tools = ToolWriter(writer, as_dict(request.output.schema) if by_tool else None)
     if (config := tools.config(request, turns)) is not None:
         body["toolConfig"] = config
-    if request.parallel_tool_calls is False and request.tools:
-        losses.report("parallel_tool_calls")
     conditions = ThinkingContext(0, tools.forced, _lacks_thinking(messages))
     inference, fields = _inference(request, options, conditions, losses)
     output: Members = {"effort": fields.pop("effort")} if "effort" in fields else {}
@@ -178,7 +177,7 @@ def _inference(
         fields.update(_thinking(request, options, inference, losses))
     if sampling.stop:
         inference["stopSequences"] = list(sampling.stop)
-    report_unsupported(request, frozenset({"parallel_tool_calls", "top_k", "service_tier"}), losses)
+    report_unsupported(request, frozenset({"top_k", "service_tier"}), losses)
     return inference, fields
 
 
@@ -199,10 +198,7 @@ def _claude_fields(
 
 def _sampling(sampling: Sampling, options: ConverseOptions, inference: Members, losses: Losses) -> Members:
     """Return the model's own fields of sampling; the rest is added to ``inference``."""
-    temperature = sampling.temperature
-    if temperature is not None and temperature > 1:
-        losses.report("temperature", f"The temperature ends at 1; {temperature:g} was lowered to it")
-        temperature = 1
+    temperature = capped_temperature(sampling.temperature, 1, losses)
     inference.update(without_nulls({"temperature": temperature, "topP": sampling.top_p}))
     if sampling.top_k is None or sampling.top_k < 0:
         return {}

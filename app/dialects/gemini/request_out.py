@@ -22,8 +22,9 @@ from app.dialects.shared.effort import budget_of, rank_of
 from app.dialects.shared.lenient_json import as_dict, json_text, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
+from app.dialects.shared.sampling_paths import capped_temperature
 from app.dialects.shared.tool_results import pair_results
-from app.dialects.shared.unmapped_members import report_metadata
+from app.dialects.shared.unmapped_members import report_unsupported
 
 _SCALARS: Final[Mapping[str, str]] = {
     "max_tokens": "maxOutputTokens",
@@ -67,7 +68,12 @@ CONFIG_EXTRAS: Final = frozenset(
 """Members of Gemini's API that clients of other APIs may add to their requests
 (openai-python's ``extra_body``), in camelCase or snake_case."""
 
-_QUIET_HINTS: Final = frozenset({"include", "web_search_options", "service_tier"})
+_SUPPORTED: Final = frozenset(
+    {
+        *("n", "seed", "presence_penalty", "frequency_penalty", "logprobs", "top_k"),
+        *("modalities", "service_tier", "web_search_options"),
+    }
+)
 _PROMPT_MEMBERS: Final = frozenset({"contents", "systemInstruction", "tools", "generationConfig"})
 
 
@@ -110,27 +116,25 @@ def _body(request: Request, context: ClientContext) -> dict[str, Any]:
     if thinking := thinking_config(request, family, context.losses):
         config["thinkingConfig"] = thinking
     body = {"contents": contents, **instructions, **tools, **_tier(request, context.losses)}
-    _report_hints(request, context.losses)
+    report_unsupported(request, _SUPPORTED, context.losses)
     _add_extras(request, body, config, context)
     return {**body, "generationConfig": config} if config else body
 
 
 def _sampling(sampling: Sampling, losses: Losses) -> dict[str, Any]:
+    sampling = replace(
+        sampling, temperature=capped_temperature(sampling.temperature, _MAX_TEMPERATURE, losses)
+    )
     values = ((member, getattr(sampling, name)) for name, member in _SCALARS.items())
     config: dict[str, Any] = {member: value for member, value in values if value is not None}
     if (sampling.top_k or 0) < 0:
         del config["topK"]  # negative means no limit (vLLM)
-    if sampling.temperature is not None and sampling.temperature > _MAX_TEMPERATURE:
-        config["temperature"] = _MAX_TEMPERATURE
-        losses.report("temperature", "Gemini's temperatures end at 2; 2 was sent")
     if sampling.stop:
         config["stopSequences"] = list(sampling.stop)
     if sampling.seed is not None and sampling.seed in _SEED_RANGE:
         config["seed"] = sampling.seed
     elif sampling.seed is not None:
         losses.report("seed", "Gemini's seeds have 32 bits; this one was left out")
-    if sampling.logit_bias:
-        losses.report("logit_bias")
     if sampling.logprobs:
         config["responseLogprobs"] = True
         if sampling.top_logprobs is not None:
@@ -144,8 +148,6 @@ def _output(output: Output, encoder: ToolsEncoder, losses: Losses) -> dict[str, 
         config["responseMimeType"] = "application/json"
     if output.format == "schema" and output.schema is not None:
         config.update(encoder.output(output.schema))
-    if output.verbosity is not None:
-        losses.report("verbosity")
     if output.modalities and output.modalities != ("text",):
         config["responseModalities"] = _modalities(output.modalities, losses)
     audio = output.audio or {}
@@ -178,15 +180,6 @@ def _tier(request: Request, losses: Losses) -> dict[str, Any]:
     if tier is not None and tier not in _TIERS:
         losses.report("service_tier")
     return without_nulls({"serviceTier": _TIERS.get(tier)})
-
-
-def _report_hints(request: Request, losses: Losses) -> None:
-    for name, value in without_nulls(request.hints).items():
-        if name not in _QUIET_HINTS and (name, value) != ("truncation", "disabled"):
-            losses.report(name)
-    if request.parallel_tool_calls is False and request.tools:
-        losses.report("parallel_tool_calls")
-    report_metadata(request, losses)
 
 
 def _add_extras(

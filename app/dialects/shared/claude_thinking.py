@@ -17,6 +17,7 @@ from app.dialects.shared.claude import Family
 from app.dialects.shared.effort import budget_of, effort_of, nearest_effort
 from app.dialects.shared.lenient_json import count, opt_str, rest, without_nulls
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.sampling_paths import capped_temperature
 
 MIN_BUDGET: Final = 1024
 NAME: Final = "messages"
@@ -183,9 +184,7 @@ def _temperature(value: float | None, family: Family, thinking: bool, losses: Lo
     if not family.sampling or (thinking and value != 1):
         losses.report("temperature", _why_not("temperature", family.sampling))
         return None
-    if value > 1:
-        losses.report("temperature", f"A Claude's temperature ends at 1; {value:g} was lowered to it")
-    return min(value, 1)
+    return capped_temperature(value, 1, losses)
 
 
 def _takes_top_p(

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.request import Sampling
+from app.dialects.shared.losses import Losses
 from app.dialects.shared.strict_json import ClientObject
 
 Paths = Mapping[str, tuple[str, ...]]
@@ -80,6 +81,14 @@ def decode_sampling(members: ClientObject) -> Sampling:
         logit_bias=members.mapping("logit_bias"),
         n=members.integer("n"),
     )
+
+
+def capped_temperature(value: float | None, most: float, losses: Losses) -> float | None:
+    """Return a temperature, at most ``most``; one that is lowered is reported."""
+    if value is None or value <= most:
+        return value
+    losses.report("temperature", f"The temperature ends at {most:g}; {value:g} was lowered to it")
+    return most
 
 
 def sampling_members(sampling: Sampling) -> dict[str, Any]:
