@@ -23,8 +23,7 @@ from app.gateway.layers.log import take_notes
 from app.wire.beats import until_beat
 
 _LOG: Final = logging.getLogger(__name__)
-_POLL: Final = 0.25
-_POLL_SECONDS: Final = 0.5  # seconds between two looks at whether the worker leaves
+_POLL_SECONDS: Final = 0.5  # between two looks at whether the worker leaves, and at the calls that are left
 _REOPEN: Final = 2.0
 _FIRST_LOOK: Final = 0.2
 _FIRST_CALLS: Final = 2.0  # seconds at most, for which the store waits for calls that waited for the worker
@@ -89,7 +88,7 @@ def drain(gateway: Gateway) -> None:
     gevent.sleep(max(0.0, limit - time.monotonic()))
     while True:
         gateway.open_calls.abort_all(_shutdown_error)
-        gevent.sleep(_POLL)
+        gevent.sleep(_POLL_SECONDS)
 
 
 def _shutdown_error() -> GatewayError:

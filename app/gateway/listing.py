@@ -26,7 +26,7 @@ from app.errors import GatewayError
 from app.gateway.call import Principal
 from app.gateway.plan import unsupported
 from app.gateway.redaction import Redactor
-from app.gateway.router import Registry
+from app.gateway.router import Registry, unknown_provider
 from app.gateway.translation import parse_upstream
 from app.gateway.upstreams import parse_error_body
 from app.providers.base import Provider, Wire
@@ -70,7 +70,9 @@ class Catalogue:
         no provider.
         """
         if only is not None:
-            return _filter_allowed(self._list(self._provider(only)), only, principal)
+            if only not in self._registry.names:
+                raise unknown_provider(only)
+            return _filter_allowed(self._list(self._registry.get(only)), only, principal)
         names = self._registry.configured
         greenlets = {name: gevent.spawn(self._try_list, name) for name in names}
         gevent.joinall(list(greenlets.values()), timeout=_timeout_of(self._timeouts))
@@ -128,17 +130,6 @@ class Catalogue:
             if principal.allows(f"{provider}/{model_id}", name):
                 return True
         return False
-
-    def _provider(self, name: str) -> Provider:
-        try:
-            return self._registry.get(name)
-        except KeyError as error:
-            raise GatewayError(
-                "bad_request",
-                f"Invalid value: '{name[:64]}'. It is not the name of a provider.",
-                param="provider",
-                code="invalid_value",
-            ) from error
 
     def _try_list(self, name: str) -> tuple[ModelEntry, ...]:
         try:

@@ -43,7 +43,7 @@ from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.plan import Plan
-from app.gateway.translation import DialectExchange, losses_of, parse_upstream
+from app.gateway.translation import DialectExchange, json_request, losses_of, parse_upstream
 from app.providers.base import Wire
 from app.wire.json import dumps
 from app.wire.offload import aside
@@ -105,8 +105,7 @@ class EmbeddingExchange(MediaExchange[EmbeddingDialect]):
         return split(self._request, self._client.batch_limit(self._context))
 
     def _encode_batch(self, batch: EmbeddingRequest) -> Sent:
-        encoded = self._client.encode_request(batch, self._context)
-        return Sent(dumps(encoded.body), encoded.headers)
+        return json_request(self._client.encode_request(batch, self._context))
 
 
 class WholeExchange(MediaExchange[Whole]):
@@ -114,8 +113,7 @@ class WholeExchange(MediaExchange[Whole]):
 
     def send(self) -> Sent:
         """Encode the request."""
-        encoded = self._client.encode_request(self._request, self._context)
-        return Sent(dumps(encoded.body), encoded.headers)
+        return json_request(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch the answer."""

@@ -22,7 +22,7 @@ from app.dialects.uploads.base import FileDialect
 from app.errors import GatewayError
 from app.gateway.account_requests import AccountRequests, open_attempt
 from app.gateway.call import Attempt, Call, FileHome, Target
-from app.gateway.router import Registry
+from app.gateway.router import Registry, unknown_provider
 from app.gateway.translation import parse_upstream
 from app.providers.base import Wire, key_realm
 from app.state.ids import mint
@@ -85,12 +85,7 @@ def home_of(gateway: Gateway, call: Call, provider: str | None, model: str | Non
     Raises 400 for the name of no provider, and ``forbidden`` for one that the key may not use."""
     if provider is not None:
         if provider not in gateway.registry.names:
-            raise GatewayError(
-                "bad_request",
-                f"Invalid value: '{provider[:64]}'. It is not the name of a provider.",
-                param="provider",
-                code="invalid_value",
-            )
+            raise unknown_provider(provider)
         if not call.principal.allows_provider(provider):
             raise GatewayError(
                 "forbidden", f"This key may not use the provider '{provider}'.", param="provider"

@@ -57,6 +57,12 @@ def _is_refusal(target: Target | GatewayError) -> bool:
     return isinstance(target, GatewayError) and not target.kind.falls_back
 
 
+def unknown_provider(name: str) -> GatewayError:
+    """Return the error for a name that no provider has."""
+    message = f"Invalid value: '{name[:64]}'. It is not the name of a provider."
+    return GatewayError("bad_request", message, param="provider", code="invalid_value")
+
+
 _SETUP_ORDER: Final = {
     name: (len(row.needs), position) for position, (name, row) in enumerate(PROVIDERS.items())
 }

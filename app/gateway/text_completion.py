@@ -27,11 +27,11 @@ from app.gateway.translation import (
     DialectExchange,
     TranslateStream,
     decode_once,
+    json_request,
     losses_of,
     parse_upstream,
 )
 from app.gateway.truncation import Breaks, check_whole, replay_answer
-from app.wire.json import dumps
 
 
 class CompletionExchange(DialectExchange[CompletionDialect]):
@@ -55,8 +55,7 @@ class CompletionExchange(DialectExchange[CompletionDialect]):
 
     def send(self) -> Sent:
         """Encode the request."""
-        encoded = self._client.encode_request(self._request, self._context)
-        return Sent(dumps(encoded.body), encoded.headers)
+        return json_request(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch, decode and encode one whole answer."""

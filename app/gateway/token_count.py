@@ -14,7 +14,7 @@ from app.gateway.estimates import tokens_of_request
 from app.gateway.exchange import Answer, Exchange, Fetch, Sent
 from app.gateway.offload import aside_for
 from app.gateway.plan import Plan
-from app.gateway.translation import DialectExchange, decode_count, losses_of, parse_upstream
+from app.gateway.translation import DialectExchange, decode_count, json_request, losses_of, parse_upstream
 from app.providers.base import Wire
 from app.wire.json import dumps
 
@@ -40,8 +40,7 @@ class CountExchange(DialectExchange[Dialect]):
         return aside_for(self._call, self._sent)
 
     def _sent(self) -> Sent:
-        encoded = self._client.encode_count(self._request, self._context)
-        return Sent(dumps(encoded.body), encoded.headers)
+        return json_request(self._client.encode_count(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch the count."""

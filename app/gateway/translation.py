@@ -24,7 +24,16 @@ from app.canonical.events import (
 from app.canonical.request import OpaquePart, Request, ToolCallPart
 from app.canonical.response import Response, Usage
 from app.dialects import dialect
-from app.dialects.base import ClientContext, Dialect, Frame, Row, ServerContext, StreamDecoder, StreamEncoder
+from app.dialects.base import (
+    ClientContext,
+    Dialect,
+    EncodedRequest,
+    Frame,
+    Row,
+    ServerContext,
+    StreamDecoder,
+    StreamEncoder,
+)
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
@@ -52,6 +61,11 @@ def parse_upstream(body: bytes) -> Any:
         raise GatewayError(
             "upstream_invalid", "The provider's answer is not valid JSON.", raw=body[:4096]
         ) from error
+
+
+def json_request(encoded: EncodedRequest) -> Sent:
+    """Return the request of JSON that a dialect encoded."""
+    return Sent(dumps(encoded.body), encoded.headers)
 
 
 def server_context(call: Call, model: str | None) -> ServerContext:
@@ -155,8 +169,7 @@ class TranslateExchange(DialectExchange[Dialect]):
         return aside_for(self._call, self._encode_request)
 
     def _encode_request(self) -> Sent:
-        encoded = self._client.encode_request(self._request, self._context)
-        return Sent(dumps(encoded.body), encoded.headers)
+        return json_request(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch, decode and encode one whole answer."""
