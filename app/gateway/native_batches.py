@@ -9,7 +9,7 @@ Tests: tests/lifecycle/test_native_batches.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -239,10 +239,9 @@ class NativeBatch:
         pause = _MIN_PAUSE if self._cancelled else min(max(_MIN_PAUSE, work.age * _PAUSE_SHARE), _MAX_PAUSE)
         self._retry(lambda: self._state.remote_batches.park(work.id, work.fence, pause, counts))
 
-    def _finish(self, status: str, errors: Sequence[JSON] | None = None) -> None:
+    def _finish(self, status: str, errors: list[JSON] | None = None) -> None:
         work = self._work
-        rows = None if errors is None else list(errors)
-        self._retry(lambda: self._state.batch_queue.finish(work.id, work.fence, status, rows))
+        self._retry(lambda: self._state.batch_queue.finish(work.id, work.fence, status, errors))
 
     def _retry(self, run: Callable[[], T]) -> T:
         """Return the store's answer, and wait while it is away; raises once the batch is another process's."""

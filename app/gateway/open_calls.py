@@ -28,12 +28,10 @@ class OpenCalls:
         """Remove a call that is over."""
         self._open.pop(abort, None)
 
-    def abort_all(self, make_reason: Callable[[], GatewayError]) -> int:
-        """Abort every open call; return how many there were."""
-        calls = list(self._open)
-        for abort in calls:
+    def abort_all(self, make_reason: Callable[[], GatewayError]) -> None:
+        """Abort every open call."""
+        for abort in list(self._open):
             abort(make_reason())
-        return len(calls)
 
     def abort_key(self, key_id: str, digest: str | None, make_reason: Callable[[], GatewayError]) -> None:
         """Abort the calls of a key, or of one secret of it."""

@@ -21,8 +21,8 @@ _LOG: Final = logging.getLogger(__name__)
 _JSON: Final = "application/json"
 
 
-def serve_pages(address: tuple[str, int], metrics: Metrics, leaves: Callable[[], bool]) -> WSGIServer:
-    """Serve ``/healthz``, ``/readyz`` and ``/metrics`` at ``address``; return the server, which runs.
+def serve_pages(address: tuple[str, int], metrics: Metrics, leaves: Callable[[], bool]) -> None:
+    """Serve ``/healthz``, ``/readyz`` and ``/metrics`` at ``address`` from now on.
 
     ``leaves`` tells whether the worker is stopping. Raises ``OSError`` for an address that cannot be
     bound.
@@ -40,7 +40,6 @@ def serve_pages(address: tuple[str, int], metrics: Metrics, leaves: Callable[[],
 
     server = WSGIServer(address, answer, log=None, error_log=LoggingLogAdapter(_LOG, logging.WARNING))
     server.start()
-    return server
 
 
 def _page(pages: dict[str, Callable[[], Page]], method: str, path: str) -> Page:

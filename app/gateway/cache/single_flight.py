@@ -20,7 +20,7 @@ class Flight:
 
     abort: Abort = field(default_factory=Abort)
     shared: bool = True
-    _over: Event = field(default_factory=Event)
+    over: Event = field(default_factory=Event)
     _waiting: int = 0
     _left: GatewayError | None = None
 
@@ -34,21 +34,17 @@ class Flight:
     def wait(self, call: Call) -> None:
         """Wait for the end; raises when the time of ``call`` is over, or its client left."""
         self._waiting += 1
-        woken = Event()
-        call.abort.listen(woken.set)
-        self._over.rawlink(lambda over: woken.set())
+        wakeup = Event()
+        call.abort.listen(wakeup.set)
+        self.over.rawlink(lambda over: wakeup.set())
         try:
-            woken.wait(call.remaining())
+            wakeup.wait(call.remaining())
             call.abort.check()
             call.remaining()
         finally:
             self._waiting -= 1
             if not self._waiting and self._left is not None:
                 self.abort(self._left)
-
-    def end(self) -> None:
-        """Wake the calls that wait."""
-        self._over.set()
 
 
 class Flights(dict[str, Flight]):
@@ -64,4 +60,4 @@ class Flights(dict[str, Flight]):
         """Remove a flight, and wake the calls that wait for it."""
         if self.get(name) is flight:
             del self[name]
-        flight.end()
+        flight.over.set()

@@ -231,7 +231,7 @@ class CacheStore:
             self._opens_until = started + _OPENING
         if started < self._away_until:
             return None
-        asking: gevent.Greenlet[..., T | _Failure | None] | None = None
+        asking: gevent.Greenlet[..., tuple[T | None, str | None]] | None = None
         if self._asking.wait_available(WAIT):
             asking = self._asking.spawn(_attempt, ask)
             asking.join(max(0.0, started + WAIT - time.monotonic()))
@@ -240,9 +240,9 @@ class CacheStore:
             if self._slow >= _SLOW:
                 self._note_away(f"no answer within {WAIT * 1000:g} ms")
             return None
-        answer: T | _Failure | None = asking.value
-        if isinstance(answer, _Failure):
-            self._note_away(answer.reason)
+        answer, failure = asking.value or (None, None)
+        if failure is not None:
+            self._note_away(failure)
             return None
         self._slow = 0
         self._opens_until = started
@@ -266,25 +266,18 @@ class CacheStore:
             self._vectors.clear()
 
 
-class _Failure:
-    """The reason why a question failed."""
-
-    def __init__(self, reason: str) -> None:
-        self.reason = reason
-
-
-def _attempt(ask: Callable[[], T]) -> T | _Failure | None:
-    """Return the answer, None for one that cannot be decrypted, or the reason why there is none."""
+def _attempt(ask: Callable[[], T]) -> tuple[T | None, str | None]:
+    """Return the answer, None for one that cannot be decrypted; and why the question failed, None if it did not."""
     try:
-        return ask()
+        return ask(), None
     except Unreadable as error:
         _LOG.warning("the shared cache holds an answer that cannot be read: %s", error.raw)
-        return None
+        return None, None
     except GatewayError as error:
-        return _Failure(str(error.raw or error.message))
+        return None, str(error.raw or error.message)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with the cache, the call continues without it
         _LOG.exception("a question to the shared cache failed")
-        return _Failure(str(error))
+        return None, str(error)
 
 
 def _read(body: bytes) -> Entry | None:
