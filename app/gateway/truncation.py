@@ -1,8 +1,8 @@
-"""Answers that a model broke off: no success at a door that has no word for it.
+"""Answers that a model broke off: they are errors in a dialect that has no word for them.
 
-A Responses object says ``failed`` by itself. Elsewhere an answer whose finish is an error (a
-server that was aborted, a call that it could not write) becomes the error of its provider, so
-that a fallback is tried while nothing was shown. Tests: tests/gateway/test_truncation.py, tests/behaviour.
+A Responses object can say ``failed`` itself. In other dialects an answer whose finish is an error (an
+aborted server, a call that it could not write) becomes its provider's error, so that a fallback is tried
+before anything was sent. Tests: tests/gateway/test_truncation.py, tests/behaviour.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from app.canonical.response import Finish, Response
 from app.errors import GatewayError
 
 MAX_BLOCKS: Final = 100_000
-"""Choices and parts of a whole answer that is made into a stream; so many take three seconds, beside the loop."""
+"""Choices and parts of a whole answer that becomes a stream; this many take three seconds, off the loop."""
 
 
-def broken_off(finish: Finish | None) -> GatewayError | None:
+def error_of(finish: Finish | None) -> GatewayError | None:
     """Return the error for a finish, None for a finish that is not an error."""
     if finish is None or finish.reason != "error":
         return None
@@ -31,14 +31,14 @@ def broken_off(finish: Finish | None) -> GatewayError | None:
 def check_whole(finishes: Iterable[Finish | None]) -> None:
     """Raise the error of an answer that was broken off."""
     for finish in finishes:
-        if (error := broken_off(finish)) is not None:
+        if (error := error_of(finish)) is not None:
             raise error
 
 
 def replay_answer(response: Response) -> Iterator[Event]:
-    """Return the events of a whole answer that came where a stream was asked for.
+    """Return the events of a whole answer that came in place of a stream.
 
-    Raises ``upstream_invalid`` where each of its choices and parts would be too many blocks of a stream.
+    Raises ``upstream_invalid`` for more than ``MAX_BLOCKS`` choices and parts.
     """
     parts = sum(len(message.parts) for choice in response.choices for message in choice.messages)
     if len(response.choices) + parts > MAX_BLOCKS:
@@ -58,7 +58,7 @@ class Breaks:
     def ended(self, events: Iterable[Event]) -> Iterator[Event]:
         """Yield the events, with Failed in place of the end of a broken-off stream."""
         for event in events:
-            error = broken_off(event.finish) if isinstance(event, Finished) else None
+            error = error_of(event.finish) if isinstance(event, Finished) else None
             self._error = self._error or error
             if isinstance(event, Ended) and self._error is not None:
                 yield Failed(self._error, event.usage)

@@ -10,7 +10,7 @@ import pytest
 
 from app.config import SemanticSettings, Settings
 from app.gateway.cache.identity import Digests
-from app.gateway.cache.semantics import words_of
+from app.gateway.cache.semantics import prompt_text_of
 from app.gateway.cache.vectors import Vectors, pack
 from app.state.cache_records import Vector
 
@@ -34,7 +34,7 @@ def call(body: dict[str, Any], dialect: str = "chat", tenant: str = "red") -> An
 
 
 def words(body: dict[str, Any], dialect: str = "chat", tenant: str = "red", scope: str = "") -> Any:
-    return words_of(call(body, dialect, tenant), Digests(Settings()), scope, SEMANTIC)
+    return prompt_text_of(call(body, dialect, tenant), Digests(Settings()), scope, SEMANTIC)
 
 
 def user(content: Any) -> dict[str, Any]:

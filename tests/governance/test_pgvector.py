@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from app.gateway.cache.vectors import NEAREST, Vectors, pack, rounded
+from app.gateway.cache.vectors import NEAREST, Vectors, pack, round_cosine
 from app.state.cache_records import Label
 from app.state.cipher import Cipher
 from app.state.reencryption import reencrypt
@@ -122,7 +122,7 @@ def test_an_equal_vector_is_as_near_as_can_be(state: State) -> None:
     vector = [random.Random(3).random() for _ in range(1_536)]
     keep(state, "a", vector)
     ((name, cosine),) = state.answers.nearest("m", pack(vector) or b"", 2_000, NEAREST)
-    assert (name, rounded(cosine)) == ("a", 1.0)
+    assert (name, round_cosine(cosine)) == ("a", 1.0)
 
 
 def test_where_contents_are_sealed_from_now_on_no_numbers_stay(state: State) -> None:

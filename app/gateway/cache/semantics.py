@@ -40,7 +40,7 @@ class PromptText(NamedTuple):
     text: str
 
 
-def words_of(call: Call, digests: Digests, scope: str, semantic: SemanticSettings) -> PromptText | None:
+def prompt_text_of(call: Call, digests: Digests, scope: str, semantic: SemanticSettings) -> PromptText | None:
     """Return what is compared by meaning; None if a conversation is too long, or does not end in a user's text."""
     form = form_of(call.dialect, call.full_body)
     name = next((one for one in _MESSAGES if isinstance(form.get(one), list)), None)
@@ -56,21 +56,21 @@ def words_of(call: Call, digests: Digests, scope: str, semantic: SemanticSetting
 
 
 def meaning_of(
-    run: Callable[[Call], Run], call: Call, words: PromptText, semantic: SemanticSettings
+    run: Callable[[Call], Run], call: Call, prompt: PromptText, semantic: SemanticSettings
 ) -> Meaning | None:
-    """Return the vector of ``words``, which ``run`` requests from the configured model on the caller's account; None if none came."""
+    """Return the vector of ``prompt``, which ``run`` requests from the configured model on the caller's account; None if none came."""
     inner = Abort()
     call.abort.listen(lambda: inner(call.abort.reason or GatewayError("client_gone", "Left.")))
     embedding_call = Call(
         id=call.id,
         operation="embedding",
         dialect="embeddings_openai",
-        body={"model": semantic.model, "input": words.text, "encoding_format": "float"},
+        body={"model": semantic.model, "input": prompt.text, "encoding_format": "float"},
         model=semantic.model,
         candidates=(semantic.model,),
         principal=replace(call.principal, allowances=()),  # the operator chose the model, not the key
         abort=inner,
-        request=EmbeddingRequest(semantic.model, (words.text,)),
+        request=EmbeddingRequest(semantic.model, (prompt.text,)),
         sealing=call.sealing,
         deadline=min(call.deadline, time.monotonic() + _SECONDS),
     )
@@ -85,7 +85,7 @@ def meaning_of(
         _LOG.warning("no embedding by '%s' for the cache: the answer holds none", semantic.model)
         return None
     target = semantic.model if outcome.target is None else outcome.target.label
-    return Meaning(words.group, vector, target, outcome.usage.input_tokens if outcome.usage else 0)
+    return Meaning(prompt.group, vector, target, outcome.usage.input_tokens if outcome.usage else 0)
 
 
 def _without_text(item: Mapping[str, Any], holder: str) -> tuple[dict[str, Any], list[str]]:

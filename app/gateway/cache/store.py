@@ -23,7 +23,7 @@ from app.gateway.cache.memory import Entry, Memory
 from app.gateway.cache.records import bytes_of, entry_of_bytes
 from app.gateway.cache.redis_store import RedisStore
 from app.gateway.cache.semantics import Meaning
-from app.gateway.cache.vectors import NEAREST, NEWEST, Vectors, pack, rounded
+from app.gateway.cache.vectors import NEAREST, NEWEST, Vectors, pack, round_cosine
 from app.state.cache_records import CachedBody, CacheFilter, Label, Vector
 from app.state.cipher import Cipher, Unreadable
 from app.state.loops import Watch
@@ -140,7 +140,7 @@ class CacheStore:
         if self._redis is None and self._state().answers.compares():
             vector = pack(meaning.vector)
             nearest = [] if vector is None else self._state().answers.nearest(group, vector, NEWEST, NEAREST)
-            names = [(name, rounded(cosine)) for name, cosine in nearest]
+            names = [(name, round_cosine(cosine)) for name, cosine in nearest]
             return [(name, cosine) for name, cosine in names if cosine >= least]
         self._vectors.learn(group, self._shared.vectors(group, self._vectors.newest(group), NEWEST))
         return self._vectors.near(group, meaning.vector, least)

@@ -120,7 +120,7 @@ class _Group:
         rows = self._rows[: len(self._names)]
         cosines = numpy.einsum("ij,j->i", rows, unit)  # `@` wakes threads, which spin where cores are busy
         places = cosines.argsort()[::-1][:NEAREST]
-        nearest = [(self._names[place], rounded(float(cosines[place]))) for place in places]
+        nearest = [(self._names[place], round_cosine(float(cosines[place]))) for place in places]
         return [(name, cosine) for name, cosine in nearest if name is not None and cosine >= least]
 
     def _free_place(self) -> int:
@@ -142,7 +142,7 @@ def pack(vector: Sequence[float]) -> bytes | None:
     return None if unit is None else bytes(unit.astype("<f2").tobytes())
 
 
-def rounded(cosine: float) -> float:
+def round_cosine(cosine: float) -> float:
     """Return a cosine as it is reported and compared: rounded to four digits, at most 1."""
     return round(min(1.0, cosine), 4)
 

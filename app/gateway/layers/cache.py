@@ -16,7 +16,7 @@ from app.gateway.cache.identity import Digests
 from app.gateway.cache.memory import Entry
 from app.gateway.cache.policy import Policies, Policy
 from app.gateway.cache.replay import debug_of, entry_of, semantic_debug_of, source_of
-from app.gateway.cache.semantics import Meaning, PromptText, meaning_of, words_of
+from app.gateway.cache.semantics import Meaning, PromptText, meaning_of, prompt_text_of
 from app.gateway.cache.single_flight import Flight, Flights
 from app.gateway.call import Call, Target
 from app.gateway.layers.base import CallLayer, Proceed, Services
@@ -61,7 +61,7 @@ class Cache:
         name = aside_for(call, lambda: self._digests.of(call, policy.scope))
         if not policy.reads:
             return self._record(call, proceed, Question(name, policy))
-        words = self._prompt_text(call, policy)
+        text = self._prompt_text(call, policy)
         meaning: Meaning | None = None
         while True:
             run = self._hit(call, name) if policy.direct else None
@@ -69,8 +69,8 @@ class Cache:
                 run = self._similar_run(call, meaning, policy.threshold)
             if run is not None:
                 return run
-            if words is not None and policy.semantic is not None:
-                meaning, words = meaning_of(self._services.run_inner, call, words, policy.semantic), None
+            if text is not None and policy.semantic is not None:
+                meaning, text = meaning_of(self._services.run_inner, call, text, policy.semantic), None
                 continue
             flight = self._flights.get(name)
             if call.stream or not policy.settings.single_flight or flight is None:
@@ -120,7 +120,7 @@ class Cache:
         semantic = policy.semantic
         if semantic is None or call.operation not in _STREAMABLE:
             return None
-        return aside_for(call, lambda: words_of(call, self._digests, policy.scope, semantic))
+        return aside_for(call, lambda: prompt_text_of(call, self._digests, policy.scope, semantic))
 
     def _similar_run(self, call: Call, meaning: Meaning, threshold: float) -> Run | None:
         """Return the answer of a question that is similar to this one."""
