@@ -7,7 +7,7 @@ from typing import Any, Final
 from marshmallow import ValidationError, fields, validates_schema
 
 from app.config_loading import value_kinds
-from app.config_loading.budgets import DOLLARS
+from app.config_loading.limits import DOLLARS
 from app.config_loading.tables import Strict
 from app.config_loading.value_kinds import Checked, Kind
 

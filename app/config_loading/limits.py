@@ -1,15 +1,15 @@
-"""The schema of ``limits``: of the file, the admin API, providers and their keys."""
+"""The schemas of ``limits`` and ``budgets``: in the file, in the admin API and on the command line."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from marshmallow import ValidationError, validates_schema
 
 from app.config import LIMIT_KINDS
 from app.config_loading import value_kinds
 from app.config_loading.tables import Strict
-from app.config_loading.value_kinds import Checked
+from app.config_loading.value_kinds import Checked, Kind
 
 
 class LimitSchema(Strict):
@@ -31,3 +31,19 @@ class LimitSchema(Strict):
             raise ValidationError({"per": ["cannot be combined with 'concurrent'"]})
         if "per" not in data and kinds != ["concurrent"]:
             raise ValidationError({"per": ["is required: 'second', 'minute', 'hour' or 'day'"]})
+
+
+_MOST: Final = 1_000_000_000
+
+DOLLARS: Final = Kind(
+    f"must be a number of dollars from 0 to {_MOST:,}", lambda v: value_kinds.FROM_0.fits(v) and v <= _MOST
+)
+
+
+class BudgetSchema(Strict):
+    """One of ``budgets``: dollars per calendar period (UTC), or in total."""
+
+    usd = Checked(DOLLARS, required=True)
+    per = Checked(value_kinds.one_of("day", "week", "month", "total"), required=True)
+    models = Checked(value_kinds.PATTERN)
+    unpriced = Checked(value_kinds.one_of("allow", "deny"))

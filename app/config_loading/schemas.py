@@ -12,9 +12,8 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from app.config import STRATEGIES
 from app.config_loading import value_kinds
-from app.config_loading.budgets import BudgetSchema
 from app.config_loading.cache import Cache
-from app.config_loading.limits import LimitSchema
+from app.config_loading.limits import BudgetSchema, LimitSchema
 from app.config_loading.members import MEMBERS
 from app.config_loading.tables import Strict, TableOf, rows
 from app.config_loading.tenancy import ConfiguredKeySchema, TenantSchema

@@ -8,10 +8,9 @@ from typing import Any, Final
 from marshmallow import ValidationError
 
 from app.config_loading import value_kinds
-from app.config_loading.budgets import BudgetSchema
 from app.config_loading.cache import Cache
 from app.config_loading.faults import Faults
-from app.config_loading.limits import LimitSchema
+from app.config_loading.limits import BudgetSchema, LimitSchema
 from app.config_loading.tables import Strict, rows
 from app.config_loading.value_kinds import Checked, Kind
 from app.operations import OPERATIONS, request_type

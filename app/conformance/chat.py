@@ -6,8 +6,16 @@ from typing import Any, Final
 
 from app.conformance.chat_stream import CHAT_FINISH, check_chat_stream
 from app.conformance.client import expect, expect_ok, expect_shape
-from app.conformance.samples import CITY_SCHEMA, FILL, HELLO, WEATHER, WEATHER_TOOL, expect_city, expect_usage
-from app.conformance.subject import Subject
+from app.conformance.subject import (
+    CITY_SCHEMA,
+    FILL,
+    HELLO,
+    WEATHER,
+    WEATHER_TOOL,
+    Subject,
+    expect_city,
+    expect_usage,
+)
 
 _PATH: Final = "/chat/completions"
 _TOOL: Final = {"type": "function", "function": WEATHER_TOOL}

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from app.conformance.client import Skip, expect, expect_error
-from app.conformance.samples import UNKNOWN_MODEL, expect_member, expect_unknown_model
-from app.conformance.subject import Subject
+from app.conformance.subject import UNKNOWN_MODEL, Subject, expect_member, expect_unknown_model
 
 _CHAT: Final = "/chat/completions"
 

@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from app.conformance.client import Skip, expect, expect_error, expect_ok, expect_shape
 from app.conformance.responses import PATH, check_response, events_of, post_stream, text_of
-from app.conformance.samples import HELLO
-from app.conformance.subject import Subject
+from app.conformance.subject import HELLO, Subject
 
 _ENDS: Final = ("completed", "failed", "incomplete", "cancelled")
 _PAUSE: Final = 0.2  # seconds between two looks at a background response

@@ -9,8 +9,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from app.conformance.client import expect, expect_error, expect_shape
-from app.conformance.samples import UNKNOWN_MODEL
-from app.conformance.subject import Subject
+from app.conformance.subject import UNKNOWN_MODEL, Subject
 
 _PATH: Final = "/embeddings"
 _CLOSE: Final = 1e-3  # largest difference between numbers of the same vector

@@ -6,19 +6,19 @@ from typing import Any, Final
 
 from app.conformance.client import DONE, Reply, expect, expect_error, expect_ok, expect_shape
 from app.conformance.responses_stream import check_responses_frames
-from app.conformance.samples import (
+from app.conformance.subject import (
     CITY_SCHEMA,
     FILL,
     HELLO,
     UNKNOWN_MODEL,
     WEATHER,
     WEATHER_TOOL,
+    Subject,
     expect_city,
     expect_member,
     expect_unknown_model,
     expect_usage,
 )
-from app.conformance.subject import Subject
 
 PATH: Final = "/responses"
 _TOOL: Final = {"type": "function", **WEATHER_TOOL, "strict": True}

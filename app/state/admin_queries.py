@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Index, Table, or_
 
 from app.errors import GatewayError
-from app.state import event_rows, rows
+from app.state import event_log, rows
 from app.state.conversation_rows import items_of
 from app.state.database import Repository
 from app.state.lookup import Page, Span, by_key, read_page, require_row, within
@@ -132,7 +132,7 @@ def _content(connection: Connection, row: AnyRow) -> JSON:
     return {
         "input": items["input"],
         "response": rows.show(row, items["output"]),
-        "events": event_rows.read(connection, row.id, after=-1),
+        "events": event_log.read(connection, row.id, after=-1),
     }
 
 

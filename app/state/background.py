@@ -15,7 +15,7 @@ from app.canonical.record import record
 from app.errors import GatewayError
 from app.responses_form.errors import INTERNAL, SHUTDOWN
 from app.responses_form.events import FIRST_NUMBER
-from app.state import event_rows, rows
+from app.state import event_log, rows
 from app.state.database import Database
 from app.state.items import pack
 from app.state.leased_rows import LeasedRows, Queued, is_held
@@ -126,7 +126,7 @@ class Queue(LeasedRows[Work]):
         return self._db.read(work)
 
     def _begin(self, connection: Connection, row: AnyRow) -> Work:
-        logged = event_rows.read(connection, row.id, after=FIRST_NUMBER - 1) if row.stream else []
+        logged = event_log.read(connection, row.id, after=FIRST_NUMBER - 1) if row.stream else []
         return Work(
             id=row.id,
             tenant=row.tenant,

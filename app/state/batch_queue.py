@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, and_, case, or_, select, update
 
 from app.canonical.record import record
-from app.state import file_chunks, files
+from app.state import files
 from app.state.database import Database
 from app.state.leased_rows import LeasedRows, Queued, is_held
 from app.state.leases import LEASE_SECONDS
@@ -211,7 +211,7 @@ def _append(connection: Connection, row: AnyRow, kind: str, data: bytes) -> None
     file_id, size = getattr(row, f"{kind}_file_id"), getattr(row, f"{kind}_bytes")
     if size == 0:
         files.begin(connection, _new_file(row, kind))
-    file_chunks.append(connection, file_id, size, data)
+    files.append_bytes(connection, file_id, size, data)
     moved = {f"{kind}_bytes": size + len(data)}
     connection.execute(update(batch).where(batch.c.id == row.id).values(moved))
 

@@ -11,15 +11,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Boolean, Connection, bindparam, or_, update
+from sqlalchemy import Boolean, Connection, bindparam, or_, select, update
 
 from app.errors import GatewayError
 from app.responses_form.events import shows_output
-from app.state import event_rows, rows
+from app.state import rows
 from app.state.database import Database
 from app.state.leases import LEASE_SECONDS
 from app.state.records import JSON, Fence
-from app.state.tables import db_now, response
+from app.state.tables import db_now, event, response
+from app.state.upserts import insert_new
+from app.wire.json import dumps, loads_lenient
 
 _RENEW: Final = (
     update(response)
@@ -50,7 +52,7 @@ class EventLog:
             renewed = connection.execute(_RENEW, values | {"shows_output": shows_output(events)})
             if renewed.rowcount != 1:
                 return False
-            event_rows.append(connection, response_id, events)
+            append(connection, response_id, events)
             return True
 
         return self._db.write(work, [response_id], idempotent=True)
@@ -73,7 +75,7 @@ class EventLog:
             while True:
                 wakeup.clear()
                 bodies, ended = self._read_new(tenant, response_id, after)
-                events = event_rows.parse(bodies, after=after)
+                events = parse(bodies, after=after)
                 if events:
                     after = events[-1]["sequence_number"]
                     yield events
@@ -95,7 +97,7 @@ class EventLog:
             status = rows.status_of(connection, tenant, response_id)
             if status is None:  # it was deleted meanwhile
                 return [], True
-            bodies = event_rows.read_bodies(connection, response_id, after=after)
+            bodies = read_bodies(connection, response_id, after=after)
             return bodies, status not in rows.RUNNING_STATUSES
 
         return self._db.read(work)
@@ -110,9 +112,55 @@ def _check_readable(connection: Connection, tenant: str, response_id: str) -> No
             param="stream",
         )
     ended = row.status not in rows.RUNNING_STATUSES
-    if ended and not event_rows.exists(connection, response_id):
+    if ended and not exists(connection, response_id):
         raise GatewayError(
             "bad_request",
             f"The events of response '{response_id}' are no longer kept. Retrieve it without stream=true.",
             param="stream",
         )
+
+
+# --- the table: one row for each batch, with the events as JSON lines ------------------------------
+
+
+_AFTER: Final = (
+    select(event.c.body)
+    .where(event.c.response_id == bindparam("id"), event.c.last_seq > bindparam("after"))
+    .order_by(event.c.first_seq)
+)
+
+
+def append(connection: Connection, response_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+    """Store one batch of numbered events; the same batch again changes nothing."""
+    if not events:
+        return
+    row = {
+        "response_id": response_id,
+        "first_seq": events[0]["sequence_number"],
+        "last_seq": events[-1]["sequence_number"],
+        "body": b"\n".join(dumps(one) for one in events),
+    }
+    insert_new(connection, event, [row])
+
+
+def read(connection: Connection, response_id: str, *, after: int) -> list[JSON]:
+    """Return the events numbered above ``after``, in order."""
+    return parse(read_bodies(connection, response_id, after=after), after=after)
+
+
+def read_bodies(connection: Connection, response_id: str, *, after: int) -> list[bytes]:
+    """Return the batches that hold an event numbered above ``after``."""
+    found = connection.execute(_AFTER, {"id": response_id, "after": after})
+    return [bytes(row.body) for row in found]
+
+
+def parse(bodies: Sequence[bytes], *, after: int) -> list[JSON]:
+    """Return the events of ``bodies`` that are numbered above ``after``."""
+    events = (loads_lenient(line) for body in bodies for line in body.split(b"\n"))
+    return [one for one in events if one["sequence_number"] > after]
+
+
+def exists(connection: Connection, response_id: str) -> bool:
+    """Tell whether any event of the response is stored."""
+    statement = select(event.c.first_seq).where(event.c.response_id == response_id).limit(1)
+    return connection.execute(statement).first() is not None

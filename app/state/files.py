@@ -1,7 +1,8 @@
 """The files of tenants: stored here in chunks, or at a provider with a row here.
 
 A file is written chunk by chunk, each in a short transaction, and exists for its owner once it is ready. A file that was
-begun and never made ready is deleted by the purge.
+begun and never made ready is deleted by the purge. Chunks have about 1 MiB and are addressed by their first byte. Appending
+a little at a time leaves small chunks, which are joined as soon as they fill one, so all small chunks are together at the end.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, exists, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, exists, insert, or_, select, update
 
 from app.errors import GatewayError
-from app.state import file_chunks
 from app.state.database import Repository
 from app.state.lookup import Page, by_key, read_page, require_row
 from app.state.records import NewFile, StoredFile, missing
-from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now, file
+from app.state.rows import chunks
+from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now, file, file_piece
 from app.wire.json import dumps, loads_lenient
 
 
@@ -30,10 +31,10 @@ class Files(Repository):
         position = 0
         try:
             for data in content:
-                self._db.write(partial(file_chunks.append, file_id=new.id, position=position, data=data))
+                self._db.write(partial(append_bytes, file_id=new.id, position=position, data=data))
                 position += len(data)
         except BaseException:
-            self._db.write(lambda connection: file_chunks.drop_files(connection, [new.id]))
+            self._db.write(lambda connection: drop_files(connection, [new.id]))
             raise
         return self._db.write(lambda connection: _finish(connection, new, position))
 
@@ -84,7 +85,7 @@ class Files(Repository):
 
     def read(self, file_id: str, position: int) -> bytes:
         """Return some bytes of a file from ``position`` on; none at its end."""
-        return self._db.read(lambda connection: file_chunks.read(connection, file_id, position))
+        return self._db.read(lambda connection: read_chunk(connection, file_id, position))
 
     def delete(self, tenant: str, file_id: str) -> StoredFile:
         """Delete a tenant's file and return what it was; raises ``not_found``, and ``conflict`` while a batch reads it."""
@@ -99,7 +100,7 @@ class Files(Repository):
                     f"The file is the input of the batch '{busy}', which has not ended; cancel that first.",
                     param="file_id",
                 )
-            file_chunks.drop_files(connection, [file_id])
+            drop_files(connection, [file_id])
             return stored
 
         return self._db.write(work)
@@ -140,7 +141,7 @@ def drop_old(connection: Connection, condition: ColumnElement[bool], limit: int)
         ),
     )
     ids = list(connection.execute(select(file.c.id).where(condition, ~needed).limit(limit)).scalars())
-    file_chunks.drop_files(connection, ids)
+    drop_files(connection, ids)
     return len(ids)
 
 
@@ -183,3 +184,49 @@ def _stored_file(row: AnyRow) -> StoredFile:
         realm=row.realm,
         upstream_id=row.upstream_id,
     )
+
+
+# --- the bytes of files that are stored here -------------------------------------------------------
+
+
+PIECE: Final = 1024 * 1024
+"""The size of a chunk in bytes."""
+
+
+def append_bytes(connection: Connection, file_id: str, position: int, data: bytes) -> None:
+    """Store ``data`` as the bytes of a file from ``position`` on, which is its end."""
+    if position // PIECE != (position + len(data)) // PIECE:
+        position, data = _join_small_chunks(connection, file_id, position, data)
+    for start in range(0, len(data), PIECE):
+        some = data[start : start + PIECE]
+        row = {"file_id": file_id, "position": position + start, "size": len(some), "body": some}
+        connection.execute(insert(file_piece).values(row))
+
+
+def read_chunk(connection: Connection, file_id: str, position: int) -> bytes:
+    """Return the bytes from ``position`` to the end of its chunk; none at the end of the file."""
+    row = connection.execute(
+        select(file_piece.c.position, file_piece.c.body)
+        .where(file_piece.c.file_id == file_id, file_piece.c.position <= position)
+        .order_by(file_piece.c.position.desc())
+        .limit(1)
+    ).first()
+    return b"" if row is None else bytes(row.body)[position - row.position :]
+
+
+def drop_files(connection: Connection, ids: Sequence[str]) -> None:
+    """Delete files with their chunks."""
+    for some in chunks(ids):
+        connection.execute(delete(file_piece).where(file_piece.c.file_id.in_(some)))
+        connection.execute(delete(file).where(file.c.id.in_(some)))
+
+
+def _join_small_chunks(connection: Connection, file_id: str, position: int, data: bytes) -> tuple[int, bytes]:
+    """Delete the small chunks at the end; return the position of the first, and their bytes followed by ``data``."""
+    small = (file_piece.c.file_id == file_id, file_piece.c.size < PIECE)
+    chosen = select(file_piece.c.position, file_piece.c.body).where(*small).order_by(file_piece.c.position)
+    rows = connection.execute(chosen).all()
+    if not rows:
+        return position, data
+    connection.execute(delete(file_piece).where(*small))
+    return rows[0].position, b"".join([*(bytes(row.body) for row in rows), data])

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 from app.errors import GatewayError
 from app.responses_form.errors import LOST
 from app.responses_form.events import opening
-from app.state import blobs, chain, conversation_rows, event_rows, retention, rows
+from app.state import blobs, chain, conversation_rows, event_log, retention, rows
 from app.state.database import Database
 from app.state.items import Packed, pack, unpack
 from app.state.leases import LEASE_SECONDS, LeaseRenewer
@@ -132,7 +132,7 @@ def insert_new_response(
     rows.touch_thread(connection, thread_id, new.tenant)
     rows.insert_items(connection, new.tenant, new.id, "input", packed, first=0)
     if new.background and new.stream:
-        event_rows.append(connection, new.id, opening(new.object))
+        event_log.append(connection, new.id, opening(new.object))
 
 
 def _thread_of(connection: Connection, new: NewResponse) -> str:
@@ -207,8 +207,8 @@ def _is_lost(row: AnyRow) -> bool:
 def _log_end(connection: Connection, row: AnyRow, ending: Ending) -> None:
     """Append the last events; a response without stream gets all its events now."""
     if not row.stream:
-        event_rows.append(connection, row.id, opening(loads_lenient(row.object)))
-    event_rows.append(connection, row.id, ending.events)
+        event_log.append(connection, row.id, opening(loads_lenient(row.object)))
+    event_log.append(connection, row.id, ending.events)
 
 
 def _is_own_ending(row: AnyRow, fence: Fence, ending: Ending) -> bool:

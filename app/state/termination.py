@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from app.responses_form.events import closing, opening
 from app.responses_form.fold import fold
-from app.state import event_rows, rows
+from app.state import event_log, rows
 from app.state.items import pack
 from app.state.records import JSON, Ending
 from app.state.tables import AnyRow
@@ -21,7 +21,7 @@ from app.wire.json import loads_lenient
 
 def terminate(connection: Connection, row: AnyRow, status: str, error: Mapping[str, str] | None) -> bool:
     """End the running ``row`` as ``status``; return false when it ended before."""
-    logged = event_rows.read(connection, row.id, after=-1)
+    logged = event_log.read(connection, row.id, after=-1)
     output = fold(logged)
     terminal = _terminal(row, status, output, error)
     ending = Ending(status, terminal)
@@ -50,4 +50,4 @@ def _close_log(
 ) -> None:
     fresh = [] if logged else opening(loads_lenient(row.object))
     last = (logged or fresh)[-1]["sequence_number"]
-    event_rows.append(connection, row.id, [*fresh, *closing(terminal, last + 1, error)])
+    event_log.append(connection, row.id, [*fresh, *closing(terminal, last + 1, error)])

@@ -96,7 +96,7 @@ _ENDPOINTS: Final[Mapping[str, _Endpoint]] = {
         "body.schemas.media.EmbeddingBody",
         lambda gateway, mount, call: decode(call, read_embedding),
     ),
-    "/v1/completions": _Endpoint("completion", "body.schemas.completions.CompletionBody"),
+    "/v1/completions": _Endpoint("completion", "body.schemas.chat.CompletionBody"),
     "/v1/messages": _Endpoint(
         "chat", "views.messages.MessagesBody", dialect="messages", mount="messages", signs=True
     ),

@@ -12,8 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.terminal.litellm_models import Deployment, Providers, deployment
-from app.terminal.litellm_notes import HINTS, note
+from app.terminal.litellm_models import HINTS, Deployment, Providers, deployment, note
 
 Table = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.providers.sandbox.mosaic import draw
+from app.providers.sandbox.images import draw
 from tests.behaviour.world import Answer, World, event_frame, running_world
 from tests.traffic.replay import Reply, Request
 

@@ -16,7 +16,7 @@ from openai import AsyncOpenAI, AzureOpenAI, OpenAI
 from pydantic import BaseModel
 
 from app.providers.sandbox.audio import wav_file
-from app.providers.sandbox.mosaic import draw
+from app.providers.sandbox.images import draw
 from tests.behaviour.world import World
 from tests.clients.conftest import KEY
 from tests.traffic.replay import Reply

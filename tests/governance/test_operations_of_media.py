@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.providers.sandbox.mosaic import draw
+from app.providers.sandbox.images import draw
 from tests.behaviour.test_forms import form
 from tests.behaviour.test_forms_of_pictures import HEAD, picture_form
 from tests.behaviour.world import Answer, World, running_world

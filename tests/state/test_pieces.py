@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from app.state.file_chunks import PIECE
+from app.state.files import PIECE
 from app.state.records import NewFile
 from app.state.state import State
 from tests.state.turns import TENANT

@@ -14,7 +14,7 @@ from werkzeug.test import TestResponse
 from app import create_app
 from app.config import Alias, Secret, Settings, VirtualKey
 from app.gateway.core import gateway_of
-from app.providers.sandbox.mosaic import draw
+from app.providers.sandbox.images import draw
 from app.surfaces.admin.routes import ROUTES
 from app.surfaces.openapi.document import surface_rules
 from app.surfaces.rules import SurfaceRule

@@ -1,8 +1,14 @@
-"""The sandbox's pictures: from a prompt, or from pictures to edit or vary; whole, or as a stream."""
+"""The sandbox's pictures: from a prompt, or from pictures to edit or vary; whole, or as a stream.
+
+Each is a mosaic whose colours depend on the prompt: a PNG that carries the prompt as its description, in an ``iTXt``
+chunk, where any viewer shows it. A PNG is a signature and chunks (length, name, content, CRC-32); its rows hold one byte a
+pixel, an index of the palette.
+"""
 
 from __future__ import annotations
 
 import base64
+import struct
 import zlib
 from collections.abc import Iterator
 from typing import Any, Final
@@ -16,7 +22,6 @@ from app.dialects.shared.lenient_json import data_url
 from app.errors import GatewayError
 from app.providers.sandbox.generation import midway_failure
 from app.providers.sandbox.limits import check_size, count_words
-from app.providers.sandbox.mosaic import CELLS, draw
 from app.providers.sandbox.multipart import read_files
 from app.providers.sandbox.playback import Timing, schedule
 from app.providers.sandbox.scripts import (
@@ -120,3 +125,50 @@ def _events(request: ImageRequest, response: ImageResponse) -> Iterator[PictureP
             coarse = _draw(request, at, width, height, 2**part)
             yield PicturePart(coarse, part, response.members)
         yield PictureDone(picture, response.members, response.usage if at == last else None, last=at == last)
+
+
+# --- a mosaic whose colours depend on a prompt, as a PNG that carries the prompt -------------------
+
+
+SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
+CELLS: Final = 8
+"""Cells along a side of a whole mosaic; a partial picture has fewer."""
+_COLOURS: Final = 16
+_INDEXED: Final = 3  # the PNG's colour type
+
+
+def draw(text: str, width: int, height: int, *, cells: int = CELLS, transparent: bool = False) -> bytes:
+    """Return a PNG of ``width`` by ``height`` pixels; the same text makes the same picture."""
+    seed = zlib.crc32(text.encode("utf-8", "replace"))
+    palette = b"".join(struct.pack(">I", zlib.crc32(bytes([at]), seed))[1:] for at in range(_COLOURS))
+    transparency = _chunk(b"tRNS", b"\x00") if transparent else b""
+    rows = b"".join(
+        _pixel_line(seed, at, width, cells) * _cell_pixels(at, height, cells) for at in range(cells)
+    )
+    description = b"Description\0\0\0\0\0" + text.encode("utf-8", "replace")
+    return b"".join(
+        (
+            SIGNATURE,
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, _INDEXED, 0, 0, 0)),
+            _chunk(b"PLTE", palette),
+            transparency,
+            _chunk(b"iTXt", description),
+            _chunk(b"IDAT", zlib.compress(rows, 1)),
+            _chunk(b"IEND", b""),
+        )
+    )
+
+
+def _pixel_line(seed: int, row: int, width: int, cells: int) -> bytes:
+    """Return one line of pixels of a row of cells, with its filter byte (0: none)."""
+    colours = [zlib.crc32(bytes([row, column]), seed) % _COLOURS for column in range(cells)]
+    return b"\0" + b"".join(bytes([c]) * _cell_pixels(at, width, cells) for at, c in enumerate(colours))
+
+
+def _cell_pixels(at: int, pixels: int, cells: int) -> int:
+    """Return how many of ``pixels`` the cell ``at`` has."""
+    return (at + 1) * pixels // cells - at * pixels // cells
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))

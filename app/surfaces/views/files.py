@@ -15,7 +15,7 @@ from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.provider_files import home_of, realm_of
 from app.gateway.run import Run
-from app.state.file_chunks import PIECE
+from app.state.files import PIECE
 from app.state.ids import new_file_id
 from app.state.pagination import as_list
 from app.state.records import NewFile, StoredFile

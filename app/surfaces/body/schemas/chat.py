@@ -1,4 +1,4 @@
-"""The body of ``POST chat/completions``, and what it shares with others (page 003 and OpenAI's description)."""
+"""The bodies of ``POST chat/completions`` and ``completions`` (page 003 and OpenAI's description)."""
 
 from __future__ import annotations
 
@@ -81,3 +81,14 @@ class ChatBody(ToolsBody, ChoicesBody):
     verbosity = String(choices=VERBOSITIES)
     reasoning = Object()
     modalities = Array(each=string)
+
+
+class CompletionBody(SampledBody, ChoicesBody):
+    """``POST completions``: the dialect reads the prompt's arrays."""
+
+    prompt = Either(String(), Array(longest=100_000), required=True)
+    max_tokens = Integer(least=0, most=MOST_TOKENS)
+    logprobs = Either(Boolean(), Integer(least=0, most=20))
+    best_of = Integer(least=0, most=20)
+    suffix = String()
+    echo = Boolean()

@@ -1,6 +1,8 @@
-"""The bodies of embeddings, rerankings, moderation and speech; the dialect reads the form of transcription."""
+"""The bodies of embeddings, rerankings, moderation, speech and images; the dialect reads the form of transcription."""
 
 from __future__ import annotations
+
+from typing import Final
 
 from app.surfaces.body.schemas.base import (
     Array,
@@ -49,3 +51,35 @@ class SpeechBody(ModelBody):
     instructions = String()
     stream_format = String(choices=("sse", "audio"))
     stream = Boolean()
+
+
+MOST_PICTURES: Final = 10
+
+
+class ImageVariationBody(ModelBody):
+    """``POST images/variations``: the fields beside the file."""
+
+    n = Integer(least=1, most=MOST_PICTURES)
+    size = String()
+    response_format = String(choices=("url", "b64_json"))
+    user = String()
+
+
+class ImageBody(ImageVariationBody):
+    """``POST images/generations``."""
+
+    prompt = String(required=True, longest=32_000)
+    quality = String(longest=32)
+    background = String(choices=("transparent", "opaque", "auto"))
+    output_format = String(choices=("png", "webp", "jpeg", "gif", "svg"))
+    output_compression = Integer(least=0, most=100)
+    moderation = String(longest=32)
+    style = String(longest=32)
+    partial_images = Integer(least=0, most=3)
+    stream = Boolean()
+
+
+class ImageEditBody(ImageBody):
+    """``POST images/edits``: the fields beside the files."""
+
+    input_fidelity = String(longest=32)

@@ -1,4 +1,4 @@
-"""The body of ``POST responses`` (pages 000 to 002 and contract/responses.md 2)."""
+"""The bodies of responses and conversations (pages 000 to 002 and contract/responses.md 2)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from app.dialects.responses.checks import item_faults
 from app.dialects.shared.faults import Fault, Faults, missing, wrong_type
 from app.surfaces.body.schemas.base import (
     Array,
+    Body,
     Boolean,
     Either,
     Integer,
@@ -23,7 +24,7 @@ from app.surfaces.body.schemas.chat import (
     ChoicesBody,
     ToolsBody,
 )
-from app.surfaces.body.schemas.parts import chat_message, one_of, require_string, string
+from app.surfaces.body.schemas.parts import chat_message, metadata, one_of, require_string, string
 
 _LONGEST_INPUT = 10_485_760
 _FORMATS = ("text", "json_object", "json_schema")
@@ -109,3 +110,22 @@ class CompactBody(ResponsesBody):
 
     model = String(longest=512, required=True)
     prompt_cache_key = String(longest=64)
+
+
+class ConversationBody(Body):
+    """``POST conversations``."""
+
+    metadata = Object(check=metadata)
+    items = Array(each=item_faults, longest=20)
+
+
+class ConversationUpdateBody(Body):
+    """``POST conversations/{id}``."""
+
+    metadata = Object(check=metadata, required=True, allow_none=True)
+
+
+class ConversationItemsBody(Body):
+    """``POST conversations/{id}/items``."""
+
+    items = Array(each=item_faults, longest=20, required=True)
