@@ -17,7 +17,9 @@ Fits = Callable[[str, str], bool]
 
 @record
 class Line:
-    """A budget of ``most`` in one of its periods, from ``period`` to ``until`` (Unix seconds; None: for ever)."""
+    """A budget of ``most`` in one of its periods, from ``period`` to ``until`` (Unix seconds; None: for ever).
+
+    Its ``id`` does not depend on the amount."""
 
     level: str
     owner: str
@@ -27,11 +29,12 @@ class Line:
     until: int | None
     most: int
     fits: Fits = field(compare=False)
+    id: str = field(init=False, compare=False)
 
-    @property
-    def id(self) -> str:
-        """Return its id, which does not depend on the amount."""
-        return id_of_budget(self.level, self.owner, self.per, self.period, self.models)
+    def __post_init__(self) -> None:
+        self.id = id_of_budget(  # type: ignore[misc]
+            self.level, self.owner, self.per, self.period, self.models
+        )
 
 
 def id_of_budget(level: str, owner: str, per: str, period: int, models: str | None) -> str:

@@ -24,7 +24,7 @@ _PATIENT: Final = "(SELECT set_config('lock_timeout', '5000', true)) IS NOT NULL
 
 _RESERVE: Final = text(
     f"""
-    WITH wanted AS (
+    WITH asked AS (
       SELECT w.id, w.most FROM unnest(CAST(:ids AS text[]), CAST(:most AS bigint[])) AS w(id, most)
     ), locked AS MATERIALIZED (
       SELECT id, spent, reserved - COALESCE((
@@ -34,13 +34,13 @@ _RESERVE: Final = text(
     ), verdict AS MATERIALIZED (
       SELECT count(*) = cardinality(CAST(:ids AS text[])) AND bool_and(
         CAST(:unpriced AS boolean) OR l.spent + l.reserved + CAST(:amount AS bigint) <= w.most) AS fits
-      FROM locked l JOIN wanted w ON w.id = l.id
+      FROM locked l JOIN asked w ON w.id = l.id
     ), held AS (
       INSERT INTO reservation (attempt_id, budget_id, amount, most, lease_until, body)
       SELECT CAST(:attempt_id AS text), w.id, CAST(:amount AS bigint), w.most,
         CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS double precision) + CAST(:lease AS double precision),
         CAST(:body AS bytea)
-      FROM wanted w, verdict v WHERE v.fits
+      FROM asked w, verdict v WHERE v.fits
       ON CONFLICT DO NOTHING RETURNING budget_id
     ), grown AS (
       UPDATE budget b SET reserved = l.reserved + CAST(:amount AS bigint), used_at = :now
@@ -58,20 +58,20 @@ _VALUES: Final = ", ".join(
 
 _SETTLE: Final = text(
     f"""
-    WITH gone AS (
+    WITH released AS (
       DELETE FROM reservation WHERE attempt_id = :attempt_id AND {_PATIENT} RETURNING budget_id, amount, most
     ), entered AS (
       INSERT INTO ledger ({", ".join(_COLUMNS)})
-      SELECT {_VALUES} WHERE EXISTS (SELECT 1 FROM gone) ON CONFLICT (id) DO NOTHING
+      SELECT {_VALUES} WHERE EXISTS (SELECT 1 FROM released) ON CONFLICT (id) DO NOTHING
     ), charged AS (
-      INSERT INTO ledger_charge (ledger_id, budget_id) SELECT CAST(:id AS text), budget_id FROM gone
+      INSERT INTO ledger_charge (ledger_id, budget_id) SELECT CAST(:id AS text), budget_id FROM released
     ), locked AS MATERIALIZED (
-      SELECT b.id, b.spent, b.reserved FROM budget b WHERE b.id IN (SELECT budget_id FROM gone)
+      SELECT b.id, b.spent, b.reserved FROM budget b WHERE b.id IN (SELECT budget_id FROM released)
       ORDER BY b.id FOR UPDATE
     ), paid AS (
-      UPDATE budget b SET spent = l.spent + CAST(:charge AS bigint), reserved = l.reserved - g.amount, used_at = :now
-      FROM locked l JOIN gone g ON g.budget_id = l.id WHERE b.id = l.id
-      RETURNING b.id, b.level, b.owner, b.per, b.models, b.period, b.spent, b.alerted, g.most
+      UPDATE budget b SET spent = l.spent + CAST(:charge AS bigint), reserved = l.reserved - r.amount, used_at = :now
+      FROM locked l JOIN released r ON r.budget_id = l.id WHERE b.id = l.id
+      RETURNING b.id, b.level, b.owner, b.per, b.models, b.period, b.spent, b.alerted, r.most
     )
     SELECT * FROM paid
     """

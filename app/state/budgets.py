@@ -52,11 +52,11 @@ class Budgets:
             self._adopt(unknown)
         row = {"attempt_id": entry.attempt_id, "body": entry.as_json(), "lease": lease}
         limits = {line.id: line.most for line in sorted(lines, key=lambda line: line.id)}
-        found = self._reserve(row, limits, amount)
-        if len(found) < len(limits):  # rows were deleted meanwhile
+        rows = self._reserve(row, limits, amount)
+        if len(rows) < len(limits):  # rows were deleted meanwhile
             self._adopt(lines)
-            found = self._reserve(row, limits, amount)
-        balances = tuple(Balance(*found.get(line.id, (0, 0))) for line in lines)
+            rows = self._reserve(row, limits, amount)
+        balances = tuple([Balance(*rows.get(line.id, (0, 0))) for line in lines])
         return Reserved(balances, first_refused(lines, balances, amount))
 
     def _reserve(
@@ -81,10 +81,10 @@ class Budgets:
 
     def release(self, attempt_ids: Iterable[str]) -> set[str]:
         """Release what attempts reserved that were never sent; return those that had a reservation."""
-        now, found = self._clock(), set()
+        released: set[str] = set()
         for some in chunks(sorted(attempt_ids)):
-            found |= self._db.write(lambda connection, some=some: _release(connection, some, now))  # type: ignore[misc]
-        return found
+            released |= self._db.write(partial(_release, attempt_ids=some, now=self._clock()))
+        return released
 
     def renew(self, attempt_ids: Iterable[str], lease: float) -> None:
         """Keep the reservations of attempts for ``lease`` seconds from now."""
@@ -94,15 +94,15 @@ class Budgets:
 
     def concerned(self, attempt_ids: Iterable[str]) -> set[str]:
         """Return the attempts among these that have a reservation, or were counted as lost."""
-        found: set[str] = set()
-        lost = and_(ledger.c.state == "lost", ledger.c.corrects.is_(None))
+        concerned: set[str] = set()
+        is_lost = and_(ledger.c.state == "lost", ledger.c.corrects.is_(None))
         for some in chunks(sorted(attempt_ids)):
             held = select(reservation.c.attempt_id).where(reservation.c.attempt_id.in_(some))
             ids = [ledger_rows.row_id(one) for one in some]
-            gone = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), lost)
-            for statement in (held, gone):
-                found.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
-        return found
+            lost = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), is_lost)
+            for statement in (held, lost):
+                concerned.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
+        return concerned
 
     def collect(self) -> list[tuple[Entry, list[ChargedBudget]]]:
         """Settle reservations that nobody renewed, as lost, with the amount that was reserved; return their ledger rows and
@@ -172,19 +172,22 @@ def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[Co
     charged = select(ledger_charge.c.ledger_id).where(
         ledger_charge.c.ledger_id == ledger.c.id, ledger_charge.c.budget_id == line.id
     )
-    found = [ledger.c.created_at >= since, ledger.c.period_at >= line.period, ~charged.exists()]
+    conditions = [ledger.c.created_at >= since, ledger.c.period_at >= line.period, ~charged.exists()]
     if line.until is not None:
-        found.append(ledger.c.period_at < line.until)
+        conditions.append(ledger.c.period_at < line.until)
     tenant, _, key = line.owner.partition("/")
-    found += [ledger.c.tenant == tenant] if tenant else []
-    found += [ledger.c.key == key] if key else []
-    base = and_(*found)
+    conditions += [ledger.c.tenant == tenant] if tenant else []
+    conditions += [ledger.c.key == key] if key else []
+    base = and_(*conditions)
     if line.models is None:
         return [base]
     names = (ledger.c.provider, ledger.c.model, ledger.c.asked)
     rows = connection.execute(select(*names).where(base).distinct())
-    fitting = [row for row in rows if line.fits(f"{row.provider}/{row.model}", row.asked or "")]
-    return [and_(base, *(column == row[place] for place, column in enumerate(names))) for row in fitting]
+    return [
+        and_(base, *(column == row[place] for place, column in enumerate(names)))
+        for row in rows
+        if line.fits(f"{row.provider}/{row.model}", row.asked or "")
+    ]
 
 
 def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) -> int:

@@ -81,11 +81,11 @@ def condition(text: str) -> str:
     """
     url = parse_url(text)
     with opening(url):
-        found = migrations.find_revision(url)
-    if found is None:
+        revision = migrations.find_revision(url)
+    if revision is None:
         return f"{url.database} is empty; the first start prepares it"
-    if found != migrations.HEAD:
-        return f"{url.database} is at revision {found}; `sluice db upgrade` brings it to {migrations.HEAD}"
+    if revision != migrations.HEAD:
+        return f"{url.database} is at revision {revision}; `sluice db upgrade` brings it to {migrations.HEAD}"
     return f"{url.database} answers and is up to date"
 
 

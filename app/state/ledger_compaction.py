@@ -49,11 +49,11 @@ def compact_some(connection: Connection, before: float) -> int:
 
 
 def _budgets_of(connection: Connection, ids: Iterable[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    budgets: dict[str, list[str]] = {}
     charges = select(ledger_charge).where(ledger_charge.c.ledger_id.in_(list(ids)))
     for row in connection.execute(charges.order_by(ledger_charge.c.budget_id)):
-        found.setdefault(row.ledger_id, []).append(row.budget_id)
-    return found
+        budgets.setdefault(row.ledger_id, []).append(row.budget_id)
+    return budgets
 
 
 def _write(connection: Connection, group: _Group, sums: Mapping[str, int]) -> None:

@@ -152,14 +152,14 @@ class PostgresBackend:
         limit = gevent.Timeout(timeout)
         try:
             with limit:
-                found = self._transact(run, single)
+                result = self._transact(run, single)
         except gevent.Timeout as error:
             if error is not limit:
                 raise
             self._is_silent = True
             raise TimeoutError(f"no answer from PostgreSQL within {timeout:g} s") from error
         self._is_silent = False
-        return found
+        return result
 
     def _transact(self, run: Callable[[Connection], Any], single: bool) -> Any:
         """Run once; run again when a pooled connection proved dead before anything was done."""

@@ -90,12 +90,12 @@ class Recent:
 
     def get(self, hour: int, calls: int) -> ByMember | None:
         """Return the sums of an hour that has ``calls`` calls; None when they are not kept."""
-        known, found = self._hours.get(hour, (None, None))
-        return found if known == calls else None
+        counted, by_member = self._hours.get(hour, (None, None))
+        return by_member if counted == calls else None
 
-    def keep(self, hour: int, calls: int, found: ByMember) -> None:
+    def keep(self, hour: int, calls: int, by_member: ByMember) -> None:
         """Keep the sums of an hour, and drop those of the oldest hours beyond a few."""
-        self._hours[hour] = calls, found
+        self._hours[hour] = calls, by_member
         while len(self._hours) > _RECENT:
             del self._hours[min(self._hours)]
 
@@ -122,10 +122,10 @@ def pending(db: Database, now: float) -> list[Period]:
         hours = set(connection.execute(every).scalars())
         sound = select(usage_rollup.c.seconds, usage_rollup.c.start).where(usage_rollup.c.whole.is_not(None))
         done = {(row.seconds, row.start) for row in connection.execute(sound)}
-        found = [(HOUR, hour) for hour in hours if (HOUR, hour) not in done]
+        periods = [(HOUR, hour) for hour in hours if (HOUR, hour) not in done]
         days = {hour // DAY * DAY for hour in hours}
-        found += [(DAY, day) for day in days if (DAY, day) not in done and day + DAY <= now - _LAG]
-        return sorted(found, key=lambda one: (-(one[1] // DAY), one[0], -one[1]))
+        periods += [(DAY, day) for day in days if (DAY, day) not in done and day + DAY <= now - _LAG]
+        return sorted(periods, key=lambda one: (-(one[1] // DAY), one[0], -one[1]))
 
     return db.read(work)
 
@@ -234,13 +234,13 @@ def _not_rolled_up(
     counted = select(usage_hour.c.hour, func.sum(usage_hour.c.calls)).where(*_rest(covered, span))
     rows = connection.execute(counted.group_by(usage_hour.c.hour))
     calls = {hour: int(count) for hour, count in rows if hour not in covered}
-    found = {hour: recent.get(hour, count) for hour, count in calls.items()}
-    missing = [hour for hour, known in found.items() if known is None]
+    known = {hour: recent.get(hour, count) for hour, count in calls.items()}
+    missing = [hour for hour, by_member in known.items() if by_member is None]
     read = _of_hours(connection, missing) if missing else {}
     if len(missing) <= _RECENT:
         for hour, by_member in read.items():
             recent.keep(hour, calls[hour], by_member)
-    return {**{hour: known for hour, known in found.items() if known is not None}, **read}
+    return {**{hour: by_member for hour, by_member in known.items() if by_member is not None}, **read}
 
 
 def _rest(covered: set[int], span: Span) -> list[ColumnElement[bool]]:
@@ -261,13 +261,13 @@ def _of_hours(connection: Connection, hours: Sequence[int]) -> dict[int, ByMembe
     """Return the sums of some hours, from ``sums``."""
     fitting = sums.span_conditions((min(hours), max(hours) + HOUR), detailed=False)
     rows = sums.rows(connection, [*fitting, usage_hour.c.hour.in_(hours)])
-    found: dict[int, ByMember] = {}
+    by_hour: dict[int, ByMember] = {}
     for hour, members, some in sums.join(*rows):
-        if hour not in found:
-            found[hour] = {name: defaultdict(Sums) for name in _COLUMNS}
-        for name, by_value in found[hour].items():
+        if hour not in by_hour:
+            by_hour[hour] = {name: defaultdict(Sums) for name in _COLUMNS}
+        for name, by_value in by_hour[hour].items():
             by_value[members.get(name)].add(some)
-    return found
+    return by_hour
 
 
 def _of_hour(db: Database, hour: int) -> ByMember | None:

@@ -152,8 +152,7 @@ def read(db: Database, span: Span, *, detailed: bool) -> Iterator[tuple[int, Mem
 def span_conditions(span: Span, *, detailed: bool) -> list[ColumnElement[bool]]:
     """Return the conditions of the rows of ``usage_hour`` that make up a span."""
     kinds = (_PLAIN, _DETAILED if detailed else _BROAD)
-    found = within(usage_hour.c.hour, span)
-    return [*found, or_(*(usage_hour.c.id.startswith(kind) for kind in kinds))]
+    return [*within(usage_hour.c.hour, span), or_(*(usage_hour.c.id.startswith(kind) for kind in kinds))]
 
 
 Histograms = dict[str, dict[str, int]]
@@ -165,10 +164,10 @@ def rows(connection: Connection, conditions: Sequence[ColumnElement[bool]]) -> t
     hours: list[Any] = list(connection.execute(select(usage_hour).where(*conditions)))
     times: Histograms = {}
     for name, table in _TIMES.items():
-        found = times.setdefault(name, {})
+        by_id = times.setdefault(name, {})
         both = table.join(usage_hour, usage_hour.c.id == table.c.usage_id)
         for row in connection.execute(select(table).select_from(both).where(*conditions)):
-            found[row.usage_id] = found.get(row.usage_id, 0) + histogram.of([(row.bucket, row.calls)])
+            by_id[row.usage_id] = by_id.get(row.usage_id, 0) + histogram.of([(row.bucket, row.calls)])
     return hours, times
 
 

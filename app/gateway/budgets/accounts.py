@@ -261,13 +261,13 @@ class Accounts:
 
     def _release(self) -> None:
         """Take back reservations of attempts that never went out, because the database did not say that they were made."""
-        looked_for = list(self._doubtful)
-        if not looked_for:
+        doubtful = list(self._doubtful)
+        if not doubtful:
             return
-        found = self._state().budgets.release(looked_for)
-        for one in looked_for:
+        released = self._state().budgets.release(doubtful)
+        for one in doubtful:
             self._doubtful[one] -= 1
-            if one in found or not self._doubtful[one]:
+            if one in released or not self._doubtful[one]:
                 del self._doubtful[one]
 
     def _release_last(self) -> None:

@@ -35,8 +35,8 @@ class Touch(NamedTuple):
 
 
 def touches_of_caller(principal: Principal, gateway: Sequence[Budget]) -> list[Touch]:
-    """Return all budgets of key, tenant and gateway that hold a caller, whatever he asks for; those of one
-    span and pattern that stand twice at one level once, as the tightest."""
+    """Return all budgets of key, tenant and gateway that a caller is subject to, whatever the request; of those of one level,
+    span and pattern, the tightest."""
     if not (principal.budgets or principal.tenant_budgets or gateway):
         return []
     tenant = principal.tenant
@@ -45,13 +45,9 @@ def touches_of_caller(principal: Principal, gateway: Sequence[Budget]) -> list[T
         ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_budgets),
         ("gateway", "", "the whole gateway", gateway),
     )
-    found: dict[tuple[str, str, str | None], Touch] = {}
-    for level, owner, words, budgets in levels:
-        for one in budgets:
-            same = (level, one.per, one.models)
-            if same not in found or one.most < found[same].budget.most:
-                found[same] = Touch(level, owner, words, one)
-    return list(found.values())
+    return lowest_of_each(
+        Touch(level, owner, words, one) for level, owner, words, budgets in levels for one in budgets
+    )
 
 
 def touches_of_target(
@@ -65,12 +61,12 @@ def touches_of_target(
 
 def lowest_of_each(touches: Iterable[Touch]) -> list[Touch]:
     """Return, of those of one owner, span and pattern, the tightest."""
-    found: dict[tuple[str, str, str, str | None], Touch] = {}
+    lowest: dict[tuple[str, str, str, str | None], Touch] = {}
     for touch in touches:
         place = (touch.level, touch.owner, touch.budget.per, touch.budget.models)
-        if place not in found or touch.budget.most < found[place].budget.most:
-            found[place] = touch
-    return list(found.values())
+        if place not in lowest or touch.budget.most < lowest[place].budget.most:
+            lowest[place] = touch
+    return list(lowest.values())
 
 
 def concerns(budget: Budget, label: str, names: Iterable[str]) -> bool:

@@ -17,7 +17,7 @@ from app.gateway.limits.windows import Charge
 from app.gateway.plan import Route
 
 SECONDS: Final = {"second": 1, "minute": 60, "hour": 3_600, "day": 86_400}
-_CALLERS: Final = 4_096  # whose limits are kept ready
+_CALLERS: Final = 4_096  # whose limits stay in memory
 
 
 @dataclass(slots=True)
@@ -56,7 +56,7 @@ def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call],
 
 
 def touches_of_caller(principal: Principal, gateway: Sequence[Limit]) -> Sequence[Touch]:
-    """Return all limits of key, tenant and gateway that hold a caller, whatever he asks for."""
+    """Return all limits of key, tenant and gateway that a caller is subject to, whatever the request."""
     return _of_caller(principal, gateway)[0]
 
 
@@ -77,7 +77,7 @@ _NOTHING: Final[_Touched] = ((), ())
 def _of_levels(
     tenant: str, key: str, own: tuple[Limit, ...], of_tenant: tuple[Limit, ...], gateway: tuple[Limit, ...]
 ) -> _Touched:
-    """Return the limits of these levels: found once for each caller, and anew when they change."""
+    """Return the limits of these levels; they are worked out once for each caller, and again after a change."""
     levels = (
         ("key", f"{tenant}/{key}", "this key", own),
         ("tenant", tenant, f"the tenant '{tenant}'", of_tenant),
@@ -101,12 +101,12 @@ def touches_of_target(target: Target) -> list[Touch]:
 
 def lowest_of_each(touches: Iterable[Touch]) -> list[Touch]:
     """Return one touch for each thing that is counted."""
-    found: dict[str, Touch] = {}
+    lowest: dict[str, Touch] = {}
     for touch in touches:
-        other = found.get(touch.key)
+        other = lowest.get(touch.key)
         if other is None or touch.limit.most < other.limit.most:
-            found[touch.key] = touch
-    return list(found.values())
+            lowest[touch.key] = touch
+    return list(lowest.values())
 
 
 def fits(limit: Limit, labels: Iterable[str], names: Iterable[str]) -> bool:

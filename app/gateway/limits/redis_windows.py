@@ -171,8 +171,8 @@ class RedisWindows:
 
     def _run(self, op: str, keys: Sequence[str], holder: str, rows: Iterable[tuple[Any, ...]]) -> list[Any]:
         arguments = [op, holder, HELD, *(value for row in rows for value in row)]
-        found: list[Any] = self._script([self._prefix + key for key in keys], arguments)
-        return found
+        answer: list[Any] = self._script([self._prefix + key for key in keys], arguments)
+        return answer
 
 
 def condition(url: str) -> tuple[bool, str, float | None]:
