@@ -79,7 +79,7 @@ def tokens_of_body(body: Any) -> int:
             total += [type(one) for one in value].count(int)
             stack += [one for one in value if not isinstance(one, int)]
         elif isinstance(value, _OBJECTS):
-            medium = _medium_of(value)
+            medium = None if _MEDIA_MEMBERS.isdisjoint(value) else _medium_of(value)
             total += _MEDIA[medium] if medium else 0
             stack += () if medium else [v for name, v in value.items() if name not in NO_INPUT]
         elif isinstance(value, bytes):
@@ -103,8 +103,6 @@ def _medium_of_type(media_type: Any) -> str:
 
 def _medium_of(value: Mapping[str, Any]) -> str | None:
     """Return the row of the table for a member that is a picture, sound or file, in any dialect's words."""
-    if _MEDIA_MEMBERS.isdisjoint(value):
-        return None
     kind = value.get("type")
     if isinstance(kind, str) and kind in _MEDIA_PARTS:
         source = value.get("source")

@@ -36,7 +36,7 @@ def make(services: Services) -> CallLayer:
         admission = services.limits.admit(touches, estimate)
         write = dialect_of(Row, call.dialect).limit_headers
         call.progress.headers.update(headers_of(admission, write, time.time()))
-        if admission.refused is not None:
+        if admission.decision.refused is not None:
             raise refusal(admission)
         call.progress.admitted = True
         return AdmittedCall(services.limits, admission, estimate).around(call, proceed)
