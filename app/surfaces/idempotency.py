@@ -24,6 +24,7 @@ from app.gateway.repetitions import Repetition
 from app.gateway.run import Batch, Run
 from app.state.records import LARGEST, FirstAnswer
 from app.surfaces.context import request_context
+from app.surfaces.rules import current_mount
 from app.wire.offload import aside
 
 HEADER: Final = "idempotency-key"
@@ -174,11 +175,15 @@ def _is_final(status: int) -> bool:
 
 
 def _stored_headers(response: Response) -> dict[str, str]:
-    """Return the headers of the answer, without those that depend on this request or on the time."""
+    """Return the headers of the answer, without those that depend on this request or on the time.
+
+    Where errors say the request's id in their body, the header that must equal it stays."""
+    mount = current_mount()
+    same = mount.request_id if mount is not None and mount.error_id is not None else None
     return {
         name.lower(): value
         for name, value in response.headers.items()
-        if value != g.request_id
+        if (value != g.request_id or name == same)
         and name.lower() not in _OF_ONE_REQUEST
         and not name.lower().startswith(_OF_ONE_MOMENT)
     }

@@ -238,6 +238,15 @@ def test_a_refusal_that_would_come_again_is_kept(city: City, key: str, status: i
     assert city.served == 1
 
 
+def test_a_refusal_that_names_its_request_comes_again_with_that_name(city: City, key: str) -> None:
+    city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 400)
+    path, body = DOORS["anthropic"]
+    first, second = post(city, key, body, path), post(city, key, body, path)
+    assert (second.body, replays(second)) == (first.body, ["true"])
+    assert second.headers["request-id"] == second.json["request_id"] == first.headers["x-request-id"]
+    assert second.headers["x-request-id"] != first.headers["x-request-id"]
+
+
 @pytest.mark.parametrize("status", [401, 403, 409, 429, 500, 503])
 def test_a_refusal_of_the_moment_is_not_kept(city: City, key: str, status: int) -> None:
     city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, status)

@@ -152,6 +152,9 @@ def finish_headers(response: Response, request_id: str, mount: Mount | None) -> 
         response.add_headers(own, {"cache-control": "no-store"})
         return response
     for name, value in own.items():
-        response.headers.set(name, value)
+        if (
+            mount is None or name != mount.request_id or name not in response.headers
+        ):  # a replay names its first
+            response.headers.set(name, value)
     response.headers.setdefault("cache-control", "no-store")
     return response
