@@ -35,6 +35,12 @@ def opening(snapshot: Mapping[str, Any]) -> list[JSON]:
     ]
 
 
+def begun(snapshot: Mapping[str, Any], number: int) -> JSON:
+    """Return the event that says that a response runs."""
+    running = {**snapshot, "status": "in_progress", "output": []}
+    return {"type": IN_PROGRESS, "sequence_number": number, "response": running}
+
+
 def closing(terminal: Mapping[str, Any], number: int, error: Mapping[str, str] | None) -> list[JSON]:
     """Return the events that end a failed log, or a cancelled one without ``error``, numbered from ``number`` on."""
     events: list[JSON] = [] if error is None else [{"type": "error", **error_members(error)}]

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from app.responses_form.events import closing, opening
+from app.responses_form.events import FIRST_NUMBER, QUEUED, begun, closing, opening
 from app.responses_form.fold import fold
 from app.state import event_log, rows
 from app.state.items import pack
@@ -48,6 +48,10 @@ def _close_log(
     terminal: JSON,
     error: Mapping[str, str] | None,
 ) -> None:
-    fresh = [] if logged else opening(loads_lenient(row.object))
-    last = (logged or fresh)[-1]["sequence_number"]
-    event_log.append(connection, row.id, [*fresh, *closing(terminal, last + 1, error)])
+    snapshot = loads_lenient(row.object)
+    fresh = [] if logged else opening(snapshot)
+    last = (logged or fresh)[-1]
+    if row.status == "in_progress" and last["type"] == QUEUED:  # its log was still to be written
+        last = begun(snapshot, FIRST_NUMBER)
+        fresh.append(last)
+    event_log.append(connection, row.id, [*fresh, *closing(terminal, last["sequence_number"] + 1, error)])

@@ -62,6 +62,11 @@ def test_cancelling_ends_the_response_and_its_log(ann: Client, door: str, stream
     last = events_of(log)[-1]
     assert (last["type"], last["response"]["status"]) == ("response.failed", "cancelled")
     assert not [event for event in events_of(log) if event["type"] == "error"]
+    assert [event["type"] for event in events_of(log)][:3] == [
+        "response.created",
+        "response.queued",
+        "response.in_progress",
+    ]
     if stream:
         assert text_of(shown).startswith("a")
 

@@ -149,7 +149,7 @@ def test_three_dead_attempts_are_enough(state: State) -> None:
     assert sweep(state.db) == 1
     stored = state.responses.get(TENANT, response_id)
     assert (stored.status, stored.object["error"]["code"], stored.attempt) == ("failed", "server_lost", 3)
-    expected = ["response.created", "response.queued", "error", "response.failed"]
+    expected = ["response.created", "response.queued", "response.in_progress", "error", "response.failed"]
     assert types(read_log(state, response_id)) == expected
 
 
