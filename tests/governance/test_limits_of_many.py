@@ -18,6 +18,7 @@ from sqlalchemy.engine import Engine
 
 from app import create_app
 from app.config_loading import load
+from app.gateway import row_queue
 from app.gateway.limits import gate
 from tests.behaviour.world import CHAT_DONE, ROLE, Answer, chat_body, chat_text, received
 from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
@@ -271,6 +272,7 @@ def test_a_call_without_limits_asks_neither_redis_nor_the_database(
     tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gate, "WAIT", 10)  # a busy machine takes longer than 50 ms
+    monkeypatch.setattr(row_queue, "_GATHER", 60)  # and longer than rows of the log wait for others
     config = tmp_path / "sluice.toml"
     config.write_text(keys(free="", bob=f"{{ requests = 5, {HOUR} }}"))
     statements: list[str] = []
