@@ -179,11 +179,6 @@ class Accumulator:
         """The error that ended the stream."""
         return None if self._failed is None else self._failed.error
 
-    @property
-    def complete(self) -> bool:
-        """Whether the stream had its terminal frame and did not fail."""
-        return self._ended is not None and self._failed is None
-
     def feed(self, event: Event) -> None:
         """Fold one event; raise KeyError for a delta of a block that never started."""
         _FOLDS[type(event)](self, event)

@@ -150,6 +150,8 @@ def _hints(members: ClientObject) -> dict[str, Any]:
     return {"service_tier": kind} if kind else {}
 
 
+# tools
+
 _SYSTEM_TOOLS: Final[Mapping[str, str]] = {
     "nova_grounding": "web_search",
     "nova_code_interpreter": "code_interpreter",
@@ -203,6 +205,9 @@ def decode_choice(members: ClientObject) -> ToolChoice | None:
     if choice.object("auto") is not None:
         return ToolChoice("auto")
     raise wrong_value(choice.path, next(iter(choice.members), "{}"), "'auto', 'any' and 'tool'")
+
+
+# token counts
 
 
 def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Request:

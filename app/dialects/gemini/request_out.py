@@ -200,6 +200,9 @@ def _add_extras(
             context.losses.report("extra", param=name)
 
 
+# thinking
+
+
 def thinking_config(request: Request, family: Family, losses: Losses) -> dict[str, Any]:
     """Return ``thinkingConfig``, empty if nothing was requested or the family cannot think.
 

@@ -69,6 +69,8 @@ def decode_choice(members: Members) -> ToolChoice | None:
     return ToolChoice("allowed", allowed=allowed, required=mode == "required")
 
 
+# schemas
+
 _COUNTS: Final = frozenset(
     {"minItems", "maxItems", "minProperties", "maxProperties", "minLength", "maxLength"}
 )

@@ -137,6 +137,9 @@ _ROLES: Final = frozenset({"user", "assistant", "system"})
 _CHOICES: Final = ("auto", "any", "tool", "none")
 
 
+# checks
+
+
 def check_request(body: Mapping[str, Any]) -> None:
     """Raise ``bad_request`` with the path of the first member that Anthropic would refuse."""
     members = ClientObject(body)

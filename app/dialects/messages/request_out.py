@@ -247,6 +247,8 @@ def _hints(request: Request, losses: Losses) -> dict[str, Any]:
     return without_nulls({"metadata": metadata or None, "service_tier": tier})
 
 
+# beta flags
+
 BETA_HEADER: Final = "anthropic-beta"
 
 _FILES: Final = "files-api-2025-04-14"

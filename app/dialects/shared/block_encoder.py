@@ -20,6 +20,7 @@ from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import object_text
 
 _BlockEvent = BlockStarted | BlockDelta | BlockEnded
+_GROWTH: Final = (BlockDelta, BlockEnded)
 
 
 class BlockSequence:
@@ -37,10 +38,10 @@ class BlockSequence:
 
     def feed(self, event: Event) -> list[Event]:
         """Return the events that may be written now, in order."""
+        if isinstance(event, _GROWTH):
+            return self._continue(event)
         if isinstance(event, BlockStarted):
             return self._start(event)
-        if isinstance(event, BlockDelta | BlockEnded):
-            return self._continue(event)
         return [] if isinstance(event, Finished) and event.choice and not self._choices else [event]
 
     def _start(self, event: BlockStarted) -> list[Event]:
