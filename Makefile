@@ -4,7 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 # pip starts other Pythons, which `-I` does not reach.
 ISOLATED := env $(patsubst %,-u PYTHON%,HOME OPTIMIZE PATH PLATLIBDIR SAFEPATH STARTUP USERBASE WARNINGS)
-PIP_INSTALL := $(ISOLATED) $(BIN)/python -I -m pip install --quiet --disable-pip-version-check
+# Without --no-compile most of the set-up would go into compiling modules that nothing here imports.
+PIP_INSTALL := $(ISOLATED) $(BIN)/python -I -m pip install --quiet --disable-pip-version-check --no-compile
 
 # Given on the command line alone; and nothing of the caller's may move or bend what pip installs here.
 ARGS :=
