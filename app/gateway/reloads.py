@@ -2,7 +2,8 @@
 
 The database has the time of the last reload, in milliseconds; a worker reads it every two seconds, beside the
 calls. The first worker of a server that finds it later than its own configuration sends SIGHUP to the server's
-first process, which checks its own file: a faulty one is logged and changes nothing. Tests: tests/deploy/test_reload.py.
+first process, which checks its own file: a faulty one is logged and changes nothing. Tests: tests/deploy/test_reload.py,
+tests/gateway/test_reloads.py.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def announce(db: Database) -> None:
     db.write(work, [TOPIC])
 
 
-def follow(db: Database, is_over: Callable[[], bool]) -> None:
-    """Begin to reload this server after each of the others, until ``is_over``.
+def follow(db: Database, is_over: Callable[[], bool]) -> Watch:
+    """Begin to reload this server after each of the others, until ``is_over``; return the watch, which runs.
 
     The first look may come seconds after the configuration was read, so an announcement in between counts, too."""
     from app.state import revisions
@@ -55,7 +56,9 @@ def follow(db: Database, is_over: Callable[[], bool]) -> None:
         if number > since and not is_over():
             _reload(number)
 
-    Watch(lambda: db, TOPIC, look, _POLL_SECONDS, "cannot look for reloads of other servers").start()
+    watch = Watch(lambda: db, TOPIC, look, _POLL_SECONDS, "cannot look for reloads of other servers")
+    watch.start()
+    return watch
 
 
 def _milliseconds(seconds: float) -> int:
