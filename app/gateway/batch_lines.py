@@ -15,7 +15,7 @@ from typing import Any, Final
 from app.canonical.record import record
 from app.dialects.base import encode_error
 from app.dialects.shared.faults import MISSING, wrong_type, wrong_value
-from app.dialects.shared.losses import Loss
+from app.dialects.shared.losses import Loss, warning_rows
 from app.errors import GatewayError
 from app.state.ids import new_id
 from app.wire.json import dumps, loads
@@ -143,7 +143,7 @@ def answer_line(
 ) -> str:
     """Return the line of a request that was answered; its warnings go beside the answer."""
     response = {"status_code": status, "request_id": call_id, "body": body}
-    warnings = [{"param": loss.param, "message": loss.message} for loss in losses]
+    warnings = warning_rows(losses)
     return _encode_line(custom_id, response, None, {"warnings": warnings} if warnings else {})
 
 

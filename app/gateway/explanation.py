@@ -7,11 +7,11 @@ Tests: tests/governance/test_explain.py (200 drawn requests), tests/governance/t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from app.config import NANO
-from app.dialects.shared.losses import Loss
+from app.dialects.shared.losses import Loss, warning_rows
 from app.errors import GatewayError
 from app.gateway import context_windows
 from app.gateway.allowances import Allowance
@@ -186,8 +186,8 @@ def _step(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: st
         else f"{choice}{_circuit_state(gateway, call, target)}",
         "mode": None if isinstance(step.plan, GatewayError) else step.plan.way,
         "cost_estimate": None if cost is None else cost / NANO,
-        "adjusted": _warnings(loss for loss in losses if _OMISSION not in loss.message),
-        "dropped": _warnings(loss for loss in losses if _OMISSION in loss.message),
+        "adjusted": warning_rows(loss for loss in losses if _OMISSION not in loss.message),
+        "dropped": warning_rows(loss for loss in losses if _OMISSION in loss.message),
     }
     return _Step(row, error, by_layer=refusal is not None)
 
@@ -246,7 +246,3 @@ def _provider_limit(gateway: Gateway, call: Call, target: Target) -> GatewayErro
         return None
     error = _refusal(gateway.limits.peek(touches), tokens_of_body(call.full_body))
     return None if error is None else passed_over(call, error)
-
-
-def _warnings(losses: Iterable[Loss]) -> list[Json]:
-    return [{"param": loss.param, "message": loss.message} for loss in losses]

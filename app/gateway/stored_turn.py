@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from app.dialects.base import Frame
 from app.dialects.responses.echo import response_shell, strip_encrypted
-from app.dialects.shared.losses import Loss
+from app.dialects.shared.losses import Loss, warning_rows
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.compaction import holds_compaction, open_items
@@ -47,7 +47,7 @@ def wants_store(body: Mapping[str, Any], default: bool) -> bool:
 
 def warnings_of(losses: Iterable[Loss]) -> dict[str, Any]:
     """Return the losses in the form in which a response is stored, so that GET shows them, too."""
-    warnings = [{"param": loss.param, "message": loss.message} for loss in losses]
+    warnings = warning_rows(losses)
     return {"warnings": warnings} if warnings else {}
 
 

@@ -7,7 +7,7 @@ that the next target can be tried. Nothing is dropped without a report.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final, Literal
 
 from app.canonical.record import record
@@ -70,6 +70,11 @@ class Loss:
 
     param: str | None
     message: str
+
+
+def warning_rows(losses: Iterable[Loss]) -> list[dict[str, str | None]]:
+    """Return losses as the warnings of an answer."""
+    return [{"param": loss.param, "message": loss.message} for loss in losses]
 
 
 _CONTENT: Final = frozenset({"cachedContent", "cached_content"})

@@ -10,7 +10,7 @@ from flask import Response, g
 from werkzeug.exceptions import HTTPException
 
 from app.dialects import dialect
-from app.dialects.shared.losses import Loss
+from app.dialects.shared.losses import Loss, warning_rows
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
@@ -85,7 +85,7 @@ _NOTE_ROOM: Final = 64  # of these, for the number of omitted warnings
 
 def _warning_headers(losses: Sequence[Loss]) -> dict[str, str]:
     """Return the warnings as an ASCII JSON array of at most 4 KiB; the last entry says how many are omitted, if any."""
-    entries = [dumps_ascii({"param": loss.param, "message": loss.message}) for loss in losses]
+    entries = [dumps_ascii(row) for row in warning_rows(losses)]
     room = _MOST_WARNINGS - 2
     if sum(map(len, entries)) + len(entries) > room:
         ends = accumulate((len(entry) + 1 for entry in entries), initial=_NOTE_ROOM)

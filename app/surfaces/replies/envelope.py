@@ -14,6 +14,7 @@ from app.canonical.response import Finish, Usage
 from app.dialects import dialect
 from app.dialects.base import Frame, encode_error
 from app.dialects.responses.echo import echo_tool
+from app.dialects.shared.losses import warning_rows
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.cost import move_details_to_cost
@@ -131,7 +132,7 @@ def extra_fields(outcome: Outcome, *, latency: int, chunk_index: int = 0) -> dic
 def _outcome_members(outcome: Outcome) -> dict[str, Any]:
     members = _attempts(outcome.call)
     if outcome.losses:
-        members["warnings"] = [{"param": loss.param, "message": loss.message} for loss in outcome.losses]
+        members["warnings"] = warning_rows(outcome.losses)
     if outcome.call.progress.cache_debug is not None:
         members["cache_debug"] = outcome.call.progress.cache_debug
     return members | {name: getattr(outcome, name) for name in sorted(outcome.call.keep_raw)}
