@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.terminal.litellm_models import HINTS, Deployment, Providers, deployment, note
+from app.terminal.litellm_models import HINTS, Deployment, Providers, deployment, note, reference
 
 Table = dict[str, Any]
 
@@ -90,7 +90,7 @@ def _server(rest: Table) -> Table:
     )
     server: Table = {}
     if key := general.pop("master_key", None):
-        server["master_key"] = _secret(key)
+        server["master_key"] = reference(str(key))
     retries = [
         value
         for value in (router.pop("num_retries", None), proxy.pop("num_retries", None))
@@ -109,7 +109,7 @@ def _server(rest: Table) -> Table:
 def _redis(router: Table) -> str | None:
     """Return the Redis URL; if the host is a reference to a variable, leave it in the router's settings."""
     if url := router.pop("redis_url", None):
-        return _secret(str(url))
+        return reference(str(url))
     host = router.get("redis_host")
     if not host or any(
         str(router.get(name, "")).startswith("os.environ/")
@@ -162,12 +162,6 @@ def _fall_back(
     notes += [f"{place}: there is no model named {other!r}" for other in others if other not in known]
     if found:
         models[name]["fallbacks"] = list(dict.fromkeys([*models[name].get("fallbacks", []), *found]))
-
-
-def _secret(value: Any) -> str:
-    """Return a value of LiteLLM's; a reference to a variable is rewritten in Sluice's syntax."""
-    text = str(value)
-    return f"env:{text.removeprefix('os.environ/')}" if text.startswith("os.environ/") else text
 
 
 def _section(rest: Table, name: str) -> Table:

@@ -135,8 +135,8 @@ def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployme
         _move_members(deployed, members, rest)
     else:
         deployed.key, deployed.base_url = (
-            _reference(members.pop("api_key", None)),
-            _reference(members.pop("api_base", None)),
+            reference(members.pop("api_key", None)),
+            reference(members.pop("api_base", None)),
         )
     left = [f"litellm_params.{name}" for name in members] + list(rest)
     notes += [note(f"{place}.{name}") for name in left]
@@ -163,19 +163,17 @@ def _resolve(group: str, requested: str, place: str) -> Deployment | None:
 
 def _move_members(deployed: Deployment, members: Table, rest: Table) -> None:
     """Move the members that ``deployed`` covers from the row to ``members``."""
-    deployed.key = _reference(members.pop("api_key", None))
-    deployed.base_url = (
-        _reference(members.pop("api_base", members.pop("base_url", None))) or deployed.base_url
-    )
+    deployed.key = reference(members.pop("api_key", None))
+    deployed.base_url = reference(members.pop("api_base", members.pop("base_url", None))) or deployed.base_url
     deployed.weight = members.pop("weight", 1) or 1
     for theirs, (owner, ours) in _OPTIONS.items():
         if deployed.provider == owner and theirs in members:
-            deployed.options[ours] = _reference(members.pop(theirs))
+            deployed.options[ours] = reference(members.pop(theirs))
     for name, what in (("rpm", "requests"), ("tpm", "tokens")):
         if isinstance(members.get(name), int):
             deployed.limits.append({what: members.pop(name), "per": "minute"})
     if isinstance(members.get("extra_headers"), Mapping):
-        deployed.headers = {name: _reference(value) for name, value in members.pop("extra_headers").items()}
+        deployed.headers = {name: reference(value) for name, value in members.pop("extra_headers").items()}
     _price(deployed, members, rest)
 
 
@@ -191,7 +189,7 @@ def _price(deployed: Deployment, members: Table, rest: Table) -> None:
     rest.update({f"model_info.{name}": value for name, value in known.items()})
 
 
-def _reference(value: Any) -> Any:
+def reference(value: Any) -> Any:
     """Return a text of LiteLLM's in Sluice's syntax; other values unchanged."""
     if isinstance(value, str) and value.startswith("os.environ/"):
         return f"env:{value.removeprefix('os.environ/')}"

@@ -12,13 +12,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Final
 
 from app.config_loading import load
+from app.wire.sse import SSEDecoder
 
 _PROMPT: Final = "Say in two sentences what a sluice is."
 _PATH: Final = "/v1/chat/completions"
-_DATA: Final = "data: "
 
 Chunk = Mapping[str, Any]
 
@@ -119,20 +120,13 @@ def _report(trial: Trial, *, as_json: bool) -> int:
 
 def _chunks(pieces: Iterable[bytes], status: int) -> Iterator[Chunk]:
     """Yield the JSON objects of an event stream, or the object of an error."""
-    rest = b""
-    for piece in pieces:
-        rest += piece
-        while status == 200 and b"\n\n" in rest:
-            frame, _, rest = rest.partition(b"\n\n")
-            yield from _objects(frame.decode())
     if status != 200:
-        yield json.loads(rest)
-
-
-def _objects(frame: str) -> Iterator[Chunk]:
-    for line in frame.split("\n"):
-        if line.startswith(_DATA) and line != f"{_DATA}[DONE]":
-            yield json.loads(line.removeprefix(_DATA))
+        yield json.loads(b"".join(pieces))
+        return
+    decoder = SSEDecoder()
+    for frame in chain.from_iterable(map(decoder.feed, pieces)):
+        if frame.data != b"[DONE]":
+            yield json.loads(frame.data)
 
 
 def _texts(chunk: Chunk) -> Iterator[str]:
