@@ -48,7 +48,7 @@ GUARDS: Final = (
         "app/surfaces/credentials.py",
         '        raise GatewayError("unauthenticated", "Incorrect API key provided.")\n',
         "        return OPEN_PRINCIPAL\n",
-        "tests/behaviour/test_attacks.py::test_a_wrong_key_is_401_in_the_doors_words",
+        "tests/behaviour/test_attacks.py::test_a_wrong_key_is_401_in_the_surfaces_words",
     ),
     Guard(
         "one tenant reads another's responses",

@@ -166,7 +166,7 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("prefix", ["/acme/v1", "/acme"])
-def test_a_new_door_answers_in_its_own_dialect(door: World, prefix: str) -> None:
+def test_a_new_surface_answers_in_its_own_dialect(door: World, prefix: str) -> None:
     answer = door.send("POST", f"{prefix}/messages", ASKED, {"x-api-key": KEY})
     assert answer.status == 200
     assert set(answer.json) == {
@@ -179,7 +179,7 @@ def test_a_new_door_answers_in_its_own_dialect(door: World, prefix: str) -> None
     assert answer.headers["request-id"] == answer.headers["x-request-id"]
 
 
-def test_a_new_door_streams_in_its_own_dialect(door: World) -> None:
+def test_a_new_surface_streams_in_its_own_dialect(door: World) -> None:
     answer = door.send("POST", "/acme/v1/messages", {**ASKED, "stream": True}, {"x-api-key": KEY})
     events = [json.loads(frame.data) for frame in sse(answer.body)]
     assert [event["type"] for event in events][:2] == ["message_start", "content_block_start"]
@@ -190,7 +190,7 @@ def test_a_new_door_streams_in_its_own_dialect(door: World) -> None:
     assert text == "hello"
 
 
-def test_a_new_door_tells_what_was_lost_in_a_header(door: World) -> None:
+def test_a_new_surface_tells_what_was_lost_in_a_header(door: World) -> None:
     answer = door.send("POST", "/acme/v1/messages", {**ASKED, "api_base": "http://x"}, {"x-api-key": KEY})
     (warning,) = json.loads(answer.headers["x-sluice-warnings"])
     assert warning["param"] == "api_base"
@@ -220,7 +220,7 @@ def test_a_header_of_warnings_is_cut_between_entries_and_says_how_many_are_left_
         ({"stream": True, "model": "no-such-model"}, KEY, "/acme/messages", 404, "not_found_error"),
     ],
 )
-def test_a_new_door_errs_in_its_own_form(
+def test_a_new_surface_errs_in_its_own_form(
     door: World, members: dict, key: str | None, path: str, status: int, kind: str
 ) -> None:
     unknown = {"type": "error", "error": {"type": "not_found_error", "message": "model: x"}}
@@ -233,7 +233,7 @@ def test_a_new_door_errs_in_its_own_form(
     assert answer.json["request_id"] == answer.headers["request-id"]
 
 
-def test_a_new_door_is_in_the_description_of_the_api(door: World) -> None:
+def test_a_new_surface_is_in_the_description_of_the_api(door: World) -> None:
     document = door.send("GET", "/openapi.json").json
     described = document["paths"]["/acme/v1/messages"]["post"]
     assert described["summary"] == "Create a message."
@@ -402,7 +402,7 @@ RANKED = {"model": "groq/ranker", "query": "q", "documents": ["a", "b"]}
 
 
 @pytest.mark.parametrize("prefix", ["/v1", "/openai", "/api/llm"])
-def test_a_new_operation_is_served_at_every_door(ranking: World, prefix: str) -> None:
+def test_a_new_operation_is_served_at_every_surface(ranking: World, prefix: str) -> None:
     order = [{"index": 1}, {"index": 0}]
     ranking.fresh().upstream.add(Reply.json({"results": order}), path="*/rank")
     answer = ranking.send("POST", f"{prefix}/rank", RANKED)

@@ -661,7 +661,7 @@ WRONG_KEYS = [
 
 @pytest.mark.parametrize("given", WRONG_KEYS, ids=lambda given: repr(given)[:30])
 @EACH
-def test_a_wrong_key_is_401_in_the_doors_words(door: Door, given: str | None, world: World) -> None:
+def test_a_wrong_key_is_401_in_the_surfaces_words(door: Door, given: str | None, world: World) -> None:
     lines = ["Connection: close", *([] if given is None else [f"Authorization: {given}"])]
     connection = world.connect()
     connection.sendall(raw_request("POST", door.place(), filled("chat"), None, lines))

@@ -237,7 +237,7 @@ for number, row in enumerate(RETRIED):  # apart from each other: the retry budge
 
 
 @pytest.mark.parametrize("row", SPREAD, ids=lambda row: row.name)
-def test_a_fault_before_content_has_its_status_at_every_other_door(row: Row, world: World) -> None:
+def test_a_fault_before_content_has_its_status_at_every_other_surface(row: Row, world: World) -> None:
     """Each row is asked in each of four ways by turns: whole or streamed, translated or passed at home."""
 
     def check(door: Door) -> None:

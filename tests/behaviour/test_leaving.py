@@ -207,7 +207,7 @@ def test_a_client_that_stops_reading_is_let_go_and_others_do_not_notice(world: W
     slow.close()
 
 
-def test_a_client_that_stops_reading_is_let_go_at_every_other_door(world: World) -> None:
+def test_a_client_that_stops_reading_is_let_go_at_every_other_surface(world: World) -> None:
     world.upstream.script = lambda request: Reply.sse(flood(20_000))
     before = resident(world)
 

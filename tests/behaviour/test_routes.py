@@ -69,7 +69,7 @@ def words(answer: Answer) -> str:
     return message
 
 
-def test_the_map_holds_the_doors() -> None:
+def test_the_map_holds_the_surfaces() -> None:
     assert len(GUARDED) > 150
     assert "/v1/responses" in GUARDED
     assert "/openai/deployments/any-deployment/chat/completions" in GUARDED

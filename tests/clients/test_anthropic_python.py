@@ -113,7 +113,7 @@ def test_models_are_listed_page_by_page_and_fetched(client: Anthropic) -> None:
     assert (model.id, model.type, model.display_name != "") == (ids[0], "model", True)
 
 
-def test_models_of_the_unified_door_have_the_form_of_who_asks(world: World) -> None:
+def test_models_of_the_unified_surface_have_the_form_of_who_asks(world: World) -> None:
     with Anthropic(base_url=world.gateway.url, api_key=KEY, max_retries=0) as made:
         page = made.models.list(extra_query={"provider": "sandbox"})
     assert page.data[0].type == "model"

@@ -118,7 +118,7 @@ def test_any_arguments_of_a_call_are_written(door: str, arguments: str) -> None:
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_broken_stream_ends_in_the_doors_own_words(door: str) -> None:
+def test_a_broken_stream_ends_in_the_surfaces_own_words(door: str) -> None:
     encoder = dialect(door).stream_encoder(REQUEST, served.sealing_context())
     events = [Started("id"), Failed(GatewayError("upstream_cut", "It broke off."))]
     failed = generic.decoded(

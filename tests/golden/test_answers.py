@@ -11,7 +11,7 @@ from tests.golden.answers import ANSWERS, DOORS, FOLDER, path, record
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_what_a_door_answers_is_what_was_reviewed(name: str) -> None:
+def test_what_a_surface_answers_is_what_was_reviewed(name: str) -> None:
     stored = json.loads(path(name).read_text(encoding="utf-8"))
     now = json.loads(json.dumps(record(name)))
     for door in DOORS:

@@ -371,7 +371,7 @@ DOORS: list[tuple[str, dict[str, Any], Any]] = [
 
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(("path", "body", "told"), DOORS, ids=[path for path, *_ in DOORS])
-def test_every_door_refuses_in_its_own_form(
+def test_every_surface_refuses_in_its_own_form(
     city: City, path: str, body: dict[str, Any], told: Any, stream: bool
 ) -> None:
     if stream and "stream" not in body and ("models/" in path or "/model/" in path):

@@ -113,7 +113,7 @@ DOORS: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), DOORS, ids=lambda value: value if isinstance(value, str) else "")
-def test_every_door_replays_in_both_forms(city: City, path: str, body: dict[str, Any]) -> None:
+def test_every_surface_replays_in_both_forms(city: City, path: str, body: dict[str, Any]) -> None:
     client = city.client()
     first, second = (client.send("POST", path, body) for _ in range(2))
     stream = client.send("POST", path, {**body, "stream": True})
@@ -140,7 +140,7 @@ def test_what_is_no_chat_is_kept_whole(city: City, path: str, body: dict[str, An
     assert first.json.get("id") is None or first.json["id"] != second.json["id"]
 
 
-def test_geminis_door_replays_in_both_forms(city: City) -> None:
+def test_geminis_surface_replays_in_both_forms(city: City) -> None:
     body = {"contents": [{"role": "user", "parts": [{"text": "by url"}]}]}
     model = "/gemini/v1beta/models/groq/x"
     first, second = (city.client().send("POST", f"{model}:generateContent", body) for _ in range(2))
@@ -152,7 +152,7 @@ def test_geminis_door_replays_in_both_forms(city: City) -> None:
     assert first.json["responseId"] != second.json["responseId"]
 
 
-def test_bedrocks_door_replays_in_both_forms(city: City) -> None:
+def test_bedrocks_surface_replays_in_both_forms(city: City) -> None:
     body = {"messages": [{"role": "user", "content": [{"text": "by url"}]}]}
     model = "/bedrock/model/groq%2Fx"
     first, second = (city.client().send("POST", f"{model}/converse", body) for _ in range(2))

@@ -96,7 +96,7 @@ DOORS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_the_first_answer_comes_again_at_every_door(city: City, key: str, door: str) -> None:
+def test_the_first_answer_comes_again_at_every_surface(city: City, key: str, door: str) -> None:
     path, body = DOORS[door]
     first, second = post(city, key, body, path), post(city, key, body, path)
     assert (first.status, second.status) == (200, 200), first.body
@@ -110,7 +110,7 @@ def test_the_first_answer_comes_again_at_every_door(city: City, key: str, door: 
 
 
 @pytest.mark.parametrize("door", sorted(set(DOORS) - {"speech"}))
-def test_another_body_under_the_same_key_is_refused_at_every_door(city: City, key: str, door: str) -> None:
+def test_another_body_under_the_same_key_is_refused_at_every_surface(city: City, key: str, door: str) -> None:
     path, body = DOORS[door]
     assert post(city, key, body, path).status == 200
     changed = {**body, "metadata": {"topic": "other"}} if door == "conversations" else _with_other_words(body)

@@ -138,7 +138,7 @@ def test_a_call_may_ask_for_like_questions_alone_and_how_like(city: City) -> Non
     ],
     ids=["responses", "messages", "cohere"],
 )
-def test_other_doors_compare_too(city: City, path: str, body: Any) -> None:
+def test_other_surfaces_compare_too(city: City, path: str, body: Any) -> None:
     answers = [
         city.client().send("POST", path, {"model": "groq/x", **body(words)}) for words in (ASKED, LIKE)
     ]

@@ -99,7 +99,7 @@ def bound_of(body: dict[str, Any]) -> Any:
         if asked or door != "messages"  # Messages asks every client for a bound
     ],
 )
-def test_the_cap_bounds_the_answer_at_every_door(
+def test_the_cap_bounds_the_answer_at_every_surface(
     city: City, door: str, asked: int | None, goes_out: int
 ) -> None:
     answer = post(city, *bounded(door, asked))
@@ -108,7 +108,7 @@ def test_the_cap_bounds_the_answer_at_every_door(
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_lowering_what_was_asked_for_is_told_at_every_door(city: City, door: str) -> None:
+def test_lowering_what_was_asked_for_is_told_at_every_surface(city: City, door: str) -> None:
     for asked, told in ((5000, True), (30, False)):
         answer = post(city, *bounded(door, asked))
         warnings = str(answer.headers.get("x-sluice-warnings", "")) + answer.body.decode()

@@ -318,7 +318,7 @@ def test_a_large_file_comes_back_as_it_went(ann: Client) -> None:
 
 
 @pytest.mark.parametrize("door", ["/v1", "/openai/v1", "/openai", "/openai/deployments/gpt", "/api/llm"])
-def test_every_door_serves_the_same_files_and_batches(ann: Client, door: str) -> None:
+def test_every_surface_serves_the_same_files_and_batches(ann: Client, door: str) -> None:
     file = uploaded(ann, chat_lines(["say exactly: door"]), door=door)
     batch = started(ann, file, door=door)
     over = ended(ann, batch["id"])

@@ -273,7 +273,7 @@ def test_it_streams_events_with_the_provider(world: World) -> None:
     assert not [event for event in events if "extra_fields" in event]
 
 
-def test_only_bearer_keys_open_this_door(world: World) -> None:
+def test_only_bearer_keys_open_this_surface(world: World) -> None:
     bare = World(world.gateway, world.upstream)
     key = world.key or ""
     for header in ("api-key", "x-api-key", "x-bf-vk", "x-goog-api-key"):
@@ -293,7 +293,7 @@ def test_request_headers_of_truefoundry(world: World) -> None:
     assert refused.status == 400
 
 
-def test_a_response_of_this_door_is_fetched_by_every_other(world: World) -> None:
+def test_a_response_of_this_surface_is_fetched_by_every_other(world: World) -> None:
     made = ask(world).json
     plain = world.send("GET", f"{PATH}/{made['id']}").json
     assert plain["provider"] == "sandbox"

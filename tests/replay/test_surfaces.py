@@ -65,7 +65,7 @@ def cases() -> list[Any]:
 
 
 @pytest.mark.parametrize(("recording", "ask", "door"), cases())
-def test_every_door_gives_the_recorded_answer(
+def test_every_surface_gives_the_recorded_answer(
     world: World, recording: Exchange, ask: asking.Ask, door: str
 ) -> None:
     world.fresh().upstream.add(Reply.of(recording, chunk=0), times=NEVER)

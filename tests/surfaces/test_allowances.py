@@ -129,7 +129,7 @@ def generating(app: Flask) -> list[SurfaceRule]:
     ]
 
 
-def test_a_name_of_the_operators_is_allowed_or_refused_alike_at_every_door(app: Flask) -> None:
+def test_a_name_of_the_operators_is_allowed_or_refused_alike_at_every_surface(app: Flask) -> None:
     for model, fallbacks, allowed in (
         ("fast", None, True),
         (MODEL, None, False),

@@ -130,7 +130,7 @@ def test_another_origin_gets_no_permission(shared: Gateway) -> None:
     ("key", "body", "status"),
     [(KEY, BODY, 200), ("wrong", BODY, 401), (KEY, b"{", 400), (KEY, BODY[:-1] + b', "stream": true}', 200)],
 )
-def test_every_answer_of_a_door_says_who_may_read_it(shared: Gateway, key, body, status) -> None:
+def test_every_answer_of_a_surface_says_who_may_read_it(shared: Gateway, key, body, status) -> None:
     headers = {**JSON, "authorization": f"Bearer {key}", "origin": PAGE}
     got, head, _ = ask(shared, headers=headers, body=body)
     assert (got, head["access-control-allow-origin"]) == (status, PAGE)
@@ -145,7 +145,7 @@ def test_all_origins_may_be_allowed_even_without_keys() -> None:
 
 
 @pytest.mark.parametrize("path", ["/chat/completions", "/embeddings", "/models", "/responses/resp_none"])
-def test_the_unified_door_also_stands_at_the_root(shared: Gateway, path: str) -> None:
+def test_the_unified_surface_also_stands_at_the_root(shared: Gateway, path: str) -> None:
     method = "GET" if path.startswith(("/models", "/responses")) else "POST"
     body = json.dumps({"model": "sandbox/x", "input": "hi", "messages": [{"role": "user", "content": "hi"}]})
     headers = {**JSON, "authorization": f"Bearer {KEY}"}

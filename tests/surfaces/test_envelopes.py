@@ -8,7 +8,7 @@ import pytest
 
 from tests.behaviour.world import ROLE as CHAT_ROLE
 from tests.behaviour.world import Answer, World, chat_body, chat_end, chat_text
-from tests.surfaces.test_doors import FORM, PREFIXES, SAID
+from tests.surfaces.test_mounts import FORM, PREFIXES, SAID
 from tests.traffic.replay import Reply
 
 ALWAYS = {

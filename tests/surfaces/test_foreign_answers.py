@@ -118,7 +118,7 @@ def test_google_is_asked_for_sound_alone(door: World) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_refusal_at_coheres_door_is_no_complete_answer(door: World, stream: bool) -> None:
+def test_a_refusal_at_coheres_surface_is_no_complete_answer(door: World, stream: bool) -> None:
     whole = chat_body()
     whole["choices"][0]["message"] = {"role": "assistant", "content": None, "refusal": "I will not."}
     frames = chat_chunk({"role": "assistant", "refusal": "I will not."}) + chat_chunk({}, "stop")

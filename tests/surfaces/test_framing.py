@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.behaviour.world import Answer, World, running_world
-from tests.surfaces.test_doors import FORM
+from tests.surfaces.test_mounts import FORM
 
 FRAME_HEADERS = {
     "content-type": "text/event-stream; charset=utf-8",

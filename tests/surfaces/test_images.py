@@ -84,7 +84,7 @@ def picture(entry: dict[str, Any]) -> bytes:
 
 
 @pytest.mark.parametrize("path", DOORS)
-def test_a_picture_is_drawn_at_every_door(world: World, path: str) -> None:
+def test_a_picture_is_drawn_at_every_surface(world: World, path: str) -> None:
     answer = world.send("POST", path, ASKED)
     assert answer.status == 200, answer.body
     (one,) = answer.json["data"]

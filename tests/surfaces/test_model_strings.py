@@ -46,7 +46,7 @@ def resolved(answer: Answer) -> tuple[str, str]:
     ],
 )
 @pytest.mark.parametrize("prefix", ["/v1", "/openai/v1", "/openai", "/api/llm"])
-def test_a_name_means_the_same_at_every_door(
+def test_a_name_means_the_same_at_every_surface(
     world: World, prefix: str, model: str, meant: tuple[str, str]
 ) -> None:
     for operation in ("chat", "responses"):

@@ -41,7 +41,7 @@ def test_a_filter_of_the_admin_api_holds_no_nul(world: World) -> None:
         assert (answer.status, answer.error["param"]) == (400, name), path
 
 
-def test_a_query_of_a_door_holds_no_nul(world: World) -> None:
+def test_a_query_of_a_surface_holds_no_nul(world: World) -> None:
     paths = {route.path for rows in MOUNTS[0].operations.values() for route in rows if route.method == "GET"}
     for path in (MOUNTS[0].prefixes[0] + PLACE.sub("x", path) for path in paths):
         for name in LISTS:

@@ -14,7 +14,7 @@ from app.config import Settings
 from app.operations import OPERATIONS as ROWS
 from app.surfaces.openapi.document import describe, surface_rules
 from tests.behaviour.world import World, running_world
-from tests.surfaces.test_doors import OPERATIONS, PREFIXES, _wants_model, ids_for
+from tests.surfaces.test_mounts import OPERATIONS, PREFIXES, _wants_model, ids_for
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def test_each_operation_has_an_id_of_its_own_and_a_summary(document: dict[str, A
     assert all(operation["summary"].endswith((".", "…")) for operation in operations)
 
 
-def test_the_bodies_are_those_checked_at_the_door(document: dict[str, Any]) -> None:
+def test_the_bodies_are_those_checked_at_the_surface(document: dict[str, Any]) -> None:
     body = document["components"]["schemas"]["ResponsesBody"]
     assert body["additionalProperties"] is True
     (limits, null) = body["properties"]["max_output_tokens"]["anyOf"]

@@ -138,7 +138,7 @@ def test_a_wrong_body_is_refused(door: World, body: dict[str, Any]) -> None:
     assert door.upstream.requests == []
 
 
-def test_bedrocks_door_takes_coheres_pictures(door: World) -> None:
+def test_bedrocks_surface_takes_coheres_pictures(door: World) -> None:
     door.fresh().upstream.add(Reply.json(by_type([0.5, 0.25])))
     body = {**IMAGES, "embedding_types": ["float"]}
     answer = door.send("POST", "/bedrock/model/cohere%2Fembed-v4.0/invoke", body)

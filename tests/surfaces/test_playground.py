@@ -53,7 +53,7 @@ def order(api: str, key: str = "", **members: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("api", BODIES)
 @pytest.mark.parametrize("stream", [True, False])
-def test_the_answer_is_the_doors_own(visitor: Visitor, api: str, stream: bool) -> None:
+def test_the_answer_is_the_surfaces_own(visitor: Visitor, api: str, stream: bool) -> None:
     answer = ask(visitor, order(api, stream=stream))
     assert answer.status == 200, answer.body
     assert b"one" in answer.body
@@ -78,7 +78,7 @@ def test_a_key_is_held_by_its_own_limits_and_allowances(visitor: Visitor) -> Non
     assert ask(visitor, order("chat", "red/nobody")).status == 400
 
 
-def test_errors_of_the_door_come_as_the_door_writes_them(visitor: Visitor) -> None:
+def test_errors_of_the_surface_come_as_the_surface_writes_them(visitor: Visitor) -> None:
     answer = ask(visitor, order("chat", model="no such model"))
     assert answer.status == 400
     assert answer.error["code"] == "model_not_found"

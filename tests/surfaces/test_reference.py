@@ -81,7 +81,7 @@ def test_each_operation_is_shown_once_and_names_its_other_paths(shown: dict[str,
     assert named == {path_of(rule) for rule in rules}
 
 
-def test_the_unified_door_comes_first(shown: dict[str, Any]) -> None:
+def test_the_unified_surface_comes_first(shown: dict[str, Any]) -> None:
     tags = [tag["name"] for tag in shown["tags"]]
     assert tags[0] == "OpenAI's API, any provider"
     assert tags[-1] == "The gateway itself"

@@ -87,7 +87,7 @@ def test_a_key_in_the_query_is_taken_off_whether_or_not_it_counts(query: str, le
     assert "key" not in request.args
 
 
-def test_the_doors_have_names_and_paths_of_their_own() -> None:
+def test_the_surfaces_have_names_and_paths_of_their_own() -> None:
     paths = [
         (route.method, prefix + route.path)
         for mount in MOUNTS

@@ -69,7 +69,7 @@ def test_null_empties_the_metadata_of_a_conversation(world: World) -> None:
     assert (answer.status, answer.json["metadata"]) == (200, {})
 
 
-def test_groqs_default_effort_and_vllms_top_k_pass_the_door(world: World) -> None:
+def test_groqs_default_effort_and_vllms_top_k_pass_the_surface(world: World) -> None:
     world.upstream.add(Reply.json(chat_body()), times=NEVER)
     for more in ({"reasoning_effort": "default"}, {"top_k": -1}):
         body = {"model": "groq/qwen/qwen3-32b", "messages": HI, **more}

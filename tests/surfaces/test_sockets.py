@@ -24,7 +24,7 @@ from tests.behaviour.world import (
     running_world,
 )
 from tests.surfaces.conftest import KEY, NARROW_KEY
-from tests.surfaces.test_doors import PREFIXES
+from tests.surfaces.test_mounts import PREFIXES
 from tests.traffic.replay import Reply
 from tests.websocket_client import ClientConnection, connect
 
@@ -96,7 +96,7 @@ def text_of(response: Mapping[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("prefix", ["", *PREFIXES])
-def test_every_door_of_responses_takes_turns_over_a_websocket(world: World, prefix: str) -> None:
+def test_every_surface_of_responses_takes_turns_over_a_websocket(world: World, prefix: str) -> None:
     with opened(world, f"{prefix}/responses") as connection:
         for said in ("one", "two"):
             create(connection, input=f"say exactly: {said}")

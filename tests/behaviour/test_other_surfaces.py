@@ -87,7 +87,7 @@ def test_a_fault_before_content_has_its_status_and_its_form(world: World, stream
     ],
     ids=["told", "cut", "nonsense", "shape"],
 )
-def test_a_stream_that_breaks_ends_in_the_doors_own_way(
+def test_a_stream_that_breaks_ends_in_the_surfaces_own_way(
     world: World, door: Door, tail: bytes, knobs: dict[str, Any]
 ) -> None:
     world.upstream.add(Reply.sse(ROLE + chat_text("good") + tail, **knobs))
@@ -172,7 +172,9 @@ ATTACKS = [
 
 @EVERY
 @pytest.mark.parametrize(("body", "status"), ATTACKS, ids=range(len(ATTACKS)))
-def test_a_bad_body_is_refused_in_the_doors_form(world: World, door: Door, body: bytes, status: int) -> None:
+def test_a_bad_body_is_refused_in_the_surfaces_form(
+    world: World, door: Door, body: bytes, status: int
+) -> None:
     answer = world.send("POST", door.place(), body)
     assert answer.status == status, answer.body
     assert door.word(answer.json) in REFUSED
@@ -255,7 +257,7 @@ def test_steering_members_and_headers_go_nowhere(world: World, door: Door) -> No
 @pytest.mark.parametrize(
     "method, path, status", [("GET", "", 405), ("DELETE", "", 405), ("POST", "/nothing", 404)]
 )
-def test_other_paths_and_methods_are_refused_in_the_doors_form_after_the_key(
+def test_other_paths_and_methods_are_refused_in_the_surfaces_form_after_the_key(
     world: World, door: Door, method: str, path: str, status: int
 ) -> None:
     answer = world.send(method, door.place() + path)
@@ -342,7 +344,7 @@ def content_of(answer: Any) -> list[dict[str, Any]]:
 
 
 @BOTH
-def test_a_thought_of_gemini_is_sealed_at_anthropics_door_and_comes_back_to_gemini_alone(
+def test_a_thought_of_gemini_is_sealed_at_anthropics_surface_and_comes_back_to_gemini_alone(
     world: World, stream: bool
 ) -> None:
     (door, *_) = DOORS
@@ -375,5 +377,5 @@ def test_a_thought_of_gemini_is_sealed_at_anthropics_door_and_comes_back_to_gemi
     assert b"slr1." not in next_turn("groq/x", Reply.json(chat_body()))
 
 
-def test_the_doors_of_this_table_are_not_those_of_openai() -> None:
+def test_the_surfaces_of_this_table_are_not_those_of_openai() -> None:
     assert not {door.path for door in DOORS} & set(PATHS.values())

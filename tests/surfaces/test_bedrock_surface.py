@@ -152,7 +152,7 @@ def test_a_silent_stream_is_kept_open_by_an_event_that_sdks_pass_over() -> None:
 
 
 @pytest.mark.parametrize("verb", ["converse", "converse-stream"])
-def test_a_fallback_answers_in_the_doors_dialect(door: World, verb: str) -> None:
+def test_a_fallback_answers_in_the_surfaces_dialect(door: World, verb: str) -> None:
     door.fresh().upstream.add(Reply.json({"message": "no"}, 503), times=2)
     body = said(fallbacks=["sandbox/x"])
     answer = door.send("POST", f"/bedrock/model/us.amazon.nova-pro-v1%3A0/{verb}", body)
@@ -262,7 +262,7 @@ def test_what_was_lost_is_in_a_header(door: World) -> None:
     assert warning["param"] == "oddMember"
 
 
-def test_the_description_holds_the_door(door: World) -> None:
+def test_the_description_holds_the_surface(door: World) -> None:
     paths = door.send("GET", "/openapi.json").json["paths"]
     described = paths["/bedrock/model/{deployment}/converse-stream"]["post"]
     assert set(described["responses"]["200"]["content"]) == {"application/vnd.amazon.eventstream"}

@@ -209,7 +209,7 @@ def _is_common(wanted: Answer) -> bool:
 
 
 @pytest.mark.parametrize(("recording", "name"), cases())
-def test_a_client_of_another_door_gets_the_recorded_answer(
+def test_a_client_of_another_surface_gets_the_recorded_answer(
     world: World, recording: Exchange, name: str
 ) -> None:
     door, wanted = DOORS[name], asking.outcome(recording)

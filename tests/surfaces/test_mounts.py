@@ -172,7 +172,7 @@ def test_health_needs_no_key(world: World, path: str) -> None:
     assert World(world.gateway, world.upstream).send("GET", path).status == 200
 
 
-def test_the_response_of_one_door_is_continued_and_deleted_at_another(world: World) -> None:
+def test_the_response_of_one_surface_is_continued_and_deleted_at_another(world: World) -> None:
     made = world.ask("responses", model="sandbox/x", input="say exactly: I am Ann").json["id"]
     for prefix in PREFIXES:
         assert world.send("GET", f"{prefix}/responses/{made}").json["id"] == made

@@ -142,7 +142,7 @@ def test_a_body_passes_to_its_home_and_back_as_it_is(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_fallback_answers_in_the_doors_dialect(door: World, stream: bool) -> None:
+def test_a_fallback_answers_in_the_surfaces_dialect(door: World, stream: bool) -> None:
     door.fresh().upstream.add(Reply.json({"error": {"code": 503, "message": "no"}}, 503), times=2)
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
     body = contents(fallbacks=["sandbox/x"])
@@ -150,7 +150,7 @@ def test_a_fallback_answers_in_the_doors_dialect(door: World, stream: bool) -> N
     assert (said(answer), answer.headers["x-sluice-provider"]) == ("hello", "sandbox")
 
 
-def test_a_chat_only_provider_calls_functions_in_the_doors_words(door: World) -> None:
+def test_a_chat_only_provider_calls_functions_in_the_surfaces_words(door: World) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     made = chat_body("")
     made["choices"][0] = {
@@ -168,7 +168,7 @@ def test_a_chat_only_provider_calls_functions_in_the_doors_words(door: World) ->
 
 
 @pytest.mark.parametrize("alt", ["?alt=sse", ""])
-def test_a_broken_stream_ends_with_an_error_in_the_doors_form(door: World, alt: str) -> None:
+def test_a_broken_stream_ends_with_an_error_in_the_surfaces_form(door: World, alt: str) -> None:
     door.fresh().upstream.add(Reply.sse(chat_chunk({"role": "assistant", "content": "half"})))
     answer = door.send("POST", f"/v1beta/models/groq/x:streamGenerateContent{alt}", contents())
     *good, last = chunks(answer)
@@ -322,7 +322,7 @@ def test_models_are_listed_in_googles_form(door: World) -> None:
     assert published["publisherModels"][0]["name"] == "publishers/sandbox/models/echo"
 
 
-def test_a_client_of_google_is_given_its_form_at_the_door_of_all(door: World) -> None:
+def test_a_client_of_google_is_given_its_form_at_the_surface_of_all(door: World) -> None:
     plain = door.send("GET", "/v1/models?provider=sandbox").json
     assert plain["object"] == "list"
     google = door.send("GET", "/v1/models?provider=sandbox", None, {"x-goog-api-client": "genai/3"}).json
@@ -335,7 +335,7 @@ def test_what_was_lost_is_in_a_header(door: World) -> None:
     assert warning["param"] == "oddMember"
 
 
-def test_the_description_holds_the_door(door: World) -> None:
+def test_the_description_holds_the_surface(door: World) -> None:
     paths = door.send("GET", "/openapi.json").json["paths"]
     described = paths["/v1beta/models/{deployment}:streamGenerateContent"]["post"]
     assert set(described["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
