@@ -50,7 +50,6 @@ class CallWriter:
             return
         if self._keeps_bodies:
             self._keep_bodies(row["id"], outcome)
-        self._purger.start()
 
     def close(self) -> None:
         """Write what is still queued."""
@@ -76,6 +75,7 @@ class CallWriter:
             if row["user"] is not None:
                 row["user"] = state.keys.hasher.digest(row["user"])[:32]
         state.call_log.write(rows, bodies)
+        self._purger.start()
 
     def _keep_bodies(self, call_id: str, outcome: Outcome) -> None:
         """Keep what was asked and answered until its row is written; what finds no room is left out."""
