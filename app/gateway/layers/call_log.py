@@ -53,8 +53,8 @@ class CallWriter:
 
     def close(self) -> None:
         """Write what is still queued."""
-        self._purger.stop()
         self._drop(len(self._queue.close()))
+        self._purger.stop()
 
     def _write(self, rows: list[dict[str, Any]]) -> bool:
         bodies = self._take_bodies(rows)
