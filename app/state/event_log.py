@@ -17,8 +17,8 @@ from app.errors import GatewayError
 from app.responses_form.events import shows_output
 from app.state import rows
 from app.state.database import Database
-from app.state.leases import LEASE_SECONDS
 from app.state.records import JSON, Fence
+from app.state.schema import LEASE_SECONDS
 from app.state.tables import db_now, event, response
 from app.state.upserts import insert_new
 from app.wire.json import dumps, loads_lenient

@@ -16,11 +16,11 @@ from app.responses_form.errors import LOST
 from app.state.database import Database
 from app.state.loops import PeriodicTask
 from app.state.rows import chunks
+from app.state.schema import LEASE_SECONDS as LEASE_SECONDS
 from app.state.tables import RUNNING, db_now, response
 from app.state.termination import terminate
 from app.state.upserts import run
 
-LEASE_SECONDS: Final = 10.0
 SWEEP_SECONDS: Final = 2.0
 MAX_ATTEMPTS: Final = 3
 _SWEPT_AT_ONCE: Final = 50

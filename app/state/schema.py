@@ -1,14 +1,17 @@
-"""What all tables share: their metadata, the database's clock, and the type of a row."""
+"""What all tables share: their metadata, the database's clock, the length of a lease, and the type of a row."""
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Double, MetaData, Row
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 metadata = MetaData()
+
+#: How long work is its process's own unless the lease is renewed.
+LEASE_SECONDS: Final = 10.0
 
 #: A fetched row, of whatever columns.
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
