@@ -83,7 +83,7 @@ _FILE_ROWS: Final = (
             Route(
                 "GET",
                 "/files",
-                "views.files.listed",
+                "views.files.list_files",
                 "FileList",
                 query=("purpose", "limit", "order", "after"),
                 sealed=True,
@@ -129,7 +129,12 @@ _BATCH_ROWS: Final = (
         dialect="files",
         routes=(
             Route(
-                "GET", "/batches", "views.batches.listed", "BatchList", query=("limit", "after"), sealed=True
+                "GET",
+                "/batches",
+                "views.batches.list_batches",
+                "BatchList",
+                query=("limit", "after"),
+                sealed=True,
             ),
         ),
     ),
@@ -364,8 +369,14 @@ _ROWS: Final = (
         wires=("models",),
         dialect="models",
         routes=(
-            Route("GET", "/models", "views.models.listed", "ModelList", query=("provider", "limit", "after")),
-            Route("GET", "/models/<path:model_id>", "views.models.one", "Model"),
+            Route(
+                "GET",
+                "/models",
+                "views.models.list_models",
+                "ModelList",
+                query=("provider", "limit", "after"),
+            ),
+            Route("GET", "/models/<path:model_id>", "views.models.retrieve", "Model"),
         ),
     ),
     Operation(

@@ -217,9 +217,9 @@ def _append(connection: Connection, row: AnyRow, kind: str, data: bytes) -> None
 
 
 def _new_file(row: AnyRow, kind: str) -> NewFile:
-    keeps = loads_lenient(bytes(row.body)).get("output_keeps")
+    seconds = loads_lenient(bytes(row.body)).get("output_keeps")
     members = {"filename": f"{row.id}_{kind}.jsonl"}
-    return NewFile(getattr(row, f"{kind}_file_id"), row.tenant, _OUTPUT, members, keeps)
+    return NewFile(getattr(row, f"{kind}_file_id"), row.tenant, _OUTPUT, members, seconds)
 
 
 def _end(connection: Connection, row: AnyRow, status: str, errors: list[JSON] | None) -> None:

@@ -15,7 +15,7 @@ from app.operations import OPERATIONS, Route, resolve
 from app.surfaces.context import request_context
 from app.surfaces.mounts import MOUNTS, Mount
 
-_KEY: Final = Route("GET", "/v1/key", "views.key.own", "Key")
+_KEY: Final = Route("GET", "/v1/key", "views.key.retrieve", "Key")
 
 
 def make_blueprint(mount: Mount) -> Blueprint:

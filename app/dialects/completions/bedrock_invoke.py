@@ -51,7 +51,7 @@ class _Family:
     """The body of one family.
 
     ``prompt`` and ``paths`` are the paths of the prompt and of sampling parameters in a request.
-    ``listed`` is the member of an answer with several completions; ``text`` and ``stop`` are paths
+    ``list_member`` is the member of an answer with several completions; ``text`` and ``stop`` are paths
     within one. ``counts`` are the paths of input and output tokens. ``streamed`` are members of a
     streaming request, ``wrap`` formats the prompt, ``max_tokens`` is the default of a required limit.
     """
@@ -60,7 +60,7 @@ class _Family:
     paths: Mapping[str, Path]
     text: Path
     stop: Path
-    listed: str | None = None
+    list_member: str | None = None
     counts: tuple[Path, Path] | None = None
     streamed: Mapping[str, Any] = field(default_factory=dict)
     wrap: Callable[[str], str] = str
@@ -86,7 +86,7 @@ _MISTRAL: Final = _Family(
     paths={**_COMMON, "top_k": ("top_k",), "stop": ("stop",)},
     text=("text",),
     stop=("stop_reason",),
-    listed="outputs",
+    list_member="outputs",
 )
 _COHERE: Final = _Family(
     prompt=("prompt",),
@@ -99,7 +99,7 @@ _COHERE: Final = _Family(
     },
     text=("text",),
     stop=("finish_reason",),
-    listed="generations",
+    list_member="generations",
     streamed={"stream": True},
 )
 _AI21: Final = _Family(
@@ -115,7 +115,7 @@ _AI21: Final = _Family(
     },
     text=("data", "text"),
     stop=("finishReason", "reason"),
-    listed="completions",
+    list_member="completions",
 )
 _ANTHROPIC: Final = _Family(
     prompt=("prompt",),
@@ -140,7 +140,7 @@ _TITAN: Final = _Family(
     },
     text=("outputText",),
     stop=("completionReason",),
-    listed="results",
+    list_member="results",
     counts=(("inputTextTokenCount",), ("totalOutputTextTokenCount",)),
 )
 _SAGEMAKER: Final = _Family(
@@ -148,7 +148,7 @@ _SAGEMAKER: Final = _Family(
     paths={**_COMMON, "stop": ("stop",)},
     text=("text",),
     stop=("finish_reason",),
-    listed="choices",
+    list_member="choices",
     counts=(("usage", "prompt_tokens"), ("usage", "completion_tokens")),
 )
 
@@ -317,8 +317,8 @@ def _set_path(body: Members, path: Path, value: Any) -> None:
 
 def _completions(family: _Family, answer: Members) -> list[Members]:
     """Return the completions of an answer or chunk: those of the list, or the object itself."""
-    if family.listed in answer:
-        return dicts(answer[family.listed])
+    if family.list_member in answer:
+        return dicts(answer[family.list_member])
     known = (family.text[0], family.stop[0], _METRICS)
     return [answer] if any(name in answer for name in known) else []
 

@@ -30,10 +30,12 @@ def bedrock_routes() -> Mapping[str, tuple[Route, ...]]:
             Route(
                 "GET",
                 models,
-                "views.models.listed",
+                "views.models.list_models",
                 "openapi.bedrock.FoundationModels",
                 query=("byProvider", "provider"),
             ),
-            Route("GET", f"{models}/<path:model_id>", "views.models.one", "openapi.bedrock.FoundationModel"),
+            Route(
+                "GET", f"{models}/<path:model_id>", "views.models.retrieve", "openapi.bedrock.FoundationModel"
+            ),
         ),
     }

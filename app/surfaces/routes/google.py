@@ -46,8 +46,8 @@ def gemini_routes() -> Mapping[str, tuple[Route, ...]]:
     """Return the routes of the verbs and of the list of models."""
     query = ("pageSize", "pageToken", "provider")
     lists = (
-        Route("GET", "/models", "views.models.listed", "openapi.google.GeminiModels", query=query),
-        Route("GET", "/models/<path:model_id>", "views.models.one", "openapi.google.GeminiModel"),
+        Route("GET", "/models", "views.models.list_models", "openapi.google.GeminiModels", query=query),
+        Route("GET", "/models/<path:model_id>", "views.models.retrieve", "openapi.google.GeminiModel"),
     )
     return {**gemini_verbs("/models"), "models": lists}
 

@@ -45,7 +45,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     return answer_object(mount, call, create)
 
 
-def listed(mount: Mount, deployment: str | None = None) -> Response:
+def list_batches(mount: Mount, deployment: str | None = None) -> Response:
     """List batches: those of the tenant, the newest first."""
     limit, after = queries.limit(_ROWS, _MOST_ROWS), queries.cursor("after")
     page = current_gateway().state().batches.page(g.principal.tenant, limit, after)

@@ -96,7 +96,7 @@ def _file_row(target: Target, file: FileObject, upload: FileUpload) -> NewFile:
     )
 
 
-def listed(mount: Mount, deployment: str | None = None) -> Response:
+def list_files(mount: Mount, deployment: str | None = None) -> Response:
     """List files: those of the tenant, the newest first."""
     files = current_gateway().state().files
     page = files.page(

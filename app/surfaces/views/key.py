@@ -13,7 +13,7 @@ from app.surfaces.calls import current_gateway
 from app.surfaces.replies.answers import json_response
 
 
-def own() -> Response:
+def retrieve() -> Response:
     """Describe the caller's key without secrets, with its limits and budgets at every level."""
     principal, gateway, accounts = g.principal, current_gateway(), current_gateway().accounts
     name, tenant = principal.key, principal.tenant

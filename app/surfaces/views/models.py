@@ -18,7 +18,7 @@ _CLIENT_HEADERS: Final = (("anthropic-version", "messages"), ("x-goog-api-client
 """Headers that only the clients of one API send, with the form that they read; the unified surface looks at them."""
 
 
-def listed(mount: Mount, deployment: str | None = None) -> Response:
+def list_models(mount: Mount, deployment: str | None = None) -> Response:
     """List models: all of them, or a page."""
     form, provider = _form(mount), request.args.get("provider") or None
     models = current_gateway().catalogue.models(g.principal, provider)
@@ -32,7 +32,7 @@ def listed(mount: Mount, deployment: str | None = None) -> Response:
     return json_response(body)
 
 
-def one(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
+def retrieve(mount: Mount, model_id: str, deployment: str | None = None) -> Response:
     """Retrieve a model; its id may hold slashes."""
     form, gateway = _form(mount), current_gateway()
     model = gateway.catalogue.model(
