@@ -19,7 +19,7 @@ Row = TypeVar("Row")
 
 _CAPACITY: Final = 10_000
 _BATCH: Final = 250
-_GATHER: Final = 0.5
+_GATHER: Final = 0.2
 
 
 class RowQueue(Generic[Row]):
