@@ -58,8 +58,11 @@ def said(pieces):
 
 def test_a_stream_comes_in_pieces_at_the_pace_that_was_set():
     pieces = arrivals(Opened(words_per_second=50).ask("say exactly: " + "word " * 20))
-    assert len(pieces) >= 15
-    assert pieces[-1][0] > 0.35
+    words = 0
+    for seconds, piece in pieces:  # a busy machine joins pieces, but none comes early
+        words += piece.count(b"word")
+        assert words <= 50 * seconds + 2
+    assert words == 20
     assert said(pieces).endswith(b"data: [DONE]\n\n")
 
 
@@ -71,7 +74,6 @@ def test_without_a_pace_all_comes_at_once():
 def test_a_stream_is_spread_over_the_seconds_asked_for(sandbox):
     pieces = arrivals(sandbox.ask("take 0.6 seconds\nsay exactly: a b c d e f"))
     assert pieces[-1][0] - pieces[0][0] > 0.3
-    assert len(pieces) >= 6
 
 
 def test_a_whole_answer_takes_the_seconds_asked_for(sandbox):
