@@ -168,6 +168,38 @@ def test_an_upload_that_the_disk_has_no_room_for_is_503_and_logged() -> None:
     assert again.status == 200
 
 
+def in_charset(value: bytes, charset: str = "") -> bytes:
+    """Return a form whose field ``prompt`` has these bytes."""
+    kind = f"Content-Type: text/plain; charset={charset}\r\n".encode() if charset else b""
+    head = b'--b\r\nContent-Disposition: form-data; name="prompt"\r\n' + kind + b"\r\n"
+    return head + value + b"\r\n" + form([MODEL, ("temperature", "0")])
+
+
+@pytest.mark.parametrize(
+    ("value", "charset", "sentence"),
+    [
+        (b"caf\xe9", "", "The field 'prompt' of the form is not valid UTF-8: byte 3 is 0xe9."),
+        (b"\xed\xa0\x80", "", "The field 'prompt' of the form is not valid UTF-8: byte 0 is 0xed."),
+        (b"caf\xc3\xa9", "us-ascii", "The field 'prompt' of the form is not valid US-ASCII: byte 3 is 0xc3."),
+    ],
+)
+@pytest.mark.parametrize("path", [PATH, "/v1/images/edits", "/v1/files"])
+def test_text_that_is_not_in_its_charset_is_refused(
+    path: str, value: bytes, charset: str, sentence: str, world: World
+) -> None:
+    head = {"content-type": "multipart/form-data; boundary=b"}
+    answer = world.send("POST", path, in_charset(value, charset), head)
+
+    assert (answer.status, answer.error["message"], answer.error["param"]) == (400, sentence, "prompt")
+    assert world.upstream.requests == []
+
+
+@pytest.mark.parametrize(("value", "charset"), [(b"caf\xc3\xa9", ""), (b"caf\xe9", "ISO-8859-1")])
+def test_text_in_its_charset_reaches_the_provider(value: bytes, charset: str, world: World) -> None:
+    assert send(world, in_charset(value, charset)).status == 200
+    assert "caf\xe9".encode() in world.upstream.requests[0].body
+
+
 def test_a_form_of_too_many_fields_is_told_so(world: World) -> None:
     answer = send(world, form([MODEL, *((f"field_{number}", "x") for number in range(1_001))]))
     assert answer.status == 413

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from functools import partial
 from io import BytesIO
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import gevent
 from flask import Request, request
-from werkzeug.datastructures import FileStorage
+from werkzeug.datastructures import FileStorage, Headers, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
-from werkzeug.formparser import FormDataParser
+from werkzeug.formparser import FormDataParser, MultiPartParser
 
 from app.canonical.media import Upload
 from app.errors import GatewayError
@@ -75,7 +74,7 @@ def _parse_form(limit: int, deadline: float) -> tuple[Request, list[tuple[str, s
     form.max_content_length = limit + _FORM_ROOM
     form.max_form_memory_size = _FORM_ROOM
     form.max_form_parts = _FIELDS
-    form.form_data_parser_class = partial(FormDataParser, silent=False)  # type: ignore[assignment]
+    form.form_data_parser_class = _StrictParser
     try:
         with gevent.Timeout(deadline):
             fields = [(name, value) for name, values in form.form.lists() for value in values]
@@ -100,6 +99,54 @@ def _parse_form(limit: int, deadline: float) -> tuple[Request, list[tuple[str, s
         raise too_large(limit)
     claim_form(current_gateway(), fields, form.files.items(multi=True))
     return form, fields
+
+
+class _StrictParser(FormDataParser):
+    """Parses multipart forms as Werkzeug does, but refuses what Werkzeug passes over or replaces."""
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        mimetype: str,
+        content_length: int | None,
+        options: dict[str, str] | None = None,
+    ) -> tuple[IO[bytes], MultiDict[str, str], MultiDict[str, FileStorage]]:
+        """Parse a form; raise ValueError for a malformed one, and ``bad_request`` for text that is not in its charset."""
+        boundary = (options or {}).get("boundary", "").encode("ascii")
+        if not boundary:
+            raise ValueError("Missing boundary")
+        limits = {"max_form_memory_size": self.max_form_memory_size, "max_form_parts": self.max_form_parts}
+        parser = _UndecodedParser(self.stream_factory, cls=list, **limits)  # type: ignore[arg-type]
+        parts, files = parser.parse(stream, boundary, content_length)
+        fields = [
+            (name, _decode(name, value.encode("latin-1"), charset))
+            for (name, value), charset in zip(parts, parser.charsets, strict=True)
+        ]
+        return stream, MultiDict(fields), MultiDict(files)
+
+
+class _UndecodedParser(MultiPartParser):
+    """Leaves the bytes of each field as they are, as characters of Latin-1, and collects the ``charsets`` of the fields."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.charsets: list[str] = []
+
+    def get_part_charset(self, headers: Headers) -> str:
+        """Return a charset that decodes every byte, because Werkzeug would replace those that it cannot decode."""
+        self.charsets.append(super().get_part_charset(headers))
+        return "latin-1"
+
+
+def _decode(name: str, value: bytes, charset: str) -> str:
+    try:
+        return value.decode(charset)
+    except UnicodeDecodeError as error:
+        raise GatewayError(
+            "bad_request",
+            f"The field '{name}' of the form is not valid {charset.upper()}: byte {error.start} is 0x{value[error.start]:02x}.",
+            param=name,
+        ) from error
 
 
 def size_of_file(file: FileStorage) -> int:
