@@ -105,6 +105,14 @@ class Bench:
         load.communicate()
         return {"held": (open_now - before) * 1024 / _HELD}
 
+    @staticmethod
+    def rest(running_targets: list[Running], seconds: float = 3.0) -> Iterator[tuple[str, float]]:
+        """Yield the CPU microseconds that each target takes in a second without a request."""
+        before = [cpu_seconds(at.pids) for at in running_targets]
+        time.sleep(seconds)
+        for at, used in zip(running_targets, before, strict=True):
+            yield at.target.name, (cpu_seconds(at.pids) - used) * 1e6 / seconds
+
     def _whole(
         self, at: Running, path: str, body: dict[str, Any], name: str, connections: int
     ) -> dict[str, float]:
@@ -166,6 +174,8 @@ def measure(
             results[at.target.name]["idle"].append(memory_mib(at.pids))
             bench.load(at, CHAT, _CHAT, connections=16, seconds=0.5)
         for _ in range(rounds):
+            for name, used in bench.rest(running_targets) if "alone" in tests else ():
+                results[name]["rest"].append(used)
             for test in tests:
                 for at in running_targets:
                     run: Callable[[Running], dict[str, float]] = getattr(bench, test)
@@ -182,6 +192,7 @@ _FIGURES: Final = {
     "stream": "CPU of a stream's chunk, µs",
     "latency": "one request alone, ms",
     "first_byte": f"first content of {_STREAMS} streams, ms",
+    "rest": "CPU of a second without a request, µs",
     "held": "memory of an open stream, KiB",
     "idle": "memory, idle, MiB",
     "start": "start to first answer, s",

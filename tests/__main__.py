@@ -29,7 +29,7 @@ def named(pattern: str) -> list[str]:
 
 
 PYTEST: Final = [sys.executable, "-m", "pytest"]
-SIDE_BY_SIDE: Final = 5  # of two cores: a group computes for a third of its time, and else waits
+SIDE_BY_SIDE: Final = 6  # of two cores: a group computes for a third of its time, and else waits
 COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
 SECOND_TRIES: Final = 2
 NO_CACHE: Final = "no:cacheprovider"
@@ -49,12 +49,13 @@ PURE: Final[Sequence[Sequence[str]]] = (
 )
 # The longest first. What no group names runs in the empty one.
 GROUPS: Final[Sequence[Sequence[str]]] = (
-    ("tests/behaviour",),
+    named("behaviour/test_[!b-f]*.py"),
     ("tests/governance",),
     named("surfaces/test_[!b]*.py"),
     ("tests/state",),
     named("lifecycle/test_[bn]*.py"),
     (),
+    named("behaviour/test_[b-f]*.py"),
     ("tests/deploy",),
     ("tests/replay",),
     named("lifecycle/test_[!bn]*.py"),
