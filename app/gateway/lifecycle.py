@@ -23,7 +23,8 @@ from app.gateway.layers.log import take_notes
 from app.wire.beats import until_beat
 
 _LOG: Final = logging.getLogger(__name__)
-_POLL_SECONDS: Final = 0.5  # between two looks at whether the worker leaves, and at the calls that are left
+_POLL_SECONDS: Final = 0.5  # between two looks at the calls that a worker that leaves has left
+_LEAVE_SECONDS: Final = 1.0  # between two looks at whether the worker leaves, when it looks itself
 _REOPEN: Final = 2.0
 _FIRST_LOOK: Final = 0.2
 _FIRST_CALLS: Final = 2.0  # seconds at most, for which the store waits for calls that waited for the worker
@@ -72,7 +73,7 @@ def _open_store(gateway: Gateway) -> None:
 
 def _drain_on_exit(worker: Any, gateway: Gateway) -> None:
     while worker.alive:
-        gevent.sleep(until_beat(_POLL_SECONDS))
+        gevent.sleep(until_beat(_LEAVE_SECONDS))
     drain(gateway)
 
 

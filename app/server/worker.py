@@ -38,7 +38,7 @@ _SKIP: Final = 65536
 _LEAVING: Final = 5.0
 _POLL: Final = 0.1
 _NOTIFY: Final = 1.0  # seconds between two signs of life for gunicorn
-_LOOK: Final = 0.5  # seconds at most between two looks at the waits: a worker that idles should hardly wake
+_LOOK: Final = 1.0  # seconds at most between two looks at the waits: a worker that idles should hardly wake
 _HEAD: Final = 5  # seconds for the head of a request where no connection is kept for a second one
 
 # The first row that fits decides. None of the sentences repeats what the client sent.

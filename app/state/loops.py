@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Final
 import gevent
 
 from app.errors import GatewayError
+from app.wire.beats import until_beat
 
 if TYPE_CHECKING:
     from app.state.database import Database
 
 
 _LOG: Final = logging.getLogger(__name__)
+_BEATS: Final = 10.0
 
 
 class Loop:
@@ -40,7 +42,7 @@ class Loop:
 
 
 class PeriodicTask(Loop):
-    """A loop that calls ``work`` at once and ``seconds`` after each call.
+    """A loop that calls ``work`` at once and then again and again, ``seconds`` apart; up to ten seconds at beats.
 
     It outlives every exception: it logs ``trouble`` with the cause and goes on.
     """
@@ -60,11 +62,15 @@ class PeriodicTask(Loop):
                 _LOG.warning("%s: %s", self._trouble, error.raw or error.message)
             except Exception:  # noqa: BLE001 - whatever the fault, the next call may succeed
                 _LOG.exception(self._trouble)
-            gevent.sleep(self._seconds)
+            self._rest()
 
     def _turn(self) -> None:
         self._work()
-        gevent.sleep(self._seconds)
+        self._rest()
+
+    def _rest(self) -> None:
+        """Sleep; what is rare and long does not begin in all processes at once."""
+        gevent.sleep(until_beat(self._seconds) if self._seconds <= _BEATS else self._seconds)
 
 
 class Watch(PeriodicTask):

@@ -32,6 +32,7 @@ from app.gateway.metric_series import Counter
 from app.state.budget_lines import Balance, ChargedBudget, Line, Reserved, first_refused
 from app.state.ledger_rows import Entry
 from app.state.loops import Loop
+from app.wire.beats import until_beat
 from app.wire.egress import Egress
 
 if TYPE_CHECKING:
@@ -326,7 +327,7 @@ class Accounts:
                 _LOG.warning("reservations are not looked after: %s", error.raw or error.message)
             except Exception:  # noqa: BLE001 - the loop must outlive any fault, or running calls would be lost
                 _LOG.exception("reservations are not looked after")
-            gevent.sleep(pause)
+            gevent.sleep(until_beat(pause))
 
 
 def check_priced(touches: Sequence[Touch], estimate: Estimate, label: str) -> None:

@@ -24,6 +24,7 @@ from app.gateway.budgets.status import dollars, moment
 from app.gateway.metric_series import Counter
 from app.state.budget_lines import ChargedBudget
 from app.state.loops import Loop
+from app.wire.beats import until_beat
 from app.wire.clocks import Clocks
 from app.wire.egress import Egress
 
@@ -111,7 +112,7 @@ class AlertSender:
                 _LOG.warning("alerts cannot be read: %s", error.raw or error.message)
             except Exception:  # noqa: BLE001 - the loop must survive any fault
                 _LOG.exception("alerts cannot be sent")
-            self._wake.wait(_POLL_SECONDS)
+            self._wake.wait(until_beat(_POLL_SECONDS))
 
     def _send(self, due: Due) -> None:
         """Send one message; schedule another try if it was not accepted."""
