@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from io import BytesIO
-from typing import IO, Any, Final
+from typing import IO, Any, Final, cast
 
 import gevent
 from flask import Request, request
@@ -116,8 +116,9 @@ class _StrictParser(FormDataParser):
         if not boundary:
             raise ValueError("Missing boundary")
         limits = {"max_form_memory_size": self.max_form_memory_size, "max_form_parts": self.max_form_parts}
-        parser = _UndecodedParser(self.stream_factory, cls=list, **limits)  # type: ignore[arg-type]
-        parts, files = parser.parse(stream, boundary, content_length)
+        parser = _UndecodedParser(self.stream_factory, cls=list, **limits)
+        parsed, files = parser.parse(stream, boundary, content_length)
+        parts = cast(list[tuple[str, str]], parsed)  # parse makes both of ``cls``
         fields = [
             (name, _decode(name, value.encode("latin-1"), charset))
             for (name, value), charset in zip(parts, parser.charsets, strict=True)
