@@ -10,10 +10,12 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
+from typing import TypeGuard
 
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
@@ -166,6 +168,11 @@ class Module:
         """The names of the package it lies in, for relative imports."""
         return self.path.split("/")[:-1]
 
+    @property
+    def name(self) -> str:
+        """Its dotted name."""
+        return self.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
 
 def read_modules(root: Path) -> list[Module]:
     """Read every Python file below ``root``/app."""
@@ -213,6 +220,30 @@ def imports_against_the_direction(module: Module) -> Iterator[str]:
             yield f"{module.path}:{line} {module.part} imports {name}"
 
 
+def import_cycle(modules: Iterable[Module]) -> list[str]:
+    """Return the names of modules that import each other in a circle, an empty list if none do.
+
+    Imports inside functions count, because a late import only hides a circle; those for types alone do not.
+    """
+    by_name = {module.name: module for module in modules}
+    imports = {}
+    for name, module in by_name.items():
+        typing = {
+            line
+            for node in module.nodes
+            if _is_type_checking(node)
+            for line in range(node.lineno, (node.end_lineno or node.lineno) + 1)
+        }
+        targets = {target for line, target in imported_names(module) if line not in typing}
+        known = {target if target in by_name else target.rpartition(".")[0] for target in targets}
+        imports[name] = known & by_name.keys() - {name}
+    try:
+        TopologicalSorter(imports).prepare()
+    except CycleError as error:
+        return list(error.args[1])
+    return []
+
+
 def requests_outside_egress(module: Module) -> Iterator[str]:
     """Only wire/egress.py and its two parts import requests (or urllib3 below it)."""
     for line, name in imported_names(module):
@@ -250,12 +281,16 @@ def statements_run_at_import(body: list[ast.stmt]) -> Iterator[ast.stmt]:
     for statement in body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if isinstance(statement, ast.If) and "TYPE_CHECKING" in ast.dump(statement.test):
+        if _is_type_checking(statement):
             continue
         yield statement
         for _, inner in ast.iter_fields(statement):
             if isinstance(inner, list) and inner and isinstance(inner[0], ast.stmt):
                 yield from statements_run_at_import(inner)
+
+
+def _is_type_checking(node: ast.AST) -> TypeGuard[ast.If]:
+    return isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
 
 
 def provider_names_compared(module: Module) -> Iterator[str]:

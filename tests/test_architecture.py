@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import house_rules
-from tests.house_rules import RULES, Module, lock_faults, parse_module, read_modules
+from tests.house_rules import RULES, Module, import_cycle, lock_faults, parse_module, read_modules
 
 LOCKS = ("requirements.txt", "requirements-dev.txt")
 
@@ -21,6 +21,25 @@ def test_the_house_keeps_the_rule(rule: Rule, repo_dir: Path) -> None:
     modules = read_modules(repo_dir)
     assert len(modules) > 5
     assert [fault for module in modules for fault in rule(module)] == []
+
+
+def test_no_modules_import_each_other(repo_dir: Path) -> None:
+    assert import_cycle(read_modules(repo_dir)) == []
+
+
+def test_a_circle_of_imports_is_found() -> None:
+    sources = {
+        "app/wire/__init__.py": "from app.wire import sse",
+        "app/wire/sse.py": "import app.wire.clocks",
+        "app/wire/clocks.py": "def f():\n    from app.wire.json import dumps",
+        "app/wire/json.py": "from .sse import parse",
+        "app/wire/paths.py": "if TYPE_CHECKING:\n    from app.wire import paths_in",
+        "app/wire/paths_in.py": "from app.wire.paths import join",
+    }
+    modules = [parse_module(path, text) for path, text in sources.items()]
+    assert set(import_cycle(modules)) == {"app.wire.sse", "app.wire.clocks", "app.wire.json"}
+    del sources["app/wire/json.py"]
+    assert import_cycle(parse_module(path, text) for path, text in sources.items()) == []
 
 
 def test_the_tests_that_a_module_names_exist(repo_dir: Path) -> None:
