@@ -47,7 +47,7 @@ _VERBS: Final = (
     _Verb(
         "keys",
         "records.run",
-        "make, list, change, rotate and revoke client keys",
+        "create, list, change, rotate and revoke client keys",
         (
             _argument("--tenant", help="name of a key for SLUICE_KEYS (with new)"),
             _action("list", "show", "create", "change", "rotate", "revoke", "new"),
@@ -59,7 +59,7 @@ _VERBS: Final = (
     _Verb(
         "tenants",
         "records.run",
-        "make, list and change",
+        "create, list, change and delete tenants",
         (
             _action("list", "show", "create", "change", "delete"),
             *(_NAME, _MEMBERS),
