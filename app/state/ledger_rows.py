@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 State = Literal["settled", "estimated", "lost", "cached"]
 
+FREE: Final = frozenset({"count_tokens"})
+"""Operations that no provider charges for."""
+
 COUNTS: Final = ("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens")
 _UNCOUNTED: Final[Mapping[str, int | None]] = dict.fromkeys(COUNTS)
 

@@ -18,6 +18,7 @@ from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, T
 
 from app.state import histogram
 from app.state.database import Database
+from app.state.ledger_rows import FREE
 from app.state.lookup import Span, within
 from app.state.schema import metadata
 from app.state.tables import usage_hour, usage_latency
@@ -43,7 +44,7 @@ _DETAILED: Final = "d:"
 _BROAD: Final = "c:"
 """Ids of sums begin with these: of calls without details; of those with some, by all of ``GROUPS``; of the same
 calls by all but their details, which may differ from call to call."""
-_SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
+_SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits", "unpriced")
 
 # How many calls had their first content after how long: the buckets of ``usage_latency``.
 usage_first_content = Table(
@@ -62,7 +63,9 @@ _ALL: Final = (*_SUMS, *_TIMES)
 
 @dataclass(slots=True)
 class Sums:
-    """Sums of some calls; ``cost`` in nano-dollars, ``latency`` and ``first_content`` as histograms."""
+    """Sums of some calls; ``cost`` in nano-dollars, ``latency`` and ``first_content`` as histograms.
+
+    ``unpriced`` counts calls that cost something nobody knows, so that ``cost`` is the least that all cost."""
 
     calls: int = 0
     errors: int = 0
@@ -70,6 +73,7 @@ class Sums:
     output_tokens: int = 0
     cost: int = 0
     cache_hits: int = 0
+    unpriced: int = 0
     latency: int = 0
     first_content: int = 0
 
@@ -82,13 +86,14 @@ class Sums:
         self.output_tokens += sum([usage.get("output_tokens") or 0 for usage in usages])
         self.cost += sum([round((row.get("cost") or 0) * NANO) for row in rows])
         self.cache_hits += [row.get("cache") for row in rows].count("hit")
+        self.unpriced += sum([row.get("cost") is None and _has_cost(row) for row in rows])
         for name in _TIMES:
             times = Counter([row[name] for row in rows if row.get(name) is not None])
             setattr(self, name, getattr(self, name) + histogram.of_times(times))
 
     def take(self, figures: Sequence[int], *times: str) -> None:
-        """Add other sums, as ``numbers`` writes them."""
-        for name, figure in zip(_SUMS, figures, strict=True):
+        """Add other sums, as ``numbers`` writes them; older ones lack the last."""
+        for name, figure in zip(_SUMS, figures, strict=False):
             setattr(self, name, getattr(self, name) + figure)
         for name, text in zip(_TIMES, times, strict=True):
             setattr(self, name, getattr(self, name) + histogram.unpacked(text))
@@ -186,6 +191,14 @@ def numbers(sums: Sums) -> list[Any]:
         [getattr(sums, name) for name in _SUMS],
         *(histogram.packed(getattr(sums, name)) for name in _TIMES),
     ]
+
+
+def _has_cost(row: Members) -> bool:
+    """Tell whether a provider answered a call, or counted tokens for it, that is not free."""
+    if row.get("provider") is None or row.get("cache") == "hit" or row["request_type"] in FREE:
+        return False
+    usage = row.get("usage") or _NO_USAGE
+    return row["status"] < 400 or bool(usage.get("input_tokens") or usage.get("output_tokens"))
 
 
 def _members(row: Members, kind: str) -> Members:

@@ -327,6 +327,7 @@ usage_hour = Table(
     Column("output_tokens", BigInteger, nullable=False),
     Column("cost", BigInteger, nullable=False),
     Column("cache_hits", BigInteger, nullable=False),
+    Column("unpriced", BigInteger, nullable=False, server_default="0"),
     Index("usage_hour_hour", "hour"),
 )
 

@@ -19,7 +19,7 @@ _CALLS: Final = (
     *("latency", "warnings"),
 )
 _CALL: Final = "call_"
-_SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "cache_hits")
+_SUMS: Final = ("calls", "errors", "input_tokens", "output_tokens", "cost", "unpriced", "cache_hits")
 _SHARES: Final = {"latency": ("p50", "p95", "p99"), "first_content": ("p50", "p95")}
 
 

@@ -134,6 +134,7 @@ def test_usage_sums_what_the_rows_say(running: World) -> None:
         "input_tokens": sum((row["usage"] or {}).get("input_tokens", 0) for row in listed),
         "output_tokens": sum((row["usage"] or {}).get("output_tokens", 0) for row in listed),
         "cost": 0.0,
+        "unpriced": 5,
         "cache_hits": 0,
     }
     longest = max(row["latency"] for row in listed)

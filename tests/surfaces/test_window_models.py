@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Any
 
-from tests.behaviour.world import running_world
-from tests.surfaces.test_window import ENV, Visitor
+from tests.behaviour.world import Answer, chat_body, running_world
+from tests.lifecycle.house import eventually
+from tests.surfaces.test_window import ENV, MASTER, Visitor
+from tests.traffic.replay import Reply, Request
 
+MESSAGE = {"role": "user", "content": "hi"}
 CONFIG = """
 [providers.groq.prices]
 "x" = { input = 2, output = 3 }
@@ -24,13 +28,17 @@ target = "fast"
 """
 
 
+def plain_text(page: Answer) -> str:
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.body.decode())))
+
+
 def test_names_are_shown_with_their_targets_and_prices() -> None:
     with running_world({**ENV, "WEB_CONCURRENCY": "1"}, config=CONFIG) as world:
         visitor = Visitor(world)
         assert visitor.log_in().status == 303
         page = visitor.get("/ui/models")
         assert page.status == 200
-        plain = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.body.decode())))
+        plain = plain_text(page)
         assert "fast cheapest" in plain
         assert "openai/gpt-4o-mini 3 $0.15 $0.60 at most 2 000 tokens" in plain
         assert "groq/x 1 $2.00 $3.00 defaults temperature 0.5" in plain
@@ -39,3 +47,38 @@ def test_names_are_shown_with_their_targets_and_prices() -> None:
         assert "outer weighted" in plain
         assert 'href="/ui/playground?model=fast"' in page.body.decode()
         assert 'value="fast"' in visitor.get("/ui/playground?model=fast").body.decode()
+
+
+def answer(request: Request) -> Reply:
+    return Reply.json({}, status=400) if b"fail" in request.body else Reply.json(chat_body())
+
+
+def test_sums_say_what_they_do_not_know() -> None:
+    dear = "[providers.groq.prices]\nx = { input = 1000000, output = 1000000 }\n"
+    with running_world({**ENV, "WEB_CONCURRENCY": "1"}, config=dear, key=MASTER) as world:
+        world.upstream.script = answer
+        asked = {"groq/x": ["hi"], "groq/unknown": ["hi", "fail", "hi"]}
+        for model, texts in asked.items():
+            for text in texts:
+                world.ask(model=model, messages=[{"role": "user", "content": text}])
+        world.send("POST", "/anthropic/v1/messages/count_tokens", {"model": "groq/x", "messages": [MESSAGE]})
+
+        def usage() -> dict[str, dict[str, Any]]:
+            rows = world.send("GET", "/admin/usage?group_by=model").json["data"]
+            return {row["model"]: row for row in rows}
+
+        found = eventually(
+            lambda: (got := usage()) and sum(row["calls"] for row in got.values()) == 5 and got
+        )
+        assert (found["unknown"]["calls"], found["unknown"]["unpriced"], found["unknown"]["cost"]) == (
+            3,
+            2,
+            0,
+        )
+        assert (found["x"]["calls"], found["x"]["unpriced"], found["x"]["cost"]) == (2, 0, 5)
+        visitor = Visitor(world)
+        assert visitor.log_in().status == 303
+        page = plain_text(visitor.get("/ui"))
+        assert "Cost at least $5.00 2 of unknown price" in page
+        assert "unknown 3 1 0 10 unknown" in page
+        assert "x 2 0 0 5 $5.00" in page

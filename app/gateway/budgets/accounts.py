@@ -30,7 +30,7 @@ from app.gateway.call import Attempt, Call, Target
 from app.gateway.cost import PriceList
 from app.gateway.metric_series import Counter
 from app.state.budget_lines import Balance, ChargedBudget, Line, Reserved, first_refused
-from app.state.ledger_rows import Entry
+from app.state.ledger_rows import FREE, Entry
 from app.state.loops import Loop
 from app.wire.beats import until_beat
 from app.wire.egress import Egress
@@ -49,9 +49,6 @@ _DAY: Final = 86_400.0
 
 _SPREAD: Final = 2.0
 """Seconds after which every process knows of a change of keys, and has written the rows that it had queued."""
-
-FREE: Final = frozenset({"count_tokens"})
-"""Operations that no provider charges for."""
 
 _LOOKS_FOR_DOUBTFUL: Final = 3
 """How often a reservation is looked for of which the database did not answer: it may be made after the first look."""

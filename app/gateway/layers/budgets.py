@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from app.gateway.attempt_scope import AttemptLayer
-from app.gateway.budgets.accounts import FREE, Accounts
+from app.gateway.budgets.accounts import Accounts
 from app.gateway.budgets.charges import Touch
 from app.gateway.call import Attempt
 from app.gateway.layers.base import Services
+from app.state.ledger_rows import FREE
 
 
 def make(services: Services) -> AttemptLayer:

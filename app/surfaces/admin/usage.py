@@ -77,6 +77,7 @@ def _show_sums(sums: Sums) -> dict[str, Any]:
         "input_tokens": sums.input_tokens,
         "output_tokens": sums.output_tokens,
         "cost": sums.cost / NANO,
+        "unpriced": sums.unpriced,
         "cache_hits": sums.cache_hits,
         "latency": _percentiles(sums.latency),
         "first_content": _percentiles(sums.first_content),

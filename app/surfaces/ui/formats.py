@@ -29,6 +29,13 @@ def dollars(value: float | None) -> str:
     return f"${whole}.{part.rstrip('0'):0<2}"
 
 
+def total_cost(sums: Mapping[str, Any]) -> str:
+    """Return what calls cost together: the least where the price of some is unknown."""
+    if not sums["unpriced"]:
+        return dollars(sums["cost"])
+    return f"at least {dollars(sums['cost'])}" if sums["cost"] else "unknown"
+
+
 def milliseconds(value: float | None) -> str:
     """Return a duration: 340 ms, 2.3 s; no line breaks before the unit."""
     if value is None:
@@ -101,6 +108,7 @@ def indented(text: str) -> str:
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "number": number,
     "dollars": dollars,
+    "total_cost": total_cost,
     "milliseconds": milliseconds,
     "moment": moment,
     "stamp": stamp,
