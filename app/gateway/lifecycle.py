@@ -19,6 +19,7 @@ from app.errors import GatewayError
 from app.gateway import reloads
 from app.gateway.core import Gateway, gateway_of
 from app.gateway.garbage_collection import settle
+from app.gateway.huge_pages import join_pages
 from app.gateway.layers.log import take_notes
 from app.wire.beats import until_beat
 
@@ -27,6 +28,7 @@ _POLL_SECONDS: Final = 0.5  # between two looks at the calls that a worker that 
 _LEAVE_SECONDS: Final = 1.0  # between two looks at whether the worker leaves, when it looks itself
 _REOPEN: Final = 2.0
 _FIRST_LOOK: Final = 0.2
+_LOADED: Final = 10.0  # seconds after which a worker that is in use has loaded what its calls need
 _FIRST_CALLS: Final = 2.0  # seconds at most, for which the store waits for calls that waited for the worker
 
 
@@ -39,6 +41,7 @@ def start(worker: Any) -> None:
     gateway.start_gauges()
     gevent.spawn(_drain_on_exit, worker, gateway)
     gevent.spawn(_open_store, gateway)
+    gevent.spawn_later(_LOADED, gevent.get_hub().threadpool.spawn, join_pages)
 
 
 def stop(worker: Any) -> None:
