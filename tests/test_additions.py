@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.behaviour.world import (
+    OPERATIONS,
     PATHS,
     PROMPTS,
-    SURFACES,
     World,
     chat_body,
     good,
@@ -65,7 +65,7 @@ def test_a_provider_like_openai_is_one_file_and_one_row(tmp_path: Path) -> None:
         assert (sent.path, sent.headers["authorization"]) == ("/acme/chat/completions", "Bearer acme-key")
 
 
-DOOR = """    Mount(
+SURFACE = """    Mount(
         "acme",
         ("/acme/v1", "/acme"),
         Credentials(("x-api-key", "x-bf-vk")),
@@ -143,7 +143,7 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     """Create a message."""
     return generate(mount, deployment)
 '''
-KEY = "sk-door-0123456789"
+KEY = "sk-surface-0123456789"
 ASKED = {
     "model": "sandbox/x",
     "max_tokens": 99,
@@ -152,10 +152,10 @@ ASKED = {
 
 
 @pytest.fixture(scope="module")
-def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A gateway with a door for a dialect that had both halves: three files, of which one is a row."""
-    scratch = Scratch(tmp_path_factory.mktemp("door"))
-    scratch.insert("app/surfaces/mounts.py", '    Mount(\n        "truefoundry"', DOOR)
+def surface(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A gateway with a surface for a dialect that had both halves: three files, of which one is a row."""
+    scratch = Scratch(tmp_path_factory.mktemp("surface"))
+    scratch.insert("app/surfaces/mounts.py", '    Mount(\n        "truefoundry"', SURFACE)
     scratch.add("app/surfaces/views/acme.py", VIEW)
     changes = scratch.changes()
     assert len(changes) <= 4
@@ -166,8 +166,8 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("prefix", ["/acme/v1", "/acme"])
-def test_a_new_surface_answers_in_its_own_dialect(door: World, prefix: str) -> None:
-    answer = door.send("POST", f"{prefix}/messages", ASKED, {"x-api-key": KEY})
+def test_a_new_surface_answers_in_its_own_dialect(surface: World, prefix: str) -> None:
+    answer = surface.send("POST", f"{prefix}/messages", ASKED, {"x-api-key": KEY})
     assert answer.status == 200
     assert set(answer.json) == {
         *("id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage"),
@@ -179,8 +179,8 @@ def test_a_new_surface_answers_in_its_own_dialect(door: World, prefix: str) -> N
     assert answer.headers["request-id"] == answer.headers["x-request-id"]
 
 
-def test_a_new_surface_streams_in_its_own_dialect(door: World) -> None:
-    answer = door.send("POST", "/acme/v1/messages", {**ASKED, "stream": True}, {"x-api-key": KEY})
+def test_a_new_surface_streams_in_its_own_dialect(surface: World) -> None:
+    answer = surface.send("POST", "/acme/v1/messages", {**ASKED, "stream": True}, {"x-api-key": KEY})
     events = [json.loads(frame.data) for frame in sse(answer.body)]
     assert [event["type"] for event in events][:2] == ["message_start", "content_block_start"]
     assert [event["type"] for event in events][-2:] == ["message_delta", "message_stop"]
@@ -190,15 +190,15 @@ def test_a_new_surface_streams_in_its_own_dialect(door: World) -> None:
     assert text == "hello"
 
 
-def test_a_new_surface_tells_what_was_lost_in_a_header(door: World) -> None:
-    answer = door.send("POST", "/acme/v1/messages", {**ASKED, "api_base": "http://x"}, {"x-api-key": KEY})
+def test_a_new_surface_tells_what_was_lost_in_a_header(surface: World) -> None:
+    answer = surface.send("POST", "/acme/v1/messages", {**ASKED, "api_base": "http://x"}, {"x-api-key": KEY})
     (warning,) = json.loads(answer.headers["x-sluice-warnings"])
     assert warning["param"] == "api_base"
 
 
-def test_a_header_of_warnings_is_cut_between_entries_and_says_how_many_are_left_out(door: World) -> None:
+def test_a_header_of_warnings_is_cut_between_entries_and_says_how_many_are_left_out(surface: World) -> None:
     extra = {f"unknown_member_{number}": 1 for number in range(200)}
-    answer = door.send("POST", "/acme/v1/messages", {**ASKED, **extra}, {"x-api-key": KEY})
+    answer = surface.send("POST", "/acme/v1/messages", {**ASKED, **extra}, {"x-api-key": KEY})
     header = answer.headers["x-sluice-warnings"]
     assert len(header) <= 4096
     *entries, last = json.loads(header)
@@ -221,11 +221,11 @@ def test_a_header_of_warnings_is_cut_between_entries_and_says_how_many_are_left_
     ],
 )
 def test_a_new_surface_errs_in_its_own_form(
-    door: World, members: dict, key: str | None, path: str, status: int, kind: str
+    surface: World, members: dict, key: str | None, path: str, status: int, kind: str
 ) -> None:
     unknown = {"type": "error", "error": {"type": "not_found_error", "message": "model: x"}}
-    door.fresh().upstream.add(Reply.json(unknown, 404), path="*/messages")
-    answer = door.send("POST", path, {**ASKED, **members}, {"x-api-key": key} if key else {})
+    surface.fresh().upstream.add(Reply.json(unknown, 404), path="*/messages")
+    answer = surface.send("POST", path, {**ASKED, **members}, {"x-api-key": key} if key else {})
     assert answer.status == status, answer.body
     assert answer.json["type"] == "error"
     assert answer.json["error"]["type"] == kind
@@ -233,8 +233,8 @@ def test_a_new_surface_errs_in_its_own_form(
     assert answer.json["request_id"] == answer.headers["request-id"]
 
 
-def test_a_new_surface_is_in_the_description_of_the_api(door: World) -> None:
-    document = door.send("GET", "/openapi.json").json
+def test_a_new_surface_is_in_the_description_of_the_api(surface: World) -> None:
+    document = surface.send("GET", "/openapi.json").json
     described = document["paths"]["/acme/v1/messages"]["post"]
     assert described["summary"] == "Create a message."
     assert described["requestBody"]["content"]["application/json"]["schema"] == {
@@ -509,11 +509,11 @@ def lines_of(world: World, event: str, request_id: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_call_layer_refuses_with_429(surface: str, stream: bool, layered: World) -> None:
-    request_id = f"quota-{surface}-{stream}"
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_call_layer_refuses_with_429(operation: str, stream: bool, layered: World) -> None:
+    request_id = f"quota-{operation}-{stream}"
     headers = {"x-request-id": request_id}
-    answer = layered.fresh().ask(surface, model="groq/none", stream=stream, headers=headers, store=True)
+    answer = layered.fresh().ask(operation, model="groq/none", stream=stream, headers=headers, store=True)
     assert (answer.status, answer.error["code"]) == (429, "rate_limit_exceeded")
     assert (answer.headers["retry-after"], answer.headers["x-sluice-attempts"]) == ("7", "0")
     assert [line["status"] for line in lines_of(layered, "call", request_id)] == [429]
@@ -521,12 +521,12 @@ def test_a_call_layer_refuses_with_429(surface: str, stream: bool, layered: Worl
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_attempt_layer_makes_the_driver_pass_over_a_target(
-    surface: str, stream: bool, layered: World
+    operation: str, stream: bool, layered: World
 ) -> None:
-    layered.fresh().upstream.add(good(surface, "groq/rich", stream=stream))
-    answer = layered.ask(surface, model="groq/poor", stream=stream, fallbacks=["groq/rich"])
+    layered.fresh().upstream.add(good(operation, "groq/rich", stream=stream))
+    answer = layered.ask(operation, model="groq/poor", stream=stream, fallbacks=["groq/rich"])
     assert (answer.status, answer.text) == (200, "good")
     assert answer.headers["x-sluice-model"] == "rich"
     assert len(layered.upstream.requests) == 1

@@ -1,4 +1,4 @@
-"""Attacks on the door (contract/reliability.md 2): values, bodies, framing and keys that mean harm.
+"""Attacks on the surface (contract/reliability.md 2): values, bodies, framing and keys that mean harm.
 
 Each is refused in JSON with the right status, or made harmless; what reaches the provider is looked at.
 """
@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.behaviour.doors import CHAT, DOORS, EVERY, RESPONSES, Door
+from tests.behaviour.surfaces import CHAT, EVERY, RESPONSES, SURFACES, Surface
 from tests.behaviour.world import (
     PATHS,
     PROMPTS,
@@ -75,7 +75,7 @@ def world(_world: World) -> World:
     return _world.fresh()
 
 
-EACH = pytest.mark.parametrize("door", EVERY, ids=lambda door: door.name)
+EACH = pytest.mark.parametrize("surface", EVERY, ids=lambda surface: surface.name)
 OURS = (CHAT, RESPONSES)
 
 
@@ -111,15 +111,15 @@ TRAVERSALS = [
 @pytest.mark.parametrize("value", CONTROLS, ids=repr)
 @EACH
 def test_a_model_with_controls_is_refused_or_travels_only_in_the_body(
-    door: Door, value: str, world: World
+    surface: Surface, value: str, world: World
 ) -> None:
     any_good(world)
 
-    answer = door.ask(world, f"groq/{value}")
+    answer = surface.ask(world, f"groq/{value}")
 
     if answer.status in (400, 404):
-        assert (bool(door.word(answer.json)), world.upstream.requests) == (True, [])
-        assert door not in OURS or answer.error["param"] == "model"
+        assert (bool(surface.word(answer.json)), world.upstream.requests) == (True, [])
+        assert surface not in OURS or answer.error["param"] == "model"
         return
     (request,) = world.upstream.requests
     assert (answer.status, request.path, request.json()["model"]) == (200, "/groq/chat/completions", value)
@@ -130,14 +130,14 @@ def test_a_model_with_controls_is_refused_or_travels_only_in_the_body(
 @pytest.mark.parametrize("provider", ["groq", "openai", "azure", "gemini", "anthropic"])
 @EACH
 def test_a_model_never_leaves_its_segment_of_the_path(
-    door: Door, provider: str, value: str, world: World
+    surface: Surface, provider: str, value: str, world: World
 ) -> None:
     any_good(world)
 
-    answer = door.ask(world, f"{provider}/{value}")
+    answer = surface.ask(world, f"{provider}/{value}")
 
     assert answer.status in (200, 400, 404, 414, 502), answer.body
-    assert answer.status in (200, 414) or door.word(answer.json)
+    assert answer.status in (200, 414) or surface.word(answer.json)
     for request in world.upstream.requests:
         assert UPSTREAM_PATHS[provider].fullmatch(request.path), request.path
 
@@ -236,13 +236,13 @@ MARK = "evil-7f3a"
 @pytest.mark.parametrize("model", ["groq/x", "openai/x"])
 @EACH
 def test_members_that_would_redirect_a_call_do_nothing(
-    door: Door, model: str, members: dict[str, Any], world: World
+    surface: Surface, model: str, members: dict[str, Any], world: World
 ) -> None:
-    world.upstream.script = lambda request: good(door.name, model, stream=False)
+    world.upstream.script = lambda request: good(surface.name, model, stream=False)
 
     query = "?base_url=http://evil.example&api_key=" + MARK
-    named = {} if "{model}" in door.path else {"model": model}
-    answer = world.send("POST", door.place(model) + query, {**named, **door.prompt, **members})
+    named = {} if "{model}" in surface.path else {"model": model}
+    answer = world.send("POST", surface.place(model) + query, {**named, **surface.prompt, **members})
 
     assert answer.status == 200, answer.body
     assert MARK not in json.dumps(answer.headers)
@@ -276,15 +276,17 @@ def test_members_that_would_redirect_a_call_do_nothing(
 )
 @EACH
 def test_a_clients_headers_do_not_reach_the_provider(
-    door: Door, header: tuple[str, str], world: World
+    surface: Surface, header: tuple[str, str], world: World
 ) -> None:
     any_good(world)
 
-    name, value = header  # of its own for each door: an idempotency key that was seen is not sent again
-    answer = door.ask(world, "groq/x", headers={name: value.replace(MARK, f"{MARK}-{EVERY.index(door)}")})
+    name, value = header  # of its own for each surface: an idempotency key that was seen is not sent again
+    answer = surface.ask(
+        world, "groq/x", headers={name: value.replace(MARK, f"{MARK}-{EVERY.index(surface)}")}
+    )
 
-    if answer.status == 401:  # it is the credential that this door asks for first
-        assert (door in DOORS, header[0].endswith("key"), world.upstream.requests) == (True, True, [])
+    if answer.status == 401:  # it is the credential that this surface asks for first
+        assert (surface in SURFACES, header[0].endswith("key"), world.upstream.requests) == (True, True, [])
         return
     assert answer.status == 200
     (request,) = world.upstream.requests
@@ -294,8 +296,8 @@ def test_a_clients_headers_do_not_reach_the_provider(
 # --- A6: sizes -----------------------------------------------------------------------------------
 
 
-def filled(surface: str, **members: Any) -> bytes:
-    return json.dumps({"model": "groq/x", **PROMPTS[surface], **members}).encode()
+def filled(operation: str, **members: Any) -> bytes:
+    return json.dumps({"model": "groq/x", **PROMPTS[operation], **members}).encode()
 
 
 HUGE = {
@@ -318,18 +320,18 @@ HUGE = {
 
 @pytest.mark.parametrize("name", HUGE)
 @EACH
-def test_a_huge_body_is_answered_within_a_second(door: Door, name: str, world: World) -> None:
+def test_a_huge_body_is_answered_within_a_second(surface: Surface, name: str, world: World) -> None:
     any_good(world)
     body = HUGE[name]()
 
     began = time.monotonic()
-    answer = world.send("POST", door.place(), body)
+    answer = world.send("POST", surface.place(), body)
     spent = time.monotonic() - began
 
-    unknown = door in DOORS and name == "much metadata"  # of no meaning there, and left out
+    unknown = surface in SURFACES and name == "much metadata"  # of no meaning there, and left out
     assert answer.status in (400, 413) or unknown
-    assert answer.status == 200 or door.word(answer.json)
-    assert spent < (1.0 if door is CHAT else 2.0)
+    assert answer.status == 200 or surface.word(answer.json)
+    assert spent < (1.0 if surface is CHAT else 2.0)
     assert answer.status == (413 if len(body) > MAX_BODY else answer.status)
 
 
@@ -599,7 +601,13 @@ def test_ids_hold_at_least_128_random_bits_and_none_is_predictable(world: World)
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 @EACH
 def test_each_candidate_must_be_allowed(
-    door: Door, stream: bool, model: str, fallbacks: list[str], status: int, asked: list[str], world: World
+    surface: Surface,
+    stream: bool,
+    model: str,
+    fallbacks: list[str],
+    status: int,
+    asked: list[str],
+    world: World,
 ) -> None:
     def answer(request: Any) -> Reply:
         if request.json()["model"] == "down":
@@ -608,18 +616,18 @@ def test_each_candidate_must_be_allowed(
         return good("responses" if native else "chat", "openai/x" if native else "groq/x", stream)
 
     world.upstream.script = answer
-    made = door.ask(
+    made = surface.ask(
         world, model, stream=stream, headers={"authorization": f"Bearer {CAT}"}, fallbacks=fallbacks
     )
 
-    # elsewhere a name of no provider is one of the door's own provider, or 404
-    unknown = (403, 404) if door in DOORS else (400,)
+    # elsewhere a name of no provider is one of the surface's own provider, or 404
+    unknown = (403, 404) if surface in SURFACES else (400,)
     assert made.status in (unknown if status == 400 else (status,)), made.body
     assert [request.json()["model"] for request in world.upstream.requests] == asked
-    if made.status == 403 and door in OURS:
+    if made.status == 403 and surface in OURS:
         assert (made.error["code"], made.error["param"]) == ("permission_denied", "model")
     elif made.status == 403:
-        assert door.word(made.json) in FORBIDDEN
+        assert surface.word(made.json) in FORBIDDEN
 
 
 FORBIDDEN = ("permission_error", "PERMISSION_DENIED", ["id", "message"], ["message"])
@@ -661,17 +669,17 @@ WRONG_KEYS = [
 
 @pytest.mark.parametrize("given", WRONG_KEYS, ids=lambda given: repr(given)[:30])
 @EACH
-def test_a_wrong_key_is_401_in_the_surfaces_words(door: Door, given: str | None, world: World) -> None:
+def test_a_wrong_key_is_401_in_the_surfaces_words(surface: Surface, given: str | None, world: World) -> None:
     lines = ["Connection: close", *([] if given is None else [f"Authorization: {given}"])]
     connection = world.connect()
-    connection.sendall(raw_request("POST", door.place(), filled("chat"), None, lines))
+    connection.sendall(raw_request("POST", surface.place(), filled("chat"), None, lines))
 
     answer = received(connection, b"never", 3)
 
     assert answer.startswith(b"HTTP/1.1 401 "), answer
     body = json.loads(answer.partition(b"\r\n\r\n")[2])
-    assert door.word(body) in NO_KEY
-    assert door in DOORS or body["error"]["code"] in (None, "invalid_api_key")
+    assert surface.word(body) in NO_KEY
+    assert surface in SURFACES or body["error"]["code"] in (None, "invalid_api_key")
     assert given is None or len(given) < 12 or given[7:].encode("latin-1") not in answer
 
 
@@ -708,13 +716,13 @@ def test_the_first_credential_of_the_surface_decides(
 
 @pytest.mark.parametrize("query", ["key", "api_key", "api-key", "access_token"])
 @EACH
-def test_a_key_in_the_query_does_not_count(door: Door, query: str, world: World) -> None:
+def test_a_key_in_the_query_does_not_count(surface: Surface, query: str, world: World) -> None:
     any_good(world)
     keyless = World(world.gateway, world.upstream)
 
-    answer = keyless.send("POST", f"{door.place()}?{query}={ANN}", {"model": "groq/x", **door.prompt})
+    answer = keyless.send("POST", f"{surface.place()}?{query}={ANN}", {"model": "groq/x", **surface.prompt})
 
-    old_google = query == "key" and door.name.startswith("gemini")  # Google's SDKs of old write it there
+    old_google = query == "key" and surface.name.startswith("gemini")  # Google's SDKs of old write it there
     assert answer.status == (200 if old_google else 401)
     assert ANN not in world.gateway.log
 
@@ -752,15 +760,17 @@ NASTY = [
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 @pytest.mark.parametrize("model", ["groq/x", "openai/x"])
 @EACH
-def test_text_never_becomes_framing(door: Door, model: str, stream: bool, text: str, world: World) -> None:
+def test_text_never_becomes_framing(
+    surface: Surface, model: str, stream: bool, text: str, world: World
+) -> None:
     text = text.encode("utf-16", "surrogatepass").decode("utf-16")
-    world.upstream.add(good(door.name, model, stream, text))
+    world.upstream.add(good(surface.name, model, stream, text))
 
-    answer = door.ask(world, model, stream=stream)
+    answer = surface.ask(world, model, stream=stream)
 
-    assert door.said(answer) == text
-    if stream and door in OURS:
-        assert answer.broken(door.name) == []
+    assert surface.said(answer) == text
+    if stream and surface in OURS:
+        assert answer.broken(surface.name) == []
     if answer.headers["content-type"].startswith("text/event-stream"):
         lines = re.split(r"\r\n|\n|\r|\u2028|\u2029|\x85", answer.body.decode())
         assert all(re.match(r"(event: [a-z_.-]+|data: (\{|\[DONE\]$)|: |$)", line) for line in lines)
@@ -815,7 +825,7 @@ def test_a_member_with_a_confusable_name_is_no_governing_one(world: World) -> No
 
 
 @pytest.mark.parametrize(
-    ("surface", "member", "value", "code"),
+    ("operation", "member", "value", "code"),
     [
         ("chat", "n", 10**6, "integer_above_max_value"),
         ("chat", "n", 0, "integer_below_min_value"),
@@ -855,9 +865,9 @@ def test_a_member_with_a_confusable_name_is_no_governing_one(world: World) -> No
         ("responses", "model", "x" * 600, "string_above_max_length"),
     ],
 )
-def test_each_field_has_its_bounds(surface: str, member: str, value: Any, code: str, world: World) -> None:
-    body = {"model": "groq/x", **PROMPTS[surface], member: value}
-    answer = world.send("POST", PATHS[surface], body)
+def test_each_field_has_its_bounds(operation: str, member: str, value: Any, code: str, world: World) -> None:
+    body = {"model": "groq/x", **PROMPTS[operation], member: value}
+    answer = world.send("POST", PATHS[operation], body)
 
     error = answer.error
     assert (answer.status, error["code"]) == (400, code)
@@ -892,7 +902,7 @@ def test_deltas_are_padded_unless_the_caller_says_no(world: World) -> None:
 
 @pytest.mark.parametrize("status", [200, 429, 500])
 @EACH
-def test_only_known_headers_of_the_provider_come_through(door: Door, status: int, world: World) -> None:
+def test_only_known_headers_of_the_provider_come_through(surface: Surface, status: int, world: World) -> None:
     headers = {
         "set-cookie": "session=evil",
         "x-request-id": "req_evil",
@@ -913,7 +923,7 @@ def test_only_known_headers_of_the_provider_come_through(door: Door, status: int
         times=9,
     )
 
-    answer = door.ask(world, "groq/x")
+    answer = surface.ask(world, "groq/x")
 
     assert answer.status == status
     shown = json.dumps(answer.headers).lower()
@@ -942,12 +952,12 @@ def test_only_known_headers_of_the_provider_come_through(door: Door, status: int
 )
 @EACH
 def test_a_request_id_is_kept_only_if_it_is_harmless(
-    door: Door, given: str, kept: bool, world: World
+    surface: Surface, given: str, kept: bool, world: World
 ) -> None:
     any_good(world)
 
     headers = {"x-request-id": given.encode().decode("latin-1")}
-    shown = door.ask(world, "groq/x", headers=headers).headers["x-request-id"]
+    shown = surface.ask(world, "groq/x", headers=headers).headers["x-request-id"]
 
     assert (shown == given) is kept
     assert kept or re.fullmatch(r"req_[0-9a-f]{32}", shown)
@@ -992,14 +1002,14 @@ LOGGED = {
 
 
 @EACH
-def test_strict_turns_a_warning_into_a_refusal(door: Door, world: World) -> None:
+def test_strict_turns_a_warning_into_a_refusal(surface: Surface, world: World) -> None:
     any_good(world)
-    odd = {"logit_bias": {"5": 1}} if door is CHAT else {"frobnicate": 5}
-    lenient = door.ask(world, "groq/x", **odd)
-    strict = door.ask(world, "groq/x", **odd, headers={"x-sluice-strict": "true"})
+    odd = {"logit_bias": {"5": 1}} if surface is CHAT else {"frobnicate": 5}
+    lenient = surface.ask(world, "groq/x", **odd)
+    strict = surface.ask(world, "groq/x", **odd, headers={"x-sluice-strict": "true"})
 
     assert lenient.status == 200
-    if door in OURS:
+    if surface in OURS:
         warnings = lenient.json["extra_fields"]["warnings"]
         assert (strict.error["code"], strict.error["param"]) == ("unsupported_parameter", *odd)
     else:
@@ -1010,16 +1020,16 @@ def test_strict_turns_a_warning_into_a_refusal(door: Door, world: World) -> None
 
 
 @EACH
-def test_an_endless_answer_is_bounded(door: Door, world: World) -> None:
+def test_an_endless_answer_is_bounded(surface: Surface, world: World) -> None:
     def endless() -> Iterator[bytes]:
         yield ROLE
         while True:
             yield chat_chunk({"content": "x" * 60_000}) * 16
 
     world.upstream.add(Reply.sse(b"data: " + b"x" * 20_000_000, chunk=1_000_000))
-    assert door.ask(world, "groq/x", stream=True).status == 502
+    assert surface.ask(world, "groq/x", stream=True).status == 502
     world.fresh().upstream.add(Reply(200, endless(), {"content-type": "application/json"}, framing="chunked"))
-    assert door.ask(world, "groq/x").status == 502
+    assert surface.ask(world, "groq/x").status == 502
     assert world.upstream.requests[0].sent < 100_000_000
 
 
@@ -1054,21 +1064,23 @@ SLOW_WORDS = {
 }
 
 
-WORDS_AT_DOORS = [
-    # each kind from providers of three wires, and at each door the two of which most is shown
+WORDS_AT_SURFACES = [
+    # each kind from providers of three wires, and at each surface the two of which most is shown
     *((CHAT, model, name) for model in ("groq/x", "gemini/x", "openai/x") for name in SLOW_WORDS),
-    *((door, "groq/x", name) for door in EVERY if door is not CHAT for name in ("exceed", "key")),
+    *((surface, "groq/x", name) for surface in EVERY if surface is not CHAT for name in ("exceed", "key")),
 ]
 
 
 @pytest.mark.parametrize(
-    ("door", "model", "name"), WORDS_AT_DOORS, ids=lambda value: getattr(value, "name", value)
+    ("surface", "model", "name"), WORDS_AT_SURFACES, ids=lambda value: getattr(value, "name", value)
 )
-def test_a_providers_words_never_hold_the_worker(door: Door, model: str, name: str, world: World) -> None:
+def test_a_providers_words_never_hold_the_worker(
+    surface: Surface, model: str, name: str, world: World
+) -> None:
     world.upstream.add(SLOW_WORDS[name]())
 
     began = time.monotonic()
-    answer = door.ask(world, model)
+    answer = surface.ask(world, model)
 
     assert answer.status in (200, 400, 429, 502)
     assert time.monotonic() - began < 15  # what grows with the square of its words takes minutes
@@ -1079,7 +1091,7 @@ def test_a_providers_words_never_hold_the_worker(door: Door, model: str, name: s
 
 @pytest.mark.parametrize("model", ["groq/x", "openai/x", "anthropic/x", "gemini/x", "azure/x"])
 @EACH
-def test_an_address_in_a_body_is_never_fetched(door: Door, model: str, world: World) -> None:
+def test_an_address_in_a_body_is_never_fetched(surface: Surface, model: str, world: World) -> None:
     address = f"{world.upstream.url}/fetched/secret.png"
     any_good(world)
     source = {"type": "url", "url": address}
@@ -1099,11 +1111,11 @@ def test_an_address_in_a_body_is_never_fetched(door: Door, model: str, world: Wo
         ],
         "bedrock": [{"image": {"format": "png", "source": {"s3Location": {"uri": address}}}}],
     }
-    name = door.name.partition(" ")[0]
-    ((member, _),) = [(member, value) for member, value in door.prompt.items() if member != "max_tokens"]
+    name = surface.name.partition(" ")[0]
+    ((member, _),) = [(member, value) for member, value in surface.prompt.items() if member != "max_tokens"]
     for part in parts[name]:
         holder = "parts" if name == "gemini" else "content"
-        door.ask(world, model, **{member: [{"role": "user", holder: [part]}]})
+        surface.ask(world, model, **{member: [{"role": "user", holder: [part]}]})
 
     assert [request.path for request in world.upstream.requests if "fetched" in request.path] == []
     assert {request.method for request in world.upstream.requests} <= {"POST"}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from tests.behaviour.doors import EVERY, Door, at_each
-from tests.behaviour.world import HEAD, SURFACES, World, good, raw_request, received, running_world
+from tests.behaviour.surfaces import EVERY, Surface, at_each
+from tests.behaviour.world import HEAD, OPERATIONS, World, good, raw_request, received, running_world
 from tests.traffic.replay import NEVER, Reply
 
 CONFIG = """
@@ -32,32 +32,36 @@ def world(_world: World) -> World:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize("door", EVERY, ids=lambda door: door.name)
-def test_a_full_provider_sheds_at_once_and_lets_in_again(door: Door, stream: bool, world: World) -> None:
+@pytest.mark.parametrize("surface", EVERY, ids=lambda surface: surface.name)
+def test_a_full_provider_sheds_at_once_and_lets_in_again(
+    surface: Surface, stream: bool, world: World
+) -> None:
     world.upstream.add(Reply(wait=NEVER), times=2)
-    held = [door.open(world, "narrow/m") for _ in range(2)]
+    held = [surface.open(world, "narrow/m") for _ in range(2)]
     requests = world.upstream.wait_for(2)
 
-    refused = door.ask(world, "narrow/m", stream=stream)
-    world.upstream.add(good(door.name, "groq/x", stream), path="*/groq/chat/completions")
-    elsewhere = door.ask(world, "narrow/m", stream=stream, fallbacks=["groq/x"])
+    refused = surface.ask(world, "narrow/m", stream=stream)
+    world.upstream.add(good(surface.name, "groq/x", stream), path="*/groq/chat/completions")
+    elsewhere = surface.ask(world, "narrow/m", stream=stream, fallbacks=["groq/x"])
 
-    assert (refused.status, refused.headers["retry-after"]) == (door.statuses.get(503, 503), "1")
-    assert (refused.error["code"] == "overloaded") if door.name in SURFACES else door.word(refused.json)
+    assert (refused.status, refused.headers["retry-after"]) == (surface.statuses.get(503, 503), "1")
+    assert (
+        (refused.error["code"] == "overloaded") if surface.name in OPERATIONS else surface.word(refused.json)
+    )
     assert (elsewhere.status, elsewhere.headers["x-sluice-provider"]) == (200, "groq")
     for connection in held:
         connection.close()
     assert all(request.closed.wait(3) for request in requests)
-    world.upstream.add(good(door.name, "groq/x", stream))
-    assert door.said(door.ask(world, "narrow/m", stream=stream)) == "good"
+    world.upstream.add(good(surface.name, "groq/x", stream))
+    assert surface.said(surface.ask(world, "narrow/m", stream=stream)) == "good"
 
 
 @pytest.mark.parametrize("status", [500, 400, 401, 200, 429])
 def test_a_failed_call_gives_its_place_back(status: int, world: World) -> None:
     world.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, status)
-    for door in EVERY:
+    for surface in EVERY:
         for _ in range(3):
-            assert door.ask(world, "narrow/m").status not in (503, 529)
+            assert surface.ask(world, "narrow/m").status not in (503, 529)
     world.fresh().upstream.add(good("chat", "groq/x", stream=False))
     assert world.ask(model="narrow/m").status == 200
 
@@ -66,7 +70,7 @@ def test_a_storm_of_failures_is_not_doubled(world: World) -> None:
     """300 calls may be retried a hundred times at most: what was saved up, a tenth, ten a second."""
     world.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 500)
 
-    asked = [gevent.spawn(door.ask, world, "groq/x") for door in EVERY * 43]
+    asked = [gevent.spawn(surface.ask, world, "groq/x") for surface in EVERY * 43]
     gevent.joinall(asked, raise_error=True)
 
     assert {greenlet.value.status for greenlet in asked} == {500}
@@ -80,22 +84,22 @@ def test_a_breaker_passes_over_a_target_that_keeps_failing() -> None:
             if "groq" in request.path
             else good(request.path.rpartition("/")[2], "openai/y", stream=False)
         )
-        for door in (EVERY * 2)[1:]:
-            assert door.said(door.ask(world, "groq/x", fallbacks=["openai/y"])) == "good"
+        for surface in (EVERY * 2)[1:]:
+            assert surface.said(surface.ask(world, "groq/x", fallbacks=["openai/y"])) == "good"
         asked = [request.path.split("/")[1] for request in world.upstream.requests]
 
         assert asked[:20] == ["groq", "openai"] * 10
         assert asked[20:] == ["openai"] * 3
-        for door in EVERY:
-            alone = door.ask(world, "groq/x")
-            assert (alone.status, bool(door.word(alone.json))) == (500, True)
-            assert door.name not in SURFACES or alone.error["code"] == "server_error"
+        for surface in EVERY:
+            alone = surface.ask(world, "groq/x")
+            assert (alone.status, bool(surface.word(alone.json))) == (500, True)
+            assert surface.name not in OPERATIONS or alone.error["code"] == "server_error"
 
 
 def test_a_body_that_breaks_off_is_no_fault_of_ours(world: World) -> None:
-    def check(door: Door) -> None:
+    def check(surface: Surface) -> None:
         connection = world.connect()
-        head = raw_request("POST", door.place(), b"x" * 900).partition(HEAD)[0]
+        head = raw_request("POST", surface.place(), b"x" * 900).partition(HEAD)[0]
         connection.sendall(head + HEAD + b"{")
         connection.shutdown(1)
         received(connection, b"}", 2)

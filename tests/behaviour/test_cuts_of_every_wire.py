@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.behaviour.world import SURFACES, Answer, World, running_world
+from tests.behaviour.world import OPERATIONS, Answer, World, running_world
 from tests.traffic.load import Exchange, exchanges, require
 from tests.traffic.replay import Reply
 
@@ -26,10 +26,10 @@ WIRES = {
     "bedrock.converse": "bedrock/amazon.nova-lite-v1:0",
 }
 PAIRS = [
-    (api, surface)
+    (api, operation)
     for api in WIRES
-    for surface in SURFACES  # each of OpenAI's surfaces is served by its own wire
-    if (api, surface) not in {("openai.responses", "chat"), ("openai.chat", "responses")}
+    for operation in OPERATIONS  # each of OpenAI's surfaces is served by its own wire
+    if (api, operation) not in {("openai.responses", "chat"), ("openai.chat", "responses")}
 ]
 EACH = 3  # recordings of each wire
 ENDS = 5  # frames at each end of a recording
@@ -70,15 +70,15 @@ def ended_well(answer: Answer) -> bool:
 
 
 @pytest.mark.parametrize("how", ["closed", "cut"])
-@pytest.mark.parametrize(("api", "surface"), PAIRS)
-def test_a_cut_looks_cut(api: str, surface: str, how: str, world: World) -> None:
+@pytest.mark.parametrize(("api", "operation"), PAIRS)
+def test_a_cut_looks_cut(api: str, operation: str, how: str, world: World) -> None:
     require()
     found = recordings(api)
     assert found
     for recording in found:
         pieces = list(Reply.of(recording).pieces())
         world.fresh().upstream.add(Reply.of(recording))
-        whole = world.ask(surface, model=WIRES[api], stream=True)
+        whole = world.ask(operation, model=WIRES[api], stream=True)
         if not ended_well(whole):
             continue  # a recorded failure
         for count in sorted(
@@ -88,13 +88,13 @@ def test_a_cut_looks_cut(api: str, surface: str, how: str, world: World) -> None
             knobs = {"cut": len(body)} if how == "cut" else {"framing": "close"}
             world.fresh().upstream.add(Reply.of(recording, body=body, chunk=0, **knobs))
 
-            answer = world.ask(surface, model=WIRES[api], stream=True)
+            answer = world.ask(operation, model=WIRES[api], stream=True)
 
             where = (recording.id, count, len(pieces), answer.status, answer.body[-300:])
             if answer.status != 200:
                 assert (answer.status, answer.error["code"]) == (502, "upstream_invalid_response"), where
                 continue
-            assert answer.broken(surface) == [], where
+            assert answer.broken(operation) == [], where
             if ended_well(answer):
                 assert answer.text == whole.text, where
             else:

@@ -1,6 +1,6 @@
 """The fault table, part one: what the provider does before any content (contract/reliability.md 3).
 
-Each row is asked through every door, as JSON and as a stream, of a provider that is translated or
+Each row is asked through every surface, as JSON and as a stream, of a provider that is translated or
 of one that is passed: the same real status, code and number of tries everywhere. (Not all ways
 for every row: the retry budget of one worker is ten a second.)
 """
@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.doors import CHAT, DOORS, EVERY, RESPONSES, Door, at_each
-from tests.behaviour.world import SURFACES, World, good, running_world
+from tests.behaviour.surfaces import CHAT, EVERY, RESPONSES, SURFACES, Surface, at_each
+from tests.behaviour.world import OPERATIONS, World, good, running_world
 from tests.traffic.replay import NEVER, Reply
 
 WAYS = [
@@ -207,13 +207,13 @@ ROWS = [
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-@pytest.mark.parametrize(("surface", "model", "stream"), WAYS)
+@pytest.mark.parametrize(("operation", "model", "stream"), WAYS)
 def test_a_fault_before_content_has_its_real_status(
-    surface: str, model: str, stream: bool, row: Row, world: World
+    operation: str, model: str, stream: bool, row: Row, world: World
 ) -> None:
     world.upstream.add(row.reply, times=9)
 
-    answer = world.ask(surface, model=model, stream=stream)
+    answer = world.ask(operation, model=model, stream=stream)
 
     code = answer.error["code"]
     if row.reply.hang:  # where a whole answer is awaited every byte counts, in a stream only events do
@@ -240,14 +240,14 @@ for number, row in enumerate(RETRIED):  # apart from each other: the retry budge
 def test_a_fault_before_content_has_its_status_at_every_other_surface(row: Row, world: World) -> None:
     """Each row is asked in each of four ways by turns: whole or streamed, translated or passed at home."""
 
-    def check(door: Door) -> None:
-        stream, home = divmod((ROWS.index(row) + DOORS.index(door)) % 4, 2)
-        model = door.home if home and not row.chat else f"groq/{door.own}"
+    def check(surface: Surface) -> None:
+        stream, home = divmod((ROWS.index(row) + SURFACES.index(surface)) % 4, 2)
+        model = surface.home if home and not row.chat else f"groq/{surface.own}"
 
-        answer = door.ask(world, model, stream=bool(stream))
+        answer = surface.ask(world, model, stream=bool(stream))
 
-        status = door.statuses.get(row.status, row.status)
-        assert (answer.status, door.word(answer.json)) == (status, door.words[status]), answer.body
+        status = surface.statuses.get(row.status, row.status)
+        assert (answer.status, surface.word(answer.json)) == (status, surface.words[status]), answer.body
         told = ("x-sluice-attempts", "x-sluice-provider", "retry-after", "x-should-retry")
         assert [answer.headers.get(name) for name in told] == [
             str(row.tries),
@@ -258,14 +258,14 @@ def test_a_fault_before_content_has_its_status_at_every_other_surface(row: Row, 
         assert "<html" not in answer.body.decode().lower()
 
     world.upstream.script = lambda request: row.reply
-    for doors in [[door] for door in DOORS] if row.long else [DOORS]:
-        at_each(check, doors)
-    assert len(world.upstream.requests) == row.tries * len(DOORS)
+    for surfaces in [[surface] for surface in SURFACES] if row.long else [SURFACES]:
+        at_each(check, surfaces)
+    assert len(world.upstream.requests) == row.tries * len(SURFACES)
 
 
 def in_turn(rows: list[Row]) -> list[Any]:
-    """Ask each row at one of the doors, whole or streamed, turn and turn about."""
-    ways = [(door, stream) for stream in (True, False) for door in EVERY]
+    """Ask each row at one of the surfaces, whole or streamed, turn and turn about."""
+    ways = [(surface, stream) for stream in (True, False) for surface in EVERY]
     ways = [ways[(number * 8) % len(ways)] for number in range(len(ways))]
     return [
         pytest.param(row, *ways[number % len(ways)], id=f"{row.name}-{ways[number % len(ways)][0].name}")
@@ -277,15 +277,15 @@ FALLING = [row for row in ROWS if row.status >= 500 or row.status == 429]
 STAYING = [row for row in ROWS if row not in FALLING]
 
 
-@pytest.mark.parametrize(("row", "door", "stream"), in_turn(FALLING))
-def test_a_fault_of_the_provider_falls_back(row: Row, door: Door, stream: bool, world: World) -> None:
+@pytest.mark.parametrize(("row", "surface", "stream"), in_turn(FALLING))
+def test_a_fault_of_the_provider_falls_back(row: Row, surface: Surface, stream: bool, world: World) -> None:
     world.upstream.add(row.reply, path="*/groq/chat/completions", times=9)
-    world.upstream.add(good(door.name, "openai/y", stream))
+    world.upstream.add(good(surface.name, "openai/y", stream))
 
-    answer = door.ask(world, "groq/x", stream=stream, fallbacks=["openai/y"])
+    answer = surface.ask(world, "groq/x", stream=stream, fallbacks=["openai/y"])
 
-    assert (answer.status, door.said(answer)) == (200, "good")
-    assert not stream or door.ended_well(answer)
+    assert (answer.status, surface.said(answer)) == (200, "good")
+    assert not stream or surface.ended_well(answer)
     asked = [request.path.split("/")[1] for request in world.upstream.requests]
     assert asked == ["groq"] * row.tries + ["openai"]
     assert answer.headers["x-sluice-provider"] == "openai"
@@ -294,10 +294,10 @@ def test_a_fault_of_the_provider_falls_back(row: Row, door: Door, stream: bool, 
 
 @pytest.mark.parametrize("row", STAYING, ids=lambda row: row.name)
 def test_a_fault_of_the_request_does_not_fall_back(row: Row, world: World) -> None:
-    def check(door: Door) -> None:
-        stream = (STAYING.index(row) + EVERY.index(door)) % 2 == 0
-        answer = door.ask(world, "groq/x", stream=stream, fallbacks=["openai/y"])
-        assert answer.status == door.statuses.get(row.status, row.status)
+    def check(surface: Surface) -> None:
+        stream = (STAYING.index(row) + EVERY.index(surface)) % 2 == 0
+        answer = surface.ask(world, "groq/x", stream=stream, fallbacks=["openai/y"])
+        assert answer.status == surface.statuses.get(row.status, row.status)
 
     world.upstream.script = lambda request: row.reply
     at_each(check)
@@ -305,18 +305,18 @@ def test_a_fault_of_the_request_does_not_fall_back(row: Row, world: World) -> No
 
 
 def test_a_429_that_ends_within_two_seconds_is_waited_for(world: World) -> None:
-    def check(door: Door) -> None:
+    def check(surface: Surface) -> None:
         stream, model = (
-            door is not RESPONSES,
-            f"{'openai' if door in (CHAT, RESPONSES) else 'groq'}/{door.own}",
+            surface is not RESPONSES,
+            f"{'openai' if surface in (CHAT, RESPONSES) else 'groq'}/{surface.own}",
         )
-        world.upstream.add(failing(429, retry_after="1"), model=door.own)
-        world.upstream.add(good(door.name, model, stream), model=door.own)
+        world.upstream.add(failing(429, retry_after="1"), model=surface.own)
+        world.upstream.add(good(surface.name, model, stream), model=surface.own)
 
-        answer = door.ask(world, model, stream=stream)
+        answer = surface.ask(world, model, stream=stream)
 
-        assert (answer.status, door.said(answer)) == (200, "good")
-        first, second = (r.arrived for r in world.upstream.requests if r.json()["model"] == door.own)
+        assert (answer.status, surface.said(answer)) == (200, "good")
+        first, second = (r.arrived for r in world.upstream.requests if r.json()["model"] == surface.own)
         assert 1.0 <= second - first < 2.0
 
     at_each(check)
@@ -328,8 +328,8 @@ def test_a_wrong_content_type_does_not_spoil_valid_json(content_type: str, world
     assert isinstance(reply.body, bytes)
     world.upstream.add(raw_body(reply.body, content_type), times=NEVER)
 
-    def check(door: Door) -> None:
-        assert door.said(door.ask(world, "groq/x")) == "good"
+    def check(surface: Surface) -> None:
+        assert surface.said(surface.ask(world, "groq/x")) == "good"
 
     at_each(check)
 
@@ -339,16 +339,16 @@ def test_a_wrong_content_type_does_not_spoil_valid_json(content_type: str, world
 def test_json_where_a_stream_was_asked_for_becomes_a_stream(
     provider: str, content_type: str, world: World
 ) -> None:
-    def check(door: Door) -> None:
-        model = f"{provider}/{door.own}"
-        reply = good(door.name, model, stream=False)
+    def check(surface: Surface) -> None:
+        model = f"{provider}/{surface.own}"
+        reply = good(surface.name, model, stream=False)
         assert isinstance(reply.body, bytes)
-        world.upstream.add(raw_body(reply.body, content_type), model=door.own)
+        world.upstream.add(raw_body(reply.body, content_type), model=surface.own)
 
-        answer = door.ask(world, model, stream=True)
+        answer = surface.ask(world, model, stream=True)
 
-        assert (answer.status, door.said(answer)) == (200, "good")
-        assert door.ended_well(answer)
+        assert (answer.status, surface.said(answer)) == (200, "good")
+        assert surface.ended_well(answer)
 
     at_each(check)
 
@@ -357,11 +357,11 @@ def test_the_first_error_is_the_one_that_is_shown(world: World) -> None:
     world.upstream.add(failing(401, "first"), path="*/groq/chat/completions", times=NEVER)
     world.upstream.add(failing(500, "second"), times=NEVER)
 
-    def check(door: Door) -> None:
-        answer = door.ask(world, "groq/x", fallbacks=["openai/y", "anthropic/z"])
+    def check(surface: Surface) -> None:
+        answer = surface.ask(world, "groq/x", fallbacks=["openai/y", "anthropic/z"])
         assert (answer.status, answer.headers["x-sluice-attempts"]) == (502, "5")
-        if door.name not in SURFACES:
-            assert door.word(answer.json) == door.words[502]
+        if surface.name not in OPERATIONS:
+            assert surface.word(answer.json) == surface.words[502]
             return
         assert answer.error["code"] == "upstream_auth"
         attempts = answer.json["extra_fields"]["attempts"]
@@ -374,8 +374,12 @@ def test_the_first_error_is_the_one_that_is_shown(world: World) -> None:
         ]
         assert all(isinstance(attempt["latency"], int) for attempt in attempts)
 
-    for doors in (EVERY[:2], EVERY[2:4], EVERY[4:]):  # four retries each at most: the budget is ten a second
-        at_each(check, doors)
+    for surfaces in (
+        EVERY[:2],
+        EVERY[2:4],
+        EVERY[4:],
+    ):  # four retries each at most: the budget is ten a second
+        at_each(check, surfaces)
 
 
 def test_the_providers_sentence_code_and_param_are_kept_and_cleaned(world: World) -> None:

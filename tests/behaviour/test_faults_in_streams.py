@@ -13,12 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.doors import CHAT, EVERY, Door, events
+from tests.behaviour.surfaces import CHAT, EVERY, Surface, events
 from tests.behaviour.world import (
     CHAT_DONE,
     DONE,
+    OPERATIONS,
     ROLE,
-    SURFACES,
     ResponsesStream,
     World,
     chat_body,
@@ -36,8 +36,8 @@ from tests.behaviour.world import (
 )
 from tests.traffic.replay import Reply
 
-EACH = pytest.mark.parametrize("door", EVERY, ids=lambda door: door.name)
-WAYS = [(surface, model) for surface in SURFACES for model in ("groq/x", "openai/x")]
+EACH = pytest.mark.parametrize("surface", EVERY, ids=lambda surface: surface.name)
+WAYS = [(operation, model) for operation in OPERATIONS for model in ("groq/x", "openai/x")]
 INVALID = "upstream_invalid_response"
 
 
@@ -138,13 +138,13 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-@pytest.mark.parametrize(("surface", "model"), WAYS)
+@pytest.mark.parametrize(("operation", "model"), WAYS)
 def test_a_fault_after_the_opening_still_has_a_real_status(
-    surface: str, model: str, fault: Fault, world: World
+    operation: str, model: str, fault: Fault, world: World
 ) -> None:
-    world.upstream.add(fault.reply(speaks_responses(surface, model)), times=9)
+    world.upstream.add(fault.reply(speaks_responses(operation, model)), times=9)
 
-    answer = world.ask(surface, model=model, stream=True)
+    answer = world.ask(operation, model=model, stream=True)
 
     assert (answer.status, answer.error["code"]) == (fault.status, fault.code), answer.body
     assert len(world.upstream.requests) == fault.tries
@@ -152,34 +152,36 @@ def test_a_fault_after_the_opening_still_has_a_real_status(
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.status != 400], ids=lambda fault: fault.name)
 @EACH
-def test_a_fault_after_the_opening_falls_back_without_a_trace(door: Door, fault: Fault, world: World) -> None:
+def test_a_fault_after_the_opening_falls_back_without_a_trace(
+    surface: Surface, fault: Fault, world: World
+) -> None:
     world.upstream.add(fault.reply(False), path="*/groq/chat/completions", times=9)
-    world.upstream.add(good(door.name, "openai/y", stream=True))
+    world.upstream.add(good(surface.name, "openai/y", stream=True))
 
-    answer = door.ask(world, "groq/x", stream=True, fallbacks=["openai/y"])
+    answer = surface.ask(world, "groq/x", stream=True, fallbacks=["openai/y"])
 
-    assert (answer.status, door.said(answer)) == (200, "good")
-    assert not any(door.broken(event) for event in events(answer))
-    assert door.name not in SURFACES or answer.broken(door.name) == []
+    assert (answer.status, surface.said(answer)) == (200, "good")
+    assert not any(surface.broken(event) for event in events(answer))
+    assert surface.name not in OPERATIONS or answer.broken(surface.name) == []
     assert answer.headers["x-sluice-provider"] == "openai"
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name)
-@pytest.mark.parametrize(("surface", "model"), WAYS)
+@pytest.mark.parametrize(("operation", "model"), WAYS)
 def test_a_fault_after_content_ends_the_stream_in_one_error(
-    surface: str, model: str, fault: Fault, world: World
+    operation: str, model: str, fault: Fault, world: World
 ) -> None:
-    world.upstream.add(fault.reply(speaks_responses(surface, model), "one ", "two"), times=9)
+    world.upstream.add(fault.reply(speaks_responses(operation, model), "one ", "two"), times=9)
 
-    answer = world.ask(surface, model=model, stream=True, fallbacks=["anthropic/z"])
+    answer = world.ask(operation, model=model, stream=True, fallbacks=["anthropic/z"])
 
     assert (answer.status, answer.text) == (200, "one two")
-    assert answer.broken(surface) == []
+    assert answer.broken(operation) == []
     error = answer.stream_error
     assert error is not None
     assert error["code"] == fault.code
     assert len(world.upstream.requests) == 1
-    if surface == "responses":
+    if operation == "responses":
         failed = answer.events[-1]
         assert failed["type"] == "response.failed"
         assert set(failed["response"]["error"]) == {"code", "message"}
@@ -208,21 +210,21 @@ def test_a_fault_after_content_ends_the_stream_in_one_error(
     ],
     ids=lambda value: repr(value)[:40],
 )
-@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_stream_that_begins_with_its_end_has_a_real_status(
-    surface: str, body: bytes, status: int, code: str | None, world: World
+    operation: str, body: bytes, status: int, code: str | None, world: World
 ) -> None:
     world.upstream.add(Reply.sse(body), times=9)
 
-    answer = world.ask(surface, stream=True)
+    answer = world.ask(operation, stream=True)
 
     assert answer.status == status, answer.body
     if code != "404":
         assert answer.error["code"] == code
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_created_then_failed_is_a_real_status(surface: str, world: World) -> None:
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_created_then_failed_is_a_real_status(operation: str, world: World) -> None:
     world.upstream.add(Reply.sse(ResponsesStream().opening() + failed_response("rate_limit_exceeded")))
 
     answer = world.ask("responses", model="openai/x", stream=True)
@@ -231,7 +233,7 @@ def test_created_then_failed_is_a_real_status(surface: str, world: World) -> Non
 
 
 @EACH
-def test_comments_are_no_progress(door: Door, world: World) -> None:
+def test_comments_are_no_progress(surface: Surface, world: World) -> None:
     def pinging() -> Iterator[bytes]:
         yield ROLE + chat_text("one")
         while True:
@@ -240,17 +242,17 @@ def test_comments_are_no_progress(door: Door, world: World) -> None:
 
     world.upstream.script = lambda request: Reply.sse(pinging())
 
-    answer = door.ask(world, "groq/x", stream=True)
+    answer = surface.ask(world, "groq/x", stream=True)
 
-    assert (door.said(answer), bool(door.broken(events(answer)[-1]))) == ("one", True)
-    if door.name in SURFACES:
+    assert (surface.said(answer), bool(surface.broken(events(answer)[-1]))) == ("one", True)
+    if surface.name in OPERATIONS:
         assert answer.stream_error is not None
         assert answer.stream_error["code"] == "upstream_idle"
 
 
 @pytest.mark.parametrize("words", [(), ("one",)], ids=["before", "after"])
 @EACH
-def test_a_slow_drip_ends_at_the_total(door: Door, words: tuple[str, ...], world: World) -> None:
+def test_a_slow_drip_ends_at_the_total(surface: Surface, words: tuple[str, ...], world: World) -> None:
     def dripping() -> Iterator[bytes]:
         yield said(False, *words)
         while True:
@@ -260,17 +262,17 @@ def test_a_slow_drip_ends_at_the_total(door: Door, words: tuple[str, ...], world
     world.upstream.script = lambda request: Reply.sse(dripping())
 
     began = time.monotonic()
-    answer = door.ask(world, "groq/x", stream=True)
+    answer = surface.ask(world, "groq/x", stream=True)
 
     assert time.monotonic() - began > 1.0
     if not words:
-        assert (answer.status, bool(door.word(answer.json))) == (504, True)
+        assert (answer.status, bool(surface.word(answer.json))) == (504, True)
         return
-    assert (door.said(answer), bool(door.broken(events(answer)[-1]))) == ("one", True)
-    if door.name in SURFACES:
+    assert (surface.said(answer), bool(surface.broken(events(answer)[-1]))) == ("one", True)
+    if surface.name in OPERATIONS:
         assert answer.stream_error is not None
         assert answer.stream_error["code"] == "upstream_timeout"
-        assert answer.broken(door.name) == []
+        assert answer.broken(surface.name) == []
 
 
 def test_a_json_body_that_drips_ends_at_the_total(world: World) -> None:
@@ -315,17 +317,17 @@ def test_the_total_is_not_restarted_by_a_fallback(world: World) -> None:
     ids=lambda late: repr(late[:20]),
 )
 @pytest.mark.parametrize(
-    ("door", "model"),
-    [*((door, "groq/x") for door in EVERY), (CHAT, "openai/x")],
+    ("surface", "model"),
+    [*((surface, "groq/x") for surface in EVERY), (CHAT, "openai/x")],
     ids=lambda value: getattr(value, "name", value),
 )
-def test_what_comes_after_the_end_is_dropped(door: Door, model: str, late: bytes, world: World) -> None:
+def test_what_comes_after_the_end_is_dropped(surface: Surface, model: str, late: bytes, world: World) -> None:
     world.upstream.add(Reply.sse(chat_stream("good") + late, chunk=0))
 
-    answer = door.ask(world, model, stream=True)
+    answer = surface.ask(world, model, stream=True)
 
-    assert (door.said(answer), any(door.broken(event) for event in events(answer))) == ("good", False)
-    assert door.name not in SURFACES or answer.broken(door.name) == []
+    assert (surface.said(answer), any(surface.broken(event) for event in events(answer))) == ("good", False)
+    assert surface.name not in OPERATIONS or answer.broken(surface.name) == []
 
 
 @pytest.mark.parametrize("whole", [True, False], ids=["one-write", "frames"])
@@ -386,10 +388,10 @@ USAGES: list[tuple[str, Any]] = [
 ]
 
 
-def usage_of(answer: Any, surface: str, stream: bool) -> Any:
+def usage_of(answer: Any, operation: str, stream: bool) -> Any:
     if not stream:
         return answer.json["usage"]
-    if surface == "responses":
+    if operation == "responses":
         return answer.events[-1]["response"]["usage"]
     return next(e["usage"] for e in reversed(answer.events) if e != DONE and e.get("usage"))
 
@@ -397,10 +399,10 @@ def usage_of(answer: Any, surface: str, stream: bool) -> Any:
 @pytest.mark.parametrize(("name", "usage"), USAGES, ids=[name for name, _ in USAGES])
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 @pytest.mark.parametrize(
-    ("surface", "model"), [("chat", "groq/x"), ("chat", "openai/x"), ("responses", "groq/x")]
+    ("operation", "model"), [("chat", "groq/x"), ("chat", "openai/x"), ("responses", "groq/x")]
 )
 def test_usage_that_is_none_is_estimated_and_marked(
-    surface: str, model: str, stream: bool, name: str, usage: Any, world: World
+    operation: str, model: str, stream: bool, name: str, usage: Any, world: World
 ) -> None:
     if stream:
         end = chat_end(None) if usage is ... else chat_end(usage) if usage is not None else chat_end(None)
@@ -410,14 +412,14 @@ def test_usage_that_is_none_is_estimated_and_marked(
         if usage is ...:
             del body["usage"]
         world.upstream.add(Reply.json(body))
-    options = {"stream_options": {"include_usage": True}} if stream and surface == "chat" else {}
+    options = {"stream_options": {"include_usage": True}} if stream and operation == "chat" else {}
 
-    answer = world.ask(surface, model=model, stream=stream, **options)
+    answer = world.ask(operation, model=model, stream=stream, **options)
 
     assert (answer.status, answer.text) == (200, "good text")
-    found = usage_of(answer, surface, stream)
+    found = usage_of(answer, operation, stream)
     into, out = (
-        ("prompt_tokens", "completion_tokens") if surface == "chat" else ("input_tokens", "output_tokens")
+        ("prompt_tokens", "completion_tokens") if operation == "chat" else ("input_tokens", "output_tokens")
     )
     assert 0 < found[into] < 100
     assert 0 < found[out] < 100

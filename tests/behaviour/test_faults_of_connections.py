@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.doors import EVERY, Door
-from tests.behaviour.world import SURFACES, World, chat_body, good, running_world
+from tests.behaviour.surfaces import EVERY, Surface
+from tests.behaviour.world import OPERATIONS, World, chat_body, good, running_world
 from tests.running import free_port
 from tests.traffic.replay import Reply
 from tests.wire.certificates import make_authority
@@ -83,7 +83,7 @@ FAULTS = [
 ATTEMPTS = {"refused": 2, "closing": 2, "resetting": 2}
 
 
-EACH = pytest.mark.parametrize("door", EVERY, ids=lambda door: door.name)
+EACH = pytest.mark.parametrize("surface", EVERY, ids=lambda surface: surface.name)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def world(_world: World, servers: dict[str, Server]) -> World:
 @EACH
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 def test_a_connection_that_fails_is_a_502(
-    door: Door,
+    surface: Surface,
     stream: bool,
     name: str,
     status: int,
@@ -148,10 +148,10 @@ def test_a_connection_that_fails_is_a_502(
     world: World,
     servers: dict[str, Server],
 ) -> None:
-    made = door.ask(world, f"{name}/m", stream=stream)
+    made = surface.ask(world, f"{name}/m", stream=stream)
 
-    assert (made.status, bool(door.word(made.json))) == (status, True), made.body
-    assert door.name not in SURFACES or made.error["code"] == code
+    assert (made.status, bool(surface.word(made.json))) == (status, True), made.body
+    assert surface.name not in OPERATIONS or made.error["code"] == code
     assert made.headers["x-sluice-attempts"] == str(ATTEMPTS.get(name, 1))
     shown = made.body.decode()
     assert not any(
@@ -165,12 +165,12 @@ def test_a_connection_that_fails_is_a_502(
 @pytest.mark.parametrize("name", [row[0] for row in FAULTS])
 @EACH
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-def test_a_connection_that_fails_falls_back(door: Door, stream: bool, name: str, world: World) -> None:
-    world.upstream.add(good(door.name, "groq/x", stream))
+def test_a_connection_that_fails_falls_back(surface: Surface, stream: bool, name: str, world: World) -> None:
+    world.upstream.add(good(surface.name, "groq/x", stream))
 
-    made = door.ask(world, f"{name}/m", stream=stream, fallbacks=["groq/x"])
+    made = surface.ask(world, f"{name}/m", stream=stream, fallbacks=["groq/x"])
 
-    assert (made.status, door.said(made), made.headers["x-sluice-provider"]) == (200, "good", "groq")
+    assert (made.status, surface.said(made), made.headers["x-sluice-provider"]) == (200, "good", "groq")
 
 
 def test_an_interim_answer_is_not_the_answer(world: World) -> None:
@@ -184,18 +184,18 @@ def test_a_kept_connection_that_died_is_replaced(world: World) -> None:
         assert world.ask().text == "good"
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_provider_without_key_or_address_names_what_to_set(surface: str, world: World) -> None:
-    made = world.ask(surface, model="mistral/x")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_provider_without_key_or_address_names_what_to_set(operation: str, world: World) -> None:
+    made = world.ask(operation, model="mistral/x")
 
     assert (made.status, made.error["code"], made.error["param"]) == (400, "provider_not_configured", "model")
     assert "MISTRAL_API_KEY" in made.error["message"]
-    assert world.ask(surface, model="mistral/x", fallbacks=["refused/m"]).status == 400
+    assert world.ask(operation, model="mistral/x", fallbacks=["refused/m"]).status == 400
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_an_unknown_model_is_400_on_every_operation(surface: str, world: World) -> None:
-    made = world.ask(surface, model="no-such-model")
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_an_unknown_model_is_400_on_every_operation(operation: str, world: World) -> None:
+    made = world.ask(operation, model="no-such-model")
 
     assert (made.status, made.error["code"], made.error["param"]) == (400, "model_not_found", "model")
 

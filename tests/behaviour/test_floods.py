@@ -154,9 +154,9 @@ LARGE = {
 }
 
 
-@pytest.mark.parametrize("surface", PATHS)
+@pytest.mark.parametrize("operation", PATHS)
 @pytest.mark.parametrize("kind", LARGE)
-def test_a_large_piece_of_a_stream_holds_up_nobody(kind: str, surface: str, world: World) -> None:
+def test_a_large_piece_of_a_stream_holds_up_nobody(kind: str, operation: str, world: World) -> None:
     form, media_type = LARGE[kind]
     sent, over = threading.Event(), threading.Event()
     answered = 0
@@ -178,7 +178,9 @@ def test_a_large_piece_of_a_stream_holds_up_nobody(kind: str, surface: str, worl
     world.upstream.script = lambda request: Reply(200, body(), headers, framing="close", chunk=0)
     other = threading.Thread(target=ask_meanwhile)
     other.start()
-    answer = received(world.open(surface), b"data: ", 60)  # what is written first waits for all of the piece
+    answer = received(
+        world.open(operation), b"data: ", 60
+    )  # what is written first waits for all of the piece
     over.set()
     other.join()
 

@@ -67,10 +67,12 @@ def parts_of(request: Request) -> list[tuple[str, str, bytes]]:
     return found
 
 
-DOORS = (EDITS, "/images/edits", "/openai/v1/images/edits", "/openai/deployments/sandbox/x/images/edits")
+SURFACES = (EDITS, "/images/edits", "/openai/v1/images/edits", "/openai/deployments/sandbox/x/images/edits")
 
 
-@pytest.mark.parametrize("path", [*DOORS, "/api/llm/images/edits", VARIATIONS, "/openai/images/variations"])
+@pytest.mark.parametrize(
+    "path", [*SURFACES, "/api/llm/images/edits", VARIATIONS, "/openai/images/variations"]
+)
 def test_the_sandbox_draws_another_picture(world: World, path: str) -> None:
     fields = {"model": "sandbox/echo", "prompt": "a blue barn", "size": "32x32", "n": "2"}
     answer = edited(world, fields, ("image", PNG), path=path)

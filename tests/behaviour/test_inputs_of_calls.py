@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.doors import EVERY, events
+from tests.behaviour.surfaces import EVERY, events
 from tests.behaviour.test_odd_shapes import CONFIG
 from tests.behaviour.world import CHAT_DONE, Answer, World, chat_body, chat_chunk, running_world
 from tests.traffic.replay import Reply
@@ -92,11 +92,11 @@ READERS = {
 @pytest.mark.parametrize("name", READERS)
 def test_the_input_of_a_call_is_an_object(name: str, said: str, stream: bool, world: World) -> None:
     call, wanted = CALLS[said]
-    door = next(door for door in EVERY if door.name == name)
+    surface = next(surface for surface in EVERY if surface.name == name)
     message = {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", **call}]}
     whole = chat_body(choices=[{"index": 0, "message": message, "finish_reason": "tool_calls"}])
     world.upstream.add(Reply.sse(stream_of(call)) if stream else Reply.json(whole))
 
-    answer = door.ask(world, "groq/x", stream=stream)
+    answer = surface.ask(world, "groq/x", stream=stream)
 
     assert (answer.status, READERS[name](answer, stream)) == (200, wanted)

@@ -10,19 +10,19 @@ from itertools import product
 
 import pytest
 
-from tests.behaviour.world import SURFACES, World, good, running_world
+from tests.behaviour.world import OPERATIONS, World, good, running_world
 from tests.traffic.replay import Reply, Request
 
 PASSED_OVER = (401, 402)
 """After these a key is passed over for ten minutes, so each case has a provider of its own."""
 
 
-def provider_of(surface: str, stream: bool, status: int) -> str:
+def provider_of(operation: str, stream: bool, status: int) -> str:
     """Return the provider that a case asks."""
-    return f"{surface}-{status}-{stream}".lower() if status in PASSED_OVER else "groq"
+    return f"{operation}-{status}-{stream}".lower() if status in PASSED_OVER else "groq"
 
 
-OWN = [provider_of(*case) for case in product(SURFACES, (False, True), PASSED_OVER)]
+OWN = [provider_of(*case) for case in product(OPERATIONS, (False, True), PASSED_OVER)]
 TWO_KEYS = """
 [[providers.{name}.keys]]
 name = "heavy"
@@ -78,18 +78,18 @@ def key_of(request: Request) -> str:
     ids=str,
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_the_next_key_follows_a_fault_of_the_first(
-    surface: str, stream: bool, status: int, headers: dict[str, str], asked: list[str], world: World
+    operation: str, stream: bool, status: int, headers: dict[str, str], asked: list[str], world: World
 ) -> None:
     def reply(request: Request) -> Reply:
         if key_of(request) == "heavy-key-0001":
             return Reply.json({"error": {"message": "no"}}, status, headers=headers)
-        return good(surface, "groq/x", stream)
+        return good(operation, "groq/x", stream)
 
     world.upstream.script = reply
 
-    answer = world.ask(surface, model=f"{provider_of(surface, stream, status)}/x", stream=stream)
+    answer = world.ask(operation, model=f"{provider_of(operation, stream, status)}/x", stream=stream)
 
     assert [key_of(request) for request in world.upstream.requests] == asked
     assert answer.status == (400 if status == 400 else 200)

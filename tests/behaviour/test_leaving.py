@@ -1,7 +1,7 @@
 """Those who leave: clients, slow readers, slow senders, and the gateway itself (reliability.md 3 and 4).
 
 A client that leaves has its provider's connection closed within 3 s, whatever both are doing; a gateway
-that is told to leave ends its streams in words. What only waits is tried at all doors at the same time.
+that is told to leave ends its streams in words. What only waits is tried at all surfaces at the same time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from collections.abc import Iterator
 import gevent
 import pytest
 
-from tests.behaviour.doors import CHAT, DOORS, EVERY, RESPONSES, Door, at_each
+from tests.behaviour.surfaces import CHAT, EVERY, RESPONSES, SURFACES, Surface, at_each
 from tests.behaviour.world import (
     HEAD,
+    OPERATIONS,
     PATHS,
     ROLE,
-    SURFACES,
     Answer,
     World,
     answer_of,
@@ -101,11 +101,11 @@ def asked(world: World, model: str, seconds: float = 30.0) -> Request:
 def test_a_client_that_leaves_takes_its_stream_along(
     provider: str, reset: bool, name: str, world: World
 ) -> None:
-    def check(door: Door) -> None:
-        model = f"groq/{door.own}" if door is RESPONSES else f"{provider}/{door.own}"
-        world.upstream.add(REPLIES[name](), model=door.own)
-        connection = door.open(world, model)
-        request = asked(world, door.own)
+    def check(surface: Surface) -> None:
+        model = f"groq/{surface.own}" if surface is RESPONSES else f"{provider}/{surface.own}"
+        world.upstream.add(REPLIES[name](), model=surface.own)
+        connection = surface.open(world, model)
+        request = asked(world, surface.own)
         if "busy" in name or "faster" in name:
             received(connection, b"xxx" if "faster" in name else b'"x"')
 
@@ -121,9 +121,9 @@ def test_a_client_that_leaves_takes_its_json_call_along(body: str, world: World)
     reply = Reply(wait=NEVER) if body == "never" else Reply.json({"a": "b" * 99}, hang=9)
     world.upstream.add(reply, times=NEVER)
 
-    def check(door: Door) -> None:
-        connection = door.open(world, f"groq/{door.own}", stream=False)
-        request = asked(world, door.own)
+    def check(surface: Surface) -> None:
+        connection = surface.open(world, f"groq/{surface.own}", stream=False)
+        request = asked(world, surface.own)
 
         leave(connection)
 
@@ -135,9 +135,9 @@ def test_a_client_that_leaves_takes_its_json_call_along(body: str, world: World)
 def test_a_client_that_leaves_is_not_retried_or_fallen_back_for(world: World) -> None:
     world.upstream.add(Reply(wait=NEVER), times=NEVER)
 
-    def check(door: Door) -> None:
-        connection = door.open(world, f"groq/{door.own}", fallbacks=["openai/y"])
-        request = asked(world, door.own)
+    def check(surface: Surface) -> None:
+        connection = surface.open(world, f"groq/{surface.own}", fallbacks=["openai/y"])
+        request = asked(world, surface.own)
 
         leave(connection)
 
@@ -172,16 +172,16 @@ def test_a_client_that_left_is_logged_as_gone_and_its_response_stored_as_cancell
 
 
 def test_a_half_close_counts_as_leaving_and_the_next_caller_is_served(world: World) -> None:
-    def check(door: Door) -> None:
-        world.upstream.add(Reply(wait=NEVER), model=door.own)
-        connection = door.open(world, f"groq/{door.own}")
-        request = asked(world, door.own)
+    def check(surface: Surface) -> None:
+        world.upstream.add(Reply(wait=NEVER), model=surface.own)
+        connection = surface.open(world, f"groq/{surface.own}")
+        request = asked(world, surface.own)
 
         connection.shutdown(socket.SHUT_WR)
 
         assert request.closed.wait(LIMIT)
-        world.upstream.add(good("chat", "groq/x", stream=False), model=door.own)
-        assert door.ask(world, f"groq/{door.own}").status == 200
+        world.upstream.add(good("chat", "groq/x", stream=False), model=surface.own)
+        assert surface.ask(world, f"groq/{surface.own}").status == 200
 
     at_each(check)
 
@@ -211,32 +211,32 @@ def test_a_client_that_stops_reading_is_let_go_at_every_other_surface(world: Wor
     world.upstream.script = lambda request: Reply.sse(flood(20_000))
     before = resident(world)
 
-    def check(door: Door) -> None:
-        slow = slow_reader(world, door, f"groq/{door.own}", stream=True)
-        request = asked(world, door.own)
+    def check(surface: Surface) -> None:
+        slow = slow_reader(world, surface, f"groq/{surface.own}", stream=True)
+        request = asked(world, surface.own)
         assert request.closed.wait(1.5 + 2 * LIMIT)  # the idle clock, then the closing, five at a time
         assert request.sent < 50_000_000
         slow.close()
 
-    at_each(check, DOORS)
+    at_each(check, SURFACES)
     assert resident(world) - before < 60_000_000
     assert "Traceback" not in world.gateway.log
 
 
-def slow_reader(world: World, door: Door, model: str, *, stream: bool) -> socket.socket:
+def slow_reader(world: World, surface: Surface, model: str, *, stream: bool) -> socket.socket:
     """Put a prompt over a connection that takes little, and whose answer nobody reads."""
     slow = socket.socket()
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     slow.connect(("127.0.0.1", world.gateway.port))
-    body = json.dumps(door.body(model, stream=stream)).encode()
-    slow.sendall(raw_request("POST", door.place(model, stream=stream), body))
+    body = json.dumps(surface.body(model, stream=stream)).encode()
+    slow.sendall(raw_request("POST", surface.place(model, stream=stream), body))
     return slow
 
 
 def test_a_client_that_stops_reading_a_whole_answer_is_let_go_too() -> None:
     with running_world({"SLUICE_TIMEOUT_TOTAL": "3", "SLUICE_TIMEOUT_IDLE": "1"}) as world:
         world.upstream.add(Reply.json(chat_body("x" * 8_000_000)), times=NEVER)
-        slow = [slow_reader(world, door, "groq/x", stream=False) for door in EVERY]
+        slow = [slow_reader(world, surface, "groq/x", stream=False) for surface in EVERY]
         deadline = time.monotonic() + 10
         while (told := world.gateway.log.count("stopped reading")) < len(
             slow
@@ -252,13 +252,13 @@ def test_a_client_that_stops_reading_a_whole_answer_is_let_go_too() -> None:
 def test_a_connection_serves_one_stream_after_the_other(world: World) -> None:
     world.upstream.add(good("chat", "groq/x", stream=True), times=NEVER)
 
-    def check(door: Door) -> None:
+    def check(surface: Surface) -> None:
         connection = world.connect()
-        body = json.dumps(door.body("groq/x", stream=True)).encode()
+        body = json.dumps(surface.body("groq/x", stream=True)).encode()
         for _ in range(3):
-            connection.sendall(raw_request("POST", door.place(stream=True), body))
+            connection.sendall(raw_request("POST", surface.place(stream=True), body))
             answer = answer_of(to_the_end(connection))
-            assert (door.said(answer), door.ended_well(answer)) == ("good", True)
+            assert (surface.said(answer), surface.ended_well(answer)) == ("good", True)
 
     at_each(check)
 
@@ -266,9 +266,9 @@ def test_a_connection_serves_one_stream_after_the_other(world: World) -> None:
 def test_a_client_of_http_1_0_gets_a_stream_that_its_end_ends(world: World) -> None:
     world.upstream.add(good("chat", "groq/x", stream=True), times=NEVER)
 
-    def check(door: Door) -> None:
-        body = json.dumps(door.body("groq/x", stream=True)).encode()
-        request = raw_request("POST", door.place(stream=True), body)
+    def check(surface: Surface) -> None:
+        body = json.dumps(surface.body("groq/x", stream=True)).encode()
+        request = raw_request("POST", surface.place(stream=True), body)
         connection = world.connect()
         connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0"))
 
@@ -277,7 +277,7 @@ def test_a_client_of_http_1_0_gets_a_stream_that_its_end_ends(world: World) -> N
         assert b"transfer-encoding" not in head.lower()
         headers = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:])
         answer = Answer(200, headers, said)
-        assert (door.said(answer), door.ended_well(answer)) == ("good", True)
+        assert (surface.said(answer), surface.ended_well(answer)) == ("good", True)
 
     at_each(check)
 
@@ -285,9 +285,9 @@ def test_a_client_of_http_1_0_gets_a_stream_that_its_end_ends(world: World) -> N
 def test_a_client_that_asks_before_its_body_is_told_to_go_on(world: World) -> None:
     world.upstream.add(good("chat", "groq/x", stream=False), times=NEVER)
 
-    def check(door: Door) -> None:
-        body = json.dumps(door.body("groq/x")).encode()
-        request = raw_request("POST", door.place(), body, headers=["Expect: 100-continue"])
+    def check(surface: Surface) -> None:
+        body = json.dumps(surface.body("groq/x")).encode()
+        request = raw_request("POST", surface.place(), body, headers=["Expect: 100-continue"])
         connection = world.connect()
         connection.sendall(request[: -len(body)])
         assert received(connection, HEAD, 5) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -297,17 +297,17 @@ def test_a_client_that_asks_before_its_body_is_told_to_go_on(world: World) -> No
     at_each(check)
 
 
-def chunked_head(door: Door) -> bytes:
+def chunked_head(surface: Surface) -> bytes:
     """Return the head of a request whose body comes in chunks."""
-    return raw_request("POST", door.place()).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    return raw_request("POST", surface.place()).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
 
 
 def test_a_body_without_end_is_refused_and_not_kept(world: World) -> None:
     before = resident(world)
 
-    def check(door: Door) -> None:
+    def check(surface: Surface) -> None:
         connection = world.connect()
-        connection.sendall(chunked_head(door))
+        connection.sendall(chunked_head(surface))
         began = time.monotonic()
         with pytest.raises(OSError):  # the gateway hangs up
             while time.monotonic() - began < 30:
@@ -325,9 +325,9 @@ def resident(world: World) -> int:
 
 
 def test_a_slow_body_is_cut_at_its_deadline_and_others_do_not_notice(world: World) -> None:
-    slow = [(door, world.connect()) for door in EVERY * 5]
-    for door, connection in slow:
-        connection.sendall(raw_request("POST", door.place(), b"x" * 1000)[:-1000] + b'{"mod')
+    slow = [(surface, world.connect()) for surface in EVERY * 5]
+    for surface, connection in slow:
+        connection.sendall(raw_request("POST", surface.place(), b"x" * 1000)[:-1000] + b'{"mod')
     began = time.monotonic()
     world.upstream.add(good("chat", "groq/x", stream=False))
 
@@ -341,9 +341,9 @@ def test_a_slow_body_is_cut_at_its_deadline_and_others_do_not_notice(world: Worl
 
 
 def test_a_chunked_body_that_drips_is_cut_at_its_deadline(world: World) -> None:
-    def check(door: Door) -> None:
+    def check(surface: Surface) -> None:
         connection = world.connect()
-        connection.sendall(chunked_head(door))
+        connection.sendall(chunked_head(surface))
         began = time.monotonic()
         with pytest.raises((TimeoutError, OSError)):
             while time.monotonic() - began < 30:
@@ -382,13 +382,13 @@ def test_a_hundred_streams_run_side_by_side(world: World) -> None:
 
     world.upstream.script = lambda request: Reply.sse(one_stream())
     began = time.monotonic()
-    streams = [(door, gevent.spawn(door.ask, world, "groq/x", stream=True)) for door in EVERY * 15]
+    streams = [(surface, gevent.spawn(surface.ask, world, "groq/x", stream=True)) for surface in EVERY * 15]
     gevent.joinall([greenlet for _, greenlet in streams], raise_error=True)
 
     wanted = "".join(f"t{number} " for number in range(10))
-    for door, greenlet in streams:
+    for surface, greenlet in streams:
         answer = greenlet.value
-        assert (answer.status, door.said(answer), door.ended_well(answer)) == (200, wanted, True)
+        assert (answer.status, surface.said(answer), surface.ended_well(answer)) == (200, wanted, True)
     assert time.monotonic() - began < 40
 
 
@@ -434,9 +434,9 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
         world.upstream.add(Reply(wait=NEVER), model="json", times=NEVER)
         world.upstream.script = lambda request: Reply.sse(trickle())
         short = CHAT.open(world, "groq/short")
-        long = [(door, door.open(world, "groq/long")) for door in EVERY]
-        whole = [(door, door.open(world, "groq/json", stream=False)) for door in EVERY]
-        held = [(door, door.open(world, "groq/json")) for door in EVERY]
+        long = [(surface, surface.open(world, "groq/long")) for surface in EVERY]
+        whole = [(surface, surface.open(world, "groq/json", stream=False)) for surface in EVERY]
+        held = [(surface, surface.open(world, "groq/json")) for surface in EVERY]
         received(short, b"short ")
         for _, connection in long:
             received(connection, b'"x"')
@@ -448,23 +448,23 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
         release.set()
 
         assert b"[DONE]" in to_the_end(short)
-        endings = {door.name: to_the_end(connection) for door, connection in long}
-        refused = [(door, received(connection, b"}")) for door, connection in whole + held]
+        endings = {surface.name: to_the_end(connection) for surface, connection in long}
+        refused = [(surface, received(connection, b"}")) for surface, connection in whole + held]
         assert 0.9 < time.monotonic() - began < 15
 
-        for surface in SURFACES:
-            assert b'"code":"server_shutdown"' in endings[surface]
+        for operation in OPERATIONS:
+            assert b'"code":"server_shutdown"' in endings[operation]
         assert b"event: error\n" in endings["responses"]
         assert b"event: response.failed\n" in endings["responses"]
         for name, words in LAST_WORDS.items():
             assert words in endings[name]
-        for door in EVERY:
-            assert door.ending not in endings[door.name]
-            assert b"shutting down" in endings[door.name]
-        for door, answer in refused:
-            assert answer.startswith(b"HTTP/1.1 %d " % door.statuses.get(503, 503))
+        for surface in EVERY:
+            assert surface.ending not in endings[surface.name]
+            assert b"shutting down" in endings[surface.name]
+        for surface, answer in refused:
+            assert answer.startswith(b"HTTP/1.1 %d " % surface.statuses.get(503, 503))
             assert b"retry-after: 1" in answer.lower()
-            assert door.name not in SURFACES or b'"code":"server_shutdown"' in answer
+            assert surface.name not in OPERATIONS or b'"code":"server_shutdown"' in answer
         assert world.gateway.process.wait(10) == 0
         assert time.monotonic() - began < 30
 
@@ -472,18 +472,18 @@ def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None
 def test_sigkill_breaks_the_connection_without_a_false_ending() -> None:
     with running_world() as world:
         world.upstream.script = lambda request: Reply.sse(trickle())
-        streams = [(door, door.open(world, "groq/x")) for door in EVERY]
+        streams = [(surface, surface.open(world, "groq/x")) for surface in EVERY]
         for _, connection in streams:
             received(connection, b'"x"')
 
         os.kill(worker_of(world), signal.SIGKILL)
 
-        for door, connection in streams:
+        for surface, connection in streams:
             try:
                 rest = received(connection, b"\r\n0\r\n\r\n", 5)
             except ConnectionError:
                 rest = b""
-            assert door.ending not in rest
+            assert surface.ending not in rest
             assert not rest.endswith(b"0\r\n\r\n")
         requests: list[Request] = world.upstream.requests
         assert all(request.closed.wait(LIMIT) for request in requests)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.wire.eventstream import encode_event
-from tests.behaviour.doors import EVERY
+from tests.behaviour.surfaces import EVERY
 from tests.behaviour.test_odd_shapes import CONFIG
 from tests.behaviour.world import (
     CHAT_DONE,
@@ -148,13 +148,13 @@ MAKERS = {
 def test_a_call_without_a_name_is_no_answer(
     model: str, named: dict[str, Any], stream: bool, world: World
 ) -> None:
-    for door in EVERY:
-        makes = responses if model == "openai/x" and door.name == "responses" else MAKERS[model]
+    for surface in EVERY:
+        makes = responses if model == "openai/x" and surface.name == "responses" else MAKERS[model]
         world.fresh().upstream.add(makes(named)[stream])
 
-        answer = door.ask(world, model, stream=stream)
+        answer = surface.ask(world, model, stream=stream)
 
-        assert answer.status == 502, (door.name, answer.body[:300])
+        assert answer.status == 502, (surface.name, answer.body[:300])
         assert b"call without a name" in answer.body
         assert len(world.upstream.requests) == 1
 
@@ -181,24 +181,24 @@ PAST: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", PAST)
 def test_a_clients_call_without_a_name_is_its_own_fault(name: str, world: World) -> None:
     # the same halves of some wires read what a client sends
-    door = next(door for door in EVERY if door.name == name)
+    surface = next(surface for surface in EVERY if surface.name == name)
 
-    answer = door.ask(world, "groq/x", **PAST[name])
+    answer = surface.ask(world, "groq/x", **PAST[name])
 
     assert (answer.status, world.upstream.requests) == (400, []), answer.body
 
 
 @pytest.mark.parametrize("model", ["openai/x", "groq/x"])
 def test_a_chunk_may_hold_a_message_in_the_place_of_its_delta(model: str, world: World) -> None:
-    for door in EVERY:
+    for surface in EVERY:
         stream = chat_stream("go", "od").replace(b'"delta": {', b'"message": {')
         world.fresh().upstream.add(Reply.sse(stream))
 
-        answer = door.ask(world, model, stream=True)
+        answer = surface.ask(world, model, stream=True)
 
-        if not (model == "openai/x" and door.name == "responses"):  # another wire
-            assert (answer.status, door.said(answer), door.ended_well(answer)) == (200, "good", True), (
-                door.name
+        if not (model == "openai/x" and surface.name == "responses"):  # another wire
+            assert (answer.status, surface.said(answer), surface.ended_well(answer)) == (200, "good", True), (
+                surface.name
             )
 
 

@@ -141,13 +141,13 @@ def test_no_answer_breaks_the_gateway(api: str, streamed: bool, world: World) ->
     assert found
     for number in range(BENDS // 2):
         recording = chance.choice(found)
-        surface, model = WIRES[api][number % len(WIRES[api])]
+        operation, model = WIRES[api][number % len(WIRES[api])]
         reply = reply_of(recording, chance)
         world.fresh().upstream.add(reply)
 
-        answer = world.ask(surface, model=model, stream=streamed)
+        answer = world.ask(operation, model=model, stream=streamed)
 
-        where = (number, recording.id, surface, model, answer.status, answer.body[-300:])
+        where = (number, recording.id, operation, model, answer.status, answer.body[-300:])
         assert b"internal_error" not in answer.body, where
         assert answer.status in (200, 502) or "error" in answer.json, where
         assert "event: c" not in answer.body.decode(), where

@@ -1,4 +1,4 @@
-"""Faults, attacks, silence and fallbacks at the doors that are not OpenAI's: the same rules, each in its own form."""
+"""Faults, attacks, silence and fallbacks at the surfaces that are not OpenAI's: the same rules, each in its own form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.doors import DOORS, Door, at_each, events
+from tests.behaviour.surfaces import SURFACES, Surface, at_each, events
 from tests.behaviour.world import (
     PATHS,
     ROLE,
@@ -51,7 +51,7 @@ def world(_world: World) -> World:
     return _world.fresh()
 
 
-EVERY = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+EVERY = pytest.mark.parametrize("surface", SURFACES, ids=lambda surface: surface.name)
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
 COHERE = ["id", "message"]
 BEDROCK = ["message"]
@@ -66,14 +66,14 @@ def test_a_fault_before_content_has_its_status_and_its_form(world: World, stream
     error = {"message": "it broke", "type": "some_error", "param": None, "code": None}
     world.upstream.script = lambda request: Reply.json({"error": error}, given)
 
-    def check(door: Door) -> None:
-        answer = door.ask(world, "groq/x", stream=stream)
-        status = door.statuses.get(FAULTS[given], FAULTS[given])
-        assert (answer.status, door.word(answer.json)) == (status, door.words[status])
+    def check(surface: Surface) -> None:
+        answer = surface.ask(world, "groq/x", stream=stream)
+        status = surface.statuses.get(FAULTS[given], FAULTS[given])
+        assert (answer.status, surface.word(answer.json)) == (status, surface.words[status])
         assert "extra_fields" not in answer.json
         assert answer.headers["x-sluice-provider"] == "groq"
 
-    at_each(check, DOORS)
+    at_each(check, SURFACES)
 
 
 @EVERY
@@ -88,27 +88,27 @@ def test_a_fault_before_content_has_its_status_and_its_form(world: World, stream
     ids=["told", "cut", "nonsense", "shape"],
 )
 def test_a_stream_that_breaks_ends_in_the_surfaces_own_way(
-    world: World, door: Door, tail: bytes, knobs: dict[str, Any]
+    world: World, surface: Surface, tail: bytes, knobs: dict[str, Any]
 ) -> None:
     world.upstream.add(Reply.sse(ROLE + chat_text("good") + tail, **knobs))
-    answer = door.ask(world, "groq/x", stream=True, fallbacks=["openai/x"])
+    answer = surface.ask(world, "groq/x", stream=True, fallbacks=["openai/x"])
     told = events(answer)
-    assert (answer.status, door.said(answer)) == (200, "good")
-    assert [bool(door.broken(event)) for event in told] == [False] * (len(told) - 1) + [True]
+    assert (answer.status, surface.said(answer)) == (200, "good")
+    assert [bool(surface.broken(event)) for event in told] == [False] * (len(told) - 1) + [True]
     assert len(world.upstream.requests) == 1
 
 
 @EVERY
 @BOTH
-def test_a_fallback_answers_for_a_target_that_failed(world: World, door: Door, stream: bool) -> None:
+def test_a_fallback_answers_for_a_target_that_failed(world: World, surface: Surface, stream: bool) -> None:
     def script(request: Any) -> Reply:
         if request.path.startswith("/groq"):
             return Reply.json({"error": {"message": "no"}}, 529)
         return Reply.sse(chat_stream("saved")) if stream else Reply.json(chat_body("saved"))
 
     world.upstream.script = script
-    answer = door.ask(world, "groq/x", stream=stream, fallbacks=["openai/x"])
-    assert (answer.status, door.said(answer)) == (200, "saved")
+    answer = surface.ask(world, "groq/x", stream=stream, fallbacks=["openai/x"])
+    assert (answer.status, surface.said(answer)) == (200, "saved")
     assert answer.headers["x-sluice-provider"] == "openai"
     assert int(answer.headers["x-sluice-attempts"]) > 1
     assert all("fallbacks" not in request.json() for request in world.upstream.requests)
@@ -116,12 +116,12 @@ def test_a_fallback_answers_for_a_target_that_failed(world: World, door: Door, s
 
 @pytest.mark.parametrize("wish", ["default", [{"model": "claude-y"}]], ids=["word", "objects"])
 def test_anthropics_own_fallbacks_reach_anthropic_alone(world: World, wish: Any) -> None:
-    (door, *_) = DOORS
+    (surface, *_) = SURFACES
     message = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "mine"}]}
     world.upstream.add(Reply.json({**message, "usage": {"input_tokens": 1, "output_tokens": 1}}))
     world.upstream.add(Reply.json(chat_body("other")))
-    assert door.said(door.ask(world, "claude-x", fallbacks=wish)) == "mine"
-    other = door.ask(world, "groq/x", fallbacks=wish)
+    assert surface.said(surface.ask(world, "claude-x", fallbacks=wish)) == "mine"
+    other = surface.ask(world, "groq/x", fallbacks=wish)
     at_home, elsewhere = (request.json() for request in world.upstream.requests)
     assert (at_home["fallbacks"], "fallbacks" in elsewhere) == (wish, False)
     assert [entry["param"] for entry in json.loads(other.headers["x-sluice-warnings"])] == ["fallbacks"]
@@ -138,13 +138,13 @@ def test_anthropics_own_fallbacks_reach_anthropic_alone(world: World, wish: Any)
     ],
 )
 def test_betas_reach_claude_on_bedrock_in_its_body(world: World, model: str, fields: Any) -> None:
-    (door, *_) = DOORS
+    (surface, *_) = SURFACES
     output = {"message": {"role": "assistant", "content": [{"text": "good"}]}}
     usage = {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2}
     world.upstream.add(Reply.json({"output": output, "stopReason": "end_turn", "usage": usage}))
     headers = {"anthropic-beta": "one-2026-01-01, two-2026-02-02"}
-    answer = door.ask(world, f"bedrock/{model}", headers=headers)
-    assert (answer.status, door.said(answer)) == (200, "good")
+    answer = surface.ask(world, f"bedrock/{model}", headers=headers)
+    assert (answer.status, surface.said(answer)) == (200, "good")
     (sent,) = world.upstream.requests
     assert sent.json().get("additionalModelRequestFields") == fields
     assert "anthropic-beta" not in sent.headers
@@ -173,11 +173,11 @@ ATTACKS = [
 @EVERY
 @pytest.mark.parametrize(("body", "status"), ATTACKS, ids=range(len(ATTACKS)))
 def test_a_bad_body_is_refused_in_the_surfaces_form(
-    world: World, door: Door, body: bytes, status: int
+    world: World, surface: Surface, body: bytes, status: int
 ) -> None:
-    answer = world.send("POST", door.place(), body)
+    answer = world.send("POST", surface.place(), body)
     assert answer.status == status, answer.body
-    assert door.word(answer.json) in REFUSED
+    assert surface.word(answer.json) in REFUSED
     assert world.upstream.requests == []
 
 
@@ -211,11 +211,11 @@ ODD: list[dict[str, Any]] = [
 @BOTH
 @pytest.mark.parametrize("members", ODD, ids=range(len(ODD)))
 def test_odd_shapes_at_home_are_the_providers_to_judge(
-    world: World, door: Door, stream: bool, members: dict[str, Any]
+    world: World, surface: Surface, stream: bool, members: dict[str, Any]
 ) -> None:
     world.upstream.script = lambda request: Reply.json({"message": "odd", "error": {"message": "odd"}}, 400)
-    answer = door.ask(world, door.home, stream=stream, **members)
-    assert (answer.status, door.word(answer.json)) in [(400, word) for word in REFUSED]
+    answer = surface.ask(world, surface.home, stream=stream, **members)
+    assert (answer.status, surface.word(answer.json)) in [(400, word) for word in REFUSED]
 
 
 @pytest.mark.parametrize(
@@ -229,11 +229,11 @@ def test_odd_shapes_at_home_are_the_providers_to_judge(
 def test_tokens_are_counted_by_the_provider_or_estimated(
     world: World, model: str, reply: Reply | None, told: dict[str, Any]
 ) -> None:
-    (door, *_) = DOORS
+    (surface, *_) = SURFACES
     if reply is not None:
         world.upstream.add(reply)
-    body = {"model": model, "messages": door.prompt["messages"]}
-    answer = world.send("POST", f"{door.path}/count_tokens", body)
+    body = {"model": model, "messages": surface.prompt["messages"]}
+    answer = world.send("POST", f"{surface.path}/count_tokens", body)
     assert answer.status == 200, answer.body
     assert {name: answer.json.get(name) for name in told} == told
     assert ("estimated" in answer.json) is ("estimated" in told)
@@ -241,10 +241,10 @@ def test_tokens_are_counted_by_the_provider_or_estimated(
 
 
 @EVERY
-def test_steering_members_and_headers_go_nowhere(world: World, door: Door) -> None:
+def test_steering_members_and_headers_go_nowhere(world: World, surface: Surface) -> None:
     world.upstream.add(Reply.json(chat_body()))
     headers = {"anthropic-beta": "b", "anthropic-version": "v", "cookie": "c=1", "x-evil": "1"}
-    answer = door.ask(world, "groq/x", api_base="http://evil.example", api_key="sk-evil", headers=headers)
+    answer = surface.ask(world, "groq/x", api_base="http://evil.example", api_key="sk-evil", headers=headers)
     assert answer.status == 200
     (sent,) = world.upstream.requests
     assert sent.headers["authorization"] == "Bearer groq-key"
@@ -253,21 +253,21 @@ def test_steering_members_and_headers_go_nowhere(world: World, door: Door) -> No
     assert {e["param"] for e in json.loads(answer.headers["x-sluice-warnings"])} == {"api_base", "api_key"}
 
 
-@pytest.mark.parametrize("door", [*DOORS[:2], DOORS[-1]], ids=lambda door: door.name)
+@pytest.mark.parametrize("surface", [*SURFACES[:2], SURFACES[-1]], ids=lambda surface: surface.name)
 @pytest.mark.parametrize(
     "method, path, status", [("GET", "", 405), ("DELETE", "", 405), ("POST", "/nothing", 404)]
 )
 def test_other_paths_and_methods_are_refused_in_the_surfaces_form_after_the_key(
-    world: World, door: Door, method: str, path: str, status: int
+    world: World, surface: Surface, method: str, path: str, status: int
 ) -> None:
-    answer = world.send(method, door.place() + path)
+    answer = world.send(method, surface.place() + path)
     assert (answer.status, "error" in answer.json or sorted(answer.json) in (COHERE, BEDROCK)) == (
         status,
         True,
     )
-    keyless = World(world.gateway, world.upstream).send(method, door.place() + path)
+    keyless = World(world.gateway, world.upstream).send(method, surface.place() + path)
     assert keyless.status == 401
-    assert door.word(keyless.json) in ("authentication_error", COHERE, BEDROCK)
+    assert surface.word(keyless.json) in ("authentication_error", COHERE, BEDROCK)
 
 
 @pytest.mark.parametrize(
@@ -283,9 +283,9 @@ def test_other_paths_and_methods_are_refused_in_the_surfaces_form_after_the_key(
 def test_truefoundrys_messages_take_a_bearer_or_x_api_key(
     world: World, headers: dict[str, str], status: int
 ) -> None:
-    (door, *_) = DOORS
+    (surface, *_) = SURFACES
     world.upstream.add(Reply.json(chat_body("good")))
-    body = {"model": "groq/x", **door.prompt}
+    body = {"model": "groq/x", **surface.prompt}
     answer = World(world.gateway, world.upstream).send("POST", "/api/llm/messages", body, headers)
     assert (answer.status, answer.json["type"]) == (status, "message" if status == 200 else "error")
 
@@ -293,16 +293,16 @@ def test_truefoundrys_messages_take_a_bearer_or_x_api_key(
 def test_a_callers_limits_are_told_in_the_headers_of_each_api() -> None:
     config = '[keys.ann]\nkey = "sk-ann"\nlimits = [{ requests = 1, per = "day" }]\n'
     with running_world(config=config, key="sk-ann") as world:
-        (door, cohere, *_) = DOORS
-        first = door.ask(world, "sandbox/x")
-        refused, other = door.ask(world, "sandbox/x"), cohere.ask(world, "sandbox/x")
+        (surface, cohere, *_) = SURFACES
+        first = surface.ask(world, "sandbox/x")
+        refused, other = surface.ask(world, "sandbox/x"), cohere.ask(world, "sandbox/x")
     assert (first.status, refused.status, other.status) == (200, 429, 429)
     for answer in (first, refused):
         told = {name.removeprefix("anthropic-ratelimit-requests-"): v for name, v in answer.headers.items()}
         assert (told["limit"], told["remaining"]) == ("1", "0")
         assert datetime.fromisoformat(told["reset"]) > datetime.now(UTC)
         assert not any(name.startswith("x-ratelimit") for name in answer.headers)
-    assert door.word(refused.json) == "rate_limit_error"
+    assert surface.word(refused.json) == "rate_limit_error"
     assert other.headers["x-ratelimit-remaining-requests"] == "0"
 
 
@@ -347,22 +347,22 @@ def content_of(answer: Any) -> list[dict[str, Any]]:
 def test_a_thought_of_gemini_is_sealed_at_anthropics_surface_and_comes_back_to_gemini_alone(
     world: World, stream: bool
 ) -> None:
-    (door, *_) = DOORS
+    (surface, *_) = SURFACES
     world.upstream.add(gemini(THOUGHT, CALL, stream=stream))
     thinking = {"type": "enabled", "budget_tokens": 1024}
     options: dict[str, Any] = {"tools": [TOOL], "thinking": thinking, "max_tokens": 4096}
-    first = door.ask(world, "gemini/gemini-3-pro", stream=stream, **options)
+    first = surface.ask(world, "gemini/gemini-3-pro", stream=stream, **options)
     content = content_of(first)
     assert [block["type"] for block in content] == ["thinking", "tool_use"]
     assert b"c2lnbmVkLWJ5LWdlbWluaQ" not in first.body
     result = {"type": "tool_result", "tool_use_id": content[1]["id"], "content": "seen"}
-    history = [*door.prompt["messages"], {"role": "assistant", "content": content}]
+    history = [*surface.prompt["messages"], {"role": "assistant", "content": content}]
     history.append({"role": "user", "content": [result]})
 
     def next_turn(model: str, reply: Reply, key: str | None = None) -> bytes:
         world.fresh().upstream.add(reply)
         headers = {"authorization": f"Bearer {key}"} if key else {}
-        answer = door.ask(world, model, messages=history, headers=headers, **options)
+        answer = surface.ask(world, model, messages=history, headers=headers, **options)
         assert answer.status == 200, answer.body
         (sent,) = world.upstream.requests
         return sent.body
@@ -378,4 +378,4 @@ def test_a_thought_of_gemini_is_sealed_at_anthropics_surface_and_comes_back_to_g
 
 
 def test_the_surfaces_of_this_table_are_not_those_of_openai() -> None:
-    assert not {door.path for door in DOORS} & set(PATHS.values())
+    assert not {surface.path for surface in SURFACES} & set(PATHS.values())

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.world import SURFACES, World, good, running_world
+from tests.behaviour.world import OPERATIONS, World, good, running_world
 from tests.traffic.replay import Reply
 
 SECRET = "groq-key-cnry-3141"  # what ``faulty`` puts into its exceptions
@@ -40,12 +40,12 @@ def faults(world: World) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 def test_an_early_fault_is_a_500_whose_cause_is_in_the_log_alone(
-    surface: str, stream: bool, world: World
+    operation: str, stream: bool, world: World
 ) -> None:
     answer = world.ask(
-        surface, model="groq/early", stream=stream, headers={"x-request-id": f"early-{surface}-{stream}"}
+        operation, model="groq/early", stream=stream, headers={"x-request-id": f"early-{operation}-{stream}"}
     )
 
     assert (answer.status, answer.error) == (
@@ -57,20 +57,20 @@ def test_an_early_fault_is_a_500_whose_cause_is_in_the_log_alone(
             "code": "internal_error",
         },
     )
-    assert answer.headers["x-request-id"] == f"early-{surface}-{stream}"
-    logged = [line for line in faults(world) if line["request_id"] == f"early-{surface}-{stream}"]
+    assert answer.headers["x-request-id"] == f"early-{operation}-{stream}"
+    logged = [line for line in faults(world) if line["request_id"] == f"early-{operation}-{stream}"]
     assert len(logged) == 1
     assert "ZeroDivisionError" in logged[0]["trace"]
     assert SECRET not in world.gateway.log
 
 
-@pytest.mark.parametrize("surface", SURFACES)
-def test_a_late_fault_ends_the_stream_in_one_error(surface: str, world: World) -> None:
-    world.upstream.add(replace(good(surface, "groq/late", stream=True), delay=0.05))
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_late_fault_ends_the_stream_in_one_error(operation: str, world: World) -> None:
+    world.upstream.add(replace(good(operation, "groq/late", stream=True), delay=0.05))
 
-    answer = world.ask(surface, model="groq/late", stream=True)
+    answer = world.ask(operation, model="groq/late", stream=True)
 
-    assert (answer.status, answer.text, answer.broken(surface)) == (200, "good", [])
+    assert (answer.status, answer.text, answer.broken(operation)) == (200, "good", [])
     assert answer.stream_error is not None
     assert answer.stream_error["code"] == "internal_error"
     assert "must not be seen" not in answer.body.decode()

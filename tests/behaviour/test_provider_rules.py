@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.world import SURFACES, World, good, running_world
+from tests.behaviour.world import OPERATIONS, World, good, running_world
 from tests.traffic.replay import Reply
 
 Json = dict[str, Any]
@@ -34,27 +34,27 @@ def world(_world: World) -> World:
     return _world.fresh()
 
 
-def seeing(surface: str) -> Json:
+def seeing(operation: str) -> Json:
     """A prompt with a picture by its address."""
-    if surface == "chat":
+    if operation == "chat":
         part = {"type": "image_url", "image_url": {"url": PICTURE}}
         return {"messages": [{"role": "user", "content": [part]}]}
     return {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": PICTURE}]}]}
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("model", ["vertex/claude-sonnet-4-5"])
 def test_an_address_that_the_host_does_not_fetch_goes_to_the_next_target(
-    model: str, surface: str, stream: bool, world: World
+    model: str, operation: str, stream: bool, world: World
 ) -> None:
-    world.upstream.add(good(surface, "openai/y", stream))
+    world.upstream.add(good(operation, "openai/y", stream))
 
-    answer = world.ask(surface, model=model, stream=stream, fallbacks=["openai/y"], **seeing(surface))
+    answer = world.ask(operation, model=model, stream=stream, fallbacks=["openai/y"], **seeing(operation))
 
     assert (answer.status, answer.text) == (200, "good")
     assert len(world.upstream.requests) == 1
-    alone = world.ask(surface, model=model, stream=stream, **seeing(surface))
+    alone = world.ask(operation, model=model, stream=stream, **seeing(operation))
     assert (alone.status, alone.error["code"]) == (400, "unsupported_parameter")
 
 

@@ -63,7 +63,7 @@ def asked(world: World, calls: list[tuple[str, str]], key: str | None = None) ->
 
 
 def words(answer: Answer) -> str:
-    """Return what an error says, in the form of whichever door."""
+    """Return what an error says, in the form of whichever surface."""
     body = answer.json
     message: str = body.get("error", body)["message"]
     return message

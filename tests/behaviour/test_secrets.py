@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.behaviour.doors import EVERY as EVERY_DOOR
-from tests.behaviour.doors import Door
+from tests.behaviour.surfaces import EVERY as EVERY_SURFACE
+from tests.behaviour.surfaces import Surface
 from tests.behaviour.world import (
     ROLE,
     Answer,
@@ -104,14 +104,14 @@ RAW = {"x-bf-send-back-raw-request": "true", "x-bf-send-back-raw-response": "tru
 
 @pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 422, 429, 500, 503])
 @pytest.mark.parametrize("stream", [False, True], ids=["json", "sse"])
-@pytest.mark.parametrize("door", EVERY_DOOR, ids=lambda door: door.name)
+@pytest.mark.parametrize("surface", EVERY_SURFACE, ids=lambda surface: surface.name)
 @pytest.mark.parametrize("model", ["groq/x", "openai/x", "anthropic/x"])
 def test_a_provider_that_echoes_what_it_was_sent_gives_nothing_away(
-    model: str, door: Door, stream: bool, status: int, world: World
+    model: str, surface: Surface, stream: bool, status: int, world: World
 ) -> None:
     world.upstream.script = echo(status, stream)  # type: ignore[assignment]
 
-    clean(door.ask(world, model, stream=stream, headers=RAW))
+    clean(surface.ask(world, model, stream=stream, headers=RAW))
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 422, 429, 500])

@@ -1,7 +1,7 @@
 """Time in streams: nothing is buffered, statuses are held, silence is bridged (reliability.md, decisions).
 
 Clocks are short and set in the environment; sleeps are the provider's, and limits are wide. Each test
-waits at all doors at the same time.
+waits at all surfaces at the same time.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import replace
 
 import pytest
 
-from tests.behaviour.doors import CHAT, Door, at_each
+from tests.behaviour.surfaces import CHAT, Surface, at_each
 from tests.behaviour.world import (
     HEAD,
+    OPERATIONS,
     ROLE,
-    SURFACES,
     ResponsesStream,
     World,
     answer_of,
@@ -69,11 +69,11 @@ def paced(*steps: bytes | float) -> Iterator[bytes]:
             time.sleep(step)
 
 
-def is_whole(door: Door, write: bytes) -> bool:
+def is_whole(surface: Surface, write: bytes) -> bool:
     """Tell whether one write holds whole events and nothing besides."""
-    if door.name == "bedrock":
+    if surface.name == "bedrock":
         return bool(eventstream(write))
-    if door.name == "gemini array":
+    if surface.name == "gemini array":
         elements = write.removeprefix(b"[").removeprefix(b",\r\n").removesuffix(b"\n]")
         return isinstance(json.loads(b"[" + elements + b"]"), list)
     return write.endswith(b"\n\n") and not write.startswith(b"\n")
@@ -92,9 +92,9 @@ def test_each_frame_arrives_when_it_was_sent(provider: str, world: World) -> Non
         deltas = [made.frame("response.output_text.delta", **place, delta=w, logprobs=[]) for w in words]
         return opening, deltas, made.end("".join(words))
 
-    def check(door: Door) -> None:
-        model = f"{provider}/{door.own}"
-        opening, deltas, end = frames(speaks_responses(door.name, model))
+    def check(surface: Surface) -> None:
+        model = f"{provider}/{surface.own}"
+        opening, deltas, end = frames(speaks_responses(surface.name, model))
         seen = [threading.Event() for _ in words]
 
         def gated() -> Iterator[bytes]:
@@ -104,41 +104,41 @@ def test_each_frame_arrives_when_it_was_sent(provider: str, world: World) -> Non
                 assert arrived.wait(5)
             yield end
 
-        world.upstream.add(Reply.sse(gated()), model=door.own)
+        world.upstream.add(Reply.sse(gated()), model=surface.own)
 
-        connection = door.open(world, model)
+        connection = surface.open(world, model)
         everything = b""
         for word, arrived in zip(words, seen, strict=True):
             everything += received(connection, word.encode(), 4)
             assert word.encode() in everything
             arrived.set()
         answer = answer_of(everything + to_the_end(connection))
-        assert (door.said(answer), door.ended_well(answer)) == ("".join(words), True)
+        assert (surface.said(answer), surface.ended_well(answer)) == ("".join(words), True)
 
     at_each(check)
 
 
 @PROVIDERS
 def test_one_write_for_each_read_and_never_half_an_event(provider: str, world: World) -> None:
-    def check(door: Door) -> None:
-        model = f"{provider}/{door.own}"
-        made = responses_stream if speaks_responses(door.name, model) else chat_stream
+    def check(surface: Surface) -> None:
+        model = f"{provider}/{surface.own}"
+        made = responses_stream if speaks_responses(surface.name, model) else chat_stream
         body = made("one ", "two ", "three")
         third = len(body) // 3
         paces = paced(body[:third], 0.1, body[third : 2 * third], 0.1, body[2 * third :])
-        world.upstream.add(Reply.sse(paces), model=door.own)
+        world.upstream.add(Reply.sse(paces), model=surface.own)
 
-        written = writes(to_the_end(door.open(world, model)))
+        written = writes(to_the_end(surface.open(world, model)))
 
         assert 1 <= len(written) <= 3
-        assert all(is_whole(door, write) for write in written)
+        assert all(is_whole(surface, write) for write in written)
 
     at_each(check)
 
 
 def test_many_frames_of_one_read_are_one_write(world: World) -> None:
-    def check(door: Door) -> None:
-        written = writes(to_the_end(door.open(world, "groq/x")))
+    def check(surface: Surface) -> None:
+        written = writes(to_the_end(surface.open(world, "groq/x")))
         assert len(written) <= 3  # the provider's bytes come in a few reads, not in 50
 
     world.upstream.add(Reply.sse(chat_stream(*(f"w{n} " for n in range(50))), chunk=0), times=NEVER)
@@ -148,9 +148,9 @@ def test_many_frames_of_one_read_are_one_write(world: World) -> None:
 def test_opening_events_are_held_and_an_early_error_has_its_status(world: World) -> None:
     world.upstream.script = lambda request: Reply.sse(paced(ROLE, HOLD / 2, FAILED))
 
-    def check(door: Door) -> None:
-        answer = door.ask(world, "groq/x", stream=True)
-        assert (answer.status, bool(door.word(answer.json))) == (429, True)
+    def check(surface: Surface) -> None:
+        answer = surface.ask(world, "groq/x", stream=True)
+        assert (answer.status, bool(surface.word(answer.json))) == (429, True)
 
     at_each(check)
 
@@ -158,19 +158,19 @@ def test_opening_events_are_held_and_an_early_error_has_its_status(world: World)
 def test_opening_events_go_out_after_the_hold(world: World) -> None:
     world.upstream.script = lambda request: Reply.sse(paced(ROLE, 0.6, chat_text("tardy"), chat_end()))
 
-    def check(door: Door) -> None:
+    def check(surface: Surface) -> None:
         began = time.monotonic()
-        connection = door.open(world, "groq/x")
-        head = received(connection, door.opening or HEAD)
+        connection = surface.open(world, "groq/x")
+        head = received(connection, surface.opening or HEAD)
         spent = time.monotonic() - began
         everything = head + to_the_end(connection)
 
         assert spent >= HOLD
         assert b"tardy" not in head
         assert head.startswith(b"HTTP/1.1 200 ")
-        assert door.opening is None or door.silence in writes(everything)
+        assert surface.opening is None or surface.silence in writes(everything)
         answer = answer_of(everything)
-        assert (door.said(answer), door.ended_well(answer)) == ("tardy", True)
+        assert (surface.said(answer), surface.ended_well(answer)) == ("tardy", True)
 
     at_each(check)
 
@@ -178,28 +178,28 @@ def test_opening_events_go_out_after_the_hold(world: World) -> None:
 @pytest.mark.parametrize("second", ["groq", "openai"])
 @pytest.mark.parametrize("first", ["groq", "openai"])
 def test_a_spent_status_does_not_spend_the_target(first: str, second: str, world: World) -> None:
-    def check(door: Door) -> None:
-        model, fallback = f"{first}/{door.own}", f"{second}/y{door.own}"
-        native = speaks_responses(door.name, model)
+    def check(surface: Surface) -> None:
+        model, fallback = f"{first}/{surface.own}", f"{second}/y{surface.own}"
+        native = speaks_responses(surface.name, model)
         opening = ResponsesStream().opening() if native else ROLE
         failed = (
             b'event: error\ndata: {"type":"error","error":{"code":"rate_limit_exceeded","message":"slow"}}\n\n'
             if native
             else FAILED
         )
-        world.upstream.add(Reply.sse(paced(opening, 2 * HOLD, failed)), model=door.own)
-        reply = good(door.name, fallback, stream=True, text="from the second")
+        world.upstream.add(Reply.sse(paced(opening, 2 * HOLD, failed)), model=surface.own)
+        reply = good(surface.name, fallback, stream=True, text="from the second")
         assert isinstance(reply.body, bytes)
         body = reply.body.replace(b'"up-1"', b'"up-2"').replace(b'"created": 1', b'"created": 2')
-        world.upstream.add(replace(reply, body=body), model=f"y{door.own}")
+        world.upstream.add(replace(reply, body=body), model=f"y{surface.own}")
 
         # with usage, chat's last chunk comes with the end of the stream, however the upstream's bytes are cut
-        usage = {"stream_options": {"include_usage": True}} if door is CHAT else {}
-        connection = door.open(world, model, fallbacks=[fallback], **usage)
+        usage = {"stream_options": {"include_usage": True}} if surface is CHAT else {}
+        connection = surface.open(world, model, fallbacks=[fallback], **usage)
         answer = answer_of(to_the_end(connection))
 
-        assert (door.said(answer), door.ended_well(answer)) == ("from the second", True)
-        if door.name in SURFACES:
+        assert (surface.said(answer), surface.ended_well(answer)) == ("from the second", True)
+        if surface.name in OPERATIONS:
             last = [event for event in answer.events if isinstance(event, dict)][-1]
             assert last["extra_fields"]["provider"] == second
             assert [a["error"] for a in last["extra_fields"]["attempts"]] == ["rate_limit_exceeded", None]
@@ -215,13 +215,13 @@ def test_a_spent_status_does_not_spend_the_target(first: str, second: str, world
 def test_a_spent_status_ends_in_an_error_event_when_every_target_fails(second: Reply, world: World) -> None:
     world.upstream.add(second, model="y", times=NEVER)
 
-    def check(door: Door) -> None:
-        world.upstream.add(Reply.sse(paced(ROLE, 3 * HOLD, FAILED)), model=door.own)
+    def check(surface: Surface) -> None:
+        world.upstream.add(Reply.sse(paced(ROLE, 3 * HOLD, FAILED)), model=surface.own)
 
-        answer = answer_of(to_the_end(door.open(world, f"groq/{door.own}", fallbacks=["openai/y"])))
+        answer = answer_of(to_the_end(surface.open(world, f"groq/{surface.own}", fallbacks=["openai/y"])))
 
-        assert door.ended_in_words(answer)
-        if door.name in SURFACES:
+        assert surface.ended_in_words(answer)
+        if surface.name in OPERATIONS:
             assert (answer.stream_error or {})["code"] == "rate_limit_exceeded"
 
     at_each(check)
@@ -230,19 +230,19 @@ def test_a_spent_status_ends_in_an_error_event_when_every_target_fails(second: R
 def test_silence_spends_the_status_then_comments_then_the_error_is_an_event(world: World) -> None:
     world.upstream.add(Reply(wait=NEVER), times=NEVER)
 
-    def check(door: Door) -> None:
+    def check(surface: Surface) -> None:
         began = time.monotonic()
-        connection = door.open(world, "groq/x")
+        connection = surface.open(world, "groq/x")
         head = received(connection, HEAD)
         spent = time.monotonic() - began
         everything = head + to_the_end(connection)
 
         assert head.startswith(b"HTTP/1.1 200 ")
         assert spent >= STATUS_AFTER
-        assert 2 <= writes(everything).count(door.silence) <= 4
+        assert 2 <= writes(everything).count(surface.silence) <= 4
         answer = answer_of(everything)
-        assert door.ended_in_words(answer)
-        if door.name in SURFACES:
+        assert surface.ended_in_words(answer)
+        if surface.name in OPERATIONS:
             assert (answer.stream_error or {})["code"] == "upstream_timeout"
 
     at_each(check)
@@ -251,26 +251,28 @@ def test_silence_spends_the_status_then_comments_then_the_error_is_an_event(worl
 def test_silence_then_an_answer_is_a_good_stream(world: World) -> None:
     world.upstream.add(Reply.sse(chat_stream("good"), wait=0.8), times=NEVER)
 
-    def check(door: Door) -> None:
-        everything = to_the_end(door.open(world, "groq/x"))
+    def check(surface: Surface) -> None:
+        everything = to_the_end(surface.open(world, "groq/x"))
         answer = answer_of(everything)
-        assert door.silence in writes(everything)
-        assert (b": keep-alive\n\n" in answer.body) is (door.silence == b": keep-alive\n\n")
-        assert (door.said(answer), door.ended_well(answer)) == ("good", True)
+        assert surface.silence in writes(everything)
+        assert (b": keep-alive\n\n" in answer.body) is (surface.silence == b": keep-alive\n\n")
+        assert (surface.said(answer), surface.ended_well(answer)) == ("good", True)
 
     at_each(check)
 
 
 def test_a_fallback_after_the_status_was_spent_in_silence(world: World) -> None:
-    def check(door: Door) -> None:
-        world.upstream.add(Reply.json({"error": {"message": "slow"}}, 503, wait=0.7), model=door.own, times=1)
-        world.upstream.add(Reply.json({"error": {"message": "slow"}}, 503), model=door.own, times=9)
-        world.upstream.add(good(door.name, "openai/y", stream=True), model=f"y{door.own}")
+    def check(surface: Surface) -> None:
+        world.upstream.add(
+            Reply.json({"error": {"message": "slow"}}, 503, wait=0.7), model=surface.own, times=1
+        )
+        world.upstream.add(Reply.json({"error": {"message": "slow"}}, 503), model=surface.own, times=9)
+        world.upstream.add(good(surface.name, "openai/y", stream=True), model=f"y{surface.own}")
 
-        connection = door.open(world, f"groq/{door.own}", fallbacks=[f"openai/y{door.own}"])
+        connection = surface.open(world, f"groq/{surface.own}", fallbacks=[f"openai/y{surface.own}"])
         answer = answer_of(to_the_end(connection))
 
-        assert (door.said(answer), door.ended_well(answer)) == ("good", True)
+        assert (surface.said(answer), surface.ended_well(answer)) == ("good", True)
 
     at_each(check)
 
@@ -278,24 +280,24 @@ def test_a_fallback_after_the_status_was_spent_in_silence(world: World) -> None:
 def test_no_comment_comes_before_the_status(world: World) -> None:
     world.upstream.add(Reply.json({"error": {"message": "no"}}, 400, wait=STATUS_AFTER * 0.8), times=NEVER)
 
-    def check(door: Door) -> None:
-        data = received(door.open(world, "groq/x"), b"}")
+    def check(surface: Surface) -> None:
+        data = received(surface.open(world, "groq/x"), b"}")
         assert data.startswith(b"HTTP/1.1 400 ")
-        assert door.silence not in data.partition(HEAD)[2]
+        assert surface.silence not in data.partition(HEAD)[2]
 
     at_each(check)
 
 
 def test_comments_bridge_silence_in_the_middle(world: World) -> None:
-    def check(door: Door) -> None:
-        written = writes(everything := to_the_end(door.open(world, "groq/x")))
+    def check(surface: Surface) -> None:
+        written = writes(everything := to_the_end(surface.open(world, "groq/x")))
         one, two = (
             next(number for number, write in enumerate(written) if word in write)
             for word in (b"one ", b"two")
         )
-        assert 2 <= written[one:two].count(door.silence) <= 4
+        assert 2 <= written[one:two].count(surface.silence) <= 4
         answer = answer_of(everything)
-        assert (door.said(answer), door.ended_well(answer)) == ("one two", True)
+        assert (surface.said(answer), surface.ended_well(answer)) == ("one two", True)
 
     world.upstream.script = lambda request: Reply.sse(
         paced(ROLE, chat_text("one "), 0.75, chat_text("two"), chat_end())

@@ -1,4 +1,4 @@
-"""Streams that pass and tell no usage, or none that can be one: each door tells ours where its wire has it."""
+"""Streams that pass and tell no usage, or none that can be one: each surface tells ours where its wire has it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.wire.eventstream import encode_event
-from tests.behaviour.doors import EVERY, events
+from tests.behaviour.surfaces import EVERY, events
 from tests.behaviour.test_odd_shapes import CONFIG
 from tests.behaviour.world import World, data_frame, event_frame, running_world
 from tests.traffic.load import EVENT_STREAM
@@ -105,12 +105,12 @@ def at(value: Any, way: tuple[str, ...]) -> Any:
 @pytest.mark.parametrize("name", HOMES)
 def test_a_passed_stream_tells_a_usage(name: str, odd: Any, world: World) -> None:
     reply, model, way, names = HOMES[name]
-    door = next(door for door in EVERY if door.name == name)
+    surface = next(surface for surface in EVERY if surface.name == name)
     world.upstream.add(reply(odd))
 
-    answer = door.ask(world, model, stream=True)
+    answer = surface.ask(world, model, stream=True)
 
-    assert (answer.status, door.said(answer), door.ended_well(answer)) == (200, TEXT, True)
+    assert (answer.status, surface.said(answer), surface.ended_well(answer)) == (200, TEXT, True)
     told = [usage for event in events(answer) if (usage := at(event, way)) is not None]
     assert told
     opened = [usage for event in events(answer) if (usage := at(event, ("message", "usage"))) is not None]
@@ -122,10 +122,10 @@ def test_a_passed_stream_tells_a_usage(name: str, odd: Any, world: World) -> Non
 @pytest.mark.parametrize("name", HOMES)
 def test_a_usage_that_is_told_passes_as_it_is(name: str, world: World) -> None:
     reply, model, way, names = HOMES[name]
-    door = next(door for door in EVERY if door.name == name)
+    surface = next(surface for surface in EVERY if surface.name == name)
     world.upstream.add(reply(7))
 
-    answer = door.ask(world, model, stream=True)
+    answer = surface.ask(world, model, stream=True)
 
     told = [usage for event in events(answer) if (usage := at(event, way)) is not None]
     assert [usage[names[-1]] for usage in told] == [7] * len(told)

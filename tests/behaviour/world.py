@@ -25,7 +25,7 @@ from tests.traffic.replay import Reply, Request, Upstream
 
 DONE = "[DONE]"
 HEAD = b"\r\n\r\n"
-SURFACES = ("chat", "responses")
+OPERATIONS = ("chat", "responses")
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses"}
 PROMPTS: dict[str, dict[str, Any]] = {
     "chat": {"messages": [{"role": "user", "content": "hi"}]},
@@ -60,9 +60,9 @@ class Answer:
         assert self.headers["content-type"] == "text/event-stream; charset=utf-8", self.body[:300]
         return [f.data if f.data == DONE else json.loads(f.data) for f in sse(self.body)]
 
-    def broken(self, surface: str) -> list[str]:
+    def broken(self, operation: str) -> list[str]:
         """Name the rules of the stream grammar that this stream breaks."""
-        if surface == "chat":
+        if operation == "chat":
             events = self.events
             failed = events[-1] != DONE and "error" in events[-1]  # ends without [DONE], which says success
             return check_chat_stream([*events, DONE] if failed else events)
@@ -70,7 +70,7 @@ class Answer:
 
     @property
     def stream_error(self) -> dict[str, Any] | None:
-        """The error that ended a stream, of either surface; None where it ended well."""
+        """The error that ended a stream, of either operation; None where it ended well."""
         for event in self.events:
             if event != DONE and isinstance(event.get("error"), dict):
                 found: dict[str, Any] = event["error"]
@@ -110,7 +110,7 @@ class World:
 
     def ask(
         self,
-        surface: str = "chat",
+        operation: str = "chat",
         *,
         model: str = "groq/x",
         stream: bool = False,
@@ -118,9 +118,9 @@ class World:
         path: str | None = None,
         **members: Any,
     ) -> Answer:
-        """Put one prompt to a surface."""
-        body = {"model": model, **PROMPTS[surface], **({"stream": True} if stream else {}), **members}
-        return self.send("POST", path or PATHS[surface], body, headers)
+        """Send one prompt to an operation of ``/v1``."""
+        body = {"model": model, **PROMPTS[operation], **({"stream": True} if stream else {}), **members}
+        return self.send("POST", path or PATHS[operation], body, headers)
 
     def send(
         self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None
@@ -142,12 +142,12 @@ class World:
         return socket.create_connection(("127.0.0.1", self.gateway.port), timeout=20)
 
     def open(
-        self, surface: str = "chat", *, model: str = "groq/x", stream: bool = True, **members: Any
+        self, operation: str = "chat", *, model: str = "groq/x", stream: bool = True, **members: Any
     ) -> socket.socket:
         """Send a prompt over a bare connection and leave its answer unread."""
-        body = {"model": model, **PROMPTS[surface], **({"stream": True} if stream else {}), **members}
+        body = {"model": model, **PROMPTS[operation], **({"stream": True} if stream else {}), **members}
         connection = self.connect()
-        connection.sendall(raw_request("POST", PATHS[surface], json.dumps(body).encode(), self.key))
+        connection.sendall(raw_request("POST", PATHS[operation], json.dumps(body).encode(), self.key))
         return connection
 
 
@@ -388,14 +388,14 @@ def responses_stream(*words: str, **more: Any) -> bytes:
     return made.opening() + made.text(*said) + made.end("".join(said), **more)
 
 
-def speaks_responses(surface: str, model: str) -> bool:
+def speaks_responses(operation: str, model: str) -> bool:
     """Tell whether this call reaches the provider on its Responses wire."""
-    return surface == "responses" and model.startswith("openai/")
+    return operation == "responses" and model.startswith("openai/")
 
 
-def good(surface: str, model: str, stream: bool, text: str = "good") -> Reply:
+def good(operation: str, model: str, stream: bool, text: str = "good") -> Reply:
     """Return a good answer on the wire that the call uses."""
-    native = speaks_responses(surface, model)
+    native = speaks_responses(operation, model)
     if stream:
         return Reply.sse(responses_stream(text) if native else chat_stream(text))
     return Reply.json(responses_body(text) if native else chat_body(text))

@@ -1,4 +1,4 @@
-"""Anthropic's SDK for Node drives the Anthropic door: ``drive_anthropic.js`` calls, and what it saw is compared."""
+"""Anthropic's SDK for Node drives the Anthropic surface: ``drive_anthropic.js`` calls, and what it saw is compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""anthropic-python drives the Anthropic door, with the sandbox, a chat-only provider and Anthropic behind it."""
+"""anthropic-python drives the Anthropic surface, with the sandbox, a chat-only provider and Anthropic behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""boto3 drives Bedrock's door, with the sandbox, a chat-only provider and Anthropic behind it."""
+"""boto3 drives Bedrock's surface, with the sandbox, a chat-only provider and Anthropic behind it."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def answer(request: Request) -> Reply:
     return Reply.sse(chat_chunk({"role": "assistant", "tool_calls": [call]}) + ending)
 
 
-@pytest.mark.parametrize("root", ["/anthropic", ""], ids=["door", "root"])
+@pytest.mark.parametrize("root", ["/anthropic", ""], ids=["surface", "root"])
 def test_a_task_is_done_with_a_tool(world: World, tmp_path: Path, root: str) -> None:
     world.fresh().upstream.script = answer
     env = {

@@ -1,4 +1,4 @@
-"""cohere-python drives the Cohere door, with the sandbox, a chat-only provider and Cohere's own kind of errors."""
+"""cohere-python drives the Cohere surface, with the sandbox, a chat-only provider and Cohere's own kind of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""google-genai drives Google's door in both its modes, with the sandbox, a chat-only provider, Gemini and Anthropic behind."""
+"""google-genai drives Google's surface in both its modes, with the sandbox, a chat-only provider, Gemini and Anthropic behind."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class _Token(google.auth.credentials.Credentials):
 def made(world: World, mode: str) -> genai.Client:
     """Return the SDK's client as users make it in a mode."""
     root = world.gateway.url
-    door = types.HttpOptions(base_url=f"{root}/genai", timeout=20_000)
+    surface = types.HttpOptions(base_url=f"{root}/genai", timeout=20_000)
     if mode == "gemini":
-        return genai.Client(api_key=KEY, http_options=door)
+        return genai.Client(api_key=KEY, http_options=surface)
     if mode == "root":
         return genai.Client(api_key=KEY, http_options=types.HttpOptions(base_url=root, timeout=20_000))
     if mode == "vertex":
         options: dict[str, Any] = {"project": "p", "location": "us-east5", "credentials": _Token()}
-        return genai.Client(vertexai=True, http_options=door, **options)
-    return genai.Client(vertexai=True, api_key=KEY, http_options=door)
+        return genai.Client(vertexai=True, http_options=surface, **options)
+    return genai.Client(vertexai=True, api_key=KEY, http_options=surface)
 
 
 @pytest.fixture(params=MODES)

@@ -1,4 +1,4 @@
-"""A corporate network on loopback: one door out (a CONNECT proxy), and providers behind a private authority.
+"""A corporate network on loopback: one way out (a CONNECT proxy), and providers behind a private authority.
 
 Provider names end in ``.corp.test``, which resolves nowhere: only the proxy leads to them.
 """

@@ -1,4 +1,4 @@
-"""What Bedrock's Converse refuses never goes out to it, from both doors.
+"""What Bedrock's Converse refuses never goes out to it, from both surfaces.
 
 The rules and their sources: docs/contract/providers.md.
 """
@@ -13,7 +13,7 @@ import pytest
 from app.canonical.request import ImagePart, OpaquePart
 from app.dialects.converse.dialect import DIALECT
 from tests.dialects import generic
-from tests.dialects.doors import both, sent
+from tests.dialects.surfaces import both, sent
 
 Json = dict[str, Any]
 CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -61,8 +61,8 @@ BLANKS: list[tuple[list[Json], list[Json]]] = [
 def test_no_blank_text_goes_out_and_turns_alternate(
     model: str, messages: list[Json], want: list[Json]
 ) -> None:
-    for door, body in both(messages):
-        assert sent(door, body, "converse", model)[0]["messages"] == want
+    for surface, body in both(messages):
+        assert sent(surface, body, "converse", model)[0]["messages"] == want
 
 
 def test_turns_alternate_around_another_models_thoughts() -> None:

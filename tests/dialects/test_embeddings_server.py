@@ -224,7 +224,7 @@ RECORDED = {
 
 
 def is_served(exchange: Exchange) -> bool:
-    """Whether a recording asks for texts in what this door serves: not in Nova's form."""
+    """Whether a recording asks for texts in what this surface serves: not in Nova's form."""
     body = exchange.request["body"]
     if exchange.status != 200 or not isinstance(body, dict) or "singleEmbeddingParams" in body:
         return False

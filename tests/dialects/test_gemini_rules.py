@@ -1,4 +1,4 @@
-"""What Google's API refuses never goes out to it, and what it says is read, from both doors.
+"""What Google's API refuses never goes out to it, and what it says is read, from both surfaces.
 
 The rules and their sources: docs/contract/providers.md.
 """
@@ -18,7 +18,7 @@ from app.dialects.gemini.contents_out import SKIP_SIGNATURE
 from app.dialects.gemini.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
-from tests.dialects.doors import both, sent
+from tests.dialects.surfaces import both, sent
 
 Json = dict[str, Any]
 USER = {"role": "user", "content": "hi"}
@@ -36,8 +36,8 @@ OLD, NEW = "gemini-2.5-flash", "gemini-3.5-flash"
 def test_no_function_calling_is_configured_without_a_function(
     tools: list[Json] | None, choice: str, params: list[str]
 ) -> None:
-    for door, body in both([USER], tool_choice=choice, **({} if tools is None else {"tools": tools})):
-        out, warned = sent(door, body, "gemini", OLD)
+    for surface, body in both([USER], tool_choice=choice, **({} if tools is None else {"tools": tools})):
+        out, warned = sent(surface, body, "gemini", OLD)
         assert ("toolConfig" in out, [param for param, _ in warned]) == (False, params)
 
 
@@ -48,18 +48,18 @@ FORMS: list[tuple[str, Json]] = [
 ]
 
 
-@pytest.mark.parametrize("door, form", FORMS)
+@pytest.mark.parametrize("surface, form", FORMS)
 @pytest.mark.parametrize("search", [True, False])
 def test_json_beside_tools_is_asked_for_in_words_where_it_is_refused(
-    door: str, form: Json, search: bool
+    surface: str, form: Json, search: bool
 ) -> None:
-    tool = {"type": "web_search"} if search else FLAT if door == "responses" else NESTED
-    body = dict(both([USER], tools=[tool], **form))[door]
-    out, warned = sent(door, body, "gemini", OLD)
+    tool = {"type": "web_search"} if search else FLAT if surface == "responses" else NESTED
+    body = dict(both([USER], tools=[tool], **form))[surface]
+    out, warned = sent(surface, body, "gemini", OLD)
     assert "responseMimeType" not in out.get("generationConfig", {})
     assert '"required":["a"]' in out["systemInstruction"]["parts"][-1]["text"]
-    assert [param for param, _ in warned] == [next(iter(form)) if door == "chat" else "text.format"]
-    out, warned = sent(door, body, "gemini", NEW)
+    assert [param for param, _ in warned] == [next(iter(form)) if surface == "chat" else "text.format"]
+    out, warned = sent(surface, body, "gemini", NEW)
     assert (out["generationConfig"]["responseMimeType"], warned) == ("application/json", [])
 
 
@@ -81,8 +81,8 @@ def test_an_effort_is_a_level_that_the_model_takes(model: str, effort: str, leve
         ("chat", {"model": "m", "messages": [USER], "reasoning_effort": effort}),
         ("responses", {"model": "m", "input": "hi", "reasoning": {"effort": effort}}),
     ]
-    for door, body in bodies:
-        out, warned = sent(door, body, "gemini", model)
+    for surface, body in bodies:
+        out, warned = sent(surface, body, "gemini", model)
         assert out["generationConfig"]["thinkingConfig"]["thinkingLevel"] == level
         assert bool(warned) == (effort != level)
 
@@ -125,9 +125,9 @@ def sealing() -> ServerContext:
     return generic.server_context(wrap=wrap, unwrap=unwrap)
 
 
-def back(door: str, body: Json) -> list[Json]:
+def back(surface: str, body: Json) -> list[Json]:
     """The model's turn as it goes out again."""
-    request = dialect(door).decode_request(body, sealing())
+    request = dialect(surface).decode_request(body, sealing())
     out = DIALECT.encode_request(request, generic.client_context(PAINTER)).body
     parts: list[Json] = out["contents"][1]["parts"]
     return parts

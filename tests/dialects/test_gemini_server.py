@@ -501,9 +501,9 @@ LOST: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("door", "body", "param"), LOST)
-def test_a_loss_has_the_path_that_the_client_wrote(door: str, body: dict[str, Any], param: str) -> None:
-    request = dialect(door).decode_request(body, served.sealing_context())
-    context = generic.client_context("claude-opus-4-8", losses=Losses(door))
+@pytest.mark.parametrize(("surface", "body", "param"), LOST)
+def test_a_loss_has_the_path_that_the_client_wrote(surface: str, body: dict[str, Any], param: str) -> None:
+    request = dialect(surface).decode_request(body, served.sealing_context())
+    context = generic.client_context("claude-opus-4-8", losses=Losses(surface))
     dialect("messages").encode_request(request, context)
     assert [loss.param for loss in context.losses.items] == [param]

@@ -1,4 +1,4 @@
-"""Twice the answer, twice the work: streams of many choices, calls, items and blocks, for each wire and door.
+"""Twice the answer, twice the work: streams of many choices, calls, items and blocks, for each wire and surface.
 
 Work is counted in lines of ``app/`` that run, as in ``test_growth``.
 """

@@ -1,4 +1,4 @@
-"""What Anthropic's API refuses never goes out to it, and what it takes arrives, from both doors.
+"""What Anthropic's API refuses never goes out to it, and what it takes arrives, from both surfaces.
 
 The rules and their sources: docs/contract/providers.md.
 """
@@ -15,7 +15,7 @@ from app.dialects.messages.dialect import DIALECT
 from app.errors import GatewayError
 from app.providers import vertex
 from tests.dialects import generic
-from tests.dialects.doors import both, sent
+from tests.dialects.surfaces import both, sent
 
 Json = dict[str, Any]
 MODEL = "claude-sonnet-4-5"
@@ -53,38 +53,38 @@ BLANKS: list[tuple[list[Json], list[Json]]] = [
 
 @pytest.mark.parametrize("messages, want", BLANKS)
 def test_no_blank_text_goes_out_and_turns_alternate(messages: list[Json], want: list[Json]) -> None:
-    for door, body in both(messages):
-        assert sent(door, body, "messages", MODEL)[0]["messages"] == want
+    for surface, body in both(messages):
+        assert sent(surface, body, "messages", MODEL)[0]["messages"] == want
 
 
 def test_what_stands_for_nothing_and_what_is_cut_is_told() -> None:
-    for door, body in both([USER, say("assistant", "a"), say("user", " ")]):
-        assert [param for param, _ in sent(door, body, "messages", MODEL)[1]] == [_list(door)]
-    for door, body in both([USER, say("assistant", "a ")]):
-        assert [param for param, _ in sent(door, body, "messages", MODEL)[1]] == [_list(door)]
+    for surface, body in both([USER, say("assistant", "a"), say("user", " ")]):
+        assert [param for param, _ in sent(surface, body, "messages", MODEL)[1]] == [_list(surface)]
+    for surface, body in both([USER, say("assistant", "a ")]):
+        assert [param for param, _ in sent(surface, body, "messages", MODEL)[1]] == [_list(surface)]
 
 
-def _list(door: str) -> str:
-    return "messages" if door == "chat" else "input"
+def _list(surface: str) -> str:
+    return "messages" if surface == "chat" else "input"
 
 
 @pytest.mark.parametrize(
     "model", ["claude-opus-4-6", "claude-sonnet-4-6", "claude-opus-5", "claude-haiku-5-5"]
 )
 def test_a_model_that_does_not_prefill_is_given_a_users_turn(model: str) -> None:
-    for door, body in both([USER, say("assistant", "Once ")]):
-        out, warned = sent(door, body, "messages", model)
+    for surface, body in both([USER, say("assistant", "Once ")]):
+        out, warned = sent(surface, body, "messages", model)
         assert out["messages"] == [turn("user", "hi"), turn("assistant", "Once "), turn("user", ".")]
-        assert [param for param, _ in warned] == [_list(door)]
-        out, _ = sent(door, body, "converse", f"anthropic.{model}")
+        assert [param for param, _ in warned] == [_list(surface)]
+        out, _ = sent(surface, body, "converse", f"anthropic.{model}")
         assert [one["role"] for one in out["messages"]] == ["user", "assistant", "user"]
     own = {"model": "m", "max_tokens": 9, "messages": [USER, say("assistant", "Once")]}
     assert len(sent("messages", own, "messages", model)[0]["messages"]) == 2
 
 
 def test_a_blank_system_prompt_is_none() -> None:
-    for door, body in both([say("system", " "), USER]):
-        assert "system" not in sent(door, body, "messages", MODEL)[0]
+    for surface, body in both([say("system", " "), USER]):
+        assert "system" not in sent(surface, body, "messages", MODEL)[0]
     body = {"model": "m", "instructions": " ", "input": "hi"}
     assert "system" not in sent("responses", body, "messages", MODEL)[0]
 
@@ -101,9 +101,9 @@ def test_a_tools_result_of_white_space_has_no_content() -> None:
 # tools
 
 
-def tool(door: str, parameters: Json, **more: Any) -> Json:
+def tool(surface: str, parameters: Json, **more: Any) -> Json:
     function = {"name": "f", "parameters": parameters}
-    if door == "chat":
+    if surface == "chat":
         return {"type": "function", "function": {**function, **more}}
     return {"type": "function", **function, **more}
 
@@ -152,9 +152,9 @@ COMBINED: list[tuple[Json, Json]] = [
 @pytest.mark.parametrize("wire", ["messages", "converse"])
 def test_a_combination_at_the_top_of_a_tools_schema_is_joined(schema: Json, want: Json, wire: str) -> None:
     model = MODEL if wire == "messages" else "anthropic.claude-sonnet-4-5-20250929-v1:0"
-    for door in ("chat", "responses"):
-        (_, body) = both([USER], tools=[tool(door, schema)])[door == "responses"]
-        out, warned = sent(door, body, wire, model)
+    for surface in ("chat", "responses"):
+        (_, body) = both([USER], tools=[tool(surface, schema)])[surface == "responses"]
+        out, warned = sent(surface, body, wire, model)
         offered = (
             out["tools"][0]["input_schema"]
             if wire == "messages"
@@ -174,10 +174,12 @@ OWN = {
 
 
 def test_anthropics_own_members_of_tools_arrive() -> None:
-    for door in ("chat", "responses"):
-        (_, body) = both([USER], tools=[tool(door, {"type": "object"}, **OWN, fancy=1)])[door == "responses"]
-        path = "tools[0].fancy" if door == "responses" else "tools[0].function.fancy"
-        out, warned = sent(door, body, "messages", MODEL)
+    for surface in ("chat", "responses"):
+        (_, body) = both([USER], tools=[tool(surface, {"type": "object"}, **OWN, fancy=1)])[
+            surface == "responses"
+        ]
+        path = "tools[0].fancy" if surface == "responses" else "tools[0].function.fancy"
+        out, warned = sent(surface, body, "messages", MODEL)
         assert {name: out["tools"][0].get(name) for name in OWN} == OWN
         assert [param for param, _ in warned] == [path]
 
@@ -201,16 +203,16 @@ SEARCHES: list[tuple[Json, Json, list[str]]] = [
 
 @pytest.mark.parametrize("settings, want, params", SEARCHES)
 def test_a_web_searchs_settings_arrive(settings: Json, want: Json, params: list[str]) -> None:
-    for door, body in both([USER], tools=[{"type": "web_search", **settings}]):
-        out, warned = sent(door, body, "messages", MODEL)
+    for surface, body in both([USER], tools=[{"type": "web_search", **settings}]):
+        out, warned = sent(surface, body, "messages", MODEL)
         assert out["tools"] == [{**SEARCH, **want}]
         assert [param for param, _ in warned] == params
 
 
 def test_a_dated_tool_of_anthropics_goes_out_as_it_came() -> None:
     own = {"type": "web_search_20260209", "name": "web_search", "max_uses": 2}
-    for door, body in both([USER], tools=[own]):
-        assert sent(door, body, "messages", MODEL)[0]["tools"] == [own]
+    for surface, body in both([USER], tools=[own]):
+        assert sent(surface, body, "messages", MODEL)[0]["tools"] == [own]
 
 
 # the newest families
@@ -236,8 +238,8 @@ def test_thinking_is_turned_off_as_the_family_takes_it(model: str, want: Json | 
         ("responses", {"model": "m", "input": "hi", "reasoning": {"effort": "none"}}),
         ("messages", {"model": "m", "messages": [USER], "thinking": {"type": "disabled"}}),
     ]
-    for door, body in bodies:
-        assert sent(door, body, "messages", model)[0].get("thinking") == want
+    for surface, body in bodies:
+        assert sent(surface, body, "messages", model)[0].get("thinking") == want
 
 
 UNFORCED = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable-5", "claude-mythos-5-2"]
@@ -245,15 +247,15 @@ UNFORCED = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable-5", "claude-my
 
 @pytest.mark.parametrize("model", UNFORCED)
 def test_a_model_that_cannot_be_made_to_call_is_left_the_choice(model: str) -> None:
-    for door in ("chat", "responses"):
+    for surface in ("chat", "responses"):
         named: Json = {"type": "function", "name": "f"}
-        if door == "chat":
+        if surface == "chat":
             named = {"type": "function", "function": {"name": "f"}}
         for choice in ("required", named):
-            (_, body) = both([USER], tools=[tool(door, {"type": "object"})], tool_choice=choice)[
-                door == "responses"
+            (_, body) = both([USER], tools=[tool(surface, {"type": "object"})], tool_choice=choice)[
+                surface == "responses"
             ]
-            out, warned = sent(door, body, "messages", model)
+            out, warned = sent(surface, body, "messages", model)
             assert out["tool_choice"] == {"type": "auto"}
             assert [param for param, _ in warned] == ["tool_choice"]
 

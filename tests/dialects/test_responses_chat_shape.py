@@ -1,4 +1,4 @@
-"""Chat-shaped bodies on a Responses door (seed page 002)."""
+"""Chat-shaped bodies on a Responses surface (seed page 002)."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from tests.dialects import generic, served
 from tests.dialects.recorded import WIRES
 from tests.traffic import load
 
-DOORS: Final = ("messages", "converse", "cohere", "gemini")
+SURFACES: Final = ("messages", "converse", "cohere", "gemini")
 SOURCES: Final = ("chat", "responses", "messages", "gemini", "converse", "cohere")
 REQUEST = Request("m", sampling=Sampling(logprobs=True), reasoning=Reasoning(summary="auto"))
 
@@ -47,34 +47,34 @@ def recorded_answers(source: str) -> list[Response]:
     return found
 
 
-def essence_at(door: str, choice: Choice) -> dict[str, Any]:
-    """What a door says of a choice: a refusal in words is a reason to end at all of them,
+def essence_at(surface: str, choice: Choice) -> dict[str, Any]:
+    """What a surface says of a choice: a refusal in words is a reason to end at all of them,
     Messages has no word for a faulty end, and Cohere one for all."""
     essence = served.essence(choice)
     refused = any(isinstance(part, RefusalPart) for part in generic.parts_of(choice))
     if refused and essence["finish"] == "stop":
         essence["finish"] = "content_filter"
-    if door == "messages" and essence["finish"] in ("error", "fault"):
+    if surface == "messages" and essence["finish"] in ("error", "fault"):
         essence["finish"] = "stop"
-    if door == "cohere" and essence["finish"] == "fault":
+    if surface == "cohere" and essence["finish"] == "fault":
         essence["finish"] = "error"
     return essence
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("source", SOURCES)
-def test_any_answer_is_written_and_read_again(door: str, source: str) -> None:
+def test_any_answer_is_written_and_read_again(surface: str, source: str) -> None:
     for response in recorded_answers(source):
-        again = served.whole(dialect(door), response, REQUEST, served.sealing_context())
-        assert served.essence(again.choices[0]) == essence_at(door, response.choices[0])
+        again = served.whole(dialect(surface), response, REQUEST, served.sealing_context())
+        assert served.essence(again.choices[0]) == essence_at(surface, response.choices[0])
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("source", SOURCES)
-def test_any_answer_is_streamed_and_read_again(door: str, source: str) -> None:
+def test_any_answer_is_streamed_and_read_again(surface: str, source: str) -> None:
     for response in recorded_answers(source):
-        again = served.streamed(dialect(door), response, REQUEST, served.sealing_context())
-        assert served.essence(again.choices[0]) == essence_at(door, response.choices[0])
+        again = served.streamed(dialect(surface), response, REQUEST, served.sealing_context())
+        assert served.essence(again.choices[0]) == essence_at(surface, response.choices[0])
 
 
 THREE = Response(
@@ -96,33 +96,35 @@ THREE = Response(
 )
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_blocks_that_overlap_go_out_one_after_another(door: str) -> None:
-    encoder = dialect(door).stream_encoder(REQUEST, served.sealing_context())
+@pytest.mark.parametrize("surface", SURFACES)
+def test_blocks_that_overlap_go_out_one_after_another(surface: str) -> None:
+    encoder = dialect(surface).stream_encoder(REQUEST, served.sealing_context())
     frames = served.written(encoder, served.overlapping(THREE))
-    again = generic.fold(served.read_again(dialect(door), frames)).response()
+    again = generic.fold(served.read_again(dialect(surface), frames)).response()
     assert served.essence(again.choices[0]) == served.essence(THREE.choices[0])
     assert again.usage is not None
     assert (again.usage.input_tokens, again.usage.output_tokens) == (3, 4)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("arguments", ["", "null", "5", "no JSON", "[" * 100_000, '{"a":' * 5_000])
-def test_any_arguments_of_a_call_are_written(door: str, arguments: str) -> None:
+def test_any_arguments_of_a_call_are_written(surface: str, arguments: str) -> None:
     call = Message("assistant", (ToolCallPart("c", "f", arguments),))
     response = Response("id", "m", (Choice(0, (call,), Finish("tool_calls")),))
-    body = dialect(door).encode_response(response, REQUEST, served.sealing_context())
-    frames = served.written(dialect(door).stream_encoder(REQUEST, served.sealing_context()), replay(response))
+    body = dialect(surface).encode_response(response, REQUEST, served.sealing_context())
+    frames = served.written(
+        dialect(surface).stream_encoder(REQUEST, served.sealing_context()), replay(response)
+    )
     assert '"f"' in json.dumps(body)
     assert '"f"' in json.dumps([frame.data for frame in frames])
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_broken_stream_ends_in_the_surfaces_own_words(door: str) -> None:
-    encoder = dialect(door).stream_encoder(REQUEST, served.sealing_context())
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_broken_stream_ends_in_the_surfaces_own_words(surface: str) -> None:
+    encoder = dialect(surface).stream_encoder(REQUEST, served.sealing_context())
     events = [Started("id"), Failed(GatewayError("upstream_cut", "It broke off."))]
     failed = generic.decoded(
-        dialect(door).stream_decoder(generic.client_context()), served.written(encoder, events)
+        dialect(surface).stream_decoder(generic.client_context()), served.written(encoder, events)
     )[-1]
     assert isinstance(failed, Failed)
     assert failed.error.message == "It broke off."
@@ -131,20 +133,20 @@ def test_a_broken_stream_ends_in_the_surfaces_own_words(door: str) -> None:
 JUNK: Final[tuple[Any, ...]] = (None, True, 0, -1.5, "x", [], [None], {}, {"type": 5}, {"role": "user"}, [[]])
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_any_json_at_any_member_is_read_or_refused_by_name(door: str) -> None:
-    body = SHAPES[door]
-    dialect(door).decode_request(body, served.sealing_context())
+@pytest.mark.parametrize("surface", SURFACES)
+def test_any_json_at_any_member_is_read_or_refused_by_name(surface: str) -> None:
+    body = SHAPES[surface]
+    dialect(surface).decode_request(body, served.sealing_context())
     for path in paths(body):
         for junk in JUNK:
-            error = refusal(door, put(body, path, junk))
+            error = refusal(surface, put(body, path, junk))
             assert error is None or (error.kind.name == "bad_request" and error.param), (path, junk)
 
 
-def refusal(door: str, body: Any) -> GatewayError | None:
+def refusal(surface: str, body: Any) -> GatewayError | None:
     """Why a body is refused, None for one that is read."""
     try:
-        dialect(door).decode_request(body, served.sealing_context())
+        dialect(surface).decode_request(body, served.sealing_context())
     except GatewayError as error:
         return error
     return None
@@ -180,14 +182,14 @@ PLAIN: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
-@pytest.mark.parametrize("target", DOORS)
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("target", SURFACES)
 def test_a_text_document_reaches_every_target_without_a_word_of_how_it_was_written(
-    door: str, target: str
+    surface: str, target: str
 ) -> None:
-    request = dialect(door).decode_request(PLAIN[door], served.sealing_context())
+    request = dialect(surface).decode_request(PLAIN[surface], served.sealing_context())
     context = generic.client_context(TARGETS[target])
-    if (door, target) in {("messages", "cohere"), ("gemini", "cohere"), ("converse", "cohere")}:
+    if (surface, target) in {("messages", "cohere"), ("gemini", "cohere"), ("converse", "cohere")}:
         with pytest.raises(GatewayError, match="Files are not supported"):
             dialect(target).encode_request(request, context)
         return

@@ -1,4 +1,4 @@
-"""What each of the smaller vendors demands, from both doors.
+"""What each of the smaller vendors demands, from both surfaces.
 
 The rules and their sources: docs/contract/providers.md.
 """
@@ -19,7 +19,7 @@ from app.errors import GatewayError
 from app.providers import chat_rows
 from app.wire.json import dumps
 from tests.dialects import generic
-from tests.dialects.doors import both, sent
+from tests.dialects.surfaces import both, sent
 
 Json = dict[str, Any]
 USER = {"role": "user", "content": "hi"}
@@ -50,10 +50,10 @@ def test_mistral_hears_the_assistant_between_a_tool_and_a_user() -> None:
         ("chat", {"model": "m", "messages": [USER, CALLED, RESULT, USER]}),
         ("responses", {"model": "m", "input": [USER, *ITEMS, USER]}),
     ]
-    for door, body in bodies:
-        out, warned = sent(door, body, "chat", "mistral-small", chat_rows.MISTRAL)
+    for surface, body in bodies:
+        out, warned = sent(surface, body, "chat", "mistral-small", chat_rows.MISTRAL)
         assert roles(out) == ["user", "assistant", "tool", "assistant", "user"]
-        assert [param for param, _ in warned] == ["messages" if door == "chat" else "input"]
+        assert [param for param, _ in warned] == ["messages" if surface == "chat" else "input"]
     picture = {**ITEMS[1], "output": [{"type": "input_image", "image_url": PNG}]}
     out, _ = sent(
         "responses", {"model": "m", "input": [USER, ITEMS[0], picture]}, "chat", "m", chat_rows.MISTRAL
@@ -80,8 +80,8 @@ ORDERS: list[tuple[list[Json], list[tuple[str, str]], int]] = [
 def test_perplexity_hears_system_first_and_then_by_turns(
     messages: list[Json], want: list[tuple[str, str]], warnings: int
 ) -> None:
-    for door, body in both(messages):
-        out, warned = sent(door, body, "chat", "sonar", chat_rows.PERPLEXITY)
+    for surface, body in both(messages):
+        out, warned = sent(surface, body, "chat", "sonar", chat_rows.PERPLEXITY)
         assert [(one["role"], one["content"]) for one in out["messages"]] == want
         assert len(warned) == warnings
 
@@ -114,8 +114,8 @@ def test_groqs_efforts_are_those_of_the_model(
         ("chat", {"model": "m", "messages": [USER], "reasoning_effort": asked}),
         ("responses", {"model": "m", "input": "hi", "reasoning": {"effort": asked}}),
     ]
-    for door, body in bodies:
-        out, warned = sent(door, body, "chat", model, chat_rows.GROQ)
+    for surface, body in bodies:
+        out, warned = sent(surface, body, "chat", model, chat_rows.GROQ)
         assert (out.get("reasoning_effort"), len(warned)) == (want, warnings)
 
 
@@ -124,8 +124,8 @@ def test_openrouter_takes_verbosity() -> None:
         ("chat", {"model": "m", "messages": [USER], "verbosity": "low"}),
         ("responses", {"model": "m", "input": "hi", "text": {"verbosity": "low"}}),
     ]
-    for door, body in bodies:
-        out, warned = sent(door, body, "chat", "m", chat_rows.OPENROUTER)
+    for surface, body in bodies:
+        out, warned = sent(surface, body, "chat", "m", chat_rows.OPENROUTER)
         assert (out["verbosity"], warned) == ("low", [])
 
 
@@ -150,15 +150,15 @@ LIMITS = [
 
 @pytest.mark.parametrize("wire, options, member, want", LIMITS)
 def test_a_top_k_of_minus_one_is_no_limit(wire: str, options: Any, member: str, want: int | None) -> None:
-    for door, body in both([USER], top_k=-1):
-        out, warned = sent(door, body, wire, "claude-sonnet-4-5", options)
+    for surface, body in both([USER], top_k=-1):
+        out, warned = sent(surface, body, wire, "claude-sonnet-4-5", options)
         assert (out.get(member), warned) == (want, [])
 
 
 def test_gemini_and_converse_know_no_top_k_of_minus_one() -> None:
-    for door, body in both([USER], top_k=-1):
-        assert "topK" not in sent(door, body, "gemini", "gemini-2.5-flash")[0].get("generationConfig", {})
-        assert sent(door, body, "converse", "us.amazon.nova-pro-v1:0")[0].keys() == {"messages"}
+    for surface, body in both([USER], top_k=-1):
+        assert "topK" not in sent(surface, body, "gemini", "gemini-2.5-flash")[0].get("generationConfig", {})
+        assert sent(surface, body, "converse", "us.amazon.nova-pro-v1:0")[0].keys() == {"messages"}
 
 
 def test_ollama_refuses_an_address_and_says_why() -> None:
@@ -167,9 +167,9 @@ def test_ollama_refuses_an_address_and_says_why() -> None:
         "messages": [say("user", [{"type": "image_url", "image_url": {"url": "https://x/a.png"}}])],
     }
     item = {"role": "user", "content": [{"type": "input_image", "image_url": "https://x/a.png"}]}
-    for door, body in (("chat", chat), ("responses", {"model": "m", "input": [item]})):
+    for surface, body in (("chat", chat), ("responses", {"model": "m", "input": [item]})):
         with pytest.raises(GatewayError, match="not fetched from their address") as caught:
-            sent(door, body, "chat", "llava", chat_rows.OLLAMA)
+            sent(surface, body, "chat", "llava", chat_rows.OLLAMA)
         assert caught.value.kind.name == "unsupported_parameter"
     inline = {"model": "m", "messages": [say("user", [{"type": "image_url", "image_url": {"url": PNG}}])]}
     assert sent("chat", inline, "chat", "llava", chat_rows.OLLAMA)[1] == []

@@ -197,7 +197,7 @@ def test_a_chat_usage_is_read_the_openai_way(raw: Json, wanted: Json) -> None:
     assert {name: getattr(usage, name) for name in wanted} == wanted
 
 
-# --- at the door ---------------------------------------------------------------------------------
+# --- at the surface ---------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")

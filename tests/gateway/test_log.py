@@ -1,4 +1,4 @@
-"""The log: a line for every request of a door, the operator's cause in it, and no reader it waits for."""
+"""The log: a line for every request of a surface, the operator's cause in it, and no reader it waits for."""
 
 from __future__ import annotations
 

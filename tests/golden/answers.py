@@ -1,4 +1,4 @@
-"""What each door answers: a body and a stream for each trait that an answer may have.
+"""What each surface answers: a body and a stream for each trait that an answer may have.
 
 The answers are canonical, so that what a provider's decoder makes is left aside; ids are counted,
 signatures are sealed readably, and values are odd, so that one can find them again.
@@ -29,7 +29,7 @@ from app.dialects import dialect
 from app.dialects.base import Frame
 from tests.dialects.generic import server_context
 
-DOORS: Final = ("messages", "gemini", "converse", "cohere")
+SURFACES: Final = ("messages", "gemini", "converse", "cohere")
 FOLDER: Final = Path(__file__).parent / "records" / "answers"
 STOP: Final = Finish("stop")
 USAGE: Final = Usage(input_tokens=1101, output_tokens=71, cached_tokens=203, reasoning_tokens=37)
@@ -96,12 +96,12 @@ def _wrap(signature: Signature) -> str:
 
 
 def record(name: str) -> dict[str, Any]:
-    """Return what each door answers for one trait."""
-    return {door: _written(door, ANSWERS[name]) for door in DOORS}
+    """Return what each surface answers for one trait."""
+    return {surface: _written(surface, ANSWERS[name]) for surface in SURFACES}
 
 
-def _written(door: str, response: Response) -> dict[str, Any]:
-    row = dialect(door)
+def _written(surface: str, response: Response) -> dict[str, Any]:
+    row = dialect(surface)
     request = Request(
         "asked-model", (), sampling=Sampling(logprobs=True), reasoning=Reasoning(summary="auto")
     )

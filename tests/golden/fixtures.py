@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.golden.doors import DOORS, EACH_WIRE
+from tests.golden.surfaces import EACH_WIRE, SURFACES
 
 Body = Mapping[str, Any]
 
@@ -468,7 +468,7 @@ FIXTURES: Mapping[str, Mapping[str, Body]] = {
     "image_generation": IMAGE_GENERATION,
     "image_edit": IMAGE_EDIT,
     "image_variation": IMAGE_VARIATION,
-    **DOORS,
+    **SURFACES,
 }
 
 _LANGUAGE = (
@@ -529,7 +529,7 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
         "sgl/qwen3",
         "ollama/llama3.2",
     ),
-    **dict.fromkeys(DOORS, EACH_WIRE),
+    **dict.fromkeys(SURFACES, EACH_WIRE),
     "embedding": (
         "openai/text-embedding-3-small",
         "azure/text-embedding-3-small",

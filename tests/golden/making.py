@@ -31,8 +31,8 @@ from app.gateway.upstreams import client_headers
 from app.operations import OPERATIONS
 from app.providers.base import Provider
 from app.surfaces.body.schemas import check
-from tests.golden.doors import DOORS
 from tests.golden.fixtures import PNG, WAV
+from tests.golden.surfaces import SURFACES
 
 ENVIRONMENT: Mapping[str, str] = {
     **{
@@ -66,7 +66,7 @@ DIALECTS: Mapping[str, str] = {
     "transcription": "openai_transcription",
     "translation": "openai_translation",
     **dict.fromkeys(_KINDS, "images"),
-    **{name: name for name in DOORS},
+    **{name: name for name in SURFACES},
 }
 _BODIES: Mapping[str, str] = {
     "messages": "views.messages.MessagesBody",
@@ -117,7 +117,7 @@ def _call(operation: str, body: Mapping[str, Any]) -> Call:
     stream = body.get("stream") in (True, "true") or operation == "speech"
     return Call(
         id="req_1",
-        operation="chat" if operation in DOORS else operation,
+        operation="chat" if operation in SURFACES else operation,
         dialect=DIALECTS[operation],
         body=body,
         model=model,

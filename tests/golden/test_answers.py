@@ -1,4 +1,4 @@
-"""What a door answers is what was reviewed, and a stream says what the whole answer says."""
+"""What a surface answers is what was reviewed, and a stream says what the whole answer says."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.golden.answers import ANSWERS, DOORS, FOLDER, path, record
+from tests.golden.answers import ANSWERS, FOLDER, SURFACES, path, record
 
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_what_a_surface_answers_is_what_was_reviewed(name: str) -> None:
     stored = json.loads(path(name).read_text(encoding="utf-8"))
     now = json.loads(json.dumps(record(name)))
-    for door in DOORS:
-        assert now[door] == stored[door], f"{door}: see python -m tests.golden --write"
+    for surface in SURFACES:
+        assert now[surface] == stored[surface], f"{surface}: see python -m tests.golden --write"
     assert now == stored
 
 
@@ -37,8 +37,8 @@ def test_a_stream_holds_the_words_of_the_whole_answer(name: str) -> None:
         text = json.dumps(value)
         return {word for word in WORDS if word in text}
 
-    for door, both in record(name).items():
-        assert found(both["stream"]) == found(both["body"]), door
+    for surface, both in record(name).items():
+        assert found(both["stream"]) == found(both["body"]), surface
 
 
 def test_no_answers_lie_about_without_a_trait() -> None:

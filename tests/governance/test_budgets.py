@@ -354,7 +354,7 @@ def test_an_embedding_reserves_its_input_alone(city: City) -> None:
     assert "may cost up to $3.00" in answer.error["message"]
 
 
-DOORS: list[tuple[str, dict[str, Any], Any]] = [
+SURFACES: list[tuple[str, dict[str, Any], Any]] = [
     ("/v1/chat/completions", PROMPT, ("error", "code", "budget_exceeded")),
     ("/openai/v1/chat/completions", PROMPT, ("error", "code", "budget_exceeded")),
     ("/v1/responses", {"model": "groq/x", "input": "hi"}, ("error", "code", "budget_exceeded")),
@@ -370,7 +370,7 @@ DOORS: list[tuple[str, dict[str, Any], Any]] = [
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(("path", "body", "told"), DOORS, ids=[path for path, *_ in DOORS])
+@pytest.mark.parametrize(("path", "body", "told"), SURFACES, ids=[path for path, *_ in SURFACES])
 def test_every_surface_refuses_in_its_own_form(
     city: City, path: str, body: dict[str, Any], told: Any, stream: bool
 ) -> None:

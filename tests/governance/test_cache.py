@@ -99,7 +99,7 @@ def test_a_stream_and_a_whole_answer_serve_one_another(city: City) -> None:
     assert b'"cache_hit":true' in again.body.replace(b" ", b"")
 
 
-DOORS: list[tuple[str, dict[str, Any]]] = [
+BODIES: list[tuple[str, dict[str, Any]]] = [
     ("/v1/responses", {"model": "groq/x", "input": "door", "store": False}),
     ("/openai/v1/chat/completions", {"model": "groq/x", "messages": [{"role": "user", "content": "door"}]}),
     (
@@ -112,7 +112,7 @@ DOORS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "body"), DOORS, ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(("path", "body"), BODIES, ids=lambda value: value if isinstance(value, str) else "")
 def test_every_surface_replays_in_both_forms(city: City, path: str, body: dict[str, Any]) -> None:
     client = city.client()
     first, second = (client.send("POST", path, body) for _ in range(2))

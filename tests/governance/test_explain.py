@@ -141,7 +141,7 @@ def body_of(path: str, model: str, **more: Any) -> dict[str, Any]:
 
 
 def _message(answer: Answer) -> str:
-    """Return what an error says, in the form of any door."""
+    """Return what an error says, in the form of any surface."""
     error = answer.json.get("error", answer.json)
     return str(error["message"])
 

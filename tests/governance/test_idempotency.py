@@ -1,4 +1,4 @@
-"""Idempotency-Key at every door: one run, its answer again, and the refusals (contract/governance.md 8)."""
+"""Idempotency-Key at every surface: one run, its answer again, and the refusals (contract/governance.md 8)."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def replays(*answers: Answer) -> list[str | None]:
     return [answer.headers.get("idempotent-replayed") for answer in answers]
 
 
-DOORS: dict[str, tuple[str, dict[str, Any]]] = {
+SURFACES: dict[str, tuple[str, dict[str, Any]]] = {
     "unified chat": (CHAT, PROMPT),
     "openai": ("/openai/v1/chat/completions", PROMPT),
     "azure": ("/openai/deployments/groq/x/chat/completions?api-version=2025-04-01-preview", PROMPT),
@@ -95,9 +95,9 @@ DOORS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_the_first_answer_comes_again_at_every_surface(city: City, key: str, door: str) -> None:
-    path, body = DOORS[door]
+@pytest.mark.parametrize("surface", SURFACES)
+def test_the_first_answer_comes_again_at_every_surface(city: City, key: str, surface: str) -> None:
+    path, body = SURFACES[surface]
     first, second = post(city, key, body, path), post(city, key, body, path)
     assert (first.status, second.status) == (200, 200), first.body
     assert replays(first, second) == [None, "true"]
@@ -109,11 +109,15 @@ def test_the_first_answer_comes_again_at_every_surface(city: City, key: str, doo
     assert city.served <= 1
 
 
-@pytest.mark.parametrize("door", sorted(set(DOORS) - {"speech"}))
-def test_another_body_under_the_same_key_is_refused_at_every_surface(city: City, key: str, door: str) -> None:
-    path, body = DOORS[door]
+@pytest.mark.parametrize("surface", sorted(set(SURFACES) - {"speech"}))
+def test_another_body_under_the_same_key_is_refused_at_every_surface(
+    city: City, key: str, surface: str
+) -> None:
+    path, body = SURFACES[surface]
     assert post(city, key, body, path).status == 200
-    changed = {**body, "metadata": {"topic": "other"}} if door == "conversations" else _with_other_words(body)
+    changed = (
+        {**body, "metadata": {"topic": "other"}} if surface == "conversations" else _with_other_words(body)
+    )
     answer = post(city, key, changed, path)
     assert answer.status == 422, answer.body
     assert b"Idempotency-Key" in answer.body
@@ -197,8 +201,8 @@ def streamed(request: Request) -> Reply:
         (CHAT, PROMPT),
         ("/v1/responses", {"model": "groq/x", "input": "hi"}),
         ("/anthropic/v1/messages", {**PROMPT, "max_tokens": 9}),
-        ("/bedrock/model/groq%2Fx/converse-stream", DOORS["bedrock"][1]),
-        ("/genai/v1beta/models/groq/x:streamGenerateContent?alt=sse", DOORS["gemini"][1]),
+        ("/bedrock/model/groq%2Fx/converse-stream", SURFACES["bedrock"][1]),
+        ("/genai/v1beta/models/groq/x:streamGenerateContent?alt=sse", SURFACES["gemini"][1]),
     ],
     ids=["chat", "responses", "messages", "converse", "gemini"],
 )
@@ -240,7 +244,7 @@ def test_a_refusal_that_would_come_again_is_kept(city: City, key: str, status: i
 
 def test_a_refusal_that_names_its_request_comes_again_with_that_name(city: City, key: str) -> None:
     city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 400)
-    path, body = DOORS["anthropic"]
+    path, body = SURFACES["anthropic"]
     first, second = post(city, key, body, path), post(city, key, body, path)
     assert (second.body, replays(second)) == (first.body, ["true"])
     assert second.headers["request-id"] == second.json["request_id"] == first.headers["x-request-id"]

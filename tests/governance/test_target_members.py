@@ -53,7 +53,7 @@ def post(city: City, path: str, body: dict[str, Any], who: str = "ann", **header
     return city.client(who).send("POST", path, body, headers)
 
 
-DOORS: dict[str, tuple[str, dict[str, Any], str]] = {
+SURFACES: dict[str, tuple[str, dict[str, Any], str]] = {
     "chat": (CHAT, {"model": "fast", "messages": HI}, "max_tokens"),
     "responses": ("/v1/responses", {"model": "fast", "input": "hi"}, "max_output_tokens"),
     "messages": ("/anthropic/v1/messages", {"model": "fast", "messages": HI}, "max_tokens"),
@@ -72,9 +72,9 @@ DOORS: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-def bounded(door: str, tokens: int | None) -> tuple[str, dict[str, Any]]:
-    """Return the door's path and a body that bounds its answer."""
-    path, body, place = DOORS[door]
+def bounded(surface: str, tokens: int | None) -> tuple[str, dict[str, Any]]:
+    """Return the surface's path and a body that bounds its answer."""
+    path, body, place = SURFACES[surface]
     table, _, name = place.rpartition(".")
     if tokens is None:
         return path, body
@@ -91,40 +91,40 @@ def bound_of(body: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("door", "asked", "goes_out"),
+    ("surface", "asked", "goes_out"),
     [
-        (door, asked, goes_out)
-        for door in DOORS
+        (surface, asked, goes_out)
+        for surface in SURFACES
         for asked, goes_out in ((5000, 2000), (2000, 2000), (30, 30), (None, 2000))
-        if asked or door != "messages"  # Messages asks every client for a bound
+        if asked or surface != "messages"  # Messages asks every client for a bound
     ],
 )
 def test_the_cap_bounds_the_answer_at_every_surface(
-    city: City, door: str, asked: int | None, goes_out: int
+    city: City, surface: str, asked: int | None, goes_out: int
 ) -> None:
-    answer = post(city, *bounded(door, asked))
+    answer = post(city, *bounded(surface, asked))
     assert answer.status == 200, answer.body
     assert bound_of(sent(city)) == goes_out
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_lowering_what_was_asked_for_is_told_at_every_surface(city: City, door: str) -> None:
+@pytest.mark.parametrize("surface", SURFACES)
+def test_lowering_what_was_asked_for_is_told_at_every_surface(city: City, surface: str) -> None:
     for asked, told in ((5000, True), (30, False)):
-        answer = post(city, *bounded(door, asked))
+        answer = post(city, *bounded(surface, asked))
         warnings = str(answer.headers.get("x-sluice-warnings", "")) + answer.body.decode()
         assert ("lowered to 2000" in warnings) is told, warnings
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_defaults_are_for_clients_that_give_none(city: City, door: str) -> None:
-    path, body = bounded(door, 30)
+@pytest.mark.parametrize("surface", SURFACES)
+def test_defaults_are_for_clients_that_give_none(city: City, surface: str) -> None:
+    path, body = bounded(surface, 30)
     post(city, path, body)
     assert {name: sent(city).get(name) for name in ("temperature", "seed", "stop")} == {
         "temperature": 0.2,
         "seed": 7,
         "stop": ["END"],
     }
-    table = {"gemini": "generationConfig", "converse": "inferenceConfig"}.get(door)
+    table = {"gemini": "generationConfig", "converse": "inferenceConfig"}.get(surface)
     given = {"temperature": 0}
     post(city, path, {**body, **({table: {**body.get(table, {}), **given}} if table else given)})
     assert sent(city)["temperature"] == 0

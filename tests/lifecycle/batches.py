@@ -51,26 +51,26 @@ def upload(
     client: Client,
     content: bytes | None,
     *,
-    door: str = "/v1",
+    surface: str = "/v1",
     headers: Mapping[str, str] | None = None,
     **fields: str,
 ) -> Answer:
     """Upload a file; its purpose is ``batch`` where nothing else is said."""
     body, sent = form(content, **{"purpose": "batch", **fields})
-    return client.send("POST", f"{door}/files", body, sent | dict(headers or {}))
+    return client.send("POST", f"{surface}/files", body, sent | dict(headers or {}))
 
 
-def uploaded(client: Client, content: bytes, *, door: str = "/v1") -> str:
+def uploaded(client: Client, content: bytes, *, surface: str = "/v1") -> str:
     """Upload a file that must be taken; return its id."""
-    answer = upload(client, content, door=door)
+    answer = upload(client, content, surface=surface)
     assert answer.status == 200, answer.body
     return str(answer.json["id"])
 
 
-def started(client: Client, file_id: str, *, door: str = "/v1", **members: Any) -> dict[str, Any]:
+def started(client: Client, file_id: str, *, surface: str = "/v1", **members: Any) -> dict[str, Any]:
     """Make a batch that must be taken; return it."""
     body = {"input_file_id": file_id, "endpoint": CHAT, "completion_window": "24h", **members}
-    answer = client.post(f"{door}/batches", body)
+    answer = client.post(f"{surface}/batches", body)
     assert answer.status == 200, answer.body
     made: dict[str, Any] = answer.json
     return made

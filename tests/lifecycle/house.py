@@ -95,9 +95,11 @@ class Client:
         """DELETE a path."""
         return self.send("DELETE", path)
 
-    def create(self, input: Any = "say exactly: hello there", *, door: str = "/v1", **members: Any) -> Answer:
-        """Create a response at a door."""
-        return self.post(f"{door}/responses", {"model": "sandbox/echo", "input": input, **members})
+    def create(
+        self, input: Any = "say exactly: hello there", *, surface: str = "/v1", **members: Any
+    ) -> Answer:
+        """Create a response at a surface."""
+        return self.post(f"{surface}/responses", {"model": "sandbox/echo", "input": input, **members})
 
     def made(self, input: Any = "say exactly: hello there", **members: Any) -> dict[str, Any]:
         """Create a response that must succeed; return its JSON."""
@@ -106,11 +108,11 @@ class Client:
         body: dict[str, Any] = answer.json
         return body
 
-    def ended(self, response_id: str, *, door: str = "/v1", seconds: float = 30.0) -> dict[str, Any]:
+    def ended(self, response_id: str, *, surface: str = "/v1", seconds: float = 30.0) -> dict[str, Any]:
         """Wait until a background response has ended; return what GET shows."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:
-            answer = self.get(f"{door}/responses/{response_id}")
+            answer = self.get(f"{surface}/responses/{response_id}")
             assert answer.status == 200, answer.body
             body: dict[str, Any] = answer.json
             if body["status"] not in ("queued", "in_progress"):
@@ -118,10 +120,12 @@ class Client:
             time.sleep(0.05)
         raise TimeoutError(f"{response_id} did not end within {seconds} s")
 
-    def log(self, response_id: str, after: int | None = None, *, door: str = "/v1") -> list[dict[str, Any]]:
+    def log(
+        self, response_id: str, after: int | None = None, *, surface: str = "/v1"
+    ) -> list[dict[str, Any]]:
         """Return the events of a background response, read by GET."""
         suffix = "" if after is None else f"&starting_after={after}"
-        answer = self.get(f"{door}/responses/{response_id}?stream=true{suffix}")
+        answer = self.get(f"{surface}/responses/{response_id}?stream=true{suffix}")
         assert answer.status == 200, answer.body
         return events_of(answer)
 

@@ -317,16 +317,16 @@ def test_a_large_file_comes_back_as_it_went(ann: Client) -> None:
     assert answer.headers["content-type"] == "application/octet-stream"
 
 
-@pytest.mark.parametrize("door", ["/v1", "/openai/v1", "/openai", "/openai/deployments/gpt", "/api/llm"])
-def test_every_surface_serves_the_same_files_and_batches(ann: Client, door: str) -> None:
-    file = uploaded(ann, chat_lines(["say exactly: door"]), door=door)
-    batch = started(ann, file, door=door)
+@pytest.mark.parametrize("surface", ["/v1", "/openai/v1", "/openai", "/openai/deployments/gpt", "/api/llm"])
+def test_every_surface_serves_the_same_files_and_batches(ann: Client, surface: str) -> None:
+    file = uploaded(ann, chat_lines(["say exactly: surface"]), surface=surface)
+    batch = started(ann, file, surface=surface)
     over = ended(ann, batch["id"])
-    shown = ann.get(f"{door}/batches/{batch['id']}").json
+    shown = ann.get(f"{surface}/batches/{batch['id']}").json
     assert shown["status"] == "completed"
-    assert ("provider" in shown, "extra_fields" in shown) == (door == "/api/llm", door != "/api/llm")
-    assert any(one["id"] == batch["id"] for one in ann.get(f"{door}/batches?limit=5").json["data"])
-    assert texts_of(rows_of(ann, over["output_file_id"])) == ["door"]
+    assert ("provider" in shown, "extra_fields" in shown) == (surface == "/api/llm", surface != "/api/llm")
+    assert any(one["id"] == batch["id"] for one in ann.get(f"{surface}/batches?limit=5").json["data"])
+    assert texts_of(rows_of(ann, over["output_file_id"])) == ["surface"]
 
 
 def counting(wait: float) -> tuple[Counter[str], Callable[[Request], Reply]]:

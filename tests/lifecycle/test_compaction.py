@@ -10,7 +10,7 @@ import pytest
 from tests.lifecycle.house import Client, House, text_of
 from tests.traffic.replay import Reply
 
-DOORS = ("/v1", "/openai/v1", "/openai/deployments/gpt", "/api/llm")
+SURFACES = ("/v1", "/openai/v1", "/openai/deployments/gpt", "/api/llm")
 MODELS = (
     "sandbox/echo",
     "sandbox/responses-echo",
@@ -25,19 +25,21 @@ def user(text: str) -> dict[str, Any]:
 
 
 def compact(
-    client: Client, *, door: str = "/v1", model: str = "sandbox/echo", **members: Any
+    client: Client, *, surface: str = "/v1", model: str = "sandbox/echo", **members: Any
 ) -> dict[str, Any]:
-    answer = client.post(f"{door}/responses/compact", {"model": model, **members})
+    answer = client.post(f"{surface}/responses/compact", {"model": model, **members})
     assert answer.status == 200, answer.body
     body: dict[str, Any] = answer.json
     return body
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("model", MODELS)
-def test_a_compaction_keeps_the_users_words_and_a_sealed_summary(ann: Client, door: str, model: str) -> None:
+def test_a_compaction_keeps_the_users_words_and_a_sealed_summary(
+    ann: Client, surface: str, model: str
+) -> None:
     history = [user("My cat is Ada."), {"role": "assistant", "content": "Noted."}, user("She is nine.")]
-    made = compact(ann, door=door, model=model, input=history)
+    made = compact(ann, surface=surface, model=model, input=history)
     assert made["id"].startswith("resp_")
     assert (made["object"], isinstance(made["created_at"], int)) == ("response.compaction", True)
     *kept, last = made["output"]
@@ -135,10 +137,10 @@ def test_a_bad_compaction_is_refused(ann: Client, body: dict[str, Any], param: s
     assert (answer.status, answer.error["param"], answer.error["code"]) == (400, param, code)
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_tokens_are_counted_by_the_provider_or_estimated(house: House, ann: Client, door: str) -> None:
+@pytest.mark.parametrize("surface", SURFACES)
+def test_tokens_are_counted_by_the_provider_or_estimated(house: House, ann: Client, surface: str) -> None:
     def count(**body: Any) -> dict[str, Any]:
-        answer = ann.post(f"{door}/responses/input_tokens", body)
+        answer = ann.post(f"{surface}/responses/input_tokens", body)
         assert answer.status == 200, answer.body
         counted: dict[str, Any] = answer.json
         return counted
@@ -156,7 +158,7 @@ def test_tokens_are_counted_by_the_provider_or_estimated(house: House, ann: Clie
     estimate = count(model="groq/llama", input="Hello there, how are you?")
     assert estimate["estimated"] is True
     assert estimate["input_tokens"] > 0
-    if "deployments" not in door:  # there the path names a model
+    if "deployments" not in surface:  # there the path names a model
         assert count()["estimated"] is True
 
 

@@ -1,4 +1,4 @@
-"""Going on: by response, by conversation, by item; over doors, keys, providers and fallbacks.
+"""Going on: by response, by conversation, by item; over surfaces, keys, providers and fallbacks.
 
 What the model is told is looked at where it arrives: the sandbox says its history, and the fake provider
 notes every request.
@@ -38,7 +38,7 @@ def test_a_response_made_through_azure_goes_on_through_truefoundry_on_another_pr
     ).json
     assert ann_too.get(f"/v1/responses/{first['id']}").json["output"] == first["output"]
     second = ann_too.made(
-        "And now?", door=TRUEFOUNDRY, model="anthropic/claude-haiku-4-5", previous_response_id=first["id"]
+        "And now?", surface=TRUEFOUNDRY, model="anthropic/claude-haiku-4-5", previous_response_id=first["id"]
     )
     history = [message["content"][0]["text"] for message in sent(house).json()["messages"]]
     assert history == ["My cat is called Ada.", text_of(first), "And now?"]

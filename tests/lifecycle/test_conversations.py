@@ -1,4 +1,4 @@
-"""The conversations family at every door, and turns that run at once."""
+"""The conversations family at every surface, and turns that run at once."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from tests.lifecycle.house import Client, eventually, text_of
 
-DOORS = (
+SURFACES = (
     "/v1",
     "/openai/v1",
     "/openai",
@@ -28,9 +28,9 @@ def words(ann: Client, conversation: str) -> list[str]:
     return [item["content"][0]["text"] for item in items]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_conversation_lives(ann: Client, door: str) -> None:
-    root = f"{door}/conversations"
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_conversation_lives(ann: Client, surface: str) -> None:
+    root = f"{surface}/conversations"
     made = ann.post(root, {"metadata": {"a": "1"}, "items": [user("one")]}).json
     assert set(made) == {"id", "object", "created_at", "metadata"}
     assert (made["object"], made["metadata"]) == ("conversation", {"a": "1"})

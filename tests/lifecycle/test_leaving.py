@@ -19,7 +19,7 @@ from tests.traffic.load import exchange
 from tests.traffic.replay import FRAME, Reply
 
 SLOW = "take 20 seconds\nsay exactly: " + " ".join("abcdefghijklmnopqrst")
-DOORS = ("/v1", "/openai", "/openai/deployments/gpt", "/api/llm")
+SURFACES = ("/v1", "/openai", "/openai/deployments/gpt", "/api/llm")
 
 
 def begun(client: Client, **members: Any) -> tuple[http.client.HTTPConnection, str]:
@@ -40,9 +40,9 @@ def first_words(answer: http.client.HTTPResponse) -> bytes:
     return seen
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("stream", [False, True])
-def test_cancelling_ends_the_response_and_its_log(ann: Client, door: str, stream: bool) -> None:
+def test_cancelling_ends_the_response_and_its_log(ann: Client, surface: str, stream: bool) -> None:
     if stream:
         connection, response_id = begun(ann, background=True)
         connection.close()
@@ -50,14 +50,14 @@ def test_cancelling_ends_the_response_and_its_log(ann: Client, door: str, stream
         response_id = ann.made(SLOW, background=True)["id"]
         eventually(lambda: ann.get(f"/v1/responses/{response_id}").json["status"] == "in_progress")
     answer = ann.send(
-        "POST", f"{door}/responses/{response_id}/cancel", b"", {"content-type": "application/json"}
+        "POST", f"{surface}/responses/{response_id}/cancel", b"", {"content-type": "application/json"}
     )
     assert (answer.status, answer.json["status"]) == (200, "cancelled")
-    again = ann.post(f"{door}/responses/{response_id}/cancel")
+    again = ann.post(f"{surface}/responses/{response_id}/cancel")
     assert (again.status, again.json) == (200, answer.json)
-    shown = ann.get(f"{door}/responses/{response_id}").json
+    shown = ann.get(f"{surface}/responses/{response_id}").json
     assert (shown["status"], shown["error"], shown["completed_at"]) == ("cancelled", None, None)
-    log = ann.get(f"{door}/responses/{response_id}?stream=true")
+    log = ann.get(f"{surface}/responses/{response_id}?stream=true")
     assert check_responses_frames(sse(log.body), ours=True) == []
     last = events_of(log)[-1]
     assert (last["type"], last["response"]["status"]) == ("response.failed", "cancelled")
@@ -189,8 +189,10 @@ def test_many_readers_see_one_log(ann: Client, ann_too: Client) -> None:
     )
     logs: list[list[dict[str, Any]]] = []
     readers = [
-        threading.Thread(target=lambda door=door: logs.append(ann_too.log(response_id, door=door)))
-        for door in DOORS
+        threading.Thread(
+            target=lambda surface=surface: logs.append(ann_too.log(response_id, surface=surface))
+        )
+        for surface in SURFACES
     ]
     for reader in readers:
         reader.start()
@@ -198,5 +200,5 @@ def test_many_readers_see_one_log(ann: Client, ann_too: Client) -> None:
         reader.join()
     connection.close()
     assert all(log == logs[0] for log in logs)
-    assert len(logs) == len(DOORS)
+    assert len(logs) == len(SURFACES)
     assert text_of(logs[0][-1]["response"]) == "a b c d e f g h"

@@ -24,8 +24,8 @@ FAMILIES = {
     "anthropic/claude-haiku-4-5": "",
     "gemini/gemini-2.5-flash": "",
 }
-DOORS = {
-    # door: how paths of it are written
+SURFACES = {
+    # surface: how paths of it are written
     "unified": "/v1/responses{tail}",
     "openai": "/openai/v1/responses{tail}",
     "azure": "/openai/responses{tail}?api-version=2025-04-01-preview",
@@ -44,16 +44,16 @@ COMBINATIONS = [
 TERMINALS = ("response.completed", "response.incomplete", "response.failed")
 
 
-def path(door: str, tail: str = "", query: str = "") -> str:
-    made = DOORS[door].format(tail=tail)
+def path(surface: str, tail: str = "", query: str = "") -> str:
+    made = SURFACES[surface].format(tail=tail)
     if not query:
         return made
     return f"{made}{'&' if '?' in made else '?'}{query}"
 
 
-def said(ann: Client, door: str, response_id: str) -> dict[str, Any]:
-    """The plain response object that a GET shows, without its door's envelope."""
-    answer = ann.get(path(door, f"/{response_id}"))
+def said(ann: Client, surface: str, response_id: str) -> dict[str, Any]:
+    """The plain response object that a GET shows, without its surface's envelope."""
+    answer = ann.get(path(surface, f"/{response_id}"))
     assert answer.status == 200, answer.body
     shown: dict[str, Any] = answer.json
     return {name: value for name, value in shown.items() if name not in ("extra_fields", "provider")}
@@ -64,28 +64,30 @@ def error_of(answer: Answer) -> tuple[int, Any, Any, Any]:
 
 
 def rows() -> list[tuple[str, str]]:
-    """Every family with every door but for the sandbox's other wires, which take turns at the doors."""
-    doors = list(DOORS)
-    full = [(model, door) for model in ("sandbox/echo", "openai/gpt-4.1") for door in doors]
+    """Every family with every surface but for the sandbox's other wires, which take turns at the surfaces."""
+    surfaces = list(SURFACES)
+    full = [(model, surface) for model in ("sandbox/echo", "openai/gpt-4.1") for surface in surfaces]
     others = [model for model in FAMILIES if model not in ("sandbox/echo", "openai/gpt-4.1")]
-    return full + [(model, doors[(2 * at + step) % 5]) for at, model in enumerate(others) for step in (0, 1)]
+    return full + [
+        (model, surfaces[(2 * at + step) % 5]) for at, model in enumerate(others) for step in (0, 1)
+    ]
 
 
-@pytest.mark.parametrize(("model", "door"), rows())
+@pytest.mark.parametrize(("model", "surface"), rows())
 @pytest.mark.parametrize(("store", "background", "stream"), COMBINATIONS)
 def test_a_response_lives_as_the_table_says(
-    ann: Client, store: bool, background: bool, stream: bool, model: str, door: str
+    ann: Client, store: bool, background: bool, stream: bool, model: str, surface: str
 ) -> None:
     body = {"model": model, "input": "say exactly: hello there", "store": store}
     body |= {"background": background, "stream": stream}
-    created = ann.post(path(door), body)
+    created = ann.post(path(surface), body)
     assert created.status == 200, created.body
     response_id = shown_id(created, background=background, stream=stream)
     if not store:
-        unknown(ann, door, response_id)
+        unknown(ann, surface, response_id)
         return
     ended = ann.ended(response_id) if background else None
-    stored = said(ann, door, response_id)
+    stored = said(ann, surface, response_id)
     assert ended is None or ended["output"] == stored["output"]
     assert stored["status"] in ("completed", "incomplete"), stored
     assert text_of(stored)
@@ -93,10 +95,10 @@ def test_a_response_lives_as_the_table_says(
     assert (stored["store"], stored["background"]) == (True, background)
     if stream:
         assert terminal_of(created) == stored
-    follows(ann, door, response_id, background=background)
-    lists_its_input(ann, door, response_id)
-    refuses_to_cancel(ann, door, response_id, stored["status"], background=background)
-    goes_when_deleted(ann, door, response_id)
+    follows(ann, surface, response_id, background=background)
+    lists_its_input(ann, surface, response_id)
+    refuses_to_cancel(ann, surface, response_id, stored["status"], background=background)
+    goes_when_deleted(ann, surface, response_id)
 
 
 def shown_id(created: Answer, *, background: bool, stream: bool) -> str:
@@ -126,20 +128,20 @@ def terminal_of(created: Answer) -> dict[str, Any]:
     return {name: value for name, value in last.items() if name != "provider"}
 
 
-def unknown(ann: Client, door: str, response_id: str) -> None:
+def unknown(ann: Client, surface: str, response_id: str) -> None:
     """Nothing can be done with a response that was not stored."""
     calls = [("GET", ""), ("GET", "/input_items"), ("POST", "/cancel"), ("DELETE", "")]
     for method, tail in calls:
-        answer = ann.send(method, path(door, f"/{response_id}{tail}"))
+        answer = ann.send(method, path(surface, f"/{response_id}{tail}"))
         assert error_of(answer) == (404, "invalid_request_error", None, None), (method, tail, answer.body)
         assert answer.error["message"] == f"Response with id '{response_id}' not found."
-    answer = ann.get(path(door, f"/{response_id}", "stream=true"))
+    answer = ann.get(path(surface, f"/{response_id}", "stream=true"))
     assert answer.status == 404
 
 
-def follows(ann: Client, door: str, response_id: str, *, background: bool) -> None:
+def follows(ann: Client, surface: str, response_id: str, *, background: bool) -> None:
     """GET stream gives the log, and from any number on exactly the rest of it."""
-    first = ann.get(path(door, f"/{response_id}", "stream=true"))
+    first = ann.get(path(surface, f"/{response_id}", "stream=true"))
     if not background:
         assert error_of(first) == (400, "invalid_request_error", "stream", None)
         assert first.error["message"] == (
@@ -152,12 +154,12 @@ def follows(ann: Client, door: str, response_id: str, *, background: bool) -> No
     assert kinds[:3] == ["response.created", "response.queued", "response.in_progress"]
     assert [event["sequence_number"] for event in log] == list(range(len(log)))
     for after in {0, 1, len(log) // 2, len(log) - 2, len(log) - 1, len(log) + 7}:
-        again = events_of(ann.get(path(door, f"/{response_id}", f"stream=true&starting_after={after}")))
+        again = events_of(ann.get(path(surface, f"/{response_id}", f"stream=true&starting_after={after}")))
         assert again == log[after + 1 :]
 
 
-def lists_its_input(ann: Client, door: str, response_id: str) -> None:
-    listed = ann.get(path(door, f"/{response_id}/input_items")).json
+def lists_its_input(ann: Client, surface: str, response_id: str) -> None:
+    listed = ann.get(path(surface, f"/{response_id}/input_items")).json
     (item,) = listed["data"]
     assert listed == {
         "object": "list",
@@ -178,27 +180,27 @@ REFUSALS = {
 }
 
 
-def refuses_to_cancel(ann: Client, door: str, response_id: str, status: str, *, background: bool) -> None:
-    answer = ann.post(path(door, f"/{response_id}/cancel"))
+def refuses_to_cancel(ann: Client, surface: str, response_id: str, status: str, *, background: bool) -> None:
+    answer = ann.post(path(surface, f"/{response_id}/cancel"))
     assert error_of(answer) == (400, "invalid_request_error", None, None)
     assert answer.error["message"] == REFUSALS[background, status]
 
 
-def goes_when_deleted(ann: Client, door: str, response_id: str) -> None:
-    answer = ann.delete(path(door, f"/{response_id}"))
+def goes_when_deleted(ann: Client, surface: str, response_id: str) -> None:
+    answer = ann.delete(path(surface, f"/{response_id}"))
     assert answer.status == 200
     assert (answer.json["id"], answer.json["deleted"]) == (response_id, True)
-    unknown(ann, door, response_id)
+    unknown(ann, surface, response_id)
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("surface", SURFACES)
 @pytest.mark.parametrize("stream", [True, False])
 def test_background_without_store_runs_and_is_fetched_but_not_continued(
-    ann: Client, door: str, stream: bool
+    ann: Client, surface: str, stream: bool
 ) -> None:
     first = ann.made("say exactly: one")
     body = {"model": "sandbox/echo", "input": "say exactly: two", "store": False, "background": True}
-    answer = ann.post(path(door), {**body, "stream": stream, "previous_response_id": first["id"]})
+    answer = ann.post(path(surface), {**body, "stream": stream, "previous_response_id": first["id"]})
     assert answer.status == 200, answer.body
     response_id = events_of(answer)[0]["response"]["id"] if stream else answer.json["id"]
     ended = ann.ended(response_id)
@@ -208,4 +210,4 @@ def test_background_without_store_runs_and_is_fetched_but_not_continued(
     reference = {"type": "item_reference", "id": ended["output"][0]["id"]}
     assert ann.create([reference]).status == 404
     assert ann.create("x", previous_response_id=first["id"]).status == 200
-    goes_when_deleted(ann, door, response_id)
+    goes_when_deleted(ann, surface, response_id)

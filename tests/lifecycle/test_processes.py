@@ -72,12 +72,12 @@ def two_gateways_and_a_worker_serve_one_response(url: str, folder: Path) -> None
         answer = connection.getresponse()
         seen = first_words(answer)
         response_id = seen.decode().partition('"id":"')[2].partition('"')[0]
-        followed = there.log(response_id, door="/openai/v1")
+        followed = there.log(response_id, surface="/openai/v1")
         assert [json.loads(frame.data) for frame in sse(seen + answer.read())] == followed
         assert [event["sequence_number"] for event in followed] == list(range(len(followed)))
         assert text_of(there.ended(response_id)) == LETTERS
         assert there.log(response_id, after=7) == followed[8:]
-        goes_on_there = there.made("echo history", previous_response_id=response_id, door="/api/llm")
+        goes_on_there = there.made("echo history", previous_response_id=response_id, surface="/api/llm")
         assert LETTERS in text_of(goes_on_there)
         slow = here.made(LONG, background=True)
         eventually(lambda: there.get(f"/v1/responses/{slow['id']}").json["status"] == "in_progress")

@@ -118,11 +118,11 @@ def as_of(name: str) -> dict[str, str]:
     return {"authorization": f"Bearer {KEYS[name]}"}
 
 
-def put(world: World, provider: str = "openai", *, door: str = "/v1", **fields: str) -> Answer:
+def put(world: World, provider: str = "openai", *, surface: str = "/v1", **fields: str) -> Answer:
     """Upload a document, ann's, of which the provider is told by header."""
     body, headers = form(PDF, **{"purpose": "user_data", **fields})
     named = {"x-bf-provider": provider} if provider else {}
-    return world.send("POST", f"{door}/files", body, {**headers, **as_of("ann"), **named})
+    return world.send("POST", f"{surface}/files", body, {**headers, **as_of("ann"), **named})
 
 
 def kept(world: World, provider: str = "openai") -> str:
@@ -190,13 +190,13 @@ def test_an_address_at_another_host_gets_no_bytes(world: World, keeper: Keeper) 
     assert (answer.status, len(keeper.asked)) == (502, 1)
 
 
-@pytest.mark.parametrize("named", ["query", "field", "model", "door"])
+@pytest.mark.parametrize("named", ["query", "field", "model", "surface"])
 def test_a_provider_is_named_in_any_of_four_ways(world: World, keeper: Keeper, named: str) -> None:
     fields = {"field": {"provider": "mistral"}, "model": {"model": "mistral/x"}}.get(named, {})
     body, headers = form(PDF, purpose="user_data", **fields)
-    path = {"query": "/v1/files?provider=mistral", "door": "/openai/v1/files"}.get(named, "/v1/files")
+    path = {"query": "/v1/files?provider=mistral", "surface": "/openai/v1/files"}.get(named, "/v1/files")
     answer = world.send("POST", path, body, {**headers, **as_of("ann")})
-    assert answer.json["extra_fields"]["provider"] == ("openai" if named == "door" else "mistral")
+    assert answer.json["extra_fields"]["provider"] == ("openai" if named == "surface" else "mistral")
 
 
 def test_a_file_is_looked_at_read_and_deleted_at_its_account(world: World, keeper: Keeper) -> None:
@@ -326,28 +326,28 @@ def test_a_background_turn_that_no_account_can_read_is_refused_when_it_is_asked_
     assert all(file_id in answer.error["message"] for answer in refused[::2])
 
 
-@pytest.mark.parametrize("door", ["messages", "chat"])
-def test_a_document_at_anthropic_is_a_file_of_its_own(world: World, keeper: Keeper, door: str) -> None:
+@pytest.mark.parametrize("surface", ["messages", "chat"])
+def test_a_document_at_anthropic_is_a_file_of_its_own(world: World, keeper: Keeper, surface: str) -> None:
     file_id = kept(world, "anthropic")
     source = {"type": "file", "file_id": file_id}
     spoken = [{"role": "user", "content": [{"type": "document", "source": source}]}]
     body = {"model": "anthropic/claude-sonnet-4-5", "max_tokens": 9}
-    if door == "messages":
+    if surface == "messages":
         answer = ask(world, "/anthropic/v1/messages", {**body, "messages": spoken})
     else:
         answer = ask(world, "/v1/chat/completions", {**body, "messages": chat_file(file_id)})
     assert answer.status == 200, answer.body
     (block,) = last(world).json()["messages"][0]["content"]
     assert block["source"] == {"type": "file", "file_id": "up-1"}
-    if door == "chat":
+    if surface == "chat":
         assert last(world).headers["anthropic-beta"] == "files-api-2025-04-14"
 
 
-@pytest.mark.parametrize("door", ["gemini", "chat"])
-def test_a_file_at_google_is_named_by_its_address(world: World, keeper: Keeper, door: str) -> None:
+@pytest.mark.parametrize("surface", ["gemini", "chat"])
+def test_a_file_at_google_is_named_by_its_address(world: World, keeper: Keeper, surface: str) -> None:
     file_id = kept(world, "gemini")
     model = "gemini/gemini-2.5-flash"
-    if door == "gemini":
+    if surface == "gemini":
         data = {"fileData": {"mimeType": "application/pdf", "fileUri": file_id}}
         body = {"contents": [{"role": "user", "parts": [data]}]}
         answer = ask(world, f"/v1beta/models/{model}:generateContent", body)

@@ -1,4 +1,4 @@
-"""What the life cycle refuses, in OpenAI's words (contract/responses.md 1.2), at every door."""
+"""What the life cycle refuses, in OpenAI's words (contract/responses.md 1.2), at every surface."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from tests.behaviour.world import Answer
 from tests.lifecycle.house import Client, eventually
 
-DOORS = (
+SURFACES = (
     "/v1",
     "/openai/v1",
     "/openai",
@@ -95,14 +95,14 @@ CREATES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
 }
 
 
-@pytest.mark.parametrize("door", ["/v1", "/api/llm"])
+@pytest.mark.parametrize("surface", ["/v1", "/api/llm"])
 @pytest.mark.parametrize("case", CREATES)
 @pytest.mark.parametrize(
     "mode", [{}, {"stream": True}, {"background": True}], ids=["plain", "stream", "background"]
 )
-def test_a_create_is_refused(ann: Client, door: str, case: str, mode: dict[str, Any]) -> None:
+def test_a_create_is_refused(ann: Client, surface: str, case: str, mode: dict[str, Any]) -> None:
     members, wanted = CREATES[case]
-    answer = ann.create(**{"input": "x", **mode, **members}, door=door)
+    answer = ann.create(**{"input": "x", **mode, **members}, surface=surface)
     found = shown(answer)
     assert found[:4] == wanted[:4], answer.body
     assert wanted[4] in (None, found[4])
@@ -120,8 +120,8 @@ READS = [
 @pytest.mark.parametrize(("method", "tail"), READS)
 @pytest.mark.parametrize("response_id", [MISSING, "resp_1", "anything", "x" * 400, "a%20b", "%00", "%C3%A9"])
 def test_an_unknown_response_is_404(ann: Client, method: str, tail: str, response_id: str) -> None:
-    for door in DOORS:
-        answer = ann.send(method, f"{door}/responses/{response_id}{tail}")
+    for surface in SURFACES:
+        answer = ann.send(method, f"{surface}/responses/{response_id}{tail}")
         assert shown(answer)[:4] == (404, INVALID, None, None), answer.body
         assert answer.error["message"].startswith("Response with id '")
 
@@ -139,8 +139,8 @@ def test_an_unknown_response_is_404(ann: Client, method: str, tail: str, respons
 )
 def test_a_bad_query_is_refused(ann: Client, query: str, wanted: tuple[str, str]) -> None:
     response = ann.made()
-    for door in DOORS:
-        answer = ann.get(f"{door}/responses/{response['id']}?{query}")
+    for surface in SURFACES:
+        answer = ann.get(f"{surface}/responses/{response['id']}?{query}")
         assert shown(answer)[:4] == (400, INVALID, *wanted), answer.body
 
 
@@ -175,13 +175,13 @@ def running(client: Client, **members: Any) -> str:
     return str(made["id"])
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_a_running_background_response_cannot_be_deleted(ann: Client, door: str) -> None:
+@pytest.mark.parametrize("surface", SURFACES)
+def test_a_running_background_response_cannot_be_deleted(ann: Client, surface: str) -> None:
     response_id = running(ann)
-    answer = ann.delete(f"{door}/responses/{response_id}")
+    answer = ann.delete(f"{surface}/responses/{response_id}")
     assert shown(answer) == (400, INVALID, None, None, "Cannot delete an in-flight response.")
-    assert ann.post(f"{door}/responses/{response_id}/cancel").status == 200
-    assert ann.delete(f"{door}/responses/{response_id}").status == 200
+    assert ann.post(f"{surface}/responses/{response_id}/cancel").status == 200
+    assert ann.delete(f"{surface}/responses/{response_id}").status == 200
 
 
 def test_what_still_runs_cannot_be_continued(ann: Client) -> None:

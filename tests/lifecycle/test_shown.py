@@ -21,7 +21,7 @@ KEYS = (
 NUMBERS = ("temperature", "top_p", "presence_penalty", "frequency_penalty", "top_logprobs")
 STRINGS = ("truncation", "service_tier", "model", "id", "status")
 FLAGS = ("store", "background", "parallel_tool_calls")
-DOORS = (
+SURFACES = (
     "/v1",
     "/openai/v1",
     "/openai",
@@ -68,7 +68,7 @@ def test_every_object_is_whole_and_costs_the_same_everywhere(
     assert len({(one["id"], one["created_at"]) for one in objects}) == 1
     ended = ann.ended(objects[0]["id"])
     seen = [ended["usage"]]
-    seen += [ann.get(f"{door}/responses/{ended['id']}").json["usage"] for door in DOORS]
+    seen += [ann.get(f"{surface}/responses/{ended['id']}").json["usage"] for surface in SURFACES]
     if stream or not background:
         seen.append(objects[-1]["usage"])
     if background:
@@ -89,8 +89,8 @@ def test_every_ending_is_whole(ann: Client, words: str, background: bool) -> Non
         assert (words, background) == ("fail with 500", False)
         return
     response_id = answer.events[0]["response"]["id"]
-    for door in DOORS:
-        whole(ann.get(f"{door}/responses/{response_id}").json)
+    for surface in SURFACES:
+        whole(ann.get(f"{surface}/responses/{response_id}").json)
     last = answer.events[-1]["response"]
     assert ann.get(f"/openai/v1/responses/{response_id}").json == last
 
@@ -159,17 +159,19 @@ SPELLINGS = [
 WITHOUT = ["", "include=", "include[]=", "include=some.future.member", "include[]=file_search_call.results"]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_include_shows_what_is_left_out_otherwise(house: House, ann: Client, door: str) -> None:
+@pytest.mark.parametrize("surface", SURFACES)
+def test_include_shows_what_is_left_out_otherwise(house: House, ann: Client, surface: str) -> None:
     house.upstream.add(Reply.of(exchange(ENCRYPTED), chunk=0))
     made = ann.create("Think.", model="openai/gpt-5-nano", stream=True)
     response_id = events_of(made)[0]["response"]["id"]
     for query in SPELLINGS:
-        assert "encrypted_content" in ann.get(f"{door}/responses/{response_id}?{query}").body.decode(), query
-    for query in WITHOUT:
-        assert "encrypted_content" not in ann.get(f"{door}/responses/{response_id}?{query}").body.decode(), (
+        assert "encrypted_content" in ann.get(f"{surface}/responses/{response_id}?{query}").body.decode(), (
             query
         )
+    for query in WITHOUT:
+        assert (
+            "encrypted_content" not in ann.get(f"{surface}/responses/{response_id}?{query}").body.decode()
+        ), query
     follower = ann.made("x", previous_response_id=response_id)
     assert "encrypted_content" not in json.dumps(follower["output"])
 
@@ -217,14 +219,14 @@ PAGES: list[tuple[str, list[int], bool]] = [
 ]
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_input_items_come_in_pages(ann: Client, listed: tuple[str, list[str]], door: str) -> None:
+@pytest.mark.parametrize("surface", SURFACES)
+def test_input_items_come_in_pages(ann: Client, listed: tuple[str, list[str]], surface: str) -> None:
     response_id, ids = listed
     assert len(ids) == 25
     for query, places, more in PAGES:
         for number, one in sorted(enumerate(ids), reverse=True):
             query = query.replace(f"=i{number}", f"={one}")
-        page = ann.get(f"{door}/responses/{response_id}/input_items?{query}").json
+        page = ann.get(f"{surface}/responses/{response_id}/input_items?{query}").json
         wanted = [ids[place] for place in places]
         assert [item["id"] for item in page["data"]] == wanted, query
         assert (page["first_id"], page["last_id"], page["has_more"], page["object"]) == (

@@ -82,7 +82,7 @@ CALLS: list[tuple[str, str, Any]] = [
 ]
 
 
-DOORS = [
+SURFACES = [
     "",
     *(
         prefix.replace("<path:deployment>", "gpt")
@@ -104,18 +104,20 @@ def anns(running: House) -> dict[str, str]:
 def test_not_yours_is_missing(
     anns: dict[str, str], ann: Client, bob: Client, method: str, path: str, body: Any
 ) -> None:
-    def ask(client: Client, door: str, ids: dict[str, str]) -> Answer:
+    def ask(client: Client, surface: str, ids: dict[str, str]) -> Answer:
         text = json.dumps({"model": "sandbox/echo", "input": "x", **(body or {})})
         for name, one in ids.items():
             text = text.replace(f"{{{name}}}", one)
         sent = json.loads(text) if body is not None else None
-        return client.send(method, f"{door}/{path.format(**ids)}", sent)
+        return client.send(method, f"{surface}/{path.format(**ids)}", sent)
 
-    for door in DOORS:
-        theirs, nobodys = ask(bob, door, anns), ask(bob, door, NOBODYS)
-        assert same(theirs) == same(nobodys), door
-        assert theirs.status in (404, 400), door
-        assert method != "GET" or ask(ann, door, anns).status == 200, door  # it is the id that is not found
+    for surface in SURFACES:
+        theirs, nobodys = ask(bob, surface, anns), ask(bob, surface, NOBODYS)
+        assert same(theirs) == same(nobodys), surface
+        assert theirs.status in (404, 400), surface
+        assert method != "GET" or ask(ann, surface, anns).status == 200, (
+            surface
+        )  # it is the id that is not found
     assert ann.get(f"/v1/responses/{anns['resp']}").status == 200
     assert ann.get(f"/v1/conversations/{anns['conv']}").json["metadata"] == {}
     assert ann.get(f"/v1/files/{anns['file']}").status == 200

@@ -21,7 +21,7 @@ Json = dict[str, Any]
 CHAT = "/v1/chat/completions"
 RESPONSES = "/v1/responses"
 CHAT_SHAPED = "/api/llm/api/inference/openai/responses"
-"""TrueFoundry's door: a chat-shaped body goes over the target's chat wire and is answered as Responses."""
+"""TrueFoundry's surface: a chat-shaped body goes over the target's chat wire and is answered as Responses."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,8 @@ class Ask:
     @property
     def label(self) -> str:
         """A short name for a test's id."""
-        door = "shaped-" if self.path == CHAT_SHAPED else ""
-        return f"{door}{self.reads}{'-native' if self.native else ''}"
+        surface = "shaped-" if self.path == CHAT_SHAPED else ""
+        return f"{surface}{self.reads}{'-native' if self.native else ''}"
 
 
 PROVIDERS: Mapping[str, str] = {"gemini.openai_compat.chat": "compat"}

@@ -1,4 +1,4 @@
-"""Each recorded chat, asked for at the doors of other APIs than OpenAI's, comes back in the form of the door."""
+"""Each recorded chat, asked for at the surfaces of other APIs than OpenAI's, comes back in the form of the surface."""
 
 from __future__ import annotations
 
@@ -128,8 +128,8 @@ def told(body: bytes) -> list[Json]:
 
 
 @dataclass(frozen=True)
-class Door:
-    """A door, how it is asked, how its answers are read, and the API whose bodies pass there."""
+class Surface:
+    """A surface, how it is asked, how its answers are read, and the API whose bodies pass there."""
 
     path: str
     home: str
@@ -141,8 +141,8 @@ class Door:
     frames: Callable[[bytes], list[tuple[str, Json]]] = sse_frames
 
 
-DOORS: Mapping[str, Door] = {
-    "anthropic": Door(
+SURFACES: Mapping[str, Surface] = {
+    "anthropic": Surface(
         "/anthropic/v1/messages",
         ".messages",
         messages_body,
@@ -150,7 +150,7 @@ DOORS: Mapping[str, Door] = {
         lambda body: messages.from_events(told(body)),
         messages_grammar,
     ),
-    "cohere": Door(
+    "cohere": Surface(
         "/cohere/v2/chat",
         "cohere.v2.chat",
         cohere_body,
@@ -158,7 +158,7 @@ DOORS: Mapping[str, Door] = {
         lambda body: cohere.from_events(told(body)),
         cohere_grammar,
     ),
-    "gemini": Door(
+    "gemini": Surface(
         "/v1beta/models/{model}:generateContent",
         "enerateContent",
         gemini_body,
@@ -167,7 +167,7 @@ DOORS: Mapping[str, Door] = {
         gemini_grammar,
         stream_path="/v1beta/models/{model}:streamGenerateContent?alt=sse",
     ),
-    "bedrock": Door(
+    "bedrock": Surface(
         "/bedrock/model/{model}/converse",
         "bedrock.converse",
         converse_body,
@@ -195,12 +195,12 @@ def cases() -> list[Any]:
             continue
         wanted = asking.outcome(one)
         if isinstance(wanted, Answer) and _is_common(wanted):
-            found += [pytest.param(one, name, id=f"{one.id}-{name}") for name in DOORS]
+            found += [pytest.param(one, name, id=f"{one.id}-{name}") for name in SURFACES]
     return found or [absent(2)]
 
 
 def _is_common(wanted: Answer) -> bool:
-    """Whether every door can say it: one good answer, without calls of OpenAI's custom tools."""
+    """Whether every surface can say it: one good answer, without calls of OpenAI's custom tools."""
     if wanted.error is not None or len(wanted.choices) != 1:
         return False
     (choice,) = wanted.choices
@@ -212,34 +212,34 @@ def _is_common(wanted: Answer) -> bool:
 def test_a_client_of_another_surface_gets_the_recorded_answer(
     world: World, recording: Exchange, name: str
 ) -> None:
-    door, wanted = DOORS[name], asking.outcome(recording)
+    surface, wanted = SURFACES[name], asking.outcome(recording)
     assert isinstance(wanted, Answer)
     stream = recording.operation.endswith("_stream")
     world.fresh().upstream.add(Reply.of(recording, chunk=0), times=NEVER)
     names = sorted({call.name for call in wanted.choices[0].tool_calls})
     model = asking.model_of(recording)
-    body = {**door.body(names), "model": model, **({"stream": True} if stream else {})}
-    path = door.stream_path if stream and door.stream_path is not None else door.path
+    body = {**surface.body(names), "model": model, **({"stream": True} if stream else {})}
+    path = surface.stream_path if stream and surface.stream_path is not None else surface.path
     http = world.send("POST", path.format(model=quote(model, safe="")), body)
     assert http.status == 200, http.body
-    got = read(door, http, recording, stream)
-    assert faults(door, recording, wanted.choices[0], got.choices[0]) == []
-    if counts(wanted) is None and door.home in recording.api:
+    got = read(surface, http, recording, stream)
+    assert faults(surface, recording, wanted.choices[0], got.choices[0]) == []
+    if counts(wanted) is None and surface.home in recording.api:
         return  # what passes tells what its provider told
     assert got.usage is not None
     assert counts(wanted) in (None, (got.usage.input, got.usage.output))
 
 
-def read(door: Door, http: Http, recording: Exchange, stream: bool) -> Answer:
+def read(surface: Surface, http: Http, recording: Exchange, stream: bool) -> Answer:
     if not stream:
-        return door.whole(http.json)
-    if door.home not in recording.api:
-        frames = door.frames(http.body)
-        door.grammar([kind for kind, _ in frames], [event for _, event in frames])
-    return door.streamed(http.body)
+        return surface.whole(http.json)
+    if surface.home not in recording.api:
+        frames = surface.frames(http.body)
+        surface.grammar([kind for kind, _ in frames], [event for _, event in frames])
+    return surface.streamed(http.body)
 
 
-def faults(door: Door, recording: Exchange, wanted: Choice, got: Choice) -> list[str]:
+def faults(surface: Surface, recording: Exchange, wanted: Choice, got: Choice) -> list[str]:
     """Name what differs: text with what was refused, thoughts, calls, and the kind of end."""
     pairs = {
         "text": (got.text or got.refusal, wanted.text or wanted.refusal),

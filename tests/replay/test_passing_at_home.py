@@ -1,4 +1,4 @@
-"""A provider's own clients at its own door: recorded bodies reach it whole, and its answers come back whole."""
+"""A provider's own clients at its own surface: recorded bodies reach it whole, and its answers come back whole."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.traffic.load import Exchange, exchanges, params
 from tests.traffic.replay import Reply
 
 HOMES = {
-    # provider: the door's prefix, the paths that pass
+    # provider: the surface's prefix, the paths that pass
     "anthropic": ("/anthropic", r"/v1/messages(/count_tokens)?"),
     "cohere": ("/cohere", r"/v2/chat"),
     "gemini": ("", r"/v1(beta|alpha)/models/.+:(streamG|g)enerateContent"),
@@ -47,7 +47,7 @@ def world() -> Iterator[World]:
 
 
 def asked(world: World, recording: Exchange, **headers: str) -> Answer:
-    """Send a recording's own request to the door of its provider."""
+    """Send a recording's own request to the surface of its provider."""
     world.fresh().upstream.add(told_as_events(recording))
     prefix, _ = HOMES[recording.provider]
     query = "&".join(f"{name}={value}" for name, value in (recording.request.get("query") or {}).items())

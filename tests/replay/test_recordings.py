@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from tests.behaviour.world import SURFACES, World
+from tests.behaviour.world import OPERATIONS, World
 from tests.behaviour.world import Answer as Http
 from tests.replay import asking, comparing, left_out, reading
 from tests.replay.setting import SECRETS, replaying_world
@@ -40,7 +40,7 @@ def test_a_client_gets_the_recorded_answer(world: World, recording: Exchange, as
     got = reading.read(ask.reads, http)
     found = comparing.faults(recording, wanted, ask, got, http)
     assert found == [], "; ".join([*found, asking.shown(ask.body)])
-    if reading.is_stream(http) and ask.reads in SURFACES and not _breaks_itself(recording, ask):
+    if reading.is_stream(http) and ask.reads in OPERATIONS and not _breaks_itself(recording, ask):
         assert http.broken(ask.reads) == []
     assert not any(secret.encode() in http.body for secret in SECRETS.values())
 

@@ -1,4 +1,4 @@
-"""One answer of each provider, whole and streamed, through every door: the same words in each envelope."""
+"""One answer of each provider, whole and streamed, through every surface: the same words in each envelope."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.traffic.answers import Answer, extract
 from tests.traffic.load import Exchange, absent, exchanges
 from tests.traffic.replay import NEVER, Reply
 
-CHAT_DOORS = (
+CHAT_SURFACES = (
     "/v1/chat/completions",
     "/openai/v1/chat/completions",
     "/openai/chat/completions?api-version=2024-10-21",
@@ -24,7 +24,7 @@ CHAT_DOORS = (
     "/api/llm/chat/completions",
     "/api/llm/api/inference/openai/v1/chat/completions",
 )
-RESPONSES_DOORS = (
+RESPONSES_SURFACES = (
     "/v1/responses",
     "/openai/v1/responses",
     "/openai/responses?api-version=preview",
@@ -59,24 +59,30 @@ def cases() -> list[Any]:
         for ask in asking.asks(one):
             if ask.native:
                 continue
-            doors = CHAT_DOORS if ask.reads == "chat" else RESPONSES_DOORS if "input" in ask.body else SHAPED
-            found += [pytest.param(one, ask, door, id=f"{one.id}-{door}") for door in doors]
+            surfaces = (
+                CHAT_SURFACES
+                if ask.reads == "chat"
+                else RESPONSES_SURFACES
+                if "input" in ask.body
+                else SHAPED
+            )
+            found += [pytest.param(one, ask, surface, id=f"{one.id}-{surface}") for surface in surfaces]
     return found or [absent(3)]
 
 
-@pytest.mark.parametrize(("recording", "ask", "door"), cases())
+@pytest.mark.parametrize(("recording", "ask", "surface"), cases())
 def test_every_surface_gives_the_recorded_answer(
-    world: World, recording: Exchange, ask: asking.Ask, door: str
+    world: World, recording: Exchange, ask: asking.Ask, surface: str
 ) -> None:
     world.fresh().upstream.add(Reply.of(recording, chunk=0), times=NEVER)
     body = dict(ask.body)
-    if "{model}" in door:
+    if "{model}" in surface:
         model = body.pop("model").replace(":", "%3A").replace("@", "%40")
-        door = door.replace("{model}", model)
-    http = world.send("POST", door, body)
+        surface = surface.replace("{model}", model)
+    http = world.send("POST", surface, body)
     assert comparing.faults(recording, extract(recording), ask, reading.read(ask.reads, http), http) == []
     sealed = reading.envelopes(http)
-    if door.startswith("/api/llm"):
+    if surface.startswith("/api/llm"):
         assert sealed == []
         assert recording.provider == asking.provider_of(recording) or "compat" in ask.body["model"]
         assert "provider" in reading.members(http)
@@ -84,4 +90,4 @@ def test_every_surface_gives_the_recorded_answer(
         assert {fields["provider"] for fields in sealed} == {asking.provider_of(recording)}
         numbers = [fields["chunk_index"] for fields in sealed]
         assert numbers == list(range(len(sealed)))
-    assert ("apim-request-id" in http.headers) == door.startswith("/openai")
+    assert ("apim-request-id" in http.headers) == surface.startswith("/openai")

@@ -120,15 +120,17 @@ def turn(word: str) -> Json:
     return {"role": role, "content": "hi"}
 
 
-def words_at(world: World, model: str, words: list[str], door: str = RESPONSES, **members: Any) -> list[str]:
-    """What the provider of ``model`` is sent of a conversation given at a door, in words."""
-    if door == RESPONSES:
+def words_at(
+    world: World, model: str, words: list[str], surface: str = RESPONSES, **members: Any
+) -> list[str]:
+    """What the provider of ``model`` is sent of a conversation given at a surface, in words."""
+    if surface == RESPONSES:
         body: Json = {"model": model, "input": list(map(item, words)), "tools": TOOLS, **members}
     else:
         body = {"model": model, "messages": list(map(turn, words)), "tools": CHAT_TOOLS, **members}
-    answer = world.send("POST", door, body)
+    answer = world.send("POST", surface, body)
     assert (answer.status, answer.json["error"]["message"][:4]) == (400, "seen"), answer.body
-    wire = WIRES[model] if door == RESPONSES or model not in PASSING else PASSING[model]
+    wire = WIRES[model] if surface == RESPONSES or model not in PASSING else PASSING[model]
     return list(wire(world.upstream.requests[-1].json()))
 
 
@@ -147,11 +149,11 @@ def test_so_do_the_results_of_chat(world: World, model: str) -> None:
     assert words_at(world, model, GIVEN, CHAT) == WANTED
 
 
-@pytest.mark.parametrize("door", [RESPONSES, CHAT])
+@pytest.mark.parametrize("surface", [RESPONSES, CHAT])
 @pytest.mark.parametrize("model", WIRES)
-def test_ids_that_return_are_made_unique_and_stay_paired(world: World, model: str, door: str) -> None:
+def test_ids_that_return_are_made_unique_and_stay_paired(world: World, model: str, surface: str) -> None:
     given = ["user", "call call_0", "out call_0", "user", "call call_0", "out call_0=B"]
-    words = words_at(world, model, given, door)
+    words = words_at(world, model, given, surface)
     assert words == ["user", "call call_0", "out call_0", "user", "call call_0_2", "out call_0_2"]
 
 

@@ -1,4 +1,4 @@
-"""Every route of every door refuses what a key may not use: walked from the URL map, so that none is left out."""
+"""Every route of every surface refuses what a key may not use: walked from the URL map, so that none is left out."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_a_clients_key_opens_nothing_of_the_admin_application(app: Flask) -> Non
 
 
 def test_no_rule_is_left_to_flask_alone(app: Flask) -> None:
-    """A rule that is no door's says nothing of keys."""
+    """A rule that is no surface's says nothing of keys."""
     assert {rule.rule for rule in app.url_map.iter_rules() if not isinstance(rule, SurfaceRule)} == set()
 
 

@@ -1,4 +1,4 @@
-"""Bedrock's API as a door: Converse, InvokeModel, AWS's event stream, keys, errors and lists."""
+"""Bedrock's API as a surface: Converse, InvokeModel, AWS's event stream, keys, errors and lists."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.wire.eventstream import EventStreamDecoder, encode_event
 from tests.behaviour.world import Answer, World, chat_chunk, running_world
 from tests.traffic.replay import Reply
 
-KEY = "sk-door-0123456789"
+KEY = "sk-surface-0123456789"
 ENV = {
     "SLUICE_KEYS": f"ann:{KEY}",
     "AWS_BEARER_TOKEN_BEDROCK": "aws-key",
@@ -77,7 +77,7 @@ def message_of(answer: Answer) -> Any:
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[World]:
+def surface() -> Iterator[World]:
     """A gateway with Bedrock behind it."""
     with running_world(ENV, key=KEY) as world:
         yield world
@@ -93,8 +93,10 @@ STRINGS = [
 
 
 @pytest.mark.parametrize("written, provider, model", STRINGS)
-def test_a_path_holds_any_model_string(door: World, written: str, provider: str, model: str | None) -> None:
-    answer = door.send("POST", f"/bedrock/model/{written}/converse", said())
+def test_a_path_holds_any_model_string(
+    surface: World, written: str, provider: str, model: str | None
+) -> None:
+    answer = surface.send("POST", f"/bedrock/model/{written}/converse", said())
     assert message_of(answer) == {"role": "assistant", "content": [{"text": "hello"}]}
     assert answer.headers["x-sluice-provider"] == provider
     assert answer.headers["x-sluice-model"] == (model or "us.anthropic.claude-sonnet-4-5-20250929-v1:0")
@@ -105,26 +107,26 @@ ARN = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-p
 
 
 @pytest.mark.parametrize("model", ["us.amazon.nova-pro-v1:0", ARN])
-def test_a_body_passes_to_bedrock_and_back_as_it_is(door: World, model: str) -> None:
-    door.fresh().upstream.add(Reply.json(GOOD))
+def test_a_body_passes_to_bedrock_and_back_as_it_is(surface: World, model: str) -> None:
+    surface.fresh().upstream.add(Reply.json(GOOD))
     body = said(guardrailConfig={"odd": 1}, fallbacks=["sandbox/x"])
     written = model.replace("/", "%2F").replace(":", "%3A")
-    answer = door.send("POST", f"/bedrock/model/{written}/converse", body)
+    answer = surface.send("POST", f"/bedrock/model/{written}/converse", body)
     assert answer.json == GOOD
-    (sent,) = door.upstream.requests
+    (sent,) = surface.upstream.requests
     assert sent.path.endswith("/converse")
     assert json.loads(sent.body) == {name: value for name, value in body.items() if name != "fallbacks"}
 
 
-def test_a_stream_passes_from_bedrock_as_it_is(door: World) -> None:
+def test_a_stream_passes_from_bedrock_as_it_is(surface: World) -> None:
     data = b"".join(encode_event(name, json.dumps(event).encode()) for name, event in STREAM)
-    door.fresh().upstream.add(Reply(200, data, {"content-type": "application/vnd.amazon.eventstream"}))
-    answer = door.send("POST", "/bedrock/model/us.amazon.nova-pro-v1%3A0/converse-stream", said())
+    surface.fresh().upstream.add(Reply(200, data, {"content-type": "application/vnd.amazon.eventstream"}))
+    answer = surface.send("POST", "/bedrock/model/us.amazon.nova-pro-v1%3A0/converse-stream", said())
     assert events(answer) == STREAM
 
 
-def test_a_stream_is_written_in_the_order_of_the_service(door: World) -> None:
-    answer = door.send("POST", "/bedrock/model/sandbox%2Fx/converse-stream", said())
+def test_a_stream_is_written_in_the_order_of_the_service(surface: World) -> None:
+    answer = surface.send("POST", "/bedrock/model/sandbox%2Fx/converse-stream", said())
     names = [name for name, _ in events(answer)]
     assert names[0] == "messageStart"
     assert names[-3:] == ["contentBlockStop", "messageStop", "metadata"]
@@ -134,10 +136,10 @@ def test_a_stream_is_written_in_the_order_of_the_service(door: World) -> None:
 
 
 @pytest.mark.parametrize("verb", ["converse-stream", "invoke-with-response-stream"])
-def test_a_broken_stream_ends_in_an_exception(door: World, verb: str) -> None:
-    door.fresh().upstream.add(Reply.sse(chat_chunk({"role": "assistant", "content": "half"})))
+def test_a_broken_stream_ends_in_an_exception(surface: World, verb: str) -> None:
+    surface.fresh().upstream.add(Reply.sse(chat_chunk({"role": "assistant", "content": "half"})))
     body = said() if verb.startswith("converse") else claude()
-    found = events(door.send("POST", f"/bedrock/model/groq%2Fx/{verb}", body))
+    found = events(surface.send("POST", f"/bedrock/model/groq%2Fx/{verb}", body))
     assert [name.startswith("!") for name, _ in found] == [False] * (len(found) - 1) + [True]
     name, error = found[-1]
     assert name in {"!modelStreamErrorException", "!internalServerException"}
@@ -152,20 +154,22 @@ def test_a_silent_stream_is_kept_open_by_an_event_that_sdks_pass_over() -> None:
 
 
 @pytest.mark.parametrize("verb", ["converse", "converse-stream"])
-def test_a_fallback_answers_in_the_surfaces_dialect(door: World, verb: str) -> None:
-    door.fresh().upstream.add(Reply.json({"message": "no"}, 503), times=2)
+def test_a_fallback_answers_in_the_surfaces_dialect(surface: World, verb: str) -> None:
+    surface.fresh().upstream.add(Reply.json({"message": "no"}, 503), times=2)
     body = said(fallbacks=["sandbox/x"])
-    answer = door.send("POST", f"/bedrock/model/us.amazon.nova-pro-v1%3A0/{verb}", body)
+    answer = surface.send("POST", f"/bedrock/model/us.amazon.nova-pro-v1%3A0/{verb}", body)
     assert (answer.status, answer.headers["x-sluice-provider"]) == (200, "sandbox")
     assert b"hello" in answer.body
 
 
-def test_claudes_bodies_are_invoked(door: World) -> None:
-    answer = door.send("POST", "/bedrock/model/sandbox%2Fx/invoke", claude())
+def test_claudes_bodies_are_invoked(surface: World) -> None:
+    answer = surface.send("POST", "/bedrock/model/sandbox%2Fx/invoke", claude())
     assert answer.json["content"] == [{"type": "text", "text": "hello"}]
     assert answer.headers["x-amzn-bedrock-input-token-count"] == "3"
     assert answer.headers["x-amzn-bedrock-output-token-count"] == "1"
-    streamed = chunks(door.send("POST", "/bedrock/model/sandbox%2Fx/invoke-with-response-stream", claude()))
+    streamed = chunks(
+        surface.send("POST", "/bedrock/model/sandbox%2Fx/invoke-with-response-stream", claude())
+    )
     assert (streamed[0]["type"], streamed[-1]["type"]) == ("message_start", "message_stop")
     assert streamed[-1]["amazon-bedrock-invocationMetrics"]["outputTokenCount"] == 1
 
@@ -177,8 +181,8 @@ VECTORS = [
 
 
 @pytest.mark.parametrize("body, member", VECTORS)
-def test_vectors_come_in_the_form_of_their_family(door: World, body: dict[str, Any], member: str) -> None:
-    answer = door.send("POST", "/bedrock/model/sandbox%2Fx/invoke", body)
+def test_vectors_come_in_the_form_of_their_family(surface: World, body: dict[str, Any], member: str) -> None:
+    answer = surface.send("POST", "/bedrock/model/sandbox%2Fx/invoke", body)
     assert answer.status == 200, answer.body
     assert answer.json[member]
     assert answer.headers["x-amzn-bedrock-input-token-count"] == "1"
@@ -191,8 +195,8 @@ COUNTED = [
 
 
 @pytest.mark.parametrize("body", COUNTED)
-def test_tokens_are_counted_for_either_api(door: World, body: dict[str, Any]) -> None:
-    assert door.send("POST", "/bedrock/model/sandbox%2Fx/count-tokens", body).json == {"inputTokens": 2}
+def test_tokens_are_counted_for_either_api(surface: World, body: dict[str, Any]) -> None:
+    assert surface.send("POST", "/bedrock/model/sandbox%2Fx/count-tokens", body).json == {"inputTokens": 2}
 
 
 KEYS = [
@@ -207,8 +211,8 @@ KEYS = [
 
 
 @pytest.mark.parametrize("headers, status", KEYS)
-def test_a_signature_is_no_key(door: World, headers: dict[str, str], status: int) -> None:
-    keyless = World(door.gateway, door.upstream)
+def test_a_signature_is_no_key(surface: World, headers: dict[str, str], status: int) -> None:
+    keyless = World(surface.gateway, surface.upstream)
     answer = keyless.send("POST", "/bedrock/model/sandbox%2Fx/converse", said(), headers)
     assert answer.status == status
     if status == 401:
@@ -242,27 +246,27 @@ REFUSED = [
 
 @pytest.mark.parametrize("method, path, body, key, status, name", REFUSED)
 def test_errors_have_awss_form(
-    door: World, method: str, path: str, body: Any, key: str | None, status: int, name: str
+    surface: World, method: str, path: str, body: Any, key: str | None, status: int, name: str
 ) -> None:
-    answer = World(door.gateway, door.upstream, key).send(method, path, body)
+    answer = World(surface.gateway, surface.upstream, key).send(method, path, body)
     assert (answer.status, set(answer.json)) == (status, {"message"}), answer.body
     assert answer.headers["x-amzn-errortype"] == name
 
 
-def test_models_are_listed_in_awss_form(door: World) -> None:
-    listed = door.send("GET", "/bedrock/foundation-models?provider=sandbox").json["modelSummaries"]
+def test_models_are_listed_in_awss_form(surface: World) -> None:
+    listed = surface.send("GET", "/bedrock/foundation-models?provider=sandbox").json["modelSummaries"]
     assert listed[0]["modelId"] == "sandbox/echo"
-    one = door.send("GET", "/bedrock/foundation-models/sandbox%2Fecho").json
+    one = surface.send("GET", "/bedrock/foundation-models/sandbox%2Fecho").json
     assert one == {"modelDetails": listed[0]}
 
 
-def test_what_was_lost_is_in_a_header(door: World) -> None:
-    answer = door.send("POST", f"{PLACE}/converse", said(oddMember=1))
+def test_what_was_lost_is_in_a_header(surface: World) -> None:
+    answer = surface.send("POST", f"{PLACE}/converse", said(oddMember=1))
     (warning,) = json.loads(answer.headers["x-sluice-warnings"])
     assert warning["param"] == "oddMember"
 
 
-def test_the_description_holds_the_surface(door: World) -> None:
-    paths = door.send("GET", "/openapi.json").json["paths"]
+def test_the_description_holds_the_surface(surface: World) -> None:
+    paths = surface.send("GET", "/openapi.json").json["paths"]
     described = paths["/bedrock/model/{deployment}/converse-stream"]["post"]
     assert set(described["responses"]["200"]["content"]) == {"application/vnd.amazon.eventstream"}

@@ -161,8 +161,8 @@ def test_the_cost_is_one_figure_everywhere(world: World, prefix: str) -> None:
     made = world.send("POST", f"{prefix}/responses", {**model, "input": "hi"})
     assert _priced(made.json["usage"]) == PRICE
     assert made.headers["x-sluice-cost"] == "7"
-    for door in PREFIXES:
-        fetched = world.send("GET", f"{door}/responses/{made.json['id']}").json
+    for surface in PREFIXES:
+        fetched = world.send("GET", f"{surface}/responses/{made.json['id']}").json
         assert fetched["usage"] == made.json["usage"]
     chat = world.send("POST", f"{prefix}/chat/completions", {**model, "messages": SAID})
     assert _priced(chat.json["usage"], page_003=prefix == "/openai/v1") == PRICE
@@ -323,8 +323,8 @@ def test_a_background_stream_is_the_bare_log(world: World) -> None:
     assert events[-1]["type"] == "response.completed"
     assert not [event for event in events if "extra_fields" in event or "obfuscation" in event]
     made = events[-1]["response"]["id"]
-    for door in PREFIXES:
+    for surface in PREFIXES:
         assert (
-            world.send("GET", f"{door}/responses/{made}?stream=true&include_obfuscation=true").events
+            world.send("GET", f"{surface}/responses/{made}?stream=true&include_obfuscation=true").events
             == events
         )

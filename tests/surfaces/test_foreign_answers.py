@@ -1,4 +1,4 @@
-"""What another maker's answer becomes at a door: sound, refusals, citations, thoughts that are signed."""
+"""What another maker's answer becomes at a surface: sound, refusals, citations, thoughts that are signed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.behaviour.world import (
 from tests.traffic.frames import sse
 from tests.traffic.replay import Reply
 
-KEY = "sk-door-0123456789"
+KEY = "sk-surface-0123456789"
 ENV = {
     "SLUICE_KEYS": f"ann:{KEY}",
     "GEMINI_API_KEY": "gemini-key",
@@ -37,7 +37,7 @@ TWO = {"multiSpeakerVoiceConfig": {"speakerVoiceConfigs": [{"speaker": "A", **KO
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[World]:
+def surface() -> Iterator[World]:
     """A gateway with four providers behind it."""
     with running_world(ENV, key=KEY) as world:
         yield world
@@ -49,9 +49,9 @@ def spoken(**config: Any) -> dict[str, Any]:
     return {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": wanted}
 
 
-def sent(door: World) -> Any:
+def sent(surface: World) -> Any:
     """Return the body of the one request that went out."""
-    (request,) = door.upstream.requests
+    (request,) = surface.upstream.requests
     return json.loads(request.body)
 
 
@@ -67,7 +67,7 @@ SOUND = {"inlineData": {"mimeType": "audio/pcm;rate=24000", "data": PCM}}
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_sound_is_asked_for_and_comes_back_in_googles_words(door: World, stream: bool) -> None:
+def test_sound_is_asked_for_and_comes_back_in_googles_words(surface: World, stream: bool) -> None:
     whole = chat_body()
     whole["choices"][0]["message"] = {"role": "assistant", "content": None, "audio": AUDIO}
     frames = [
@@ -75,56 +75,56 @@ def test_sound_is_asked_for_and_comes_back_in_googles_words(door: World, stream:
         chat_chunk({"audio": {"data": PCM}}),
         chat_chunk({"audio": {"expires_at": 9}}, "stop", usage=USAGE),
     ]
-    door.fresh().upstream.add(Reply.sse(b"".join(frames) + CHAT_DONE) if stream else Reply.json(whole))
+    surface.fresh().upstream.add(Reply.sse(b"".join(frames) + CHAT_DONE) if stream else Reply.json(whole))
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
     path = f"/v1beta/models/openai/gpt-audio:{verb}"
-    answer = door.send("POST", path, spoken(speechConfig=KORE))
-    asked = sent(door)
+    answer = surface.send("POST", path, spoken(speechConfig=KORE))
+    asked = sent(surface)
     assert asked["modalities"] == ["text", "audio"]
     assert asked["audio"] == {"voice": "Kore", "format": "pcm16"}
     assert [part for part in parts(answer) if part != {"text": ""}] == [SOUND]
     assert "x-sluice-warnings" not in answer.headers
 
 
-def test_a_voice_that_must_be_named_is_told(door: World) -> None:
-    door.fresh().upstream.add(Reply.json(chat_body()))
-    answer = door.send("POST", "/v1beta/models/openai/gpt-audio:generateContent", spoken())
-    assert sent(door)["audio"] == {"voice": "alloy", "format": "pcm16"}
+def test_a_voice_that_must_be_named_is_told(surface: World) -> None:
+    surface.fresh().upstream.add(Reply.json(chat_body()))
+    answer = surface.send("POST", "/v1beta/models/openai/gpt-audio:generateContent", spoken())
+    assert sent(surface)["audio"] == {"voice": "alloy", "format": "pcm16"}
     (warning,) = json.loads(answer.headers["x-sluice-warnings"])
     assert warning["param"] == "generationConfig.speechConfig"
 
 
-def test_several_speakers_are_refused_where_one_speaks(door: World) -> None:
-    door.fresh()
+def test_several_speakers_are_refused_where_one_speaks(surface: World) -> None:
+    surface.fresh()
     body = spoken(speechConfig=TWO)
-    answer = door.send("POST", "/v1beta/models/openai/gpt-audio:generateContent", body)
-    assert (answer.status, door.upstream.requests) == (400, [])
+    answer = surface.send("POST", "/v1beta/models/openai/gpt-audio:generateContent", body)
+    assert (answer.status, surface.upstream.requests) == (400, [])
     (violation,) = answer.json["error"]["details"][0]["fieldViolations"]
     assert violation["field"] == "generationConfig.speechConfig.multiSpeakerVoiceConfig"
 
 
-def test_google_is_asked_for_sound_alone(door: World) -> None:
+def test_google_is_asked_for_sound_alone(surface: World) -> None:
     made = {"content": {"parts": [SOUND], "role": "model"}, "finishReason": "STOP", "index": 0}
-    door.fresh().upstream.add(Reply.json({"candidates": [made]}))
-    answer = door.ask(
+    surface.fresh().upstream.add(Reply.json({"candidates": [made]}))
+    answer = surface.ask(
         model="gemini/gemini-2.5-flash-preview-tts",
         modalities=["text", "audio"],
         audio={"voice": "Kore", "format": "pcm16"},
     )
-    assert sent(door)["generationConfig"] == {"responseModalities": ["AUDIO"], "speechConfig": KORE}
+    assert sent(surface)["generationConfig"] == {"responseModalities": ["AUDIO"], "speechConfig": KORE}
     assert answer.json["choices"][0]["message"]["audio"]["data"] == PCM
     warnings = answer.json["extra_fields"]["warnings"]
     assert [warning["param"] for warning in warnings] == ["modalities"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_refusal_at_coheres_surface_is_no_complete_answer(door: World, stream: bool) -> None:
+def test_a_refusal_at_coheres_surface_is_no_complete_answer(surface: World, stream: bool) -> None:
     whole = chat_body()
     whole["choices"][0]["message"] = {"role": "assistant", "content": None, "refusal": "I will not."}
     frames = chat_chunk({"role": "assistant", "refusal": "I will not."}) + chat_chunk({}, "stop")
-    door.fresh().upstream.add(Reply.sse(frames + CHAT_DONE) if stream else Reply.json(whole))
+    surface.fresh().upstream.add(Reply.sse(frames + CHAT_DONE) if stream else Reply.json(whole))
     body = {"model": "openai/gpt-4o", "messages": [{"role": "user", "content": "hi"}], "stream": stream}
-    answer = door.send("POST", "/cohere/v2/chat", body)
+    answer = surface.send("POST", "/cohere/v2/chat", body)
     if stream:
         told = [json.loads(frame.data) for frame in sse(answer.body) if frame.data != "[DONE]"]
         finish = told[-1]["delta"]["finish_reason"]
@@ -156,20 +156,20 @@ NOVA = {
 }
 
 
-def test_citations_behind_a_text_are_of_it(door: World) -> None:
-    door.fresh().upstream.add(Reply.json(NOVA), times=3)
+def test_citations_behind_a_text_are_of_it(surface: World) -> None:
+    surface.fresh().upstream.add(Reply.json(NOVA), times=3)
     model = "bedrock/us.amazon.nova-premier-v1:0"
-    message = door.ask(model=model).json["choices"][0]["message"]
+    message = surface.ask(model=model).json["choices"][0]["message"]
     assert message["content"] == "One. Two."
     places = [note["url_citation"] for note in message["annotations"]]
     assert [(p["url"], p["start_index"], p["end_index"]) for p in places] == [
         ("https://a.example/1", 0, 5),
         ("https://a.example/2", 0, 5),
     ]
-    texts = [p for item in door.ask("responses", model=model).json["output"] for p in item["content"]]
+    texts = [p for item in surface.ask("responses", model=model).json["output"] for p in item["content"]]
     assert [(p["text"], len(p["annotations"])) for p in texts] == [("One. ", 2), ("Two.", 0)]
     body = {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]}
-    answer = door.send("POST", f"/v1beta/models/{model}:generateContent", body)
+    answer = surface.send("POST", f"/v1beta/models/{model}:generateContent", body)
     grounding = answer.json["candidates"][0]["groundingMetadata"]
     assert [support["segment"]["text"] for support in grounding["groundingSupports"]] == ["One. ", "One. "]
 
@@ -222,24 +222,24 @@ def claude_stream() -> bytes:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_thought_that_was_not_shown_comes_back_with_its_call(door: World, stream: bool) -> None:
+def test_a_thought_that_was_not_shown_comes_back_with_its_call(surface: World, stream: bool) -> None:
     """The client drops ids and thoughts and keeps the signature on the call, as Google asks it to."""
-    door.fresh().upstream.add(Reply.sse(claude_stream()) if stream else Reply.json(CLAUDE))
+    surface.fresh().upstream.add(Reply.sse(claude_stream()) if stream else Reply.json(CLAUDE))
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
     asked = {"role": "user", "parts": [{"text": "hi"}]}
     config = {"generationConfig": {"thinkingConfig": {"thinkingBudget": 1024}, "maxOutputTokens": 4096}}
     tools = {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT"}}]}]}
     body = {"contents": [asked], **config, **tools}
     path = f"/v1beta/models/anthropic/claude-sonnet-4-5:{verb}"
-    first = parts(door.send("POST", path, body))
+    first = parts(surface.send("POST", path, body))
     assert not any(part.get("thought") for part in first)
     assert "It is in Rome." not in json.dumps(first)
     kept = [part for part in first if part != {"text": ""}]
     del kept[-1]["functionCall"]["id"]
     result = {"functionResponse": {"name": "f", "response": {"output": "sunny"}}}
     body["contents"] = [asked, {"role": "model", "parts": kept}, {"role": "user", "parts": [result]}]
-    door.fresh().upstream.add(Reply.json(CLAUDE))
-    door.send("POST", path.replace("streamGenerateContent?alt=sse", "generateContent"), body)
-    _, turn, _ = sent(door)["messages"]
+    surface.fresh().upstream.add(Reply.json(CLAUDE))
+    surface.send("POST", path.replace("streamGenerateContent?alt=sse", "generateContent"), body)
+    _, turn, _ = sent(surface)["messages"]
     assert turn["content"][0] == CLAUDE["content"][0]
     assert [block["type"] for block in turn["content"]] == ["thinking", "text", "tool_use"]

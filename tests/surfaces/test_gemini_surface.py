@@ -1,4 +1,4 @@
-"""Google's API as a door: Gemini's paths and Vertex's, verbs, streams, keys, errors and lists."""
+"""Google's API as a surface: Gemini's paths and Vertex's, verbs, streams, keys, errors and lists."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.behaviour.world import Answer, World, chat_body, chat_chunk, running_
 from tests.traffic.frames import sse
 from tests.traffic.replay import Reply
 
-KEY = "sk-door-0123456789"
+KEY = "sk-surface-0123456789"
 ENV = {
     "SLUICE_KEYS": f"ann:{KEY}",
     "GEMINI_API_KEY": "gemini-key",
@@ -23,12 +23,16 @@ ENV = {
     "VERTEX_BASE_URL": "{upstream}/vertex",
 }
 GEMINI = [
-    *(f"{door}{version}" for door in ("/genai", "/gemini") for version in ("/v1beta", "/v1", "/v1alpha", "")),
+    *(
+        f"{surface}{version}"
+        for surface in ("/genai", "/gemini")
+        for version in ("/v1beta", "/v1", "/v1alpha", "")
+    ),
     *("/v1beta", "/v1", "/v1alpha"),
 ]
 VERTEX = [
-    f"{door}{version}{place}"
-    for door in ("/genai", "/gemini")
+    f"{surface}{version}{place}"
+    for surface in ("/genai", "/gemini")
     for version in ("/v1", "/v1beta1")
     for place in ("", "/projects/p/locations/us-east5")
 ]
@@ -75,26 +79,26 @@ def said(answer: Answer) -> str:
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[World]:
+def surface() -> Iterator[World]:
     """A gateway with Google's two providers behind it."""
     with running_world(ENV, key=KEY) as world:
         yield world
 
 
 @pytest.mark.parametrize("prefix", GEMINI)
-def test_every_prefix_answers_whole_and_streamed(door: World, prefix: str) -> None:
+def test_every_prefix_answers_whole_and_streamed(surface: World, prefix: str) -> None:
     path = f"{prefix}/models/sandbox/x"
-    assert said(door.send("POST", f"{path}:generateContent", contents())) == "hello"
-    assert said(door.send("POST", f"{path}:streamGenerateContent", contents())) == "hello"
-    assert said(door.send("POST", f"{path}:streamGenerateContent?alt=sse", contents())) == "hello"
+    assert said(surface.send("POST", f"{path}:generateContent", contents())) == "hello"
+    assert said(surface.send("POST", f"{path}:streamGenerateContent", contents())) == "hello"
+    assert said(surface.send("POST", f"{path}:streamGenerateContent?alt=sse", contents())) == "hello"
 
 
 @pytest.mark.parametrize("prefix", VERTEX)
-def test_a_publisher_is_a_provider(door: World, prefix: str) -> None:
+def test_a_publisher_is_a_provider(surface: World, prefix: str) -> None:
     path = f"{prefix}/publishers/sandbox/models/x"
-    answer = door.send("POST", f"{path}:generateContent", contents())
+    answer = surface.send("POST", f"{path}:generateContent", contents())
     assert (said(answer), answer.headers["x-sluice-provider"]) == ("hello", "sandbox")
-    assert said(door.send("POST", f"{path}:streamGenerateContent?alt=sse", contents())) == "hello"
+    assert said(surface.send("POST", f"{path}:streamGenerateContent?alt=sse", contents())) == "hello"
 
 
 STRINGS = [
@@ -109,8 +113,8 @@ STRINGS = [
 
 
 @pytest.mark.parametrize("path, provider, model", STRINGS)
-def test_a_path_holds_any_model_string(door: World, path: str, provider: str, model: str) -> None:
-    answer = door.send("POST", f"{path}:generateContent", contents())
+def test_a_path_holds_any_model_string(surface: World, path: str, provider: str, model: str) -> None:
+    answer = surface.send("POST", f"{path}:generateContent", contents())
     assert (answer.status, said(answer)) == (200, "hello")
     assert (answer.headers["x-sluice-provider"], answer.headers["x-sluice-model"]) == (provider, model)
 
@@ -127,30 +131,30 @@ HOMES = [
 @pytest.mark.parametrize("path, upstream", HOMES)
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_body_passes_to_its_home_and_back_as_it_is(
-    door: World, path: str, upstream: str, stream: bool
+    surface: World, path: str, upstream: str, stream: bool
 ) -> None:
     reply = Reply.sse(f"data: {json.dumps(GOOD)}\r\n\r\n".encode()) if stream else Reply.json(GOOD)
-    door.fresh().upstream.add(reply)
+    surface.fresh().upstream.add(reply)
     body = contents(safety_settings=[{"category": "X"}], generationConfig={"odd": 1}, fallbacks=["sandbox/x"])
     verb = "streamGenerateContent" if stream else "generateContent"
-    answer = door.send("POST", f"{path}:{verb}", body)
+    answer = surface.send("POST", f"{path}:{verb}", body)
     assert (chunks(answer) if stream else [answer.json]) == [GOOD]
-    (sent,) = door.upstream.requests
+    (sent,) = surface.upstream.requests
     assert sent.path.partition("?")[0] == f"{upstream}:{verb}"
     assert json.loads(sent.body) == {name: value for name, value in body.items() if name != "fallbacks"}
     assert ("x-sluice-cost" in answer.headers) is not stream
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_fallback_answers_in_the_surfaces_dialect(door: World, stream: bool) -> None:
-    door.fresh().upstream.add(Reply.json({"error": {"code": 503, "message": "no"}}, 503), times=2)
+def test_a_fallback_answers_in_the_surfaces_dialect(surface: World, stream: bool) -> None:
+    surface.fresh().upstream.add(Reply.json({"error": {"code": 503, "message": "no"}}, 503), times=2)
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
     body = contents(fallbacks=["sandbox/x"])
-    answer = door.send("POST", f"/v1beta/models/gemini-2.5-flash:{verb}", body)
+    answer = surface.send("POST", f"/v1beta/models/gemini-2.5-flash:{verb}", body)
     assert (said(answer), answer.headers["x-sluice-provider"]) == ("hello", "sandbox")
 
 
-def test_a_chat_only_provider_calls_functions_in_the_surfaces_words(door: World) -> None:
+def test_a_chat_only_provider_calls_functions_in_the_surfaces_words(surface: World) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}
     made = chat_body("")
     made["choices"][0] = {
@@ -158,19 +162,19 @@ def test_a_chat_only_provider_calls_functions_in_the_surfaces_words(door: World)
         "message": {"role": "assistant", "content": None, "tool_calls": [call]},
         "finish_reason": "tool_calls",
     }
-    door.fresh().upstream.add(Reply.json(made))
+    surface.fresh().upstream.add(Reply.json(made))
     tools = [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT", "properties": {}}}]}]
-    answer = door.send("POST", "/v1beta/models/groq/x:generateContent", contents(tools=tools))
+    answer = surface.send("POST", "/v1beta/models/groq/x:generateContent", contents(tools=tools))
     (part,) = answer.json["candidates"][0]["content"]["parts"]
     assert (part["functionCall"]["name"], part["functionCall"]["args"]) == ("f", {"a": 1})
-    (sent,) = door.upstream.requests
+    (sent,) = surface.upstream.requests
     assert json.loads(sent.body)["tools"][0]["function"]["name"] == "f"
 
 
 @pytest.mark.parametrize("alt", ["?alt=sse", ""])
-def test_a_broken_stream_ends_with_an_error_in_the_surfaces_form(door: World, alt: str) -> None:
-    door.fresh().upstream.add(Reply.sse(chat_chunk({"role": "assistant", "content": "half"})))
-    answer = door.send("POST", f"/v1beta/models/groq/x:streamGenerateContent{alt}", contents())
+def test_a_broken_stream_ends_with_an_error_in_the_surfaces_form(surface: World, alt: str) -> None:
+    surface.fresh().upstream.add(Reply.sse(chat_chunk({"role": "assistant", "content": "half"})))
+    answer = surface.send("POST", f"/v1beta/models/groq/x:streamGenerateContent{alt}", contents())
     *good, last = chunks(answer)
     assert [chunk["candidates"][0]["content"]["parts"] for chunk in good] == [[{"text": "half"}]]
     assert set(last) == {"error"}
@@ -198,8 +202,10 @@ PLACES = [
 
 
 @pytest.mark.parametrize("headers, query", PLACES)
-def test_a_key_counts_where_googles_clients_send_it(door: World, headers: dict[str, str], query: str) -> None:
-    keyless = World(door.gateway, door.upstream)
+def test_a_key_counts_where_googles_clients_send_it(
+    surface: World, headers: dict[str, str], query: str
+) -> None:
+    keyless = World(surface.gateway, surface.upstream)
     path = f"/v1beta/models/sandbox/x:generateContent{query}"
     assert keyless.send("POST", path, contents(), headers).status == 200
 
@@ -245,9 +251,9 @@ REFUSED = [
 
 @pytest.mark.parametrize("method, path, body, key, status, word", REFUSED)
 def test_errors_have_googles_form(
-    door: World, method: str, path: str, body: Any, key: str | None, status: int, word: str
+    surface: World, method: str, path: str, body: Any, key: str | None, status: int, word: str
 ) -> None:
-    answer = World(door.gateway, door.upstream, key).send(method, path, body)
+    answer = World(surface.gateway, surface.upstream, key).send(method, path, body)
     assert (answer.status, set(answer.json)) == (status, {"error"}), answer.body
     assert (answer.json["error"]["code"], answer.json["error"]["status"]) == (status, word)
     assert "wrong" not in answer.json["error"]["message"]
@@ -276,67 +282,67 @@ COUNTED = [
 
 @pytest.mark.parametrize("path, body, want", COUNTED)
 def test_tokens_are_counted_in_the_form_of_the_question(
-    door: World, path: str, body: Any, want: dict[str, int]
+    surface: World, path: str, body: Any, want: dict[str, int]
 ) -> None:
-    assert door.send("POST", path, body).json == want
+    assert surface.send("POST", path, body).json == want
 
 
-def test_vectors_come_in_the_form_of_the_question(door: World) -> None:
+def test_vectors_come_in_the_form_of_the_question(surface: World) -> None:
     part = {"parts": [{"text": "hi"}]}
     models, published = "/v1beta/models/sandbox/x", "/genai/v1/publishers/sandbox/models/x"
-    one = door.send("POST", f"{models}:embedContent", {"content": part}).json["embedding"]["values"]
+    one = surface.send("POST", f"{models}:embedContent", {"content": part}).json["embedding"]["values"]
     batch = {"requests": [{"model": "models/x", "content": part}, {"content": part}]}
-    many = door.send("POST", f"{models}:batchEmbedContents", batch).json["embeddings"]
+    many = surface.send("POST", f"{models}:batchEmbedContents", batch).json["embeddings"]
     assert [entry["values"] for entry in many] == [one, one]
-    predicted = door.send("POST", f"{published}:predict", {"instances": [{"content": "hi"}]}).json
+    predicted = surface.send("POST", f"{published}:predict", {"instances": [{"content": "hi"}]}).json
     assert predicted["predictions"][0]["embeddings"]["values"] == one
 
 
-def test_claudes_bodies_are_taken_below_their_publisher(door: World) -> None:
+def test_claudes_bodies_are_taken_below_their_publisher(surface: World) -> None:
     body = {
         "anthropic_version": "vertex-2023-10-16",
         "max_tokens": 9,
         "messages": [{"role": "user", "content": "say exactly: hello"}],
     }
     path = "/genai/v1/projects/p/locations/l/publishers/sandbox/models/x"
-    assert door.send("POST", f"{path}:rawPredict", body).json["content"] == [
+    assert surface.send("POST", f"{path}:rawPredict", body).json["content"] == [
         {"type": "text", "text": "hello"}
     ]
-    streamed = door.send("POST", f"{path}:streamRawPredict", {**body, "stream": True})
+    streamed = surface.send("POST", f"{path}:streamRawPredict", {**body, "stream": True})
     events = [json.loads(frame.data) for frame in sse(streamed.body)]
     assert (events[0]["type"], events[-1]["type"]) == ("message_start", "message_stop")
 
 
-def test_models_are_listed_in_googles_form(door: World) -> None:
-    listed = door.send("GET", "/v1beta/models?provider=sandbox&pageSize=2").json
+def test_models_are_listed_in_googles_form(surface: World) -> None:
+    listed = surface.send("GET", "/v1beta/models?provider=sandbox&pageSize=2").json
     assert [model["name"] for model in listed["models"]] == [
         "models/sandbox/echo",
         "models/sandbox/chat-echo",
     ]
     query = f"provider=sandbox&pageSize=1000&pageToken={listed['nextPageToken']}"
-    further = door.send("GET", f"/v1beta/models?{query}").json
+    further = surface.send("GET", f"/v1beta/models?{query}").json
     assert "nextPageToken" not in further
     assert further["models"][0]["name"] == "models/sandbox/responses-echo"
-    assert door.send("GET", "/v1beta/models/sandbox/echo").json == listed["models"][0]
-    published = door.send("GET", "/genai/v1beta1/publishers/sandbox/models").json
+    assert surface.send("GET", "/v1beta/models/sandbox/echo").json == listed["models"][0]
+    published = surface.send("GET", "/genai/v1beta1/publishers/sandbox/models").json
     assert published["publisherModels"][0]["name"] == "publishers/sandbox/models/echo"
 
 
-def test_a_client_of_google_is_given_its_form_at_the_surface_of_all(door: World) -> None:
-    plain = door.send("GET", "/v1/models?provider=sandbox").json
+def test_a_client_of_google_is_given_its_form_at_the_surface_of_all(surface: World) -> None:
+    plain = surface.send("GET", "/v1/models?provider=sandbox").json
     assert plain["object"] == "list"
-    google = door.send("GET", "/v1/models?provider=sandbox", None, {"x-goog-api-client": "genai/3"}).json
+    google = surface.send("GET", "/v1/models?provider=sandbox", None, {"x-goog-api-client": "genai/3"}).json
     assert [model["name"] for model in google["models"]] == [f"models/{one['id']}" for one in plain["data"]]
 
 
-def test_what_was_lost_is_in_a_header(door: World) -> None:
-    answer = door.send("POST", "/v1beta/models/sandbox/x:generateContent", contents(oddMember=1))
+def test_what_was_lost_is_in_a_header(surface: World) -> None:
+    answer = surface.send("POST", "/v1beta/models/sandbox/x:generateContent", contents(oddMember=1))
     (warning,) = json.loads(answer.headers["x-sluice-warnings"])
     assert warning["param"] == "oddMember"
 
 
-def test_the_description_holds_the_surface(door: World) -> None:
-    paths = door.send("GET", "/openapi.json").json["paths"]
+def test_the_description_holds_the_surface(surface: World) -> None:
+    paths = surface.send("GET", "/openapi.json").json["paths"]
     described = paths["/v1beta/models/{deployment}:streamGenerateContent"]["post"]
     assert set(described["responses"]["200"]["content"]) == {"application/json", "text/event-stream"}
     assert {"key": []} in described["security"]

@@ -1,4 +1,4 @@
-"""Pictures at their doors: the sandbox's drawings, what goes to providers, streams, cost, and bad bodies."""
+"""Pictures at their surfaces: the sandbox's drawings, what goes to providers, streams, cost, and bad bodies."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.behaviour.world import Answer, World, event_frame, running_world
 from tests.traffic.frames import sse
 from tests.traffic.replay import Reply
 
-DOORS = (
+SURFACES = (
     "/v1/images/generations",
     "/images/generations",
     "/openai/v1/images/generations",
@@ -24,7 +24,7 @@ DOORS = (
     "/api/llm/images/generations",
     "/api/llm/api/inference/openai/images/generations",
 )
-PATH = DOORS[0]
+PATH = SURFACES[0]
 ASKED: dict[str, Any] = {"model": "sandbox/echo", "prompt": "a red barn", "size": "64x32"}
 USAGE = {
     "input_tokens": 10,
@@ -83,7 +83,7 @@ def picture(entry: dict[str, Any]) -> bytes:
     return base64.b64decode(entry["b64_json"], validate=True)
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SURFACES)
 def test_a_picture_is_drawn_at_every_surface(world: World, path: str) -> None:
     answer = world.send("POST", path, ASKED)
     assert answer.status == 200, answer.body

@@ -1,4 +1,4 @@
-"""Moderation at its doors: the sandbox's judgements, what goes to providers, cost, and bad bodies."""
+"""Moderation at its surfaces: the sandbox's judgements, what goes to providers, cost, and bad bodies."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from tests.behaviour.world import World, running_world
 from tests.traffic.replay import Reply
 
-DOORS = (
+SURFACES = (
     "/v1/moderations",
     "/moderations",
     "/openai/v1/moderations",
@@ -35,7 +35,7 @@ def world(running: World) -> World:
     return running.fresh()
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SURFACES)
 def test_each_text_is_judged_by_itself(world: World, path: str) -> None:
     body = {"model": "sandbox/echo", "input": ["a quiet walk", "I will kill you"]}
     answer = world.send("POST", path, body)

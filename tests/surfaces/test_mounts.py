@@ -1,4 +1,4 @@
-"""Every operation at every door: routes, credentials, versions, spellings, and what lies below a prefix."""
+"""Every operation at every surface: routes, credentials, versions, spellings, and what lies below a prefix."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _ids(world: World) -> dict[str, str]:
 
 
 def ids_for(world: World, path: str) -> dict[str, str]:
-    """Return what a path needs to be filled with, made through another door."""
+    """Return what a path needs to be filled with, made through another surface."""
     if "{running}" in path:
         made = world.ask("responses", model="sandbox/x", background=True, input="take 30 seconds")
         return {"running": made.json["id"]}

@@ -49,8 +49,8 @@ def test_a_query_of_a_surface_holds_no_nul(world: World) -> None:
 
 
 def test_an_id_with_a_nul_is_a_missing_one(world: World) -> None:
-    doors = {route.path for name in MOUNTS[0].operations for route in OPERATIONS[name].routes}
-    for path in doors:
+    paths_with_ids = {route.path for name in MOUNTS[0].operations for route in OPERATIONS[name].routes}
+    for path in paths_with_ids:
         if "<" in path and path.startswith(("/responses", "/conversations", "/files", "/batches")):
             answer = world.send("GET", MOUNTS[0].prefixes[0] + PLACE.sub("a%00b", path))
             assert answer.status in (404, 405), path

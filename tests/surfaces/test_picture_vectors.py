@@ -1,4 +1,4 @@
-"""Pictures at the door of Cohere's embeddings: passed to who embeds them, refused by all others."""
+"""Pictures at the surface of Cohere's embeddings: passed to who embeds them, refused by all others."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.behaviour.world import Answer, World, running_world
 from tests.traffic.replay import Reply
 
-KEY = "sk-door-0123456789"
+KEY = "sk-surface-0123456789"
 ENV = {
     "SLUICE_KEYS": f"ann:{KEY}",
     "COHERE_API_KEY": "cohere-key",
@@ -31,18 +31,18 @@ ALONE = {"inputs": [{"content": [PICTURE]}]}
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[World]:
+def surface() -> Iterator[World]:
     with running_world(ENV, key=KEY) as world:
         yield world
 
 
-def embed(door: World, model: str, body: dict[str, Any]) -> Answer:
-    return door.send("POST", "/cohere/v2/embed", {"model": model, "embedding_types": ["float"], **body})
+def embed(surface: World, model: str, body: dict[str, Any]) -> Answer:
+    return surface.send("POST", "/cohere/v2/embed", {"model": model, "embedding_types": ["float"], **body})
 
 
-def sent(door: World) -> Any:
+def sent(surface: World) -> Any:
     """Return the body of the one request that went out."""
-    (request,) = door.upstream.requests
+    (request,) = surface.upstream.requests
     return json.loads(request.body)
 
 
@@ -59,51 +59,51 @@ def by_type(*vectors: list[float]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", ["cohere/embed-v4.0", "bedrock/cohere.embed-v4:0"])
-def test_coheres_models_get_pictures_as_they_were_given(door: World, model: str) -> None:
-    door.fresh().upstream.add(Reply.json(by_type([0.5, 0.25])))
-    answer = embed(door, model, IMAGES)
-    body = sent(door)
+def test_coheres_models_get_pictures_as_they_were_given(surface: World, model: str) -> None:
+    surface.fresh().upstream.add(Reply.json(by_type([0.5, 0.25])))
+    answer = embed(surface, model, IMAGES)
+    body = sent(surface)
     assert (body["images"], body["input_type"]) == ([URI], "image")
     assert not {"texts", "inputs"} & set(body)
     assert answer.json["embeddings"] == {"float": [[0.5, 0.25]]}
     assert answer.json["images"] == by_type()["images"]
     assert answer.json["meta"]["billed_units"]["images"] == 1
 
-    door.fresh().upstream.add(Reply.json(by_type([0.5], [0.25])))
-    assert embed(door, model, MIXED).json["embeddings"]["float"] == [[0.5], [0.25]]
-    assert sent(door)["inputs"] == MIXED["inputs"]
+    surface.fresh().upstream.add(Reply.json(by_type([0.5], [0.25])))
+    assert embed(surface, model, MIXED).json["embeddings"]["float"] == [[0.5], [0.25]]
+    assert sent(surface)["inputs"] == MIXED["inputs"]
 
 
-def test_gemini_embeds_pictures_among_texts(door: World) -> None:
-    door.fresh().upstream.add(Reply.json({"embeddings": [{"values": [0.5]}, {"values": [0.25]}]}))
-    answer = embed(door, "gemini/gemini-embedding-2", MIXED)
+def test_gemini_embeds_pictures_among_texts(surface: World) -> None:
+    surface.fresh().upstream.add(Reply.json({"embeddings": [{"values": [0.5]}, {"values": [0.25]}]}))
+    answer = embed(surface, "gemini/gemini-embedding-2", MIXED)
     assert answer.json["embeddings"]["float"] == [[0.5], [0.25]]
     picture = {"inlineData": {"mimeType": "image/png", "data": "UElDVFVSRQ=="}}
-    assert [one["content"]["parts"] for one in sent(door)["requests"]] == [
+    assert [one["content"]["parts"] for one in sent(surface)["requests"]] == [
         [{"text": "a cat"}, picture],
         [{"text": "a dog"}],
     ]
 
 
-def test_titan_embeds_a_picture_with_its_text(door: World) -> None:
-    door.fresh().upstream.add(Reply.json({"embedding": [0.5], "inputTextTokenCount": 2}), times=2)
-    answer = embed(door, "bedrock/amazon.titan-embed-image-v1", MIXED)
+def test_titan_embeds_a_picture_with_its_text(surface: World) -> None:
+    surface.fresh().upstream.add(Reply.json({"embedding": [0.5], "inputTextTokenCount": 2}), times=2)
+    answer = embed(surface, "bedrock/amazon.titan-embed-image-v1", MIXED)
     assert answer.json["embeddings"]["float"] == [[0.5], [0.5]]
-    assert [json.loads(request.body) for request in door.upstream.requests] == [
+    assert [json.loads(request.body) for request in surface.upstream.requests] == [
         {"inputText": "a cat", "inputImage": "UElDVFVSRQ=="},
         {"inputText": "a dog"},
     ]
 
 
-def test_nova_embeds_a_picture_alone(door: World) -> None:
+def test_nova_embeds_a_picture_alone(surface: World) -> None:
     model = "bedrock/amazon.nova-2-multimodal-embeddings-v1:0"
-    door.fresh().upstream.add(Reply.json({"embeddings": [{"embedding": [0.5]}]}))
-    assert embed(door, model, ALONE).json["embeddings"]["float"] == [[0.5]]
-    params = sent(door)["singleEmbeddingParams"]
+    surface.fresh().upstream.add(Reply.json({"embeddings": [{"embedding": [0.5]}]}))
+    assert embed(surface, model, ALONE).json["embeddings"]["float"] == [[0.5]]
+    params = sent(surface)["singleEmbeddingParams"]
     assert params["image"] == {"format": "png", "source": {"bytes": "UElDVFVSRQ=="}}
     assert "text" not in params
-    answer = embed(door.fresh(), model, MIXED)
-    assert (answer.status, door.upstream.requests) == (400, [])
+    answer = embed(surface.fresh(), model, MIXED)
+    assert (answer.status, surface.upstream.requests) == (400, [])
 
 
 BLIND = [
@@ -117,30 +117,30 @@ BLIND = [
 @pytest.mark.parametrize("model", BLIND)
 @pytest.mark.parametrize("body, param", [(IMAGES, "images"), (MIXED, "inputs")])
 def test_who_embeds_texts_alone_refuses_pictures(
-    door: World, model: str, body: dict[str, Any], param: str
+    surface: World, model: str, body: dict[str, Any], param: str
 ) -> None:
-    answer = embed(door.fresh(), model, body)
-    assert (answer.status, door.upstream.requests) == (400, [])
+    answer = embed(surface.fresh(), model, body)
+    assert (answer.status, surface.upstream.requests) == (400, [])
     assert "embed images" in answer.json["message"]
     assert param in answer.json["message"] or model in answer.json["message"]
 
 
-def test_a_fallback_embeds_what_the_first_cannot(door: World) -> None:
-    door.fresh().upstream.add(Reply.json(by_type([0.5, 0.25])))
+def test_a_fallback_embeds_what_the_first_cannot(surface: World) -> None:
+    surface.fresh().upstream.add(Reply.json(by_type([0.5, 0.25])))
     body = {**IMAGES, "fallbacks": ["cohere/embed-v4.0"]}
-    answer = embed(door, "openai/text-embedding-3-small", body)
+    answer = embed(surface, "openai/text-embedding-3-small", body)
     assert (answer.status, answer.headers["x-sluice-provider"]) == (200, "cohere")
 
 
 @pytest.mark.parametrize("body", [{**IMAGES, "texts": ["a"]}, {"images": ["https://a.example/b.png"]}])
-def test_a_wrong_body_is_refused(door: World, body: dict[str, Any]) -> None:
-    assert embed(door.fresh(), "cohere/embed-v4.0", body).status == 400
-    assert door.upstream.requests == []
+def test_a_wrong_body_is_refused(surface: World, body: dict[str, Any]) -> None:
+    assert embed(surface.fresh(), "cohere/embed-v4.0", body).status == 400
+    assert surface.upstream.requests == []
 
 
-def test_bedrocks_surface_takes_coheres_pictures(door: World) -> None:
-    door.fresh().upstream.add(Reply.json(by_type([0.5, 0.25])))
+def test_bedrocks_surface_takes_coheres_pictures(surface: World) -> None:
+    surface.fresh().upstream.add(Reply.json(by_type([0.5, 0.25])))
     body = {**IMAGES, "embedding_types": ["float"]}
-    answer = door.send("POST", "/bedrock/model/cohere%2Fembed-v4.0/invoke", body)
+    answer = surface.send("POST", "/bedrock/model/cohere%2Fembed-v4.0/invoke", body)
     assert (answer.status, answer.json["embeddings"]["float"]) == (200, [[0.5, 0.25]])
-    assert sent(door)["images"] == [URI]
+    assert sent(surface)["images"] == [URI]

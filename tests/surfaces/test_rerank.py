@@ -1,4 +1,4 @@
-"""Rerank at its doors, with the sandbox behind: order, documents, envelopes, and bad bodies."""
+"""Rerank at its surfaces, with the sandbox behind: order, documents, envelopes, and bad bodies."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.config import ProviderSettings, Settings
 from tests.behaviour.world import running_world
 from tests.traffic.replay import Reply
 
-DOORS = (
+SURFACES = (
     "/v1/rerank",
     "/v2/rerank",
     "/rerank",
@@ -36,7 +36,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
     return create_app(Settings(database_url=f"sqlite:///{folder}/sluice.db")).test_client()
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SURFACES)
 def test_the_nearest_document_comes_first(client: FlaskClient, path: str) -> None:
     answer = client.post(path, json=BODY)
     assert answer.status_code == 200, answer.text

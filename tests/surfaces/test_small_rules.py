@@ -1,4 +1,4 @@
-"""Small rules of the doors: what a stream is to tell, plain errors, models by bare name and alias."""
+"""Small rules of the surfaces: what a stream is to tell, plain errors, models by bare name and alias."""
 
 from __future__ import annotations
 

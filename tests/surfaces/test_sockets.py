@@ -1,4 +1,4 @@
-"""Responses over WebSocket, at real sockets: messages, turns, memory, credentials, ends (contract/doors.md 4)."""
+"""Responses over WebSocket, at real sockets: messages, turns, memory, credentials, ends (contract/surfaces.md 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Translations at their doors: what goes to providers, every form, what they lack, and bad forms."""
+"""Translations at their surfaces: what goes to providers, every form, what they lack, and bad forms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.behaviour.world import Answer, World, running_world
 from tests.traffic.replay import Reply
 
 HEAD = {"content-type": "multipart/form-data; boundary=b"}
-DOORS = (
+SURFACES = (
     "/v1/audio/translations",
     "/audio/translations",
     "/openai/v1/audio/translations",
@@ -43,12 +43,12 @@ def world(running: World) -> World:
     return running.fresh()
 
 
-def asked(world: World, model: str, *fields: tuple[str, str], path: str = DOORS[0], **file: Any) -> Answer:
+def asked(world: World, model: str, *fields: tuple[str, str], path: str = SURFACES[0], **file: Any) -> Answer:
     """Send a form with a file."""
     return world.send("POST", path, form([("model", model), *fields], **file), HEAD)
 
 
-@pytest.mark.parametrize("path", DOORS)
+@pytest.mark.parametrize("path", SURFACES)
 def test_what_is_spoken_is_written(world: World, path: str) -> None:
     answer = asked(world, "sandbox/echo", path=path, file=wav_file("good morning"))
     assert (answer.status, answer.json["text"]) == (200, "good morning")
@@ -116,7 +116,7 @@ def test_what_translations_lack_is_named(world: World) -> None:
     ids=["no file", "an empty file", "no model", "a form of transcripts", "no number", "too large"],
 )
 def test_a_bad_form_is_named(world: World, body: bytes, param: str | None, status: int) -> None:
-    answer = world.send("POST", DOORS[0], body, HEAD)
+    answer = world.send("POST", SURFACES[0], body, HEAD)
     assert (answer.status, answer.error["param"]) == (status, param)
 
 

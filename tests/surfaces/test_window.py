@@ -136,7 +136,7 @@ def test_a_session_serves_every_process_and_the_admin_api(office: Visitor) -> No
     for _ in range(6):
         assert office.get("/ui/background").status == 200
         assert office.get("/admin/version").status == 200
-    assert office.get("/v1/models").status == 401  # no door looks at a cookie
+    assert office.get("/v1/models").status == 401  # no surface looks at a cookie
 
 
 def test_a_change_needs_the_token_of_its_session(office: Visitor) -> None:
@@ -326,7 +326,7 @@ def test_the_link_of_the_start_works_once_in_any_process() -> None:
         assert visitor.get(f"/ui/link/{link[1]}").status == 200
         assert [visitor.get("/ui").status for _ in range(6)] == [200] * 6
         assert [Visitor(visitor.world).get(f"/ui/link/{link[1]}").status for _ in range(3)] == [401] * 3
-        assert visitor.world.send("GET", "/v1/models").status == 200  # the doors stay open as before
+        assert visitor.world.send("GET", "/v1/models").status == 200  # the surfaces stay open as before
 
 
 def test_a_link_is_too_old_after_half_a_day() -> None:

@@ -173,7 +173,7 @@ def test_messages_usage_is_cumulative_so_the_last_number_is_also_the_largest(rec
 CACHED_APART = {"azure.inference.chat": "Grok behind Azure reports more cached than prompt tokens"}
 SUMS_APART = {
     "mistral-transcription-9aa6c13135f9": "Mistral leaves audio tokens out of prompt_tokens",
-    "gemini-chat_completion-386a222c54ad": "Google's OpenAI door leaves thoughts out of completion_tokens",
+    "gemini-chat_completion-386a222c54ad": "Google's OpenAI surface leaves thoughts out of completion_tokens",
     "mistral-chat_completion-ed59f29fbac3": "Mistral leaves audio tokens out of prompt_tokens",
 }
 

@@ -1,4 +1,4 @@
-"""JSON at the door: what clients may not send, what upstreams may, what goes out."""
+"""JSON at the edge: what clients may not send, what upstreams may, what goes out."""
 
 from __future__ import annotations
 

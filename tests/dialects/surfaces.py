@@ -1,4 +1,4 @@
-"""A body of a door, decoded and written for a target's wire, as one step."""
+"""A body of a surface, decoded and written for a target's wire, as one step."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Json = dict[str, Any]
 
 
 def sent(
-    door: str, body: Mapping[str, Any], wire: str, model: str, options: Any = None
+    surface: str, body: Mapping[str, Any], wire: str, model: str, options: Any = None
 ) -> tuple[Json, list[tuple[str, str]]]:
     """The body that goes out on ``wire``, and the warnings as (param, message)."""
-    request = dialect(door).decode_request(body, generic.server_context())
-    losses = Losses(door, target=f"'{model}'")
+    request = dialect(surface).decode_request(body, generic.server_context())
+    losses = Losses(surface, target=f"'{model}'")
     context = generic.client_context(model, options=options, losses=losses, request=request)
     encoded = dialect(wire).encode_request(request, context)
     return encoded.body, [(loss.param, loss.message) for loss in losses.items]
 
 
 def both(messages: list[Json], **more: Any) -> list[tuple[str, Json]]:
-    """The same conversation for both doors: chat messages, and Responses items of the same words."""
+    """The same conversation for both surfaces: chat messages, and Responses items of the same words."""
     return [
         ("chat", {"model": "m", "messages": messages, **more}),
         ("responses", {"model": "m", "input": [_item(message) for message in messages], **more}),

@@ -1,4 +1,4 @@
-"""The doors, as the tests of behaviour see them: what is asked, and how answers are read."""
+"""The surfaces, as the tests of behaviour see them: what is asked, and how answers are read."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from tests.traffic.frames import sse
 
 
 @dataclass(frozen=True)
-class Door:
-    """One door. ``path`` may hold the model, and ``stream_path`` is another where a stream has its own;
+class Surface:
+    """One surface. ``path`` may hold the model, and ``stream_path`` is another where a stream has its own;
     ``prompt`` are the members of a body beside its model; ``word`` reads the word by which an error is known
     here, ``text`` the text of a whole answer, ``delta`` that of an event, ``broken`` the words of the event
     that ends a broken stream. ``words`` are those of errors by their status, ``statuses`` the statuses that
-    differ here, ``home`` a model to which this door's bodies pass, ``silence`` what keeps a stream open; ``opening`` stands
+    differ here, ``home`` a model to which this surface's bodies pass, ``silence`` what keeps a stream open; ``opening`` stands
     in a stream's first event, where that holds no content yet, ``ending`` in what ends one well."""
 
     name: str
@@ -42,7 +42,7 @@ class Door:
 
     @property
     def own(self) -> str:
-        """A model's name that no other door asks for: doors that ask at the same time know their own by it."""
+        """A model's name that no other surface asks for: surfaces that ask at the same time know their own by it."""
         return f"x-{self.name.replace(' ', '-')}"
 
     def place(self, model: str = "groq/x", *, stream: bool = False) -> str:
@@ -51,7 +51,7 @@ class Door:
         return path.format(model=quote(model, safe=""))
 
     def ask(self, world: World, model: str, *, stream: bool = False, **members: Any) -> Answer:
-        """Put one prompt to this door."""
+        """Put one prompt to this surface."""
         headers = members.pop("headers", None)
         place, body = self.place(model, stream=stream), self.body(model, stream=stream, **members)
         return world.send("POST", place, body, headers)
@@ -69,7 +69,7 @@ class Door:
         return connection
 
     def ended_well(self, answer: Answer) -> bool:
-        """Tell whether a stream ended without an error, and in the order of this door's events where we know it."""
+        """Tell whether a stream ended without an error, and in the order of this surface's events where we know it."""
         if any(self.broken(event) for event in events(answer)):
             return False
         return self.name not in PATHS or answer.broken(self.name) == []
@@ -89,20 +89,20 @@ class Door:
         return "".join(map(self.delta, events(answer)))
 
 
-def at_each(check: Callable[[Door], object], doors: Sequence[Door] | None = None) -> None:
-    """Run one check at all doors at the same time; what failed is raised with its door's name."""
-    running = {door.name: gevent.spawn(_noted, check, door) for door in doors or EVERY}
+def at_each(check: Callable[[Surface], object], surfaces: Sequence[Surface] | None = None) -> None:
+    """Run one check at all surfaces at the same time; what failed is raised with its surface's name."""
+    running = {surface.name: gevent.spawn(_noted, check, surface) for surface in surfaces or EVERY}
     gevent.joinall(running.values())
     failed = [error for greenlet in running.values() if (error := greenlet.value) is not None]
     if failed:
-        raise ExceptionGroup("at doors", failed)
+        raise ExceptionGroup("at surfaces", failed)
 
 
-def _noted(check: Callable[[Door], object], door: Door) -> Exception | None:
+def _noted(check: Callable[[Surface], object], surface: Surface) -> Exception | None:
     try:
-        check(door)
+        check(surface)
     except Exception as error:
-        error.add_note(f"at the door {door.name}")
+        error.add_note(f"at the surface {surface.name}")
         return error
     return None
 
@@ -156,8 +156,8 @@ ANTHROPIC_WORDS = {
 STATUSES = tuple(GOOGLE_WORDS)
 
 
-def _google(name: str, stream_path: str) -> Door:
-    return Door(
+def _google(name: str, stream_path: str) -> Surface:
+    return Surface(
         name,
         "/v1beta/models/{model}:generateContent",
         {"contents": [{"role": "user", "parts": [{"text": "hi"}]}]},
@@ -182,7 +182,7 @@ def _responses_broken(event: Any) -> str | None:
     return error.get("message")
 
 
-CHAT = Door(
+CHAT = Surface(
     "chat",
     PATHS["chat"],
     PROMPTS["chat"],
@@ -192,7 +192,7 @@ CHAT = Door(
     broken=lambda event: (event.get("error") or {}).get("message"),
     opening=b'"role"',
 )
-RESPONSES = Door(
+RESPONSES = Surface(
     "responses",
     PATHS["responses"],
     PROMPTS["responses"],
@@ -206,8 +206,8 @@ RESPONSES = Door(
     ending=b"response.completed",
 )
 SAID = [{"role": "user", "content": "hi"}]
-DOORS = (
-    Door(
+SURFACES = (
+    Surface(
         "anthropic",
         "/anthropic/v1/messages",
         {"max_tokens": 99, "messages": SAID},
@@ -222,7 +222,7 @@ DOORS = (
         opening=b"message_start",
         ending=b"message_stop",
     ),
-    Door(
+    Surface(
         "cohere",
         "/cohere/v2/chat",
         {"messages": SAID},
@@ -239,7 +239,7 @@ DOORS = (
     ),
     _google("gemini", "/v1beta/models/{model}:streamGenerateContent?alt=sse"),
     _google("gemini array", "/genai/v1/models/{model}:streamGenerateContent"),
-    Door(
+    Surface(
         "bedrock",
         "/bedrock/model/{model}/converse",
         {"messages": [{"role": "user", "content": [{"text": "hi"}]}]},
@@ -255,7 +255,7 @@ DOORS = (
         ending=b"messageStop",
     ),
 )
-"""The doors that are not OpenAI's."""
+"""The surfaces that are not OpenAI's."""
 
-EVERY = (CHAT, RESPONSES, *DOORS)
-"""Every door at which a prompt is answered."""
+EVERY = (CHAT, RESPONSES, *SURFACES)
+"""Every surface at which a prompt is answered."""

@@ -1,4 +1,4 @@
-"""The requests of the matrix that come in at the doors of other APIs, without their model.
+"""The requests of the matrix that come in at the surfaces of other APIs, without their model.
 
 As in ``fixtures``, values are odd on purpose, so that one can find them again in what goes out.
 """
@@ -466,13 +466,13 @@ COHERE: Mapping[str, Body] = {
     "fallbacks": _hears(fallbacks=["sandbox/echo"]),
 }
 
-DOORS: Mapping[str, Mapping[str, Body]] = {
+SURFACES: Mapping[str, Mapping[str, Body]] = {
     "messages": MESSAGES,
     "gemini": GEMINI,
     "converse": CONVERSE,
     "cohere": COHERE,
 }
-"""Dialect of the door -> its requests."""
+"""Dialect of the surface -> its requests."""
 
 EACH_WIRE = (
     "openai/gpt-4o",
@@ -488,4 +488,4 @@ EACH_WIRE = (
     "groq/llama-3.3-70b-versatile",
     "ollama/llama3.2",
 )
-"""The models that stand for each wire behind those doors."""
+"""The models that stand for each wire behind those surfaces."""
