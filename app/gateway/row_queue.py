@@ -1,5 +1,7 @@
 """A bounded queue of rows that are written in batches, soon and off every call's path.
 
+All queues of a process write at the same moments, so that SQLite takes the rows of both logs in one transaction.
+
 Tests: tests/governance/test_budgets.py, tests/surfaces/test_calls.py.
 """
 
@@ -14,6 +16,7 @@ from gevent.event import Event
 from gevent.lock import BoundedSemaphore
 
 from app.state.loops import Loop
+from app.wire.beats import until_beat
 
 Row = TypeVar("Row")
 
@@ -62,6 +65,6 @@ class RowQueue(Generic[Row]):
     def _run(self) -> None:
         while True:
             self._bell.wait()
-            gevent.sleep(_GATHER)  # rows that come soon after go in the same batch
+            gevent.sleep(until_beat(_GATHER))  # rows that come soon after go in the same batch
             self._bell.clear()
             self.flush()

@@ -18,9 +18,29 @@ from app.state.ids import new_id
 from app.state.ledger_rows import Entry, State, row_id
 
 
-def draft_of(attempt: Attempt, began: float, estimate: Estimate | None = None) -> Entry:
+_Ending = tuple[State, int | None, Usage | None, Mapping[str, Any] | None]
+"""How an attempt ended: the state of its row, its cost in nano-dollars, its usage, and the details of the cost."""
+
+
+def draft_of(attempt: Attempt, began: float, estimate: Estimate) -> Entry:
     """Return the row of an attempt that starts at ``began``, as it is written if the end stays unknown."""
-    call = attempt.call
+    return _entry(attempt, began, ("lost", estimate.cost, None, None))
+
+
+def entry_of(attempt: Attempt, began: float, prices: PriceList) -> Entry:
+    """Return the row of an attempt that is over, for which nothing was reserved."""
+    return _entry(attempt, began, _ending(attempt, prices))
+
+
+def settle(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
+    """Return the row of an attempt that is over; ``draft`` knows what was reserved."""
+    state, cost, usage, details = _ending(attempt, prices, draft.cost)
+    return draft._replace(state=state, cost=cost, usage=counts(usage), cost_details=details)
+
+
+def _entry(attempt: Attempt, began: float, ending: _Ending) -> Entry:
+    call, target = attempt.call, attempt.target
+    state, cost, usage, details = ending
     return Entry(
         row_id(attempt.id),
         attempt.id,
@@ -29,48 +49,35 @@ def draft_of(attempt: Attempt, began: float, estimate: Estimate | None = None) -
         call.principal.tenant,
         call.principal.key,
         call.model,
-        attempt.provider,
-        attempt.model,
+        target.provider.name,
+        target.model,
         attempt.key,
         request_type(call.operation, call.stream),
-        "lost",
-        None if estimate is None else estimate.cost,
+        state,
+        cost,
+        counts(usage),
+        details,
     )
 
 
-def entry_of(attempt: Attempt, began: float, prices: PriceList) -> Entry:
-    """Return the row of an attempt that is over, for which nothing was reserved."""
-    return settle(draft_of(attempt, began), attempt, prices)
-
-
-def settle(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
-    """Return the row of an attempt that is over; ``draft`` knows what was reserved.
+def _ending(attempt: Attempt, prices: PriceList, reserved: int | None = None) -> _Ending:
+    """Return how an attempt ended.
 
     What a provider counted is settled. What broke off unheard is estimated: its input, and what it sent so far, never above
     what was reserved. What cost nothing is settled with 0, an unknown price with None."""
     usage = attempt.usage
     if attempt.complete or (usage is not None and not usage.estimated):
         state: State = "estimated" if usage is not None and usage.estimated else "settled"
-        return _end(draft, state, cost_of(attempt.cost), usage, attempt.cost)
+        return state, cost_of(attempt.cost), usage, attempt.cost
     if not _may_have_cost(attempt):
-        return _end(draft, "settled", 0, usage)
+        return "settled", 0, usage, None
     sent = usage.output_tokens if usage is not None else 0
     guess = Usage(tokens_of_body(attempt.call.full_body), sent, estimated=True)
     details = prices.cost(attempt.target, guess)
     cost = cost_of(details)
-    if cost is not None and draft.cost is not None:
-        cost = min(cost, draft.cost)
-    return _end(draft, "estimated", cost, guess, details)
-
-
-def _end(
-    draft: Entry,
-    state: State,
-    cost: int | None,
-    usage: Usage | None,
-    details: Mapping[str, Any] | None = None,
-) -> Entry:
-    return draft._replace(state=state, cost=cost, usage=counts(usage), cost_details=details)
+    if cost is not None and reserved is not None:
+        cost = min(cost, reserved)
+    return "estimated", cost, guess, details
 
 
 def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now: float) -> Entry:
