@@ -46,6 +46,7 @@ _MEDIA_MEMBERS: Final = frozenset(("type", *_TYPED_MEMBERS, *_SOURCE_MEMBERS))
 _DATA_URL: Final = re.compile(r"data:([^,;]{0,64})[^,]{0,128};base64,")
 _ARRAYS: Final = (list, tuple)
 _OBJECTS: Final = (dict, Mapping)
+_SCALARS: Final = (int, float, type(None))
 NO_INPUT: Final = frozenset(
     {
         *("model", "metadata", "user", "fallbacks", "safety_identifier", "prompt_cache_key", "service_tier"),
@@ -78,6 +79,8 @@ def tokens_of_body(body: Any) -> int:
         elif isinstance(value, _ARRAYS):
             total += [type(one) for one in value].count(int)
             stack += [one for one in value if not isinstance(one, int)]
+        elif isinstance(value, _SCALARS):  # whether they are mappings would take longer to find out
+            continue
         elif isinstance(value, _OBJECTS):
             medium = None if _MEDIA_MEMBERS.isdisjoint(value) else _medium_of(value)
             total += _MEDIA[medium] if medium else 0

@@ -146,6 +146,15 @@ def test_places_among_calls_at_once_are_held_by_their_calls(windows: Windows) ->
     assert admitted(windows, AT_ONCE, holder="c")
 
 
+def test_limits_of_which_nothing_is_used_any_more_are_forgotten(clock: Clock) -> None:
+    windows, day = MemoryWindows(clock), Charge("day", 5_000, 86_400, 1)
+    for number in range(5_000):
+        clock.now += 1
+        assert admitted(windows, Charge(f"caller {number}", 5, 60, 1), day)
+    assert len(windows._windows) <= 1_001
+    assert not admitted(windows, day), "what is used is not forgotten"
+
+
 def test_a_look_charges_nothing(windows: Windows) -> None:
     admitted(windows, MINUTE, AT_ONCE)
     looks = [one._replace(amount=0) for one in (MINUTE, AT_ONCE)]

@@ -17,7 +17,6 @@ from app.operations import request_type
 from app.state.ids import new_id
 from app.state.ledger_rows import Entry, State, row_id
 
-
 _Ending = tuple[State, int | None, Usage | None, Mapping[str, Any] | None]
 """How an attempt ended: the state of its row, its cost in nano-dollars, its usage, and the details of the cost."""
 

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Protocol
 PARTS: Final = 60
 """Sub-windows of a span."""
 
-_SWEEP: Final = 10_000  # look-ups between two searches for empty windows
+_FEW: Final = 1_000  # limits that are in memory whether anything of them is used or not
 
 
 class Charge(NamedTuple):
@@ -66,31 +66,35 @@ class Windows(Protocol):
 
 
 class _SlidingWindow:
-    """One limit of a span of ``seconds``: counts by sub-window, their sum, and the newest sub-window that has one."""
+    """One limit of a span of ``seconds``: counts by sub-window, their sum, and the newest sub-window that has one.
 
-    __slots__ = ("counts", "newest", "part", "seconds", "total")
+    ``part`` is the sub-window of the last look, which runs from ``begin`` to ``end``."""
+
+    __slots__ = ("begin", "counts", "end", "newest", "part", "seconds", "total")
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         self.counts: dict[int, int] = {}
-        self.total = 0
+        self.total = self.part = 0
         self.newest: int | None = None
-        self.part: int | None = None
+        self.begin = self.end = 0.0
 
     def used(self, now: float) -> int:
         """Go to the sub-window that runs at ``now`` and forget old ones; return the used units."""
-        whole, rest = divmod(now, self.seconds)
-        part = int(whole) * PARTS + int(rest * PARTS / self.seconds)
-        if part != self.part:
-            self.part = part
+        if not self.begin <= now < self.end:
+            whole, rest = divmod(now, self.seconds)
+            self.part = part = int(whole) * PARTS + int(rest * PARTS / self.seconds)
+            self.begin, self.end = part * self.seconds / PARTS, (part + 1) * self.seconds / PARTS
             self.counts = {one: count for one, count in self.counts.items() if one >= part - PARTS}
             self.total, self.newest = sum(self.counts.values()), max(self.counts, default=None)
         return self.total
 
-    def standing(self, now: float) -> Standing:
-        """Return the state after ``used``."""
+    def take(self, amount: int, holder: str, now: float) -> Standing:
+        """Charge the sub-window that ``used`` went to; return the state after that."""
+        if amount:
+            self._add(self.part, amount)
         reset = 0.0 if self.newest is None else max(0.0, self._free_at(self.newest) - now)
-        return Standing(self.total, reset, self.part or 0)
+        return Standing(self.total, reset, self.part)
 
     def wait(self, charge: Charge, now: float) -> float:
         """Return the seconds until ``charge`` may be tried again, the whole span if it never fits."""
@@ -101,16 +105,11 @@ class _SlidingWindow:
                 return self._free_at(part) - now
         return float(self.seconds)
 
-    def charge(self, amount: int, holder: str) -> None:
-        """Charge the sub-window that ``used`` went to."""
-        if amount:
-            self._add(self.part or 0, amount)
-
     def settle(self, part: int, amount: int, holder: str, now: float) -> None:
         """Charge the sub-window that runs at ``now``; below 0, take back what ``part`` has of that."""
         if amount > 0:
             self.used(now)
-            self._add(self.part or 0, amount)
+            self._add(self.part, amount)
         elif part in self.counts:
             self._add(part, amount)
 
@@ -137,15 +136,13 @@ class _Places:
     def used(self, now: float) -> int:
         return len(self._holders)
 
-    def standing(self, now: float) -> Standing:
+    def take(self, amount: int, holder: str, now: float) -> Standing:
+        if amount:
+            self._holders.add(holder)
         return Standing(len(self._holders), 0.0, 0)
 
     def wait(self, charge: Charge, now: float) -> float:
         return 1.0
-
-    def charge(self, amount: int, holder: str) -> None:
-        if amount:
-            self._holders.add(holder)
 
     def settle(self, part: int, amount: int, holder: str, now: float) -> None:
         self._holders.discard(holder)
@@ -157,7 +154,7 @@ class MemoryWindows:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._windows: dict[str, _SlidingWindow | _Places] = {}
-        self._admitted = 0
+        self._most = _FEW
 
     def admit(self, charges: Sequence[Charge], holder: str) -> Decision:
         """Charge all, or none."""
@@ -167,35 +164,35 @@ class MemoryWindows:
             if window.used(now) + charge.amount > charge.most:
                 longer = window.wait(charge, now)
                 refused, wait = (place, longer) if longer > wait else (refused, wait)
-        if refused is None:
-            for window, charge in zip(windows, charges, strict=True):
-                window.charge(charge.amount, holder)
-        return Decision([window.standing(now) for window in windows], refused, wait)
+        amounts = [0 if refused is not None else charge.amount for charge in charges]
+        standings = [
+            window.take(amount, holder, now) for window, amount in zip(windows, amounts, strict=True)
+        ]
+        return Decision(standings, refused, wait)
 
     def note(self, charges: Sequence[Charge], holder: str) -> None:
         """Charge all, whatever the limits say: another back end admitted them."""
         now = self._clock()
         for window, charge in zip(self._of(charges, now), charges, strict=True):
             window.used(now)
-            window.charge(charge.amount, holder)
+            window.take(charge.amount, holder, now)
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
         """Charge the rest, whatever the limits say, and release ``holder``."""
         now = self._clock()
-        for charge, part, amount in settlements:
-            (window,) = self._of((charge,), now)
+        windows = self._of([settlement.charge for settlement in settlements], now)
+        for window, (_, part, amount) in zip(windows, settlements, strict=True):
             window.settle(part, amount, holder, now)
 
     def _of(self, charges: Sequence[Charge], now: float) -> list[_SlidingWindow | _Places]:
-        """Return what counts for each charge. Now and then, forget limits of which nothing is used."""
-        self._admitted += 1
-        if self._admitted % _SWEEP == 0:
+        """Return what counts for each charge. When there is twice as much as after the last look, forget that of which
+        nothing is used."""
+        if len(self._windows) >= self._most:
             self._windows = {key: window for key, window in self._windows.items() if window.used(now)}
-        windows = []
-        for charge in charges:
-            window = self._windows.get(charge.key)
-            if window is None:
-                window = _SlidingWindow(charge.seconds) if charge.seconds else _Places()
-                self._windows[charge.key] = window
-            windows.append(window)
-        return windows
+            self._most = max(_FEW, 2 * len(self._windows))
+        find = self._windows.get
+        return [find(charge.key) or self._open(charge) for charge in charges]
+
+    def _open(self, charge: Charge) -> _SlidingWindow | _Places:
+        window = _SlidingWindow(charge.seconds) if charge.seconds else _Places()
+        return self._windows.setdefault(charge.key, window)
