@@ -19,6 +19,7 @@ CALLS: dict[str, tuple[dict[str, Any], Any]] = {
     "no free text": ({"type": "custom", "custom": {"name": "run", "input": ""}}, {"input": ""}),
     "an object": ({"type": "function", "function": {"name": "run", "arguments": ' {"a": 1}'}}, {"a": 1}),
     "nothing": ({"type": "function", "function": {"name": "run", "arguments": ""}}, {}),
+    "blanks": ({"type": "function", "function": {"name": "run", "arguments": " \n"}}, {}),
     "null": ({"type": "function", "function": {"name": "run", "arguments": "null"}}, {}),
     "a list": ({"type": "function", "function": {"name": "run", "arguments": "[1]"}}, {"input": [1]}),
     "no JSON": ({"type": "function", "function": {"name": "run", "arguments": "ls -l"}}, {"input": "ls -l"}),
@@ -50,14 +51,14 @@ def anthropic(answer: Answer, stream: bool) -> Any:
     if not stream:
         return answer.json["content"][0]["input"]
     pieces = [event["delta"].get("partial_json", "") for event in events(answer) if "delta" in event]
-    return json.loads("".join(pieces) or "{}")
+    return json.loads("".join(pieces))
 
 
 def bedrock(answer: Answer, stream: bool) -> Any:
     if not stream:
         return answer.json["output"]["message"]["content"][0]["toolUse"]["input"]
     deltas = [event["contentBlockDelta"]["delta"] for event in events(answer) if "contentBlockDelta" in event]
-    return json.loads("".join(delta["toolUse"]["input"] for delta in deltas) or "{}")
+    return json.loads("".join(delta["toolUse"]["input"] for delta in deltas))
 
 
 def cohere(answer: Answer, stream: bool) -> Any:
@@ -68,7 +69,7 @@ def cohere(answer: Answer, stream: bool) -> Any:
         for event in events(answer)
         if "tool-call" in event["type"] and "delta" in event
     ]
-    return json.loads("".join(call["function"]["arguments"] for call in calls) or "{}")
+    return json.loads("".join(call["function"]["arguments"] for call in calls))
 
 
 def gemini(answer: Answer, stream: bool) -> Any:

@@ -97,10 +97,7 @@ class _Call:
 
     def end(self) -> str:
         """Return the input that has not been written yet, as the text of a JSON object."""
-        text = "".join(self.buffer)
-        if self.is_object or not (text or self.part.kind == "custom"):
-            return ""
-        return object_text(replace(self.part, arguments=text))
+        return "" if self.is_object else object_text(replace(self.part, arguments="".join(self.buffer)))
 
 
 class CallSequence(BlockSequence):

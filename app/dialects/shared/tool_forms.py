@@ -117,11 +117,11 @@ def call_text(part: ToolCallPart, losses: Losses) -> str:
 def call_object(part: ToolCallPart) -> dict[str, Any]:
     """Return the arguments of an answer's call as a JSON object, for a client of a wire that has objects.
 
-    Empty text and null become ``{}``; a value that is not an object is wrapped under ``input``.
+    Blank text and null become ``{}``; a value that is not an object is wrapped under ``input``.
     """
     if part.kind == "custom":
         return {CUSTOM_INPUT: part.arguments}
-    arguments = parse(part.arguments or "{}", part.arguments)
+    arguments = parse(part.arguments if part.arguments.strip() else "{}", part.arguments)
     if arguments is None:
         return {}
     return arguments if isinstance(arguments, dict) else {CUSTOM_INPUT: arguments}
