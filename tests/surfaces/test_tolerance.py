@@ -150,6 +150,22 @@ def test_stream_options_of_both_surfaces_are_taken_on_either(world: World) -> No
     assert world.ask("chat", model="sandbox/x", stream=True, stream_options=options).status == 200
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("model", ["sandbox/x", "sandbox/responses-x", "sandbox/messages-x", "groq/x"])
+def test_a_response_with_several_choices_is_refused(world: World, model: str, stream: bool) -> None:
+    refused = world.ask("responses", model=model, stream=stream, n=2)
+    assert (refused.status, refused.error["param"]) == (400, "n")
+    assert world.upstream.requests == []
+
+
+def test_a_warning_names_a_member_of_another_form_as_the_client_wrote_it(world: World) -> None:
+    names = ["max_tokens", "reasoning_effort", "messages"]
+    answer = world.ask("responses", model="sandbox/x", max_tokens=9, reasoning_effort="low", messages=[])
+    assert [
+        (row["param"], row["message"].split(" ")[0]) for row in answer.json["extra_fields"]["warnings"]
+    ] == [(name, f"'{name}'") for name in names]
+
+
 @pytest.mark.parametrize("surface", ["chat", "responses"])
 def test_null_is_absent(world: World, surface: str) -> None:
     members = (

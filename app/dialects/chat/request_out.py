@@ -343,7 +343,7 @@ class _RequestWriter:
             if self._own and (name not in KNOWN_MEMBERS or self._options.takes(name)):
                 sent[name] = value
             elif value is not None:
-                self._context.losses.report(name)
+                self._context.losses.report_member(name)
         return without_nulls(sent)
 
 

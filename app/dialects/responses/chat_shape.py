@@ -16,9 +16,9 @@ from app.dialects.chat.messages_in import MessageReader
 from app.dialects.responses.echo import flat_tool
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
+from app.dialects.responses.request_in import refuse_several
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, rest, without_nulls
 from app.dialects.shared.strict_json import ClientObject, wrong_type
-from app.errors import GatewayError
 
 MAY_BE_LEFT_OUT: Final = (
     "stop",
@@ -59,7 +59,7 @@ def to_responses_body(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
     Members of Responses win over equivalent ones of chat; ``input`` follows the messages. Raises
     GatewayError ``bad_request`` for invalid messages, and for ``n`` above 1.
     """
-    _refuse_several(body.get("n"))
+    refuse_several(body)
     tools = _tools(body)
     members = {
         "input": _input(body),
@@ -71,16 +71,6 @@ def to_responses_body(body: Mapping[str, Any]) -> tuple[dict[str, Any], list[str
     }
     result = {**rest(body, _REPLACED), **without_nulls(members)}
     return result, [name for name in MAY_BE_LEFT_OUT if body.get(name) is not None]
-
-
-def _refuse_several(n: Any) -> None:
-    if isinstance(n, int) and not isinstance(n, bool) and n > 1:
-        raise GatewayError(
-            "bad_request",
-            f"Invalid 'n': integer above maximum value. Expected a value <= 1, but got {n} instead.",
-            param="n",
-            code="integer_above_max_value",
-        )
 
 
 # --- messages --------------------------------------------------------------------------

@@ -39,7 +39,7 @@ PLAIN_MODELS: Final = re.compile(
 and ``include`` of encrypted reasoning with 400 "Encrypted content is not supported with this model."
 (public reports of 2025 and 2026)."""
 
-REASONING_LOST: Final = "Reasoning that this model or account cannot read was left out."
+REASONING_LOST: Final = "Reasoning that this model or its account cannot read was left out."
 
 _FEATURES: Final[Mapping[str, str]] = {
     "reasoning": "reasoning_effort",

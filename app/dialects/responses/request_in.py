@@ -28,6 +28,7 @@ from app.dialects.responses.tools_in import Names, decode_input_item, decode_too
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, number, opt_str, rest
 from app.dialects.shared.members import as_native
 from app.dialects.shared.strict_json import ClientObject
+from app.errors import GatewayError
 
 LOGPROBS: Final = "message.output_text.logprobs"
 ENCRYPTED: Final = "reasoning.encrypted_content"
@@ -78,6 +79,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     Raises GatewayError ``bad_request`` with the path of a wrong member, and ``not_found`` for an item
     reference.
     """
+    refuse_several(body)
     members = ClientObject(body)
     sign, names = _signer(context), names_of(body)
     return Request(
@@ -97,6 +99,18 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         extra=rest(body, KNOWN),
         origin=Origin(NAME, body),
     )
+
+
+def refuse_several(body: Mapping[str, Any]) -> None:
+    """Raise GatewayError ``bad_request`` if several choices are asked for: an answer in this form has one."""
+    n = body.get("n")
+    if isinstance(n, int) and not isinstance(n, bool) and n > 1:
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'n': integer above maximum value. Expected a value <= 1, but got {n} instead.",
+            param="n",
+            code="integer_above_max_value",
+        )
 
 
 def _signer(context: ServerContext) -> Sign:

@@ -160,7 +160,7 @@ def _from_canonical(request: Request, losses: Losses) -> dict[str, Any]:
     if options is not None:
         body["tools"] = [*body.get("tools", ()), _web_search(as_dict(options))]
     for name in request.extra:
-        losses.report(name)
+        losses.report_member(name)
     return body
 
 

@@ -90,7 +90,8 @@ _MAX_MESSAGE: Final = 1_000  # characters of a message, which may quote names fr
 
 def _name(feature: str, path: str) -> str:
     """Return the subject of a report: the quoted path of a member, or the feature within messages or tools."""
-    return feature.replace("_", " ").capitalize() if path in CONTAINERS else f"'{path}'"
+    is_within = path in CONTAINERS and feature != path
+    return feature.replace("_", " ").capitalize() if is_within else f"'{path}'"
 
 
 class Losses:
@@ -148,8 +149,12 @@ class Losses:
         else:
             self._surplus += 1
 
+    def report_member(self, name: str) -> None:
+        """Record that a member of the client's body that the canonical request does not have is dropped."""
+        self.report(name, param=self._path_of_extra(name))
+
     def _path_of_extra(self, name: str | None) -> str | None:
-        """Return the path of a member that the canonical request does not have."""
+        """Return the client's path of such a member."""
         path = self._paths.get(name or "", "")
         return path if path.endswith(f".{name}") else name
 
