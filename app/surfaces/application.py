@@ -118,6 +118,8 @@ def _mark_for_browsers(response: Response) -> Response:
 
 def _check_spelling(raw: str) -> None:
     """Raise ``not_found`` for a path that would match a rule only after decoding or trimming."""
+    if "%" not in raw and not raw.startswith("//"):
+        return
     fixed = raw.partition(next((word for word in _ABOVE_SLASHES if word in raw), "?"))[0]
     if raw.startswith("//") or _SLASH in fixed.lower():
         raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
@@ -127,26 +129,28 @@ def _finish(response: Response) -> Response:
     """Note a request that was no call, limit the time of writes, add the headers of every answer, and settle a claim."""
     request, context, mount = request_context().request, app_context(), current_mount()
     own = context.g
+    gateway = gateway_of(context.app)
     if mount is not None and "call" not in own:
-        _note(response, mount)
-    _set_write_timeouts(response, request, gateway_of(context.app).settings.timeouts)
+        _note(gateway, response, mount)
+    _set_write_timeouts(response, request, gateway.settings.timeouts)
     finish_headers(response, own.request_id, mount)
     return _settle_claim(response) if "claim" in own else response
 
 
-def _note(response: Response, mount: Mount) -> None:
+def _note(gateway: Gateway, response: Response, mount: Mount) -> None:
     """Log and count a request that was no call; calls are logged when they end."""
-    principal = g.get("principal")
-    gateway_of(current_app).note_request(
+    own = app_context().g
+    principal = own.get("principal")
+    gateway.note_request(
         current_operation() or "none",
-        g.get("refusal"),
+        own.get("refusal"),
         response.status_code,
-        request_id=g.request_id,
-        method=request.method,
+        request_id=own.request_id,
+        method=request_context().request.method,
         door=mount.name,
         key=principal.key if principal else None,
         tenant=principal.tenant if principal else None,
-        ms=round((time.monotonic() - g.started) * 1000),
+        ms=round((time.monotonic() - own.started) * 1000),
     )
 
 
@@ -187,11 +191,12 @@ def _is_version(version: str) -> bool:
 
 
 def _gateway_error(error: GatewayError) -> Response:
-    call = g.get("call")
+    context = app_context()
+    call = context.g.get("call")
     if call is None:
-        g.refusal = error
+        context.g.refusal = error
     else:
-        gateway_of(current_app).refuse(error, call)
+        gateway_of(context.app).refuse(error, call)
     _drop_frames(error)
     return error_response(error, call)
 
@@ -222,6 +227,7 @@ def _drop_frames(error: BaseException) -> None:
 
 
 def _http_error(error: HTTPException) -> Response:
+    request = request_context().request
     if "websocket" in request.headers.get("upgrade", "").lower():
         refusal = no_websocket()
     elif error.code == 404:
@@ -230,9 +236,9 @@ def _http_error(error: HTTPException) -> Response:
         refusal = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
     else:
         refusal = GatewayError("bad_request", error.description or error.name, status=error.code or 400)
-    g.refusal = refusal
+    app_context().g.refusal = refusal
     response = error_response(refusal)
-    response.headers.update(allow_header(error))
+    response.add_headers(allow_header(error), {})
     _drop_frames(error)
     return response
 

@@ -16,6 +16,7 @@ from flask.sessions import NullSession
 from werkzeug.datastructures import Headers
 from werkzeug.routing import Map, MapAdapter, Rule, RuleFactory
 
+from app.surfaces.context import request_context
 from app.surfaces.mounts import Credentials
 from app.surfaces.rules import SurfaceRule
 
@@ -114,6 +115,16 @@ class SessionlessFlask(Flask):
         for after in reversed(afters):
             response = after(response)
         return response
+
+    def dispatch_request(self) -> Any:
+        """Call the view of the current request, as Flask does, but without its proxies."""
+        request = request_context().request
+        rule: Any = request.url_rule
+        if request.routing_exception is not None:
+            self.raise_routing_exception(request)
+        if rule.provide_automatic_options and request.method == "OPTIONS":
+            return self.make_default_options_response()
+        return self.view_functions[rule.endpoint](**(request.view_args or {}))
 
     def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
         """Return ``func``: nothing here is asynchronous."""

@@ -105,9 +105,11 @@ def current_operation() -> str | None:
     if rule is not None and rule.operation is not None:
         return rule.operation.name
     path = request_context().request.path
-    names = (row.name for row in OPERATIONS.values() if any(path.endswith(r.path) for r in row.routes))
-    return next(names, next((word for word in _WITH_IDS if word in path.split("/")), None))
+    if path.endswith(_ENDINGS):
+        return next(row.name for row in OPERATIONS.values() if any(path.endswith(r.path) for r in row.routes))
+    return next((word for word in _WITH_IDS if word in path.split("/")), None)
 
 
+_ENDINGS: Final = tuple({route.path for row in OPERATIONS.values() for route in row.routes})
 _WITH_IDS: Final = ("models", "responses")
 """Operations whose name is a part of paths that end with an id."""

@@ -169,6 +169,8 @@ def _check_size(data: bytes) -> None:
 def _check_size_lenient(data: bytes) -> None:
     """Refuse an answer too deep or of too many values, before anything is built from it."""
     size = len(data)
+    if size <= MAX_MEMBERS_LENIENT and _openers(data) <= MAX_DEPTH_LENIENT:
+        return
     strings, members = max(MAX_STRINGS_LENIENT, size // 12), max(MAX_MEMBERS_LENIENT, size // 16)
     holders, elements = max(MAX_HOLDERS_LENIENT, size // 24), max(MAX_ELEMENTS_LENIENT, size // 6)
     if size > strings and _unescaped(data).count(b'"') > 2 * strings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,7 @@ from app.wire.json import dumps
 
 _STDERR: Final = 2
 _MAX_REST: Final = 64 * 1024  # bytes of a line that was taken in part
+_LOOK: Final = 0.05  # seconds between two looks at what the descriptor is, which others may replace
 
 Send = Callable[[bytes], int]
 
@@ -30,6 +32,7 @@ class LineWriter:
     def __init__(self, descriptor: int = _STDERR) -> None:
         self._descriptor = descriptor
         self._identity: tuple[int, int, int] | None = None
+        self._look_at = 0.0
         self._send: Send = self._write
         self._own: int | socket.socket | None = None
         self._rest = b""
@@ -38,7 +41,9 @@ class LineWriter:
     def write(self, line: bytes) -> None:
         """Write one line with its end, or count it as dropped."""
         try:
-            self._follow()
+            if (now := time.monotonic()) >= self._look_at:
+                self._follow()
+                self._look_at = now + _LOOK
             if self._rest:
                 self._rest = self._rest[self._send(self._rest) :]
             if self._dropped and not self._rest:

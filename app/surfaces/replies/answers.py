@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from flask import Response, g
+from flask import Response
 from werkzeug.exceptions import HTTPException
 
 from app.dialects import dialect
@@ -14,6 +14,7 @@ from app.dialects.shared.losses import Loss, warning_rows
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
+from app.surfaces.context import app_context
 from app.surfaces.minimal_flask import WholeResponse
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.envelope import last_attempt, seal_error
@@ -25,7 +26,7 @@ JSON: Final = "application/json"
 
 def json_response(
     value: Any, status: int = 200, headers: Mapping[str, str] | None = None, *, parsed: bool = False
-) -> Response:
+) -> WholeResponse:
     """Return ``value`` as a JSON response; ``parsed``: it was parsed from JSON, so it needs no checks."""
     body = dumps(value, parsed=parsed)
     framing = {"content-type": JSON, "content-length": str(len(body))}
@@ -114,10 +115,10 @@ def retry_header(error: GatewayError) -> dict[str, str]:
 
 def allow_header(error: HTTPException) -> dict[str, str]:
     """Return the header ``Allow`` of a 405, with the methods of its path."""
-    return {name: value for name, value in error.get_headers() if name.lower() == "allow"}
+    return {name.lower(): value for name, value in error.get_headers() if name.lower() == "allow"}
 
 
-def error_response(error: GatewayError, call: Call | None = None) -> Response:
+def error_response(error: GatewayError, call: Call | None = None) -> WholeResponse:
     """Return an error as the JSON answer of the current request's surface."""
     mount, operation = current_mount(), call.operation if call else current_operation()
     headers = {"cache-control": "no-store", **retry_header(error)}
@@ -132,7 +133,7 @@ def error_response(error: GatewayError, call: Call | None = None) -> Response:
     error = error if mount is None else mount.with_own_status(error)
     if mount is not None and mount.dialect is not None:
         headers |= dialect(mount.dialect).error_headers(error)
-    body = seal_error(mount, error, call, operation, g.request_id, plain=_is_plain(mount))
+    body = seal_error(mount, error, call, operation, app_context().g.request_id, plain=_is_plain(mount))
     return json_response(body, error.status, headers)
 
 
