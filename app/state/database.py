@@ -146,6 +146,7 @@ class Database:
     ) -> T:
         """Run ``run(connection)`` in a transaction of its own and return its result once it is durable.
 
+        What ``run`` did may be undone and ``run`` called again, so it changes nothing outside of the database.
         ``topics`` are notified after the commit, in all processes (`app.state.wakeups`). ``idempotent``: doing it twice
         leaves what doing it once leaves, so it is tried once more after trouble, even if the database did it and reported
         a failure. ``single`` (without topics): ``run`` executes one statement, which PostgreSQL then takes in one round
