@@ -35,10 +35,10 @@ def make(environ: MutableMapping[str, str]) -> str:
 
 def adopt(settings: Settings, environ: MutableMapping[str, str]) -> Settings:
     """Return the settings of a worker, with the made key, which its environment then forgets."""
-    made = environ.pop(VARIABLE, "")
-    if settings.master_key is not None or _MADE.fullmatch(made) is None:
+    key = environ.pop(VARIABLE, "")
+    if settings.master_key is not None or _MADE.fullmatch(key) is None:
         return settings
-    return replace(settings, generated_key=Secret(made))
+    return replace(settings, generated_key=Secret(key))
 
 
 def link(key: str, now: float | None = None) -> str:

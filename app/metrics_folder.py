@@ -20,16 +20,16 @@ _PREFIX: Final = "sluice-metrics-"
 _LOCK: Final = "lock"
 
 
-def make(given: str | None) -> Path:
-    """Return the folder of this server, below ``given``; the same one when asked again.
+def make(base: str | None) -> Path:
+    """Return the folder of this server, below ``base``; the same one when asked again.
 
     What comes by the environment from a server that this one replaces names that server's.
     """
     mine = f"{_PREFIX}{os.getpid()}-"
-    named = Path(given) if given else Path(tempfile.gettempdir())
-    if named.name.startswith(mine):
-        return named
-    above = named.parent if named.name.startswith(_PREFIX) else named
+    place = Path(base) if base else Path(tempfile.gettempdir())
+    if place.name.startswith(mine):
+        return place
+    above = place.parent if place.name.startswith(_PREFIX) else place
     above.mkdir(parents=True, exist_ok=True)
     _sweep(above)
     folder = Path(tempfile.mkdtemp(prefix=mine, dir=above))

@@ -58,9 +58,9 @@ def scrub_environ(environ: MutableMapping[str, str], settings: Settings) -> None
 
 
 def _read(environ: Mapping[str, str], path: str | Path | None) -> dict[str, Any]:
-    named = path or environ.get(FILE_VARIABLE)
-    file = Path(named or DEFAULT_FILE)
-    if not named and not file.exists():
+    path_setting = path or environ.get(FILE_VARIABLE)
+    file = Path(path_setting or DEFAULT_FILE)
+    if not path_setting and not file.exists():
         return {}
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))

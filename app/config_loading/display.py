@@ -20,8 +20,8 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
     for member in MEMBERS:
         value = attrgetter(".".join(member.path))(settings)
         if value not in (None, ()):
-            shown = _origin(value) if member.path == ("alert_url",) else _show(value)
-            yield f"  {'.'.join(member.path)} = {shown}"
+            value_text = _origin(value) if member.path == ("alert_url",) else _show(value)
+            yield f"  {'.'.join(member.path)} = {value_text}"
     if settings.limits:
         yield f"  limits = {_limits(settings.limits)}"
     if settings.budgets:
@@ -59,14 +59,14 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
 
 def members_shown(settings: Settings) -> dict[str, Any]:
     """Return ``[server]`` as a JSON object that anyone may see; secrets that are set are ``***``."""
-    shown: dict[str, Any] = {}
+    section: dict[str, Any] = {}
     for member in MEMBERS:
         value = attrgetter(".".join(member.path))(settings)
-        place = shown
+        place = section
         for step in member.path[:-1]:
             place = place.setdefault(step, {})
         place[member.path[-1]] = _HIDDEN if member.secret and value not in (None, ()) else _as_json(value)
-    return shown
+    return section
 
 
 def _as_json(value: Any) -> Any:
@@ -146,8 +146,8 @@ def _show(value: Any) -> str:
     if parts is None or not (parts.netloc or parts.query):
         return text
     _, at, host = parts.netloc.rpartition("@")
-    shown = parts._replace(netloc=f"{_HIDDEN}@{host}" if at else host, query=_HIDDEN if parts.query else "")
-    return shown.geturl()
+    public = parts._replace(netloc=f"{_HIDDEN}@{host}" if at else host, query=_HIDDEN if parts.query else "")
+    return public.geturl()
 
 
 def _target_members(members: TargetMembers) -> Iterator[str]:

@@ -165,11 +165,11 @@ def _options(
 
 
 def _virtual_keys(section: Mapping[str, Any], faults: Faults) -> tuple[VirtualKey, ...]:
-    seen: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, row in section.items():
-        if row["key"] in seen:
-            faults.add(("keys", name), f"has the same key as '{seen[row['key']]}'")
-        seen[row["key"]] = name
+        if row["key"] in names:
+            faults.add(("keys", name), f"has the same key as '{names[row['key']]}'")
+        names[row["key"]] = name
     return tuple(
         VirtualKey(
             name,

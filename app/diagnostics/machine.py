@@ -42,7 +42,7 @@ def _folders(settings: Settings) -> Iterator[Finding]:
     if settings.metrics and (named := os.environ.get(METRICS_FOLDER)):
         if fault := why_unwritable(_existing(Path(named))):
             yield fail("metrics", f"{named} cannot be written: {fault}", f"check {METRICS_FOLDER}")
-    if (wanted := os.environ.get("TMPDIR")) and not Path(wanted).is_dir():
+    if (temporary := os.environ.get("TMPDIR")) and not Path(temporary).is_dir():
         yield warn(
             "TMPDIR", f"is no folder, so {tempfile.gettempdir()} is used", "create it, or remove the variable"
         )

@@ -177,10 +177,10 @@ def check_tool_calls(items: Sequence[Mapping[str, Any]]) -> None:
     kinds = {str(one.get("type", "")) for one in items}
     if kinds.isdisjoint(_ANSWERS) or "compaction" in kinds:
         return
-    called = {one.get("call_id") for one in items if not str(one.get("type", "")).endswith("_output")}
+    call_ids = {one.get("call_id") for one in items if not str(one.get("type", "")).endswith("_output")}
     for one in items:
         words = _ANSWERS.get(one.get("type", ""))
-        if words and isinstance(one.get("call_id"), str) and one["call_id"] not in called:
+        if words and isinstance(one.get("call_id"), str) and one["call_id"] not in call_ids:
             raise GatewayError(
                 "bad_request",
                 f"No tool call found for {words} with call_id {one['call_id']}.",

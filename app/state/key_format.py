@@ -29,8 +29,8 @@ _PURPOSE: Final = b"sluice client keys 1"
 
 def make_key(prefix: str = CLIENT) -> str:
     """Make a new key."""
-    drawn = prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
-    return drawn + _check(drawn)
+    text = prefix + "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM))
+    return text + _check(text)
 
 
 def is_ours(text: str, prefix: str = CLIENT) -> bool:

@@ -104,12 +104,14 @@ def _fish(verbs: list[Verb]) -> str:
     lines = ["# fish completion of sluice: sluice completion fish > ~/.config/fish/completions/sluice.fish"]
     for verb in verbs:
         lines.append(f"complete -c sluice -n __fish_use_subcommand -f -a {verb.name} -d {_quote(verb.text)}")
-        seen = f"-n '__fish_seen_subcommand_from {verb.name}'"
+        condition = f"-n '__fish_seen_subcommand_from {verb.name}'"
         if verb.words:
-            lines.append(f"complete -c sluice {seen} -f -a {_quote(' '.join(verb.words))}")
+            lines.append(f"complete -c sluice {condition} -f -a {_quote(' '.join(verb.words))}")
         for name, text, takes_file in verb.options:
             value = " -r -F" if takes_file else ""
-            lines.append(f"complete -c sluice {seen} -l {name.removeprefix('--')}{value} -d {_quote(text)}")
+            lines.append(
+                f"complete -c sluice {condition} -l {name.removeprefix('--')}{value} -d {_quote(text)}"
+            )
     return "\n".join(lines) + "\n"
 
 

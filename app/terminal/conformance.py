@@ -69,11 +69,11 @@ def _table(results: Sequence[Result]) -> str:
 
 def _as_json(client: Client, results: Sequence[Result]) -> str:
     counts = Counter(one.result for one in results)
-    shown = {
+    report = {
         "object": "conformance",
         "url": client.base,
         "ok": not counts["fail"],
         **{word: counts[word] for word in ("pass", "fail", "skip")},
         "checks": [asdict(one) for one in results],
     }
-    return json.dumps(shown, indent=2, ensure_ascii=False)
+    return json.dumps(report, indent=2, ensure_ascii=False)

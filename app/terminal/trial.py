@@ -55,14 +55,14 @@ class Trial:
         streamed = self.total - (self.first or 0.0)
         cost = usage.get("cost")
         price = cost.get("total_cost") if isinstance(cost, Mapping) else cost
-        shown = (
+        figures = (
             self.answered,
             f"first text after {round((self.first or self.total) * 1000)} ms",
             f"{tokens / streamed:.1f} tokens/s" if tokens and streamed > 0 else "",
             f"{int(usage.get('prompt_tokens') or 0)}+{tokens} tokens" if usage else "usage unknown",
             f"${price:.6f}" if price is not None else "price unknown",
         )
-        return ", ".join(filter(None, shown))
+        return ", ".join(filter(None, figures))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,8 +113,8 @@ def _report(trial: Trial, *, as_json: bool) -> int:
     else:
         if trial.first is not None:
             print()
-        asked = f"{trial.answered}: " if trial.answered else ""
-        print(f"sluice: {asked}{trial.error}" if trial.error else trial.summary(), file=sys.stderr)
+        target = f"{trial.answered}: " if trial.answered else ""
+        print(f"sluice: {target}{trial.error}" if trial.error else trial.summary(), file=sys.stderr)
     return 1 if trial.error else 0
 
 

@@ -47,32 +47,32 @@ class _Adapter:
         self._losses = losses
 
     def body(self, body: Mapping[str, Any]) -> Json:
-        sent: Json = {}
+        outgoing: Json = {}
         for name, value in body.items():
             if name not in KNOWN_MEMBERS or self._options.takes(name) or (name, value) == ("n", 1):
-                sent[name] = value
+                outgoing[name] = value
             elif name == "reasoning" and isinstance(value, dict):
-                sent |= self._effort(value, body)
+                outgoing |= self._effort(value, body)
             elif value not in (None, {}, []):
                 self._losses.report(name, param=name)
-        self._fit_limits(sent)
-        if isinstance(sent.get("messages"), list):
-            messages = pair_chat(sent["messages"], self._losses)
-            sent["messages"] = [self._message(message) for message in messages]
-        if isinstance(sent.get("tools"), list):
-            self._fit_tools(sent)
-        if "tool_choice" in sent:
-            sent["tool_choice"] = _choice(sent["tool_choice"])
-        return sent
+        self._fit_limits(outgoing)
+        if isinstance(outgoing.get("messages"), list):
+            messages = pair_chat(outgoing["messages"], self._losses)
+            outgoing["messages"] = [self._message(message) for message in messages]
+        if isinstance(outgoing.get("tools"), list):
+            self._fit_tools(outgoing)
+        if "tool_choice" in outgoing:
+            outgoing["tool_choice"] = _choice(outgoing["tool_choice"])
+        return outgoing
 
-    def _fit_limits(self, sent: Json) -> None:
+    def _fit_limits(self, outgoing: Json) -> None:
         """Send one member for the output limit: the newer name if it is set or the model needs it."""
-        older, newer = sent.get("max_tokens"), sent.get("max_completion_tokens")
-        if newer is None and self._options.needs_newer_limit(str(sent.get("model"))):
+        older, newer = outgoing.get("max_tokens"), outgoing.get("max_completion_tokens")
+        if newer is None and self._options.needs_newer_limit(str(outgoing.get("model"))):
             newer = older
         if newer is not None:
-            sent["max_completion_tokens"] = newer
-            sent.pop("max_tokens", None)
+            outgoing["max_completion_tokens"] = newer
+            outgoing.pop("max_tokens", None)
 
     def _effort(self, reasoning: Json, body: Mapping[str, Any]) -> Json:
         """Return ``reasoning_effort`` for a ``reasoning`` object, ``{}`` if the client set both."""
@@ -92,14 +92,14 @@ class _Adapter:
     def _message(self, message: Any) -> Any:
         if not isinstance(message, dict) or _is_plain(message):
             return message
-        sent = self._filter(message, KNOWN_MESSAGE_MEMBERS, self._options.message_members)
+        outgoing = self._filter(message, KNOWN_MESSAGE_MEMBERS, self._options.message_members)
         if self._options.history == "none":
-            sent = self._without_reasoning(sent)
-        if isinstance(sent.get("content"), list):
-            sent["content"] = [self._part(part) for part in sent["content"]]
-        if isinstance(sent.get("tool_calls"), list) and self._options.history != "extra_content":
-            sent["tool_calls"] = [self._call(call) for call in sent["tool_calls"]]
-        return sent
+            outgoing = self._without_reasoning(outgoing)
+        if isinstance(outgoing.get("content"), list):
+            outgoing["content"] = [self._part(part) for part in outgoing["content"]]
+        if isinstance(outgoing.get("tool_calls"), list) and self._options.history != "extra_content":
+            outgoing["tool_calls"] = [self._call(call) for call in outgoing["tool_calls"]]
+        return outgoing
 
     def _without_reasoning(self, message: Json) -> Json:
         if any(message.get(name) for name in _THOUGHTS):
@@ -123,15 +123,15 @@ class _Adapter:
                 self._losses.report(name)
         return rest(members, unsupported)
 
-    def _fit_tools(self, sent: Json) -> None:
-        tools = [self._tool(tool) for tool in dicts(sent["tools"]) if self._is_supported(tool)]
-        if tools or not dicts(sent["tools"]):
-            sent["tools"] = tools
+    def _fit_tools(self, outgoing: Json) -> None:
+        tools = [self._tool(tool) for tool in dicts(outgoing["tools"]) if self._is_supported(tool)]
+        if tools or not dicts(outgoing["tools"]):
+            outgoing["tools"] = tools
             return
-        if _choice(sent.get("tool_choice")) not in (None, "auto", "none"):
+        if _choice(outgoing.get("tool_choice")) not in (None, "auto", "none"):
             report(self._losses, "forced_tool")
-        for name in _TOOL_MEMBERS & sent.keys():
-            del sent[name]
+        for name in _TOOL_MEMBERS & outgoing.keys():
+            del outgoing[name]
 
     def _is_supported(self, tool: Json) -> bool:
         kind = _kind(tool)

@@ -48,14 +48,14 @@ def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
 
 def separate_tool_turns(messages: Iterable[Json], losses: Losses) -> list[Json]:
     """Return the messages with an assistant message inserted wherever a user message follows a tool's."""
-    sent: list[Json] = []
+    turns: list[Json] = []
     for message in messages:
-        if sent and sent[-1]["role"] == "tool" and message["role"] in {"user", _SYSTEM}:
+        if turns and turns[-1]["role"] == "tool" and message["role"] in {"user", _SYSTEM}:
             warning = f"'{PLACEHOLDER_TEXT}' was sent as the assistant's message between a tool's result and the next message"
             losses.report("message_text", warning)
-            sent.append({"role": "assistant", "content": PLACEHOLDER_TEXT})
-        sent.append(message)
-    return sent
+            turns.append({"role": "assistant", "content": PLACEHOLDER_TEXT})
+        turns.append(message)
+    return turns
 
 
 def _join(first: Json, second: Json) -> Json:

@@ -72,15 +72,15 @@ class _RequestWriter:
 
     def _supported(self, members: Mapping[str, Any]) -> Json:
         """Return the members that are set and that the provider has; report the others that are set."""
-        sent: Json = {}
+        supported: Json = {}
         for name, value in members.items():
             if value is None or value == ():
                 continue
             if self._options.takes(name):
-                sent[name] = value
+                supported[name] = value
             else:
                 self._context.losses.report(name, param=name if self._own else None)
-        return sent
+        return supported
 
     def _sampling(self) -> Json:
         sampling, options = self._request.sampling, self._options
@@ -338,13 +338,13 @@ class _RequestWriter:
 
     def _extra(self) -> Json:
         """Return unknown members unchanged if the client's body is a chat body; otherwise report them."""
-        sent: Json = {}
+        members: Json = {}
         for name, value in rest(self._request.extra, frozenset({"stream_options"})).items():
             if self._own and (name not in KNOWN_MEMBERS or self._options.takes(name)):
-                sent[name] = value
+                members[name] = value
             elif value is not None:
                 self._context.losses.report_member(name)
-        return without_nulls(sent)
+        return without_nulls(members)
 
 
 _TOOLS: Final[Mapping[str, Callable[[_RequestWriter, Tool], Json | None]]] = {

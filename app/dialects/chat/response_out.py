@@ -156,8 +156,8 @@ def _media(parts: Sequence[Part], context: ServerContext) -> Json:
             body["audio"] = _audio(part)
         elif isinstance(part, ImagePart):
             before = parts[at - 1] if at else None
-            hidden = isinstance(before, ReasoningPart) and before.form == "hidden"
-            signature = getattr(before, "signature", None) if hidden else None
+            is_hidden = isinstance(before, ReasoningPart) and before.form == "hidden"
+            signature = getattr(before, "signature", None) if is_hidden else None
             secret = context.wrap(signature) if signature is not None else None
             body.setdefault("images", []).append(encode_image(part, secret))
     return body

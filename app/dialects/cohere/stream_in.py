@@ -155,9 +155,9 @@ class CohereDecoder(TerminalDecoder):
 
     def _cited_block(self, index: int | None) -> OpenBlock | None:
         """Return the open text with the number in a citation, else the last open text."""
-        named = self._blocks.get(("content", index))
-        if named is not None and isinstance(named.part, TextPart):
-            return named
+        block = self._blocks.get(("content", index))
+        if block is not None and isinstance(block.part, TextPart):
+            return block
         return next((b for b in reversed(self._blocks.blocks()) if isinstance(b.part, TextPart)), None)
 
     def _message_end(self, frame: Members) -> list[Event]:

@@ -93,13 +93,15 @@ def _output(config: ClientObject | None) -> Output:
     if form is None:
         return Output()
     structure = form.object("structure")
-    named = structure.object("jsonSchema") if structure is not None else None
-    if named is None:
+    json_schema = structure.object("jsonSchema") if structure is not None else None
+    if json_schema is None:
         raise missing(f"{form.at('structure')}.jsonSchema")
-    schema = parse(named.required_text("schema"))
+    schema = parse(json_schema.required_text("schema"))
     if not isinstance(schema, dict):
-        raise wrong_type(named.at("schema"), "the text of a JSON object", schema)
-    return Output("schema", schema=schema, name=named.text("name"), description=named.text("description"))
+        raise wrong_type(json_schema.at("schema"), "the text of a JSON object", schema)
+    return Output(
+        "schema", schema=schema, name=json_schema.text("name"), description=json_schema.text("description")
+    )
 
 
 _NESTED: Final = {"output_config": "effort", "reasoning": "effort", "inferenceConfig": "topK"}

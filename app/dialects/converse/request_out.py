@@ -251,8 +251,8 @@ def _thinking(request: Request, options: ConverseOptions, inference: Members, lo
 
 def _text_format(output: Output, losses: Losses) -> Members:
     schema = json.dumps(enforceable_schema(output.schema, losses), ensure_ascii=False)
-    named = {"name": output.name, "description": output.description}
-    members = {"schema": schema, **{name: text for name, text in named.items() if text}}
+    labels = {"name": output.name, "description": output.description}
+    members = {"schema": schema, **{name: text for name, text in labels.items() if text}}
     return {"type": "json_schema", "structure": {"jsonSchema": members}}
 
 

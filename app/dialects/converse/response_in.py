@@ -226,13 +226,13 @@ def decode_usage(value: Any) -> Usage | None:
     if uncached is None and output is None:
         return None
     cached = count(raw.get("cacheReadInputTokens")) or 0
-    written = count(raw.get("cacheWriteInputTokens")) or 0
+    cache_writes = count(raw.get("cacheWriteInputTokens")) or 0
     return Usage(
-        input_tokens=(uncached or 0) + cached + written,
+        input_tokens=(uncached or 0) + cached + cache_writes,
         output_tokens=output or 0,
         total_tokens=count(raw.get("totalTokens")),
         cached_tokens=cached,
-        cache_write_tokens=written,
+        cache_write_tokens=cache_writes,
         details=dict(_writes_by_ttl(raw)),
         native=native_usage(NAME, raw),
     )

@@ -46,12 +46,12 @@ class ToolWriter:
         """
         self._native = request.origin is not None and request.origin.dialect == NAME
         choice = request.tool_choice or ToolChoice("auto")
-        called = _called_names(turns)
-        if choice.mode == "none" and not called:
+        names = _called_names(turns)
+        if choice.mode == "none" and not names:
             return self._with_answer([], ToolChoice("auto"))
         tools = [entry for tool in request.tools if is_allowed(tool, choice) for entry in self._tool(tool)]
         if not tools or choice.mode == "allowed":
-            tools += [_spec(name, None, EMPTY_SCHEMA) for name in called if name not in _names(tools)]
+            tools += [_spec(name, None, EMPTY_SCHEMA) for name in names if name not in _names(tools)]
         if choice.mode == "none":
             self._losses.report("tool_choice", "This API cannot forbid tools that the history calls")
             choice = ToolChoice("auto")

@@ -75,7 +75,7 @@ class ContentsReader:
         signature = self._signature(entry)
         if others := rest(entry.members, frozenset({"thoughtSignature", "thought"})):
             return [OpaquePart(next(iter(others)), (NAME, dict(entry.members)))]
-        return _hidden(signature)
+        return _hidden_thought(signature)
 
     def _signature(self, entry: Members) -> Signature | None:
         """Return the part's signature: one that the gateway sealed, or Google's own."""
@@ -89,10 +89,14 @@ class ContentsReader:
     def _text(self, entry: Members) -> list[Part]:
         text, signature = entry.text("text") or "", self._signature(entry)
         if not entry.flag("thought"):
-            return [*_hidden(signature), TextPart(text)] if text or not signature else _hidden(signature)
+            return (
+                [*_hidden_thought(signature), TextPart(text)]
+                if text or not signature
+                else _hidden_thought(signature)
+            )
         if text:
             return [_sign(ReasoningPart(text, "summary"), signature)]
-        return _sealed_thought(signature) or _hidden(signature, _SIGNED)
+        return _sealed_thought(signature) or _hidden_thought(signature, _SIGNED)
 
     def _call(self, entry: Members) -> list[Part]:
         """Return a call, after the thought that its signature may hold."""
@@ -203,7 +207,7 @@ _SIGNED: Final = (NAME, {"signed": True})
 """Marks the signature of a thought, which the thought before it may lack."""
 
 
-def _hidden(signature: Signature | None, native: Native | None = None) -> list[Part]:
+def _hidden_thought(signature: Signature | None, native: Native | None = None) -> list[Part]:
     """Return a signature as hidden reasoning."""
     return [ReasoningPart(form="hidden", signature=signature, native=native)] if signature else []
 

@@ -88,10 +88,10 @@ def schema_member(holder: Members, full: str, reduced: str) -> dict[str, Any] | 
 
 def json_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON Schema of Google's ``Schema``; key order is kept."""
-    named = {name if name.startswith("$") else camel(name): value for name, value in schema.items()}
+    members = {name if name.startswith("$") else camel(name): value for name, value in schema.items()}
     converted = {
         name: _value(name, value)
-        for name, value in named.items()
+        for name, value in members.items()
         if name not in _DROPPED and (name, value) != ("type", "TYPE_UNSPECIFIED")
     }
     if schema.get("nullable") is True:

@@ -230,8 +230,8 @@ def _read_settings(entry: Members) -> dict[str, Any]:
     config = entry.object("embedContentConfig") or entry
     task = config.text("taskType")
     input_type = _INPUT_TYPES.get(task or "")
-    named = {"input_type": input_type} if input_type else {"task_type": task}
-    return {**without_nulls({**named, "title": config.text("title")}), **_parameters(config)}
+    task_member = {"input_type": input_type} if input_type else {"task_type": task}
+    return {**without_nulls({**task_member, "title": config.text("title")}), **_parameters(config)}
 
 
 def _parameters(config: Members) -> dict[str, Any]:

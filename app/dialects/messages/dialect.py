@@ -80,9 +80,9 @@ def _fit_sampling(body: Body, passage: PassThrough) -> None:
     )
     family = family_of(passage.client.model)
     thinks = as_dict(body.get("thinking")).get("type") in _THINKING_TYPES
-    sent = sampling_of(sampling, family, thinks, passage.client.losses)
+    supported = sampling_of(sampling, family, thinks, passage.client.losses)
     for name in _SAMPLING:
-        if getattr(sampling, name) is not None and name not in sent:
+        if getattr(sampling, name) is not None and name not in supported:
             del body[name]
 
 

@@ -129,12 +129,12 @@ def decode_usage(value: Any) -> Usage | None:
     if uncached is None and output is None:
         return None
     cached = count(raw.get("cache_read_input_tokens")) or 0
-    written = count(raw.get("cache_creation_input_tokens")) or 0
+    cache_writes = count(raw.get("cache_creation_input_tokens")) or 0
     return Usage(
-        input_tokens=(uncached or 0) + cached + written,
+        input_tokens=(uncached or 0) + cached + cache_writes,
         output_tokens=output or 0,
         cached_tokens=cached,
-        cache_write_tokens=written,
+        cache_write_tokens=cache_writes,
         reasoning_tokens=count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")) or 0,
         details=counts_at(raw, _DETAILS),
         billing=_billing(raw),
@@ -246,10 +246,10 @@ def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:
     if own := own_members(usage.native, NAME):
         return dict(own)
     cached = min(usage.cached_tokens, usage.input_tokens)  # xAI reports more than the whole input
-    written = min(usage.cache_write_tokens, usage.input_tokens - cached)
+    cache_writes = min(usage.cache_write_tokens, usage.input_tokens - cached)
     members: Members = {
-        "input_tokens": usage.input_tokens - cached - written,
-        "cache_creation_input_tokens": written,
+        "input_tokens": usage.input_tokens - cached - cache_writes,
+        "cache_creation_input_tokens": cache_writes,
         "cache_read_input_tokens": cached,
         "output_tokens": usage.output_tokens,
     }

@@ -84,89 +84,89 @@ def fit(body: Mapping[str, Any], options: ResponsesOptions, losses: Losses) -> d
 
     Losses are reported; raises GatewayError if one would change the answer.
     """
-    sent = {k: v for k, v in body.items() if k not in STATE_MEMBERS and v is not None}
-    _normalize(sent)
-    _ask_logprobs(sent)
-    _leave_out(sent, losses)
-    _fit_tokens(sent, losses)
-    _fit_reasoning(sent, options, losses)
-    sent["store"] = False
-    if isinstance(sent.get("input"), list):
-        sent["input"] = _fit_input(sent["input"], losses)
-    if isinstance(sent.get("tools"), list):
-        sent["tools"] = [_without_mark(tool) for tool in sent["tools"]]
-    return sent
+    outgoing = {k: v for k, v in body.items() if k not in STATE_MEMBERS and v is not None}
+    _normalize(outgoing)
+    _ask_logprobs(outgoing)
+    _leave_out(outgoing, losses)
+    _fit_tokens(outgoing, losses)
+    _fit_reasoning(outgoing, options, losses)
+    outgoing["store"] = False
+    if isinstance(outgoing.get("input"), list):
+        outgoing["input"] = _fit_input(outgoing["input"], losses)
+    if isinstance(outgoing.get("tools"), list):
+        outgoing["tools"] = [_without_mark(tool) for tool in outgoing["tools"]]
+    return outgoing
 
 
-def _normalize(sent: dict[str, Any]) -> None:
+def _normalize(outgoing: dict[str, Any]) -> None:
     """Replace variants that the gateway accepts: nested tools, ``any``, ``text.max_tokens``, ``include_usage``."""
-    if "tools" in sent:
-        sent["tools"] = [flat_tool(tool) for tool in dicts(sent["tools"])]
-    if "tool_choice" in sent:
-        sent["tool_choice"] = echo_tool_choice(sent["tool_choice"])
-    if (limit := max_output_tokens(sent)) is not None:
-        sent["max_output_tokens"] = limit
-    if "max_tokens" in as_dict(sent.get("text")):
-        sent["text"] = rest(sent["text"], _MAX_TOKENS)
-    options = rest(as_dict(sent.pop("stream_options", None)), frozenset({"include_usage"}))
-    if not sent.get("stream"):
-        sent.pop("stream", None)
+    if "tools" in outgoing:
+        outgoing["tools"] = [flat_tool(tool) for tool in dicts(outgoing["tools"])]
+    if "tool_choice" in outgoing:
+        outgoing["tool_choice"] = echo_tool_choice(outgoing["tool_choice"])
+    if (limit := max_output_tokens(outgoing)) is not None:
+        outgoing["max_output_tokens"] = limit
+    if "max_tokens" in as_dict(outgoing.get("text")):
+        outgoing["text"] = rest(outgoing["text"], _MAX_TOKENS)
+    options = rest(as_dict(outgoing.pop("stream_options", None)), frozenset({"include_usage"}))
+    if not outgoing.get("stream"):
+        outgoing.pop("stream", None)
     elif options:
-        sent["stream_options"] = options
+        outgoing["stream_options"] = options
 
 
-def _ask_logprobs(sent: dict[str, Any]) -> None:
+def _ask_logprobs(outgoing: dict[str, Any]) -> None:
     """Replace chat's ``logprobs`` (a boolean, or a number of alternatives) by an ``include``."""
-    logprobs = sent.pop("logprobs", None)
+    logprobs = outgoing.pop("logprobs", None)
     if not logprobs:
         return
-    sent["include"] = [*as_list(sent.get("include")), LOGPROBS]
+    outgoing["include"] = [*as_list(outgoing.get("include")), LOGPROBS]
     if not isinstance(logprobs, bool):
-        sent.setdefault("top_logprobs", count(logprobs))
+        outgoing.setdefault("top_logprobs", count(logprobs))
 
 
-def _leave_out(sent: dict[str, Any], losses: Losses) -> None:
-    for name in [name for name in sent if name in LACKING or sent[name] == _DEFAULTS.get(name)]:
-        if sent[name] != _DEFAULTS.get(name):
+def _leave_out(outgoing: dict[str, Any], losses: Losses) -> None:
+    for name in [name for name in outgoing if name in LACKING or outgoing[name] == _DEFAULTS.get(name)]:
+        if outgoing[name] != _DEFAULTS.get(name):
             losses.report(_FEATURES.get(name, name), param=name)
-        del sent[name]
+        del outgoing[name]
 
 
-def _fit_tokens(sent: dict[str, Any], losses: Losses) -> None:
-    limit = count(sent.get("max_output_tokens"))
+def _fit_tokens(outgoing: dict[str, Any], losses: Losses) -> None:
+    limit = count(outgoing.get("max_output_tokens"))
     if limit is None or limit >= _LEAST_OUTPUT:
         return
-    sent["max_output_tokens"] = _LEAST_OUTPUT
+    outgoing["max_output_tokens"] = _LEAST_OUTPUT
     losses.report(
         "max_tokens", f"'max_output_tokens' was raised to {_LEAST_OUTPUT}, the least that the provider takes."
     )
 
 
-def _fit_reasoning(sent: dict[str, Any], options: ResponsesOptions, losses: Losses) -> None:
-    model = str(sent.get("model"))
-    if PLAIN_MODELS.search(model) is not None and sent.pop("reasoning", None) is not None:
+def _fit_reasoning(outgoing: dict[str, Any], options: ResponsesOptions, losses: Losses) -> None:
+    model = str(outgoing.get("model"))
+    if PLAIN_MODELS.search(model) is not None and outgoing.pop("reasoning", None) is not None:
         text = "'reasoning' was left out: the model does not reason."
         losses.report("reasoning_effort", text, param="reasoning")
-    if not options.reasons(model, "reasoning" in sent):
+    if not options.reasons(model, "reasoning" in outgoing):
         return
-    for name in [name for name in sent if name in options.dropped_when_reasoning]:
+    for name in [name for name in outgoing if name in options.dropped_when_reasoning]:
         losses.report(name)
-        del sent[name]
-    include = as_list(sent.get("include"))
+        del outgoing[name]
+    include = as_list(outgoing.get("include"))
     if ENCRYPTED not in include:
-        sent["include"] = [*include, ENCRYPTED]
+        outgoing["include"] = [*include, ENCRYPTED]
     if not options.reasoning_budget:
-        _fit_budget(sent, losses)
+        _fit_budget(outgoing, losses)
 
 
-def _fit_budget(sent: dict[str, Any], losses: Losses) -> None:
+def _fit_budget(outgoing: dict[str, Any], losses: Losses) -> None:
     """Replace a thinking budget by an effort."""
-    reasoning = as_dict(sent.get("reasoning"))
+    reasoning = as_dict(outgoing.get("reasoning"))
     budget = reasoning.get("max_tokens")
     if not isinstance(budget, int):
         return
-    effort = effort_of(budget, count(sent.get("max_output_tokens")) or _ASSUMED_OUTPUT)
-    sent["reasoning"] = {"effort": effort, **rest(reasoning, _MAX_TOKENS)}
+    effort = effort_of(budget, count(outgoing.get("max_output_tokens")) or _ASSUMED_OUTPUT)
+    outgoing["reasoning"] = {"effort": effort, **rest(reasoning, _MAX_TOKENS)}
     losses.report("reasoning_budget", f"A budget of thinking tokens was sent as effort '{effort}'.")
 
 

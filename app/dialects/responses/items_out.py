@@ -126,10 +126,10 @@ class ItemWriter:
         if place.search:
             arguments = argument_object(part.arguments)[0]
             return {**_SEARCH_CALL, "arguments": arguments, "call_id": part.id}
-        named = {"call_id": part.id, **place.members()}
+        reference = {"call_id": part.id, **place.members()}
         if part.kind == "custom":
-            return {"type": "custom_tool_call", "input": part.arguments, **named}
-        return {"type": "function_call", "arguments": part.arguments or "{}", **named}
+            return {"type": "custom_tool_call", "input": part.arguments, **reference}
+        return {"type": "function_call", "arguments": part.arguments or "{}", **reference}
 
     def place(self, part: ToolCallPart) -> Place:
         """Return the place of the tool that ``part`` calls."""

@@ -199,13 +199,13 @@ class ResponsesPatch(Patch):
 
     def _partial_output(self, answer: Response | None) -> list[dict[str, Any]]:
         """Return the final items as they were sent, and the other items of the answer as incomplete."""
-        sent = self._sent_items()
+        final_items = self._sent_items()
         if answer is None or not answer.choices:
-            return sent
-        ids = {item.get("id") for item in sent}
+            return final_items
+        ids = {item.get("id") for item in final_items}
         writer = ItemWriter(self._passage.server.wrap, lambda prefix: prefix)
         items = writer.items(answer.choices[0].messages, "incomplete")
-        return sent + [item for item in items if item.get("id") not in ids]
+        return final_items + [item for item in items if item.get("id") not in ids]
 
     def _sent_items(self) -> list[dict[str, Any]]:
         return [self._items[index] for index in sorted(self._items)]

@@ -241,6 +241,6 @@ def decode_tool_choice(value: Any, names: Names) -> ToolChoice | None:
     if kind == "namespace":
         return ToolChoice("allowed", allowed=tuple(rename_entries([choice], names)), required=True)
     if kind in ("function", "custom"):
-        name = names.called(as_str(choice.get("name")), opt_str(choice.get("namespace")))
+        name = names.name_of_call(as_str(choice.get("name")), opt_str(choice.get("namespace")))
         return ToolChoice("named", name=name or None, kind=kind)  # type: ignore[arg-type]
     return ToolChoice("named", name=kind, kind="hosted", native=(NAME, choice))

@@ -65,7 +65,7 @@ class Names:
         self._wire: dict[Place, str] = {}
         self._used_names: set[str] = set()
         self._numbers: dict[str, int] = {}  # the last number that was appended to a name
-        self._named: dict[str, list[str]] = {}  # names on the wire by the client's name, in any namespace
+        self._by_name: dict[str, list[str]] = {}  # names on the wire by the client's name, in any namespace
         self._by_namespace: dict[str | None, list[str]] = {}
         self.places: dict[str, Place] = {}
         """The place of each name on the wire that differs from the client's."""
@@ -81,7 +81,7 @@ class Names:
         self._used_names.add(name)
         self._by_namespace.setdefault(place.namespace, []).append(name)
         if not place.search:
-            self._named.setdefault(place.name, []).append(name)
+            self._by_name.setdefault(place.name, []).append(name)
         if name != place.name or place.namespace is not None or place.search:
             self.places[name] = place
         return name
@@ -100,7 +100,7 @@ class Names:
         self._numbers[stem] = number
         return f"{stem}_{number}"
 
-    def called(self, name: str, namespace: str | None) -> str:
+    def name_of_call(self, name: str, namespace: str | None) -> str:
         """Return the name on the wire of the tool that an item of the history or a tool choice names.
 
         Without a namespace it is the tool outside of namespaces, otherwise the only one of that name.
@@ -108,7 +108,7 @@ class Names:
         place = Place(name, namespace)
         if namespace is not None or place in self._wire:
             return self.of(place)
-        within = self._named.get(name, [])
+        within = self._by_name.get(name, [])
         if len(within) == 1:
             return within[0]
         return name if name in self.places else self.of(place)
@@ -258,7 +258,7 @@ def rename_entries(entries: Any, names: Names) -> Iterator[dict[str, Any]]:
                 yield {"type": "function", "name": name}
             spaces.add(space)
         elif flat["type"] in ("function", "custom"):
-            name = names.called(as_str(flat.get("name")), opt_str(flat.get("namespace")))
+            name = names.name_of_call(as_str(flat.get("name")), opt_str(flat.get("namespace")))
             yield {**rest(flat, frozenset({"namespace"})), "name": name}
         else:
             yield entry
@@ -280,7 +280,7 @@ def decode_input_item(item: Mapping[str, Any], sign: Sign, names: Names) -> Mess
     part = message.parts[0] if message.parts else None
     if not isinstance(part, ToolCallPart):
         return message
-    wire = names.called(part.name, opt_str(item.get("namespace")))
+    wire = names.name_of_call(part.name, opt_str(item.get("namespace")))
     if wire == part.name:
         return message
     members = part.native[1] if part.native is not None else {}

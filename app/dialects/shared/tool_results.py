@@ -128,13 +128,13 @@ class _Arranger:
     def _rename(self) -> None:
         """Give each call whose id an earlier call has a new id, and its result too."""
         ids = {call.id for call in self._calls}
-        seen: Counter[str] = Counter()
+        numbers: Counter[str] = Counter()
         for call in self._calls:
-            seen[call.id] += 1
-            if seen[call.id] == 1:
+            numbers[call.id] += 1
+            if numbers[call.id] == 1:
                 continue
-            while (new_id := f"{call.id}_{seen[call.id]}") in ids:
-                seen[call.id] += 1
+            while (new_id := f"{call.id}_{numbers[call.id]}") in ids:
+                numbers[call.id] += 1
             ids.add(new_id)
             self._result.ids[call.entry, call.position] = new_id
             if call.result is not None:

@@ -152,10 +152,10 @@ def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
     thought = sum(count_words(part.text) for part in parts if isinstance(part, ReasoningPart))
     count = sum(count_words(part.text) for part in parts if isinstance(part, TextPart | RefusalPart))
     count += sum(count_words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
-    called = sum(count_words(part.arguments) for part in parts if isinstance(part, ToolCallPart))
+    call_words = sum(count_words(part.arguments) for part in parts if isinstance(part, ToolCallPart))
     return Usage(
         input_tokens=conversation.input_words(request),
-        output_tokens=thought + count + called,
+        output_tokens=thought + count + call_words,
         reasoning_tokens=thought,
     )
 

@@ -314,8 +314,8 @@ def _likely_types(flat: JsonSchema) -> list[str]:
     """Return the types that a value may have, likeliest first."""
     types = flat.get("type")
     if types is not None:
-        named = types if isinstance(types, list) else [types]
-        return [kind for kind in named if isinstance(kind, str) and kind in TYPES]
+        names = types if isinstance(types, list) else [types]
+        return [kind for kind in names if isinstance(kind, str) and kind in TYPES]
     implied = [kind for kind, keywords in _TYPE_KEYWORDS.items() if not flat.keys().isdisjoint(keywords)]
     return list(dict.fromkeys((*implied, *_SIMPLEST_TYPES)))
 

@@ -33,8 +33,8 @@ def get(call_id: str) -> Response:
     """Show a call, with its bodies if they are stored."""
     log = requests.state().call_log
     row, bodies = log.get(call_id), log.bodies(call_id)
-    shown = {} if bodies is None else {"bodies": requests.gateway().redactor.value(bodies)}
-    return json_response({**row, **shown})
+    contents = {} if bodies is None else {"bodies": requests.gateway().redactor.value(bodies)}
+    return json_response({**row, **contents})
 
 
 def as_csv() -> Response:

@@ -35,7 +35,7 @@ def background() -> Response:
 def settings() -> Response:
     """Show the loaded settings, secrets as ``***``, with warnings about them."""
     gateway = requests.gateway()
-    shown = members_shown(gateway.settings)
+    server = members_shown(gateway.settings)
     models = {
         name: {
             "targets": [
@@ -53,7 +53,7 @@ def settings() -> Response:
         for name, alias in gateway.settings.aliases.items()
     }
     doubts = [{"place": place, "message": text} for place, text in advice_of(gateway.settings, {})]
-    body = {"object": "settings", "server": shown, "models": models, "doubts": doubts}
+    body = {"object": "settings", "server": server, "models": models, "doubts": doubts}
     return json_response(gateway.redactor.value(body))
 
 
@@ -69,13 +69,13 @@ def _members(members: TargetMembers | None) -> dict[str, Any]:
     """Return the request members of a target; headers by name only, since values may be secrets."""
     if members is None:
         return {}
-    shown = {
+    known = {
         "max_tokens": members.max_tokens,
         "defaults": dict(members.defaults),
         "headers": dict.fromkeys(members.headers, "***"),
         "timeouts": dict(members.timeouts),
     }
-    return {name: value for name, value in shown.items() if value}
+    return {name: value for name, value in known.items() if value}
 
 
 def version() -> Response:

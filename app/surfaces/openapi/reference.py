@@ -95,10 +95,10 @@ def _other_paths(same: Sequence[SurfaceRule]) -> str:
 def _introduction(rules: Sequence[SurfaceRule]) -> str:
     """Return the prefixes of a group and its headers for the key, in Markdown."""
     prefixes = {prefix for rule in rules if rule.mount is not None for prefix in rule.mount.prefixes}
-    shown = [
+    paths = [
         f"`{prefix.replace('<path:', '{').replace('<', '{').replace('>', '}')}`"
         for prefix in sorted(prefixes)
     ]
     headers = sorted({f"`{name}`" for rule in rules for name in rule.credentials.headers})
     key = f" The key may also be in {' or '.join(headers)}." if headers else ""
-    return f"Served below {', '.join(shown)}.{key}" if shown else "Served without a key."
+    return f"Served below {', '.join(paths)}.{key}" if paths else "Served without a key."

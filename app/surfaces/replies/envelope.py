@@ -44,7 +44,7 @@ def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
     limit = {"max_tokens": text.get("max_tokens")} if isinstance(text, Mapping) else {}
     members = {
         **limit,
-        **{shown: body.get(name) for name, shown in _PARAMS.items() if body.get(name) is not None},
+        **{label: body.get(name) for name, label in _PARAMS.items() if body.get(name) is not None},
     }
     params = {name: _SHOWN[name](value) if name in _SHOWN else value for name, value in members.items()}
     return {name: value for name, value in params.items() if value is not None}

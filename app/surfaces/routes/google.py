@@ -21,11 +21,11 @@ def gemini_verbs(models: str, *, rest: str = "<path:deployment>") -> dict[str, t
         body, answer = f"body.schemas.gemini.{body}Body", f"openapi.google.{answer}"
         return Route("POST", place, f"views.gemini.{view}", answer, body=body, **more)
 
-    written: Final = ("GenerateContent", "GenerateContentResponse")
+    schemas: Final = ("GenerateContent", "GenerateContentResponse")
     return {
         "chat": (
-            route("generateContent", "generate_content", *written),
-            route("streamGenerateContent", "stream_generate_content", *written, streams=True),
+            route("generateContent", "generate_content", *schemas),
+            route("streamGenerateContent", "stream_generate_content", *schemas, streams=True),
             Route("POST", f"{models}/{rest}", "views.gemini.unknown_verb", "Document"),
         ),
         "count_tokens": (route("countTokens", "count_tokens", "CountTokens", "TokenCount"),),

@@ -28,12 +28,12 @@ def limit_pages(view: Callable[[], Response]) -> Callable[[], Response]:
 
     @wraps(view)
     def limited() -> Response:
-        written: list[None] = current_app.extensions.setdefault(_PAGES, [])
-        if len(written) >= MOST_PAGES:
+        open_pages: list[None] = current_app.extensions.setdefault(_PAGES, [])
+        if len(open_pages) >= MOST_PAGES:
             raise GatewayError("overloaded", "Too many pages are being read; try again.", retry_after=1)
         response = view()
-        written.append(None)
-        response.call_on_close(written.pop)
+        open_pages.append(None)
+        response.call_on_close(open_pages.pop)
         return response
 
     return limited

@@ -36,10 +36,10 @@ def conversations() -> str:
 
 def response(response_id: str) -> str:
     """Show one response and its thread."""
-    shown = requests.get(f"/responses/{quote(response_id, safe='')}")
-    thread = requests.get("/responses", thread=shown["thread"], limit=_TURNS)
+    answer = requests.get(f"/responses/{quote(response_id, safe='')}")
+    thread = requests.get("/responses", thread=answer["thread"], limit=_TURNS)
     return rendering.page(
-        "response", one=shown, turns=_tree(thread["data"]), more=thread["has_more"], here_id=shown["id"]
+        "response", one=answer, turns=_tree(thread["data"]), more=thread["has_more"], here_id=answer["id"]
     )
 
 
