@@ -7,7 +7,7 @@ from typing import Any
 
 import anthropic
 import pytest
-from anthropic import Anthropic
+from anthropic import Anthropic, beta_tool
 
 from tests.behaviour.world import World, chat_body, chat_chunk, chat_end, chat_stream
 from tests.clients.conftest import KEY
@@ -81,6 +81,34 @@ def test_a_tool_is_called_and_its_result_is_read(client: Anthropic, streamed: bo
     history = [*asked, {"role": "assistant", "content": first.content}, {"role": "user", "content": [result]}]
     second = client.messages.create(messages=history, **options)
     assert "sunny, 21 degrees" in second.content[0].text  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("model", [MODEL, "sandbox/messages-x"])
+def test_the_tool_runner_sends_whole_conversations(client: Anthropic, model: str, streamed: bool) -> None:
+    runner = client.beta.messages.tool_runner(
+        model=model,
+        max_tokens=99,
+        messages=said("call tool get_weather with city=Rome, days=2"),
+        tools=[get_weather],
+        stream=streamed,
+    )
+    assert runner.until_done().content[0].text == "The tool get_weather answered: rain in Rome"
+
+
+@beta_tool
+def get_weather(city: str, days: int) -> str:
+    """Tell the weather."""
+    return f"rain in {city}"
+
+
+@pytest.mark.parametrize("model", [MODEL, "anthropic/claude-sonnet-4-5"])
+def test_a_thread_that_nobody_keeps_is_refused(world: World, client: Anthropic, model: str) -> None:
+    thread = client.beta.messages.thread(model=model, max_tokens=99)
+    with pytest.raises(anthropic.BadRequestError) as caught:
+        thread.send({"role": "user", "content": "say exactly: hello"})
+    assert caught.value.error_code == "thread_unsupported_request"
+    assert world.upstream.requests == []
 
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])

@@ -14,7 +14,7 @@ from app.canonical.request import Sampling
 from app.canonical.response import Usage
 from app.dialects.base import Dialect, Frame, PassThrough
 from app.dialects.messages.options import NAME, MessagesOptions
-from app.dialects.messages.request_in import decode_request
+from app.dialects.messages.request_in import decode_request, refuse_thread
 from app.dialects.messages.request_out import encode_count, encode_request
 from app.dialects.messages.response import (
     decode_error,
@@ -59,6 +59,7 @@ _THINKING_TYPES: Final = frozenset({"enabled", "adaptive"})
 def fit(body: Body, passage: PassThrough) -> Body:
     """Return a body for the target: with its model and version, the sampling that its family takes,
     and the signatures that it made."""
+    refuse_thread(body)
     target, options = passage.client, passage.client.options_as(MessagesOptions)
     body = {name: value for name, value in body.items() if name not in {"model", "anthropic_version"}}
     if options.model_in_body:

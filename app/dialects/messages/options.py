@@ -8,6 +8,9 @@ from app.canonical.record import record
 
 NAME: Final = "messages"
 
+THREAD_REFUSED: Final = "thread_unsupported_request"
+"""The ``error_code`` by which the SDK's tool runner learns to send whole conversations."""
+
 
 @record
 class MessagesOptions:

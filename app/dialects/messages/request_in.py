@@ -19,7 +19,7 @@ from app.canonical.request import (
     Sampling,
 )
 from app.dialects.base import ServerContext
-from app.dialects.messages.options import NAME
+from app.dialects.messages.options import NAME, THREAD_REFUSED
 from app.dialects.messages.parts_in import BlockReader, sign_native
 from app.dialects.messages.tools import decode_choice, decode_tools
 from app.dialects.shared.alternation import split_results
@@ -69,6 +69,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     would refuse.
     """
     check_request(body)
+    refuse_thread(body)
     reader = BlockReader(lambda text: context.unwrap(text) or sign_native(text))
     tools = decode_tools(body.get("tools"))
     choice, parallel = decode_choice(body.get("tool_choice"), tools)
@@ -138,6 +139,13 @@ _CHOICES: Final = ("auto", "any", "tool", "none")
 
 
 # checks
+
+
+def refuse_thread(body: Mapping[str, Any]) -> None:
+    """Refuse a thread: one account of one provider would keep its turns. Clients then send all of them."""
+    if body.get("thread") is not None:
+        message = "'thread' is not supported. Send the whole conversation without it."
+        raise GatewayError("bad_request", message, param="thread", code=THREAD_REFUSED)
 
 
 def check_request(body: Mapping[str, Any]) -> None:

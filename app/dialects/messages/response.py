@@ -24,7 +24,7 @@ from app.canonical.request import (
 from app.canonical.response import Billing, Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext, status_of_error
 from app.dialects.messages.citations import citations_of
-from app.dialects.messages.options import NAME
+from app.dialects.messages.options import NAME, THREAD_REFUSED
 from app.dialects.messages.parts_in import BlockReader, sign_native
 from app.dialects.shared import decoder_parts
 from app.dialects.shared.claude import OMITTED
@@ -313,7 +313,10 @@ def encode_error(error: GatewayError) -> Members:
     """Return Anthropic's error body."""
     status = error_status(error)
     kind = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    return {"type": "error", "error": {"type": kind, "message": error.message}}
+    body: Members = {"type": kind, "message": error.message}
+    if error.code == THREAD_REFUSED:
+        body["details"] = {"error_code": error.code, "unsupported": ["thread"]}
+    return {"type": "error", "error": body}
 
 
 def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
