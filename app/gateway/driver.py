@@ -235,8 +235,18 @@ class Driver:
                 return
         frames = frame_reader(wire.framing, content_type)
         repetitions = RepetitionReader(frames, translator)
+
+        def take(chunk: bytes) -> bool:
+            output = repetitions.read(chunk)
+            if output is None:
+                return False
+            upstream.progress()
+            run.relay(output if isinstance(output, Repetition) else Batch(output, False, True))
+            return True
+
         while not translator.ended:
-            chunk, lead = lead or upstream.read_within(run.patience), b""
+            takes = run.sink is not None and stream.raw is None
+            chunk, lead = lead or upstream.read_within(run.patience, take if takes else None), b""
             if chunk is None:
                 yield []
                 continue

@@ -56,7 +56,8 @@ class Run:
     """One call, with its ``source``.
 
     ``fault`` logs an internal error and returns the error for the client. ``patience`` is the number of seconds of silence after
-    which the source yields an empty batch. A source sets ``end_in_error`` if it can end a stream in an error after content.
+    which the source yields an empty batch. A source sets ``end_in_error`` if it can end a stream in an error after content. A reader
+    sets ``sink`` if batches after the first content may be given to it past the generator (``relay``).
     """
 
     def __init__(self, call: Call, source: Source, fault: Callable[[Exception], GatewayError]) -> None:
@@ -65,6 +66,7 @@ class Run:
         self.content = False
         self.patience: float | None = None
         self.end_in_error: Callable[[GatewayError], Batch] | None = None
+        self.sink: Callable[[Batch | Repetition], None] | None = None
         self._source = source
         self._fault = fault
         self._on_attempt: list[AttemptListener] = []
@@ -120,8 +122,6 @@ class Run:
             try:
                 for batch in source:
                     passed = self._pass_on(batch)
-                    if self.outcome.capture is not None:
-                        self._capture(passed.frames)
                     if isinstance(passed, Repetition) or len(passed.frames) <= _AT_ONCE:
                         yield passed
                     else:
@@ -135,6 +135,11 @@ class Run:
         finally:
             self.end_in_error = None  # it refers to the stream of this run
             self.outcome.end()
+
+    def relay(self, batch: Batch | Repetition) -> None:
+        """Give ``sink`` a batch of frames after the first content, while the reader of this run waits for it."""
+        assert self.sink is not None
+        self.sink(self._pass_on(batch))
 
     def announce(self, attempt: Attempt) -> None:
         """Tell listeners that the first request of ``attempt`` follows; raises their error."""
@@ -173,6 +178,13 @@ class Run:
         return frames
 
     def _pass_on(self, batch: Batch | Repetition) -> Batch | Repetition:
+        """Return the batch that goes out for ``batch``, captured where the call has a capture."""
+        passed = self._after_held(batch)
+        if self.outcome.capture is not None:
+            self._capture(passed.frames)
+        return passed
+
+    def _after_held(self, batch: Batch | Repetition) -> Batch | Repetition:
         """Hold frames until content comes; return held frames together with the first content."""
         if self.content and not batch.last:
             is_repetition = isinstance(batch, Repetition)

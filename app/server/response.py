@@ -26,7 +26,17 @@ class Answer:
     An empty piece sends the head alone; ``close`` sends what is left. The headers of the connection are the server's:
     those of the application are left out."""
 
-    __slots__ = ("headers_sent", "_chunked", "_closes", "_headers", "_left", "_request", "_sock", "_status")
+    __slots__ = (
+        "headers_sent",
+        "_chunked",
+        "_closes",
+        "_headers",
+        "_left",
+        "_request",
+        "_sock",
+        "_status",
+        "_unsent",
+    )
 
     def __init__(self, request: Any, sock: Any, *, closes: bool = False) -> None:
         self.headers_sent = False
@@ -37,6 +47,7 @@ class Answer:
         self._status = ""
         self._headers: Sequence[tuple[str, str]] = ()
         self._left: int | None = None  # bytes of the body that may still go out; None: any number
+        self._unsent = b""  # what a client did not take at once
 
     def start_response(
         self, status: str, headers: Sequence[tuple[str, str]], exc_info: _Raised | None = None
@@ -76,14 +87,27 @@ class Answer:
 
     def write(self, piece: bytes) -> None:
         """Send ``piece``, as far as the answer may have a body."""
+        self._send(self._framed(piece))
+
+    def write_now(self, piece: bytes) -> bool:
+        """Send ``piece`` after the head without waiting for the client.
+
+        False where the client does not take all of it: the next ``write`` sends the rest, or raises the client's error."""
+        data = self._unsent + self._framed(piece)
+        try:
+            sent = self._sock.send(data, 0, 0.0)
+        except OSError:
+            sent = 0
+        self._unsent = data[sent:]
+        return not self._unsent
+
+    def _framed(self, piece: bytes) -> bytes:
         if self._chunked:
-            self._send(b"%X\r\n%b\r\n" % (len(piece), piece) if piece else b"")
-        elif self._left is None:
-            self._send(piece)
-        else:
-            body = piece[: self._left]
-            self._left -= len(body)
-            self._send(body)
+            return b"%X\r\n%b\r\n" % (len(piece), piece) if piece else b""
+        if self._left is not None:
+            piece = piece[: self._left]
+            self._left -= len(piece)
+        return piece
 
     def close(self) -> None:
         """Send the end of the answer."""
@@ -94,6 +118,8 @@ class Answer:
         if not self.headers_sent:
             data = self._head() + data
             self.headers_sent = True
+        if self._unsent:
+            data, self._unsent = self._unsent + data, b""
         sent = self._sock.send(data) if data else 0
         if sent < len(data):
             self._sock.sendall(memoryview(data)[sent:])

@@ -29,6 +29,7 @@ from app.server.environ import connection_environ, environ_of, name_host
 from app.server.response import Answer
 from app.server.short_way import PlainRequest
 from app.wire.beats import until_beat
+from app.wire.client_socket import WRITE_NOW
 from app.wire.json import dumps
 
 _LINGER: Final = 1.0  # seconds in which a refused client may still send, so that it reads the refusal
@@ -203,6 +204,7 @@ class Worker(GeventWorker):
     def _answer(self, answer: Answer, environ: dict[str, Any]) -> None:
         """Let the application write one answer. One that breaks off in the middle ends its connection."""
         try:
+            environ[WRITE_NOW] = answer.write_now
             pieces = self.wsgi(environ, answer.start_response)
             try:
                 for piece in pieces:

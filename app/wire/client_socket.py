@@ -17,6 +17,8 @@ from typing import Any, Final
 import gevent
 
 SWEEP_SECONDS: Final = 0.5
+WRITE_NOW: Final = "sluice.write_now"
+"""The member of a WSGI environ that sends a piece of the answer, False where the client did not take all of it."""
 
 _OPEN_STATES: Final = frozenset({1, 2, 3})  # TCP_ESTABLISHED, SYN_SENT, SYN_RECV (linux/tcp_states.h)
 _NO_TCP_INFO: Final = frozenset({errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EINVAL})

@@ -7,16 +7,19 @@ the head is read by ``app.wire.http1``. How a connection is made is passed in.
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from gevent import get_hub, monkey
+from gevent.hub import Waiter
 
 from app.wire import http1
 
 MAX_JOINED: Final = 16 * 1024  # bytes of a body that goes out together with the request's head
 _FIRST_READ: Final = 64 * 1024  # bytes; most whole answers are smaller
 _POLLIN: Final = 1  # the end of the stream, or unexpected bytes
+_NOT_YET: Final = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Connection(Protocol):
@@ -167,6 +170,42 @@ class _Reader:
         if kept.readable is not None and not (kept.pending is not None and kept.pending()):
             get_hub().wait(kept.readable)
         data = kept.sock.recv(n)
+        return data
+
+    def relay(self, take: Callable[[bytes], bool], n: int = 65536) -> bytes:
+        """Return what ``read1`` does, after all that ``take`` takes.
+
+        What arrives goes to ``take`` first, within the hub: this greenlet sleeps on while it returns True. It must not
+        wait; what it raises is raised here.
+        """
+        kept = self._connection
+        if self._buffer or kept.readable is None or (kept.pending is not None and kept.pending()):
+            return self.read1(n)
+        sock = kept.sock
+        waiter: Any = Waiter()
+
+        def receive() -> None:
+            try:
+                data = sock.recv(n)
+            except _NOT_YET:
+                return
+            except BaseException as error:  # noqa: BLE001 - whatever it is, it is the reader's
+                waiter.throw(error)
+                return
+            try:
+                if not (data and take(data)):
+                    waiter.switch(data)
+            except BaseException as error:  # noqa: BLE001
+                waiter.throw(error)
+
+        limit = sock.gettimeout()
+        sock.settimeout(0.0)
+        kept.readable.start(receive)
+        try:
+            data: bytes = waiter.get()
+        finally:
+            kept.readable.stop()
+            sock.settimeout(limit)
         return data
 
 

@@ -157,6 +157,10 @@ class Body(Protocol):
         """Return the content in ``data``; ``Malformed`` if the framing is broken."""
         ...
 
+    def content_of(self, data: bytes) -> bytes | None:
+        """Return what ``feed`` would, if ``data`` begins and ends between two chunks; else None. Nothing is kept."""
+        ...
+
     def end(self) -> None:
         """Note that the connection ended; ``Cut`` if the body had not."""
         ...
@@ -203,6 +207,10 @@ class SizedBody:
         self.ended = self._left == 0
         return data
 
+    def content_of(self, data: bytes) -> bytes | None:
+        """Return None: there are no chunks."""
+        return None
+
     def end(self) -> None:
         """The connection ended."""
         if not self.ended:
@@ -218,6 +226,10 @@ class OpenBody:
 
     def feed(self, data: bytes) -> bytes:
         """Return ``data``."""
+        return data
+
+    def content_of(self, data: bytes) -> bytes | None:
+        """Return ``data``, which has no framing."""
         return data
 
     def end(self) -> None:
@@ -241,19 +253,33 @@ class ChunkedBody:
 
     def feed(self, data: bytes) -> bytes:
         """Return the content of all chunks in ``data``, joined."""
-        content, at = [], 0
-        while (
-            self._between and (size := _PLAIN_SIZE.match(data, at)) is not None
-        ):  # whole, as nearly all are?
+        content, at = self._whole_chunks(data)
+        if at < len(data):
+            content.append(self._all_chunks(data[at:] if at else data))
+        return content[0] if len(content) == 1 else b"".join(content)
+
+    def content_of(self, data: bytes) -> bytes | None:
+        """Return the content of ``data`` if it is whole chunks, None otherwise."""
+        size = _PLAIN_SIZE.match(data) if self._between else None
+        if size is not None and len(data) == size.end() + int(size[1], 16) + 2 and data.endswith(b"\r\n"):
+            return data[size.end() : -2]
+        content, at = self._whole_chunks(data)
+        if at < len(data):
+            return None
+        return content[0] if len(content) == 1 else b"".join(content)
+
+    def _whole_chunks(self, data: bytes) -> tuple[list[bytes], int]:
+        """Return the contents of the whole chunks that ``data`` begins with, as nearly all do, and where they end."""
+        content: list[bytes] = []
+        at = 0
+        while self._between and (size := _PLAIN_SIZE.match(data, at)) is not None:
             start = size.end()
             stop = start + int(size[1], 16)
             if data[stop : stop + 2] != b"\r\n":
                 break
             content.append(data[start:stop])
             at = stop + 2
-        if at < len(data):
-            content.append(self._all_chunks(data[at:] if at else data))
-        return content[0] if len(content) == 1 else b"".join(content)
+        return content, at
 
     def _all_chunks(self, data: bytes) -> bytes:
         content: list[bytes] = []

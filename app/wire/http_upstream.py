@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import gevent
@@ -16,10 +17,11 @@ from app.wire import direct_connection, http1
 from app.wire.clocks import Watchdog
 from app.wire.fairness import Turns
 from app.wire.response_body import WatchedBody, broken_body
-from app.wire.upstream import TransportError
+from app.wire.upstream import Take, TransportError
 
 MAX_STREAM: Final = 1024 * 1024 * 1024  # bytes that one answer may bring, read piecemeal
 LINGER: Final = 0.01  # seconds to wait for a body's last bytes, so that its connection can be kept
+_MAX_RELAYED: Final = 16 * 1024  # bytes of a read; a larger one is taken in turns (app.wire.fairness)
 PLAIN_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
@@ -61,8 +63,11 @@ class HttpUpstream(WatchedBody):
             self._linger()
         self._release()
 
-    def _next_content(self, n: int) -> bytes:
+    def _next_content(self, n: int, take: Take | None) -> bytes:
         inflater = self._inflater
+        relay = None
+        if take is not None and inflater is None and isinstance(self._live, direct_connection.Answer):
+            relay = partial(self._relay, take)
         try:
             while True:
                 self._turns.take()
@@ -71,7 +76,7 @@ class HttpUpstream(WatchedBody):
                 if self._body.ended:
                     return self._last_word()
                 with self._watchdog:
-                    data = self._file.read1(n)
+                    data = self._file.read1(n) if relay is None else self._file.relay(relay, n)
                 content = self._take(data)
                 if inflater is not None:
                     content = inflater.feed(content, n)
@@ -79,6 +84,14 @@ class HttpUpstream(WatchedBody):
                     return content
         except PLAIN_ERRORS as error:
             raise _fault_of(error) from error
+
+    def _relay(self, take: Take, data: bytes) -> bool:
+        """Let ``take`` have the content of one read; False, and nothing happened, where it does not take it."""
+        content = self._body.content_of(data) if len(data) <= _MAX_RELAYED else None
+        if not content or self._received + len(data) > MAX_STREAM or not take(content):
+            return False
+        self._received += len(data)
+        return True
 
     def _last_word(self) -> bytes:
         """Return ``b""`` at a real end; raise the error of a cut body."""

@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 
 from app.errors import GatewayError
 from app.wire.clocks import Quiet, Watchdog
-from app.wire.upstream import MAX_BODY, TransportError
+from app.wire.upstream import MAX_BODY, Take, TransportError
 
 
 class WatchedBody(ABC):
@@ -33,18 +33,18 @@ class WatchedBody(ABC):
         Raises upstream_cut, upstream_invalid, or the reason of an abort
         (upstream_timeout and upstream_idle from the clocks); then again, each time.
         """
-        return self.read_within(None, n) or b""
+        return self.read_within(None, n=n) or b""
 
-    def read_within(self, seconds: float | None, n: int = 65536) -> bytes | None:
+    def read_within(self, seconds: float | None, take: Take | None = None, n: int = 65536) -> bytes | None:
         """Return what ``read1`` returns, or None when nothing came for so many ``seconds``.
 
-        Nothing is lost by it: who reads on gets what comes later.
+        Nothing is lost by it: who reads on gets what comes later. See ``app.wire.upstream`` for ``take``.
         """
         if self._fault is not None:
             raise self._fault
         self._watchdog.patience = seconds
         try:
-            content = self._next_content(n)
+            content = self._next_content(n, take)
         except Quiet:
             return None
         except BaseException as error:
@@ -75,8 +75,8 @@ class WatchedBody(ABC):
         return fault
 
     @abstractmethod
-    def _next_content(self, n: int) -> bytes:
-        """Return the next bytes of the body, ``b""`` at its end; ``n`` is a hint."""
+    def _next_content(self, n: int, take: Take | None) -> bytes:
+        """Return the next bytes of the body, ``b""`` at its end; ``n`` is a hint, and so is ``take``."""
 
     @abstractmethod
     def _release(self) -> None:

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 MAX_BODY: Final = 64 * 1024 * 1024  # bytes of a whole answer, after decompression
 
 
+Take = Callable[[bytes], bool]
+"""Takes the content of one read, or returns False. It runs between greenlets and must not wait; time without data
+starts again only with ``progress``."""
+
+
 class TransportError(GatewayError):
     """A failed call. ``maybe_charged``: request bytes may have reached the provider."""
 
@@ -54,8 +59,11 @@ class Upstream(Abortable, Protocol):
         """
         ...
 
-    def read_within(self, seconds: float | None) -> bytes | None:
-        """Return what ``read1`` returns, or None when nothing came for so many ``seconds``."""
+    def read_within(self, seconds: float | None, take: Take | None = None) -> bytes | None:
+        """Return what ``read1`` returns, or None when nothing came for so many ``seconds``.
+
+        ``take`` may get what comes before; what it takes is not returned. If it raises ``Quiet``, None is returned.
+        """
         ...
 
     def read(self, limit: int = MAX_BODY) -> bytes:

@@ -207,6 +207,14 @@ def test_a_client_that_stops_reading_is_let_go_and_others_do_not_notice(world: W
     slow.close()
 
 
+def test_a_client_that_reads_slowly_gets_all_of_its_stream(world: World) -> None:
+    texts = [f"{number:05d}" + "x" * 1000 for number in range(6000)]
+    world.upstream.add(Reply.sse([ROLE, *map(chat_text, texts), chat_end()]), model="slow")
+    answer = answer_of(to_the_end(slow_reader(world, CHAT, "groq/slow", stream=True)))
+    assert CHAT.said(answer) == "".join(texts)
+    assert CHAT.ended_well(answer)
+
+
 def test_a_client_that_stops_reading_is_let_go_at_every_other_surface(world: World) -> None:
     world.upstream.script = lambda request: Reply.sse(flood(20_000))
     before = resident(world)

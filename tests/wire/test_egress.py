@@ -12,7 +12,7 @@ import gevent
 import pytest
 
 from app.errors import GatewayError
-from app.wire.clocks import Clocks
+from app.wire.clocks import Clocks, Quiet
 from app.wire.connections import PlainConnection
 from app.wire.egress import MAX_WAYS, Egress, Transport
 from app.wire.upstream import Abortable, Upstream
@@ -334,6 +334,64 @@ def test_events_come_through_as_they_are_sent(transport: Transport, clocks: Cloc
             reads.append(data)
     assert b"".join(reads) == b"abcd" * 10
     assert len(reads) >= 9
+
+
+def _one_by_one(*pieces: bytes) -> Any:
+    """Return a script that sends each piece for itself."""
+
+    def script(sock: Any, _: Received) -> bool:
+        sock.sendall(chunked(end=False))
+        for piece in pieces:
+            gevent.sleep(0.02)
+            sock.sendall(piece)
+        return False
+
+    return script
+
+
+def test_what_is_taken_on_arrival_is_not_read(transport: Transport, clocks: Clocks) -> None:
+    taken: list[bytes] = []
+
+    def take(content: bytes) -> bool:
+        taken.append(content)
+        return content != b"c"
+
+    halves = (b"1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n", b"1\r\nd", b"\r\n1\r\ne\r\n", b"0\r\n\r\n")
+    with serving(_one_by_one(*halves)) as server:
+        upstream = transport.open("POST", server.url(), {}, b"", clocks=clocks, stream=True)
+        reads = []
+        while data := upstream.read_within(None, take):
+            reads.append(data)
+    assert taken == [b"a", b"b", b"c"]  # of half a chunk, and after it, nothing can be taken
+    assert reads == [b"c", b"d", b"e"]
+
+
+def test_who_takes_on_arrival_may_wake_the_reader(transport: Transport, clocks: Clocks) -> None:
+    def take(content: bytes) -> bool:
+        raise Quiet if content == b"a" else ZeroDivisionError(content)
+
+    with serving(_one_by_one(b"1\r\na\r\n", b"1\r\nb\r\n", b"1\r\nc\r\n")) as server:
+        upstream = transport.open("POST", server.url(), {}, b"", clocks=clocks, stream=True)
+        assert upstream.read_within(None, take) is None
+        with pytest.raises(ZeroDivisionError):
+            upstream.read_within(None, take)
+
+
+def test_what_is_taken_on_arrival_starts_the_idle_clock_by_progress_alone(transport: Transport) -> None:
+    pieces = [b"1\r\na\r\n"] * 30
+    for counts, kind in ((True, "upstream_cut"), (False, "upstream_idle")):
+        with serving(_one_by_one(*pieces)) as server:
+            upstream = transport.open("POST", server.url(), {}, b"", clocks=Clocks(idle=0.3), stream=True)
+            upstream.progress()
+            note = upstream.progress if counts else list
+
+            def take(content: bytes, note: Any = note) -> bool:
+                note()
+                return True
+
+            with pytest.raises(GatewayError) as raised:
+                upstream.read_within(None, take)
+        assert raised.value.kind.name == kind
 
 
 def test_a_body_ended_by_the_connection_is_a_normal_end(transport: Transport, clocks: Clocks) -> None:

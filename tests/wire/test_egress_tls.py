@@ -151,6 +151,24 @@ def test_a_tls_connection_is_used_again(authority: Authority, clocks: Clocks) ->
     assert server.connections == 1
 
 
+def test_what_comes_over_tls_can_be_taken_on_arrival(authority: Authority, clocks: Clocks) -> None:
+    def script(sock: Any, _: Received) -> bool:
+        sock.sendall(chunked(end=False))
+        for number in range(20):
+            gevent.sleep(0.01)
+            sock.sendall(b"1\r\n%X\r\n" % (number % 16))
+        sock.sendall(b"0\r\n\r\n")
+        return True
+
+    taken: list[bytes] = []
+    transport = Egress().transport(ca_bundle=authority.ca)
+    with serving(script, tls=authority.server_context("127.0.0.1")) as server:
+        upstream = transport.open("GET", server.url(scheme="https"), {}, clocks=clocks, stream=True)
+        rest = upstream.read_within(None, lambda content: taken.append(content) is None)
+    assert (b"".join(taken) + (rest or b"")).startswith(b"0123456789ABCDEF0123")
+    assert len(taken) > 15
+
+
 def test_an_abort_ends_a_tls_read_at_once(authority: Authority, clocks: Clocks) -> None:
     def script(sock: Any, _: Received) -> bool:
         sock.sendall(chunked(b"first", end=False))

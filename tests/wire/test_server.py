@@ -206,6 +206,21 @@ def test_the_head_of_a_stream_goes_out_with_its_first_piece_and_by_an_empty_one(
     assert (head[-4:], piece) == (b"\r\n\r\n", b"3\r\none\r\n")
 
 
+@pytest.mark.parametrize("room", [0, 1, 4, 10, 11, 21, 22])
+def test_what_a_client_does_not_take_at_once_goes_before_what_follows(room: int) -> None:
+    sock = _Full([_PLAIN])
+    answer = Answer(next(Ours(config(), sock, _PEER)), sock)
+    answer.start_response("200 OK", [("content-type", "text/event-stream")])
+    answer.write(b"")
+    head, sock.room = len(b"".join(sock.sent)), room
+    took = [answer.write_now(b"first"), answer.write_now(b"other")]
+    assert took == [room >= 10, room >= 20]
+    assert len(b"".join(sock.sent)) - head == min(room, 20)
+    answer.write(b"")
+    answer.close()
+    assert b"".join(sock.sent)[head:] == b"5\r\nfirst\r\n5\r\nother\r\n0\r\n\r\n"
+
+
 def test_an_answer_without_a_body_is_its_head() -> None:
     (packet,) = answered(b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", HEADERS, b"{}")
     assert packet.endswith(b"\r\n\r\n")
@@ -241,6 +256,20 @@ class _Sock:
 
     def sendall(self, data: bytes) -> None:
         self.send(data)
+
+
+class _Full(_Sock):
+    """Takes ``room`` bytes at once, then as many as it is told to."""
+
+    room = 10_000
+
+    def send(self, data: bytes, flags: int = 0, timeout: float | None = None) -> int:
+        if not self.room and timeout == 0.0:
+            raise BlockingIOError
+        taken = bytes(data[: self.room]) if timeout == 0.0 else bytes(data)
+        self.room -= len(taken)
+        self.sent.append(taken)
+        return len(taken)
 
 
 def _never(*args: Any) -> None:

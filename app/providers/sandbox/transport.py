@@ -18,7 +18,7 @@ from app.canonical.record import record
 from app.wire.clocks import Clocks, Watchdog
 from app.wire.offload import aside
 from app.wire.response_body import WatchedBody
-from app.wire.upstream import Abortable, TransportError, Upstream
+from app.wire.upstream import Abortable, Take, TransportError, Upstream
 
 _LONGEST_SLEEP: Final = 3600.0
 
@@ -106,7 +106,7 @@ class ScriptedUpstream(WatchedBody):
         """Let go of the answer."""
         self._release()
 
-    def _next_content(self, n: int) -> bytes:
+    def _next_content(self, n: int, take: Take | None) -> bytes:
         pieces: list[bytes] = []
         size = 0
         while size < n and (arrival := self._peek()) is not None:

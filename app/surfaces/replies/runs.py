@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from flask import Response
+from flask import Response, g, request
 
 from app.config import Settings
 from app.dialects.base import Frame
@@ -24,6 +24,7 @@ from app.surfaces.replies.envelope import FrameEnvelope, seal_answer
 from app.surfaces.replies.framing import Events, Framing
 from app.surfaces.replies.repetition_writer import RepetitionWriter
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
+from app.wire.client_socket import WRITE_NOW
 
 
 def answer_call(
@@ -102,6 +103,7 @@ def answer_stream(
         fail or partial(gateway.failure_frames, run.call),
         lambda error: gateway.fault(error, run.call.id),
         silence=framing.silence,
+        write_now=None if "claim" in g else request.environ.get(WRITE_NOW),
     )
     writer.open()
     headers = {**framing.headers, **outcome_headers(run.outcome), **surface_headers(mount, run.outcome)}

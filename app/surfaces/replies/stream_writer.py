@@ -2,7 +2,8 @@
 
 Until the first content a greenlet reads the upstream and fills a short queue, so that the writer can wait with a time
 limit: it holds lifecycle frames back until content arrives, sends comments during silence, and gives an early upstream error
-its own status. After that the writer reads the upstream itself, since a switch of greenlets costs as much as a read.
+its own status. After that the writer reads the upstream itself, since a switch of greenlets costs as much as a read; and events
+that repeat are relayed to ``_relay`` while it sleeps.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from app.errors import GatewayError
 from app.gateway.repetitions import Repetition
 from app.gateway.run import Batch, Run
 from app.wire.client_socket import is_closed
+from app.wire.clocks import Quiet
 
 _DEPTH: Final = 16  # upstream reads that may wait for a slow client before content
 _HANGING: Final = 1.0  # seconds that a write may take after its call is aborted
@@ -44,7 +46,9 @@ _Item = Batch | Repetition | GatewayError | None
 
 
 class StreamWriter:
-    """Writes one run. ``silence`` are the bytes that keep a silent connection open."""
+    """Writes one run. ``silence`` are the bytes that keep a silent connection open.
+
+    ``write_now`` sends bytes at once, or returns False and leaves some of them for the next chunk."""
 
     def __init__(
         self,
@@ -55,6 +59,7 @@ class StreamWriter:
         fault: Callable[[Exception], GatewayError],
         *,
         silence: bytes = b"",
+        write_now: Callable[[bytes], bool] | None = None,
     ) -> None:
         self._run = run
         self._pace = pace
@@ -62,6 +67,9 @@ class StreamWriter:
         self._fail = fail
         self._fault = fault
         self._silence = silence
+        self._write_now = write_now
+        self._broken: Exception | None = None
+        self._is_unsent = False
         self._source = self._items()
         self._channel: Queue[_Item] = Queue(_DEPTH)
         self._reads_itself = False  # not the greenlet
@@ -69,6 +77,7 @@ class StreamWriter:
         self._first: Batch | Repetition | None = None
         self._writes = 0
         self._writing = False
+        self._written_at = time.monotonic()
         run.call.abort.listen(self._unblock)
         gevent.spawn(self._read_until_content)
 
@@ -93,24 +102,26 @@ class StreamWriter:
             limit = min(limit, time.monotonic() + self._pace.hold) if self._run.has_held else limit
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bytes for the client, one chunk for each upstream read; never b"", which would end a chunked body."""
+        """Yield the bytes for the client, one chunk for each upstream read; b"" only to send what a relayed chunk left."""
         try:
             chunk = self._first_bytes()
-            written_at = time.monotonic()
             while True:
-                if chunk:
+                if chunk or self._is_unsent:
+                    self._is_unsent = False
                     self._writes += 1
                     self._writing = True
                     yield chunk
                     self._writing = False
-                    written_at = time.monotonic()
+                self._written_at = time.monotonic() if chunk else self._written_at
                 if self._over:
                     return
                 if self._reads_itself and self._channel.empty():
                     item = next(self._source, None)
                 else:
                     item = self._next(self._wait())
-                chunk = self._bytes_of(item, written_at)
+                if self._broken is not None:
+                    raise self._broken
+                chunk = self._bytes_of(item)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the stream cut
@@ -128,8 +139,21 @@ class StreamWriter:
             return b""
         return self._encode(self._first) if self._first.frames else self._encode_silence()
 
-    def _bytes_of(self, item: _Item, written_at: float) -> bytes:
-        """Return the bytes of ``item``, perhaps none; ``written_at`` is the time of the last write."""
+    def _relay(self, batch: Batch | Repetition) -> None:
+        """Write ``batch`` while ``chunks`` waits for it; raise ``Quiet`` where it must go on: the client takes no more."""
+        assert self._write_now is not None
+        try:
+            chunk = self._write(batch)
+        except Exception as error:
+            self._broken = error
+            raise Quiet from error
+        self._written_at = time.monotonic()
+        if chunk and not self._write_now(chunk):
+            self._is_unsent = True
+            raise Quiet
+
+    def _bytes_of(self, item: _Item) -> bytes:
+        """Return the bytes of ``item``, perhaps none."""
         if isinstance(item, Repetition):
             return self._write(item)
         if item is None:
@@ -141,11 +165,12 @@ class StreamWriter:
         if item.frames or item.last:
             return self._write(item)  # the last batch may have no frames and is written anyway
         every = self._pace.comment_every
-        due = every is not None and time.monotonic() - written_at >= every
+        due = every is not None and time.monotonic() - self._written_at >= every
         return self._encode_silence() if item is _SILENCE or (self._reads_itself and due) else b""
 
     def close(self) -> None:
         """Abort the call if it still runs, and read it to its end."""
+        self._run.sink = None
         if not self._over:
             self._over = True
             self._run.call.abort(GatewayError("client_gone", "The client closed the connection."))
@@ -198,6 +223,7 @@ class StreamWriter:
             has_frames = isinstance(item, Batch | Repetition) and item.frames
             if has_frames and self._run.content and not self._over:
                 self._run.patience = self._pace.comment_every
+                self._run.sink = None if self._write_now is None else self._relay
                 self._reads_itself = True
                 return
         self._channel.put(None)
