@@ -54,6 +54,11 @@ def detach(value: Any, found: dict[str, Blob]) -> Any:
     return value
 
 
+def may_detach(body: bytes) -> bool:
+    """Tell whether ``detach`` may change what is ``body`` as JSON."""
+    return _TRACE in body or (len(body) > LARGE and b'"data:' in body)
+
+
 def holds_marks(body: bytes) -> bool:
     """Tell whether a stored body must go through `attach` to be what its client sent."""
     return _TRACE in body

@@ -25,7 +25,7 @@ from app.database_url import faults_of, is_postgres
 from app.errors import GatewayError
 from app.state import migrations
 from app.state.cipher import Cipher
-from app.state.faults import opening, translate_errors
+from app.state.faults import opening, refuse_trouble
 from app.state.sqlite import SQLiteBackend
 from app.state.wakeups import Wakeups
 from app.wire.beats import until_beat
@@ -169,8 +169,11 @@ class Database:
 
     def read(self, run: Callable[[Connection], T], *, single: bool = False) -> T:
         """Run ``run(connection)`` in a reading transaction and return its result; ``single`` as for ``write``."""
-        with translate_errors():
+        try:
             return self._current().read(run, _WAIT_SECONDS, single=single)
+        except Exception as error:
+            refuse_trouble(error)
+            raise
 
     def fetch_first(self, query: Executable) -> Any:
         """Return the first row of a query, in one round trip; None when there is none."""
@@ -214,8 +217,11 @@ class Database:
             backend.close()
 
     def _write(self, run: Callable[[Connection], T], single: bool) -> T:
-        with translate_errors():
+        try:
             return self._current().write(run, _WAIT_SECONDS, single=single)
+        except Exception as error:
+            refuse_trouble(error)
+            raise
 
     def _current(self) -> Backend:
         """Return this process's backend; what a parent opened is left to the parent, unclosed."""

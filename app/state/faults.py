@@ -75,12 +75,7 @@ def opening(url: URL) -> Iterator[None]:
         raise unavailable(error, cause_of(error, url)) from error
 
 
-@contextmanager
-def translate_errors() -> Iterator[None]:
-    """Turn database trouble inside the block into ``GatewayError('store_unavailable')``."""
-    try:
-        yield
-    except Exception as error:
-        if not is_trouble(error):
-            raise
+def refuse_trouble(error: BaseException) -> None:
+    """Raise ``GatewayError('store_unavailable')`` where ``error`` is trouble of the database."""
+    if is_trouble(error):
         raise unavailable(error) from error

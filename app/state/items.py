@@ -11,7 +11,7 @@ from typing import Any
 
 from app.canonical.record import record
 from app.responses_form.items import normalise
-from app.state.blobs import Blob, attach, detach, holds_marks
+from app.state.blobs import Blob, attach, detach, holds_marks, may_detach
 from app.state.ids import new_item_id, storable
 from app.wire.json import dumps, loads_lenient
 
@@ -47,7 +47,10 @@ def pack(items: Iterable[Mapping[str, Any]]) -> Packed:
     for item in items:
         normal = storable_form(item)
         item_id = normal.get("id") or new_item_id(normal["type"])
-        rows.append(ItemRow(item_id, dumps(detach(normal, blobs))))
+        body = dumps(normal)
+        if may_detach(body):
+            body = dumps(detach(normal, blobs))
+        rows.append(ItemRow(item_id, body))
     return Packed(tuple(rows), tuple(blobs.values()))
 
 

@@ -14,6 +14,7 @@ import importlib
 import logging
 import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 _LOG: Final = logging.getLogger(__name__)
@@ -34,20 +35,41 @@ def cooperative() -> bool:
     return monkey is not None and bool(monkey.is_module_patched("threading"))
 
 
-def new_reply() -> tuple[Callable[[], object], Callable[[float], object]]:
-    """Return how to announce the end of a job, from any thread, and how the calling greenlet or thread waits for it.
+Reply = tuple[Callable[[], object], Callable[[float], object]]
+"""How to announce the end of a job, from any thread, and how the calling greenlet or thread waits for it.
 
-    Waiting takes a time-out in seconds and returns whether the end was announced.
-    """
+Waiting takes a time-out in seconds and returns whether the end was announced."""
+
+
+@cache
+def _replies() -> Callable[[], Reply]:
+    """Return what makes a reply in this process, which gevent has patched by now or never will."""
     if not cooperative():
-        lock = original("_thread", "allocate_lock")()
-        lock.acquire()
-        return lock.release, lambda timeout: lock.acquire(timeout=timeout)
+        return _native_reply
     from gevent import get_hub
-    from gevent.event import Event
+    from gevent.hub import Waiter
 
-    loop, event = get_hub().loop, Event()
-    return lambda: loop.run_callback_threadsafe(event.set), event.wait
+    def reply() -> Reply:
+        hub = get_hub()
+        waiter: Any = Waiter(hub)
+
+        def wait(timeout: float) -> object:
+            timer = hub.loop.timer(timeout)
+            timer.start(waiter.switch, False)
+            try:
+                return waiter.get()
+            finally:
+                timer.close()
+
+        return lambda: hub.loop.run_callback_threadsafe(waiter.switch, True), wait
+
+    return reply
+
+
+def _native_reply() -> Reply:
+    lock = original("_thread", "allocate_lock")()
+    lock.acquire()
+    return lock.release, lambda timeout: lock.acquire(timeout=timeout)
 
 
 class Job:
@@ -59,7 +81,7 @@ class Job:
         self.run = run
         self.result: Any = None
         self.error: BaseException | None = None
-        self.finish, self._wait = new_reply()
+        self.finish, self._wait = _replies()()
 
     def wait(self, timeout: float) -> Any:
         """Return the result or raise the job's error; ``TimeoutError`` after ``timeout`` seconds."""

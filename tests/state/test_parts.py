@@ -5,8 +5,11 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sqlalchemy import func, select, update
 
 from app.responses_form.fold import fold
@@ -184,6 +187,25 @@ def test_small_and_ordinary_strings_stay_where_they_are() -> None:
     value = {"a": ["data:image/png;base64,AAAA", "x" * 100_000], "b": 5}
     assert blobs.detach(value, found) == value
     assert found == {}
+
+
+JSON_VALUES = st.recursive(
+    st.sampled_from(["", "data:,x", "data:image/png;base64," + "A" * 100_000, "x" * 100_000, None, 1]),
+    lambda values: (
+        st.lists(values, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["a", "blob", "sluice:blob", "sluice:sluice:blob"]), values, max_size=3
+        )
+    ),
+    max_leaves=6,
+)
+
+
+@given(value=JSON_VALUES)
+@settings(max_examples=60)
+def test_what_may_be_detached_shows_in_the_json(value: Any) -> None:
+    detached = blobs.detach(value, {})
+    assert blobs.may_detach(dumps(value)) or detached == value
 
 
 def test_partial_output_is_what_the_events_amount_to() -> None:
