@@ -23,10 +23,9 @@ MAX_CHUNK_LINE: Final = 4096
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
 _HEADER_LINE: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):([^\r\n]*)\r?\n")
 _WHOLE_HEAD: Final = re.compile(
-    rb"HTTP/1\.([01]) ([2-9][0-9]{2})(?: ([^\r\n]*))?\r?\n"
-    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[^\r\n]*\r?\n)*)\r?\n"
+    rb"HTTP/1\.([01]) ([2-9][0-9]{2})(?: ([^\r\n]*+))?+\r?\n"
+    rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r\n]*+\r?\n)*+)\r?\n"
 )
-_HEADERS: Final = re.compile(r"([^:\r\n]+):([^\r\n]*)\r?\n")
 _PLAIN_SIZE: Final = re.compile(rb"([1-9a-fA-F][0-9a-fA-F]{0,7})\r\n")
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
 
@@ -98,9 +97,10 @@ def whole_head(data: bytes) -> tuple[Head, int] | None:
     found = _WHOLE_HEAD.match(data)
     if found is None or found.end() > MAX_HEAD:
         return None
-    headers = [(n, value.strip(" \t")) for n, value in _HEADERS.findall(found[4].decode("latin-1"))]
-    if len(headers) > MAX_HEADERS:
+    *lines, _ = found[4].decode("latin-1").split("\n")
+    if len(lines) > MAX_HEADERS:
         return None
+    headers = [(name, value.strip(" \t\r")) for name, _, value in [line.partition(":") for line in lines]]
     return Head(int(found[1]), int(found[2]), (found[3] or b"").decode("latin-1"), headers), found.end()
 
 

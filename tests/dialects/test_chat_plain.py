@@ -9,8 +9,6 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.dialects.chat import response_in
-from app.dialects.chat import usage as chat_usage
-from app.dialects.shared import usage_repair
 from app.errors import GatewayError
 from tests.dialects import generic
 
@@ -78,51 +76,6 @@ def test_plain_answers_are_read_as_if_they_were_none(body: dict[str, Any]) -> No
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(response_in, "_plain_text", lambda members: None)
         assert _decoded(body) == quick
-
-
-_COUNTS = st.sampled_from([0, 1, 2, 3, 5, None, -1, True, 1.0, 2.5, "2", 2**53, 2**53 + 1, {}])
-_DETAILS = st.none() | st.dictionaries(
-    st.sampled_from(["cached_tokens", "cache_write_tokens", "reasoning_tokens", "audio_tokens", "note"]),
-    _COUNTS,
-    max_size=3,
-)
-_USAGES = st.fixed_dictionaries(
-    {"prompt_tokens": _COUNTS, "completion_tokens": _COUNTS, "total_tokens": _COUNTS},
-    optional={
-        "prompt_tokens_details": _DETAILS,
-        "completion_tokens_details": _DETAILS,
-        "cached_tokens": _COUNTS,
-        "reasoning_tokens": _COUNTS,
-        "cost": st.sampled_from([0.1, None]),
-        "queue_time": st.just(0.1),
-    },
-)
-
-
-@settings(max_examples=1000)
-@given(_USAGES)
-@example({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3})
-@example(
-    {
-        "prompt_tokens": 3,
-        "completion_tokens": 2,
-        "total_tokens": 5,
-        "prompt_tokens_details": {"cached_tokens": 1, "cache_write_tokens": 1, "audio_tokens": 2},
-        "completion_tokens_details": {"reasoning_tokens": 2, "audio_tokens": 0},
-    }
-)
-def test_plain_counts_are_read_as_if_they_were_none(usage: dict[str, Any]) -> None:
-    quick = repr(chat_usage.decode_usage(usage)), usage_repair.is_valid(usage)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(chat_usage, "has_plain_counts", lambda usage: False)
-        patch.setattr(usage_repair, "has_plain_counts", lambda usage: False)
-        assert (repr(chat_usage.decode_usage(usage)), usage_repair.is_valid(usage)) == quick
-
-
-def test_the_apis_own_counts_are_plain() -> None:
-    usage = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
-    assert chat_usage.has_plain_counts({**usage, "prompt_tokens_details": {"cached_tokens": 1}})
-    assert not chat_usage.has_plain_counts({**usage, "total_tokens": 6})
 
 
 def test_an_answer_of_text_alone_is_plain() -> None:

@@ -8,13 +8,14 @@ with ``total_cost``), as in recorded answers of 2025 and 2026.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.chat.options import as_native, own_members
 from app.dialects.shared.decoder_parts import decode_cost
-from app.dialects.shared.lenient_json import MAX_COUNT, as_dict, as_str, count, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str, rest
+from app.dialects.shared.plain_counts import OF_CHAT
 
 _COUNTED: Final = frozenset(
     {
@@ -32,8 +33,6 @@ _COUNTED: Final = frozenset(
         "num_search_queries",
     }
 )
-_DETAILS: Final = frozenset({"prompt_tokens_details", "completion_tokens_details"})
-_PLAIN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _INPUT_OWN: Final = frozenset({"cached_tokens", "cache_write_tokens"})
 _OUTPUT_OWN: Final = frozenset({"reasoning_tokens"})
 _CACHED: Final = ("num_cached_tokens", "prompt_cache_hit_tokens", "cached_tokens")
@@ -73,7 +72,7 @@ def decode_usage(raw: Any) -> Usage | None:
     if not raw:  # null in most chunks of a stream
         return None
     members = as_dict(raw)
-    if has_plain_counts(members):
+    if OF_CHAT.fit(members):
         return _plain_usage(members)
     prompt, completion = count(members.get("prompt_tokens")), count(members.get("completion_tokens"))
     total = count(members.get("total_tokens"))
@@ -103,29 +102,8 @@ def decode_usage(raw: Any) -> Usage | None:
     )
 
 
-def has_plain_counts(usage: Mapping[str, Any]) -> bool:
-    """Tell whether a usage has OpenAI's form, as most have: three counts, of which the third is the sum of the
-    others, and details that are counts."""
-    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if not (type(prompt) is type(completion) is type(usage.get("total_tokens")) is int):
-        return False
-    if not (0 <= prompt <= MAX_COUNT >= completion >= 0 and prompt + completion == usage["total_tokens"]):
-        return False
-    for name, value in usage.items():
-        if name in _DETAILS:
-            if value is not None and not (type(value) is dict and _are_counts(value.values())):
-                return False
-        elif name not in _PLAIN:
-            return False
-    return True
-
-
-def _are_counts(values: Iterable[Any]) -> bool:
-    return all(type(value) is int and 0 <= value <= MAX_COUNT for value in values)
-
-
 def _plain_usage(usage: Mapping[str, Any]) -> Usage:
-    """Return a usage with plain counts. tests/dialects/test_chat_plain.py compares it with the full decoding."""
+    """Return a usage with plain counts. tests/dialects/test_plain_counts.py compares it with the full decoding."""
     before, after = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
     reasoning = after.get("reasoning_tokens", 0)
     return Usage(

@@ -31,6 +31,7 @@ from app.dialects.shared.lenient_json import (
     without_nulls,
 )
 from app.dialects.shared.members import as_native, own_members
+from app.dialects.shared.plain_counts import OF_RESPONSES
 from app.errors import GatewayError
 
 STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
@@ -221,6 +222,8 @@ def finish_of(response: Mapping[str, Any], calls: bool) -> Finish | None:
 def decode_usage(value: Any) -> Usage | None:
     """Return the usage of a response object, None if it has no counts; ``cost`` is OpenRouter's, in US dollars."""
     raw = as_dict(value)
+    if OF_RESPONSES.fit(raw):
+        return _plain_usage(raw)
     if count(raw.get("input_tokens")) is None and count(raw.get("output_tokens")) is None:
         return None
     before, after = as_dict(raw.get("input_tokens_details")), as_dict(raw.get("output_tokens_details"))
@@ -234,6 +237,20 @@ def decode_usage(value: Any) -> Usage | None:
         details={**_counts("input", before), **_counts("output", after)},
         cost=decode_cost(raw),
         native=as_native(NAME, rest(raw, _USAGE)),
+    )
+
+
+def _plain_usage(raw: Mapping[str, Any]) -> Usage:
+    """Return a usage with plain counts. tests/dialects/test_plain_counts.py compares it with the full decoding."""
+    before, after = raw.get("input_tokens_details") or {}, raw.get("output_tokens_details") or {}
+    return Usage(
+        input_tokens=raw["input_tokens"],
+        output_tokens=raw["output_tokens"],
+        total_tokens=raw["total_tokens"],
+        cached_tokens=before.get("cached_tokens", 0),
+        cache_write_tokens=before.get("cache_write_tokens", 0),
+        reasoning_tokens=after.get("reasoning_tokens", 0),
+        details={**_counts("input", before), **_counts("output", after)},
     )
 
 

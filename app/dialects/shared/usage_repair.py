@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Usage
-from app.dialects.chat.usage import has_plain_counts, reasons_beside
+from app.dialects.chat.usage import reasons_beside
 from app.dialects.shared.lenient_json import as_dict, count
+from app.dialects.shared.plain_counts import OF_CHAT, OF_RESPONSES
 
 _COUNTS: Final = ("tokens", "tokencount")
 _MAIN: Final = (("prompt_tokens", "completion_tokens"), ("input_tokens", "output_tokens"))
@@ -40,7 +41,7 @@ def is_valid(usage: Any) -> bool:
     and no invalid count."""
     if not isinstance(usage, dict):
         return False
-    if has_plain_counts(usage):
+    if OF_CHAT.fit(usage) or OF_RESPONSES.fit(usage):
         return True
     has_counts = any(all(count(usage.get(name)) is not None for name in pair) for pair in _MAIN)
     return has_counts and counts_only(usage) and not reasons_beside(usage)

@@ -1,0 +1,43 @@
+"""Usages with plain counts, as OpenAI's own answers have them: they are read in one step and need no repair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from app.dialects.shared.lenient_json import MAX_COUNT
+
+
+class PlainCounts:
+    """A usage of three counts, of which ``total_tokens`` is the sum of the others, and of details that are counts."""
+
+    def __init__(self, sent: str, received: str) -> None:
+        self._sent = sent
+        self._received = received
+        self._counts = frozenset({sent, received, "total_tokens"})
+        self._details = frozenset({f"{sent}_details", f"{received}_details"})
+
+    def fit(self, usage: Mapping[str, Any]) -> bool:
+        """Tell whether ``usage`` is one of these."""
+        sent, received = usage.get(self._sent), usage.get(self._received)
+        if not (type(sent) is type(received) is type(usage.get("total_tokens")) is int):
+            return False
+        if not (0 <= sent <= MAX_COUNT >= received >= 0 and sent + received == usage["total_tokens"]):
+            return False
+        for name, value in usage.items():
+            if name in self._details:
+                if value is not None and not _is_counts(value):
+                    return False
+            elif name not in self._counts:
+                return False
+        return True
+
+
+def _is_counts(details: Any) -> bool:
+    return type(details) is dict and all(
+        type(value) is int and 0 <= value <= MAX_COUNT for value in details.values()
+    )
+
+
+OF_CHAT: Final = PlainCounts("prompt_tokens", "completion_tokens")
+OF_RESPONSES: Final = PlainCounts("input_tokens", "output_tokens")
