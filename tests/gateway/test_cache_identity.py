@@ -57,11 +57,24 @@ def test_what_the_answer_depends_on_matters(other: dict[str, Any]) -> None:
     ids=lambda members: next(iter(members)),
 )
 def test_what_a_call_says_beside_its_body_matters(members: dict[str, Any]) -> None:
-    sealing = Sealing(lambda signature: "", lambda token: None)
-    principal, abort = Principal("ann", "north"), Abort()
-    call = Call("req", "chat", "chat", CHAT, "m", ("m",), principal, abort, sealing, 0.0)
+    call = a_call(CHAT)
     assert Digests(Settings()).of(replace(call, **members), "") != Digests(Settings()).of(call, "")
     assert Digests(Settings()).of(replace(call, id="other"), "") == Digests(Settings()).of(call, "")
+
+
+@pytest.mark.parametrize(
+    "others", [("\ud800", "\udbff", "\ufffd"), (2**80, 2**81), ("é", "e\u0301")], ids=repr
+)
+def test_halves_of_characters_and_wide_numbers_matter(others: tuple[Any, ...]) -> None:
+    names = {Digests(Settings()).of(a_call({**CHAT, "seed": other}), "") for other in others}
+    assert len(names) == len(others)
+
+
+def a_call(body: dict[str, Any]) -> Call:
+    """Return a chat call."""
+    sealing = Sealing(lambda signature: "", lambda token: None)
+    principal, abort = Principal("ann", "north"), Abort()
+    return Call("req", "chat", "chat", body, "m", ("m",), principal, abort, sealing, 0.0)
 
 
 def test_defaults_of_another_wire_are_not_openais() -> None:

@@ -6,13 +6,13 @@ Tests: tests/gateway/test_cache_identity.py.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
 from app.config import Settings
 from app.gateway.call import Call
 from app.responses_form.items import as_items
+from app.wire.json import dumps_sorted
 
 UNCOUNTED: Final = frozenset(
     {
@@ -73,8 +73,7 @@ class Digests:
             betas,
             form,
         ]
-        text = json.dumps(whole, sort_keys=True, separators=(",", ":"))
-        return "cache_" + hashlib.sha256(text.encode()).hexdigest()[:48]
+        return "cache_" + hashlib.sha256(dumps_sorted(whole)).hexdigest()[:48]
 
 
 def form_of(dialect: str, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,13 @@ from app.gateway.call import Call
 
 _FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
 _LONGEST_SCOPE: Final = 256
+_HEADERS: Final = frozenset(
+    {
+        *("cache-control", "x-bf-cache-no-store", "x-bf-cache-ttl", "x-bf-cache-key"),
+        *("x-bf-cache-type", "x-bf-cache-threshold"),
+    }
+)
+"""Headers that ``_by_headers`` reads."""
 
 
 @record
@@ -36,26 +43,39 @@ class Policies:
     """Finds the policy of a call: its model's, else its key's, else the gateway's."""
 
     def __init__(self, settings: Settings) -> None:
-        self._server = settings.cache
-        self._models = {name: one.cache for name, one in settings.aliases.items() if one.cache is not None}
-        self._keys = {(key.tenant, key.name): key.cache for key in settings.keys if key.cache is not None}
+        self._server = _without_headers(settings.cache)
+        self._models = {
+            name: _without_headers(one.cache)
+            for name, one in settings.aliases.items()
+            if one.cache is not None
+        }
+        self._keys = {
+            (key.tenant, key.name): _without_headers(key.cache)
+            for key in settings.keys
+            if key.cache is not None
+        }
 
     def __bool__(self) -> bool:
         """Tell whether a cache is configured anywhere."""
         policies = (self._server, *self._models.values(), *self._keys.values())
-        return any(one is not None and one.on for one in policies)
+        return any(one is not None and one.settings.on for one in policies)
 
     def of(self, call: Call) -> Policy | None:
         """Return how ``call`` uses the cache, None if it does not; raises ``bad_request`` for malformed headers."""
         who = call.principal
-        settings = self._models.get(call.model)
-        if settings is None and who.id is None:
-            settings = self._keys.get((who.tenant, who.key))
-        settings = settings or self._server
-        if settings is None or not settings.on:
+        policy = self._models.get(call.model)
+        if policy is None and who.id is None:
+            policy = self._keys.get((who.tenant, who.key))
+        policy = policy or self._server
+        if policy is None or not policy.settings.on:
             return None
-        policy = _by_headers(call.client_headers if settings.allow_per_call else {}, settings)
+        if policy.settings.allow_per_call and not _HEADERS.isdisjoint(call.client_headers):
+            policy = _by_headers(call.client_headers, policy.settings)
         return policy if policy.reads or policy.writes else None
+
+
+def _without_headers(settings: CacheSettings | None) -> Policy | None:
+    return None if settings is None else _by_headers({}, settings)
 
 
 def _by_headers(headers: Mapping[str, str], settings: CacheSettings) -> Policy:
