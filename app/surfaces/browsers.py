@@ -59,7 +59,8 @@ class Browsers:
         if host and not _is_loopback_host(host):
             raise _refusal(f"its host is '{host[:100]}', which is not a loopback name")
         self._check_origin(headers, host)
-        if request.method == "POST" and not request.mimetype and _has_body(request):
+        names_type = request.mimetype or "authorization" in headers  # of a page, either has a preflight
+        if request.method == "POST" and not names_type and _has_body(request):
             raise GatewayError("unsupported_media", "The body has no Content-Type; send application/json.")
 
     def _check_origin(self, headers: Headers, host: str) -> None:

@@ -85,6 +85,9 @@ def test_without_keys_every_loopback_name_is_served(alone: Gateway, host: str) -
 def test_without_keys_a_body_must_say_that_it_is_json(alone: Gateway) -> None:
     assert ask(alone, headers={})[0] == 415
     assert ask(alone, headers={"content-type": "text/plain"})[0] == 415
+    signed = "AWS4-HMAC-SHA256 Credential=a, SignedHeaders=host, Signature=b"
+    assert ask(alone, headers={"authorization": signed})[0] == 200  # boto3 sends no type with InvokeModel
+    assert ask(alone, headers={"authorization": signed, "content-type": "text/plain"})[0] == 415
 
 
 def test_health_is_told_to_whoever_asks(alone: Gateway) -> None:

@@ -145,7 +145,7 @@ class PartWriter:
     def _opaque(self, part: OpaquePart) -> Json | None:
         own = own_members(part.native)
         if not own:
-            report(self._context.losses, "opaque_input")
+            refuse_part(self._context.losses, "opaque_input", part)
         return own or None
 
 
@@ -205,5 +205,5 @@ _MAX_DESCRIPTION: Final = 120  # characters
 
 def _describe(part: Part) -> str:
     """Return what identifies a part to its client: a file name, a URL, an id or a type."""
-    names = ("filename", "url", "file_id", "media_type", "format")
+    names = ("filename", "url", "file_id", "media_type", "format", "type")
     return next((value for name in names if (value := getattr(part, name, None))), "")
