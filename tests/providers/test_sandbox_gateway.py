@@ -131,6 +131,20 @@ def test_structured_output_fits_its_schema(client):
     }
 
 
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_forced_call_is_filled_as_structured_output_is(client, strict):
+    parameters = {
+        "type": "object",
+        "properties": {"a": {"type": "string"}, "n": {"type": "integer"}},
+        "required": ["a", "n"],
+        "additionalProperties": False,
+    }
+    tool = {"type": "function", "name": "answer", "parameters": parameters, "strict": strict}
+    answer = respond(client, "fill n=5", tools=[tool], tool_choice={"type": "function", "name": "answer"})
+    (call,) = answer.get_json()["output"]
+    assert json.loads(call["arguments"]) == {"a": "some a", "n": 5}
+
+
 def test_spoken_words_come_back_as_a_transcript(client):
     spoken = client.post(
         "/v1/audio/speech", json={"model": "sandbox/speech", "input": "hello big world", "voice": "alloy"}

@@ -288,7 +288,7 @@ def _calls(request: Request, directives: Directives, context: AnswerContext) -> 
     if request.parallel_tool_calls is False:
         pending = pending[:1]
     if not pending and not ready:
-        pending = _forced_call(request, offered)
+        pending = _forced_call(request, offered, directives.fill or "")
     work = WorkLimit()
     parts: list[Part] = [_call(offered[call.name], call, context, work) for call in pending]
     return parts, [] if parts or done else missing
@@ -304,11 +304,11 @@ def _callable(request: Request) -> dict[str, Tool]:
     return {name: tool for name, tool in tools.items() if choice.mode != "none" and name in names}
 
 
-def _forced_call(request: Request, offered: Mapping[str, Tool]) -> list[CallDirective]:
-    """Return the call that the tool choice demands where the message asks for none."""
+def _forced_call(request: Request, offered: Mapping[str, Tool], values: str) -> list[CallDirective]:
+    """Return the call that the tool choice demands where the message asks for none, with the values to fill in."""
     choice = request.tool_choice
     forced = choice is not None and (choice.mode in ("required", "named") or choice.required)
-    return [CallDirective(name) for name in list(offered)[:1]] if forced else []
+    return [CallDirective(name, values) for name in list(offered)[:1]] if forced else []
 
 
 def _call(tool: Tool, directive: CallDirective, context: AnswerContext, work: WorkLimit) -> ToolCallPart:
