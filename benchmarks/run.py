@@ -41,6 +41,7 @@ _CHAT: Final = {
     "max_tokens": 400,
 }
 _STREAMS: Final = 25
+_CROWD: Final = 500
 _HELD: Final = 200
 
 Results = dict[str, dict[str, list[float]]]
@@ -90,11 +91,15 @@ class Bench:
 
     def stream(self, at: Running) -> dict[str, float]:
         """Return the CPU microseconds of one chunk and the milliseconds to the first."""
-        body = streamed(self.chunks, 20)
-        before = cpu_seconds(at.pids)
-        result = self.load(at, CHAT, body, connections=_STREAMS, chunks=self.chunks)
-        used = cpu_seconds(at.pids) - before
-        return {"stream": used * 1e6 / result["chunks"], "first_byte": result["wait_ms"]}
+        cost, wait = self._flow(at, _STREAMS, self.chunks, 20)
+        return {"stream": cost, "first_byte": wait}
+
+    def crowd(self, at: Running) -> dict[str, float]:
+        """Return what ``stream`` does for very many streams, which bring a fifth of the chunks a second."""
+        if not at.target.crowds:
+            return {}
+        cost, wait = self._flow(at, _CROWD, 40, 100)
+        return {"crowd": cost, "crowd_first": wait}
 
     def held(self, at: Running) -> dict[str, float]:
         """Return the KiB that one open stream takes."""
@@ -112,6 +117,11 @@ class Bench:
         time.sleep(seconds)
         for at, used in zip(running_targets, before, strict=True):
             yield at.target.name, (cpu_seconds(at.pids) - used) * 1e6 / seconds
+
+    def _flow(self, at: Running, streams: int, chunks: int, pause: int) -> tuple[float, float]:
+        before = cpu_seconds(at.pids)
+        result = self.load(at, CHAT, streamed(chunks, pause), connections=streams, chunks=chunks)
+        return (cpu_seconds(at.pids) - before) * 1e6 / result["chunks"], result["wait_ms"]
 
     def _whole(
         self, at: Running, path: str, body: dict[str, Any], name: str, connections: int
@@ -190,8 +200,10 @@ _FIGURES: Final = {
     "responses": "CPU of a Responses answer, not stored, µs",
     "responses_stored": "CPU of a Responses answer, stored, µs",
     "stream": "CPU of a stream's chunk, µs",
+    "crowd": f"{_CROWD} streams: CPU of a chunk, µs",
     "latency": "one request alone, ms",
     "first_byte": f"first content of {_STREAMS} streams, ms",
+    "crowd_first": f"first content of {_CROWD} streams, ms",
     "rest": "CPU of a second without a request, µs",
     "held": "memory of an open stream, KiB",
     "idle": "memory, idle, MiB",
@@ -254,7 +266,7 @@ def main() -> int:
             print(f"{_FIGURES[figure]}: {found[figure]:.2f} of the plain stack's, bound {bound}")
         return int(any(found[figure] > bound for figure, bound in GATE.items()))
     names = frozenset(filter(None, options.only.split(",")))
-    tests = ("chat", "alone", "responses", "stream", "held")
+    tests = ("chat", "alone", "responses", "stream", "crowd", "held")
     _print_table(measure(options.rounds, options.seconds, names, tests))
     return 0
 

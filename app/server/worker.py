@@ -40,6 +40,9 @@ _LEAVING: Final = 5.0
 _POLL: Final = 0.1
 _NOTIFY: Final = 1.0  # seconds between two signs of life for gunicorn
 _LOOK: Final = 1.0  # seconds at most between two looks at the waits: a worker that idles should hardly wake
+_AT_ONCE: Final = (
+    10  # connections accepted before open ones get a turn: of very many, the first answer sooner
+)
 _HEAD: Final = 5  # seconds for the head of a request where no connection is kept for a second one
 
 # The first row that fits decides. None of the sentences repeats what the client sent.
@@ -128,8 +131,7 @@ class Worker(GeventWorker):
         secured = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
         pool = Pool(self.worker_connections)
         server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool, **secured)
-        if self.cfg.workers > 1:
-            server.max_accept = 1
+        server.max_accept = 1 if self.cfg.workers > 1 else _AT_ONCE
         server.start()
         return server
 
