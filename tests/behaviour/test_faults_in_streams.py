@@ -125,6 +125,7 @@ FAULTS = [
     ),
     Fault("a bad gateway", lambda native: told_error(native, "server_error"), 500, "server_error", 2),
     Fault("an overload", lambda native: told_error(native, 503), 503, "upstream_overloaded", 2),
+    Fault("an error of no event type", lambda native: told_error(False, 503), 503, "upstream_overloaded", 2),
     Fault(
         "a rate limit", lambda native: told_error(native, "rate_limit_exceeded"), 429, "rate_limit_exceeded"
     ),

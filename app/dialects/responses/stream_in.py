@@ -109,7 +109,8 @@ class ResponsesDecoder(TerminalDecoder):
         """Return the events of one frame."""
         if self._over or not isinstance(data, dict):
             return []
-        reader = _READERS.get(as_str(data.get("type")) or event or "")
+        kind = as_str(data.get("type")) or event or ("error" if data.get("error") else "")
+        reader = _READERS.get(kind)
         events = reader(self, data) if reader is not None else []
         if events and not self._started and not isinstance(events[0], Failed):
             self._started = True
