@@ -155,14 +155,16 @@ def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
 
 def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
     """Return the client's headers that may be forwarded, by lower-case name."""
-    return {
-        name: value
-        for key, value in environ.items()
-        if (name := _header_name(key)) and _HEADER.fullmatch(value)
-    }
+    names = _header_names(tuple(environ))
+    return {name: environ[key] for key, name in names if _HEADER.fullmatch(environ[key])}
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
+def _header_names(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """Return the keys of an environ whose headers may be forwarded, and their names; requests of a client have the same keys."""
+    return tuple((key, name) for key in keys if (name := _header_name(key)))
+
+
 def _header_name(key: str) -> str:
     """Return the name of the header at ``key`` of an environ, "" if it may not be forwarded."""
     name = key.removeprefix("HTTP_").replace("_", "-").lower()
