@@ -41,6 +41,21 @@ class Principal:
     budgets: tuple[Budget, ...] = ()
     tenant_budgets: tuple[Budget, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Return the name of the key with that of its tenant."""
+        return f"{self.tenant}/{self.key}"
+
+    @property
+    def identity(self) -> str:
+        """Return what stored work knows the key by: a key of the database keeps it under a new name."""
+        return self.id or self.key
+
+    @property
+    def owner(self) -> str:
+        """Return what limits and budgets know the key by."""
+        return f"{self.tenant}/{self.identity}"
+
     def allows(self, target: str, alias: str | None = None) -> bool:
         """Tell whether key and tenant allow ``provider/model``, to which the name ``alias`` may have led."""
         return all(level.allows_model(target, alias) for level in self.allowances)

@@ -276,7 +276,7 @@ class Gateway:
         """Return the current owner of stored work; raises ``forbidden`` when the key is gone."""
         if key in _KEYLESS and (tenant, key) not in self.keys.configured:
             return self.keys.keyless(key or "", tenant)
-        principal = None if key is None else self.keys.of_name(tenant, key)
+        principal = None if key is None else self.keys.of_identity(tenant, key)
         if principal is None:
             raise GatewayError("forbidden", "The key that requested this response is no longer valid.")
         return principal

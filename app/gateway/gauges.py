@@ -51,10 +51,10 @@ class Gauges:
         self._providers: set[str] = set()
         rules = list(_rules(gateway.settings))
         self._limits = limits.lowest_of_each(
-            limits.Touch(level, owner, "", limit) for level, owner, own, _ in rules for limit in own
+            limits.Touch(level, owner, "", limit, owner) for level, owner, own, _ in rules for limit in own
         )[:MAX_CONFIGURED]
         self._budgets = budgets.lowest_of_each(
-            budgets.Touch(level, owner, "", budget) for level, owner, _, own in rules for budget in own
+            budgets.Touch(level, owner, "", budget, owner) for level, owner, _, own in rules for budget in own
         )[:MAX_CONFIGURED]
         self._stored_limits: list[limits.Touch] = []
         self._stored_budgets: list[budgets.Touch] = []
@@ -99,20 +99,20 @@ class Gauges:
         settings = self._gateway.settings
         configured_keys = {(key.tenant, key.name) for key in settings.keys}
         configured_tenants = {*settings.tenants, *(key.tenant for key in settings.keys)}
-        owners: dict[tuple[str, str], Mapping[str, Any]] = {}
+        owners: dict[tuple[str, str, str], Mapping[str, Any]] = {}
         for key, of_tenant in self._gateway.state().keys.used_last(_MAX_KEYS):
             if (key.tenant, key.name) not in configured_keys:  # the configuration's wins
-                owners["key", f"{key.tenant}/{key.name}"] = key.members
+                owners["key", f"{key.tenant}/{key.id}", f"{key.tenant}/{key.name}"] = key.members
             if key.tenant not in configured_tenants:
-                owners["tenant", key.tenant] = of_tenant or {}
+                owners["tenant", key.tenant, key.tenant] = of_tenant or {}
         self._stored_limits = limits.lowest_of_each(
-            limits.Touch(level, owner, "", limit)
-            for (level, owner), members in owners.items()
+            limits.Touch(level, owner, "", limit, name)
+            for (level, owner, name), members in owners.items()
             for limit in limits_of(members.get("limits") or ())
         )
         self._stored_budgets = budgets.lowest_of_each(
-            budgets.Touch(level, owner, "", budget)
-            for (level, owner), members in owners.items()
+            budgets.Touch(level, owner, "", budget, name)
+            for (level, owner, name), members in owners.items()
             for budget in budgets_of(members.get("budgets") or ())
         )
 
@@ -126,7 +126,7 @@ class Gauges:
     def _read_touches(self, touches: Sequence[budgets.Touch], *, adopt: bool = True) -> Iterator[Reading]:
         balances = self._gateway.accounts.balances(touches, adopt=adopt)
         for touch, balance in zip(touches, balances, strict=True):
-            labels = (touch.level, touch.owner, touch.budget.per, touch.budget.models or "*")
+            labels = (touch.level, touch.name, touch.budget.per, touch.budget.models or "*")
             used = balance.spent + balance.reserved
             yield "sluice_budget_used_ratio", labels, _ratio(used, touch.budget.most)
 
@@ -140,7 +140,7 @@ class Gauges:
             admission.touches, admission.charges, admission.decision.standings, strict=True
         ):
             limit = touch.limit
-            labels = (touch.level, touch.owner, limit.kind, limit.per or "", limit.models or "*")
+            labels = (touch.level, touch.name, limit.kind, limit.per or "", limit.models or "*")
             readings.append(("sluice_limit_used_ratio", labels, _ratio(standing.used, charge.most)))
         yield from readings[: len(self._limits)]
         yield from _highest(readings[len(self._limits) :])

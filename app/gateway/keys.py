@@ -28,7 +28,7 @@ from app.state.loops import Watch
 from app.state.wakeups import KEYS
 
 if TYPE_CHECKING:
-    from app.state.keys import FoundKey
+    from app.state.keys import FoundKey, Keys
     from app.state.state import State
 
 
@@ -103,10 +103,19 @@ class KeyDirectory:
 
     def of_name(self, tenant: str, name: str) -> Principal | None:
         """Return the key of a tenant by its name, None if there is no valid one."""
+        return self._valid(tenant, name, lambda keys: keys.of_name(tenant, name))
+
+    def of_identity(self, tenant: str, identity: str) -> Principal | None:
+        """Return the key of stored work, None if it is not valid any more; older work has its name instead of its id."""
+        return self._valid(
+            tenant, identity, lambda keys: keys.of_id(tenant, identity) or keys.of_name(tenant, identity)
+        )
+
+    def _valid(self, tenant: str, name: str, find: Callable[[Keys], FoundKey | None]) -> Principal | None:
         configured = self.configured.get((tenant, name))
         if configured is not None:
             return None if self.is_expired(configured) else configured
-        row = self._state().keys.of_name(tenant, name)
+        row = find(self._state().keys)
         if row is None or not row.key.enabled or _is_past(row.key.expires_at, time.time()):
             return None
         return self._principal(row)

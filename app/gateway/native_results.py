@@ -80,13 +80,22 @@ def call_of(gateway: Gateway, work: BatchWork, target: Target, abort: Abort) -> 
         body={},
         model=target.label,
         candidates=(target.label,),
-        principal=Principal(key=work.key_id or "", tenant=work.tenant),
+        principal=_owner(gateway, work),
         abort=abort,
         sealing=gateway.sealing(work.tenant),
         deadline=time.monotonic() + gateway.settings.timeouts.background,
         door=work.mount,
         log_metadata={"batch": work.id},
     )
+
+
+def _owner(gateway: Gateway, work: BatchWork) -> Principal:
+    """Return the owner of a batch by its present name; a key that is gone has none."""
+    try:
+        name = gateway.principal_of(work.key_id, work.tenant).key
+    except GatewayError:
+        name = work.key_id or ""
+    return Principal(key=name, tenant=work.tenant)
 
 
 @dataclass(slots=True)

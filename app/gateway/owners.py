@@ -14,6 +14,7 @@ from app.canonical.record import record
 from app.config import Settings, budget_row, limit_rows
 from app.errors import GatewayError
 from app.gateway.cache.store import CacheStore
+from app.gateway.call import Principal
 from app.state import keys, tenants
 from app.state.audit import Actor
 from app.state.keys import StoredKey
@@ -48,13 +49,14 @@ class Owners:
         configured = {key["id"]: key for key in self._list_configured_keys()}
         return configured.get(key_id) or keys.show(self.state().keys.get(key_id))
 
-    def key_of(self, tenant: str, name: str) -> Json | None:
-        """Return the key of a tenant by its name."""
-        for configured in self._list_configured_keys():
-            if (configured["tenant"], configured["name"]) == (tenant, name):
-                return configured
-        stored = self.state().keys.of_name(tenant, name)
-        return None if stored is None else keys.show(stored.key)
+    def key_of(self, principal: Principal) -> Json | None:
+        """Return a caller's key, None if it has none."""
+        if principal.id is not None:
+            stored = self.state().keys.of_id(principal.tenant, principal.id)
+            return None if stored is None else keys.show(stored.key)
+        wanted = principal.tenant, principal.key
+        mine = (key for key in self._list_configured_keys() if (key["tenant"], key["name"]) == wanted)
+        return next(mine, None)
 
     def create_key(self, actor: Actor, members: Mapping[str, Any]) -> Json:
         """Make a key; the answer alone has its secret, as ``key``. Raises ``bad_request``, ``conflict``."""

@@ -120,7 +120,7 @@ class StoredTurn:
             parent_id=expansion.parent_id,
             conversation_id=expansion.conversation_id,
             conversation_head=expansion.conversation_head,
-            key_id=call.principal.key,
+            key_id=call.principal.identity,
             mount=mount,
             realm=call.realm,
             model=call.model,

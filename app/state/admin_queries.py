@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from sqlalchemy import Connection, Index, Table, or_
+from sqlalchemy import Connection, Index, Table, or_, select
 
 from app.errors import GatewayError
 from app.state import event_log, rows
@@ -18,7 +18,7 @@ from app.state.database import Repository
 from app.state.lookup import Page, Span, by_key, read_page, require_row, within
 from app.state.pagination import read_items
 from app.state.records import JSON, PageQuery
-from app.state.tables import AnyRow, conversation, db_now, response
+from app.state.tables import AnyRow, client_key, conversation, db_now, response
 from app.wire.json import loads_lenient
 
 for _table in (response, conversation):
@@ -51,7 +51,9 @@ class AdminQueries(Repository):
     def responses(self, limit: int, after: str | None, filters: Mapping[str, str], span: Span) -> Page[JSON]:
         """Return some responses, the newest first; raises ``bad_request`` for an unknown ``after``."""
         conditions = _conditions(RESPONSE_FILTERS, filters, response.c.created_at, span)
-        return read_page(self._db, response, limit, after, _response, *conditions, visible=_STORED)
+        page = read_page(self._db, response, limit, after, _response, *conditions, visible=_STORED)
+        self._db.read(lambda connection: _name_keys(connection, page.rows))
+        return page
 
     def response(self, response_id: str, *, content: bool) -> JSON:
         """Return one response; ``content`` adds the input, the object as its owner sees it, and the events.
@@ -60,7 +62,9 @@ class AdminQueries(Repository):
 
         def work(connection: Connection) -> JSON:
             row = _one(connection, response, response_id, _STORED)
-            return _response(row) | (_content(connection, row) if content else {})
+            shown = _response(row)
+            _name_keys(connection, [shown])
+            return shown | (_content(connection, row) if content else {})
 
         return self._db.read(work)
 
@@ -89,7 +93,20 @@ class AdminQueries(Repository):
 def _conditions(
     columns: Mapping[str, Any], filters: Mapping[str, str], created_at: Any, span: Span
 ) -> list[Any]:
-    return [*(columns[name] == value for name, value in filters.items()), *within(created_at, span)]
+    named = {name: columns[name] == value for name, value in filters.items()}
+    if "key" in named:
+        of_name = select(client_key.c.id).where(client_key.c.name == filters["key"])
+        named["key"] = or_(named["key"], columns["key"].in_(of_name))
+    return [*named.values(), *within(created_at, span)]
+
+
+def _name_keys(connection: Connection, rows: Sequence[JSON]) -> None:
+    """Put the names of keys of the database for their ids; a key that is gone keeps its id."""
+    columns = (client_key.c.id, client_key.c.name)
+    some = select(*columns).where(client_key.c.id.in_({row["key"] for row in rows}))
+    names = {row.id: row.name for row in connection.execute(some)}
+    for row in rows:
+        row["key"] = names.get(row["key"], row["key"])
 
 
 def _one(connection: Connection, table: Table, row_id: str, visible: Sequence[Any]) -> AnyRow:

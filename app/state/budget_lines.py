@@ -19,7 +19,7 @@ Fits = Callable[[str, str], bool]
 class Line:
     """A budget of ``most`` in one of its periods, from ``period`` to ``until`` (Unix seconds; None: for ever).
 
-    Its ``id`` does not depend on the amount."""
+    Its ``id`` does not depend on the amount, nor on ``name``, by which people and the ledger know its owner."""
 
     level: str
     owner: str
@@ -29,6 +29,7 @@ class Line:
     until: int | None
     most: int
     fits: Fits = field(compare=False)
+    name: str = field(compare=False)
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -16,14 +16,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, literal, select, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, literal, select, update
 
 from app.state import budget_statements, ledger_rows
 from app.state.budget_lines import Balance, ChargedBudget, Line, Reserved, first_refused
 from app.state.database import Database
 from app.state.ledger_rows import Entry
 from app.state.rows import chunks
-from app.state.tables import budget, db_now, ledger, ledger_charge, reservation
+from app.state.tables import AnyRow, budget, db_now, ledger, ledger_charge, reservation
 from app.state.upserts import insert_once
 
 _MOST_KNOWN: Final = 10_000
@@ -37,11 +37,11 @@ class Budgets:
     def __init__(self, db: Database, clock: Callable[[], float] = time.time) -> None:
         self._db = db
         self._clock = clock
-        self._known: set[str] = set()
+        self._known: dict[str, Line] = {}
 
     def knows(self, lines: Sequence[Line]) -> bool:
         """Tell whether the rows of these budgets exist, as far as this process knows."""
-        return self._known.issuperset([line.id for line in lines])
+        return self._known.keys() >= {line.id for line in lines}
 
     def reserve(self, entry: Entry, lines: Sequence[Line], amount: int | None, lease: float) -> Reserved:
         """Reserve ``amount`` from all ``lines`` or from none; None is an unknown price, which no budget refuses.
@@ -114,6 +114,31 @@ class Budgets:
         )
         return [row for row in settled if row is not None]
 
+    def charge_others(
+        self, entries: Sequence[Entry], periods: Iterable[int], concerns: Callable[[AnyRow, Entry], bool]
+    ) -> list[ChargedBudget]:
+        """Charge ledger rows to the budgets that were added while their attempts ran; return these budgets.
+
+        ``periods`` are the starts of all periods in which the attempts began; ``concerns`` tells whether an entry belongs
+        to a row of ``budget``. A budget that has the row already is left as it is."""
+        names = {"", *(entry.tenant for entry in entries), *(f"{one.tenant}/{one.key}" for one in entries)}
+        some = select(budget).where(budget.c.owner.in_(sorted(names)), budget.c.period.in_(sorted(periods)))
+        ids = [entry.id for entry in entries]
+        charged = select(ledger_charge).where(ledger_charge.c.ledger_id.in_(ids))
+        rows = self._read(some.order_by(budget.c.id))
+        known = {(row.budget_id, row.ledger_id) for row in self._read(charged)} if rows else set()
+        missing = {
+            row.id: [one for one in entries if (row.id, one.id) not in known and concerns(row, one)]
+            for row in rows
+        }
+        missing = {budget_id: some for budget_id, some in missing.items() if some}
+        if not missing:
+            return []
+        return self._db.write(lambda connection: _charge_rows(connection, missing), idempotent=True)
+
+    def _read(self, query: Select[Any]) -> list[Any]:
+        return self._db.read(lambda connection: list(connection.execute(query)), single=True)
+
     def read(self, lines: Sequence[Line], *, adopt: bool = True) -> list[Balance]:
         """Return the balances of budgets. With ``adopt``, a budget that nobody used yet gets the sum of its ledger rows;
         without it, its balance is zero."""
@@ -125,17 +150,32 @@ class Budgets:
         return [rows.get(line.id, Balance(0, 0)) for line in lines]
 
     def _adopt(self, lines: Sequence[Line]) -> None:
-        """Make sure that the rows of budgets exist; charge to them what was spent while they did not."""
+        """Make sure that the rows of budgets exist; charge to them what was spent while they did not.
+
+        The rows are there for all before the ledger is read: a ledger row that is written later is charged by its writer
+        (``charge_others``)."""
         ordered = sorted(lines, key=lambda line: line.id)
+
+        def insert_rows(connection: Connection) -> None:
+            for line in ordered:
+                insert_once(connection, budget, _new_row(line))
 
         def work(connection: Connection) -> None:
             for line in ordered:
                 _adopt(connection, line, self._clock())
 
+        present = self._read(select(budget.c.id).where(budget.c.id.in_([line.id for line in lines])))
+        if len(present) < len({line.id for line in lines}):
+            self._db.write(insert_rows, idempotent=True)
         self._db.write(work, idempotent=True)
         if len(self._known) > _MOST_KNOWN:
             self._known.clear()
-        self._known.update(line.id for line in lines)
+        self._known.update((line.id, line) for line in lines)
+
+    def adopt_again(self) -> None:
+        """Charge to each budget that this process knows what was written since, whatever wrote it."""
+        if self._known:
+            self._adopt(list(self._known.values()))
 
     def forget(self) -> None:
         """Adopt each budget again: one that was removed and added again was not charged meanwhile."""
@@ -152,18 +192,20 @@ def _balances(connection: Connection, ids: Sequence[str], *, lock: bool = False)
     return {row.id: Balance(row.spent, row.reserved) for row in rows}
 
 
-def _adopt(connection: Connection, line: Line, now: float) -> None:
-    """Insert the row of a budget's period, and charge to it the ledger rows of the period that were not charged yet.
+def _new_row(line: Line) -> dict[str, Any]:
+    """Return the row of a budget that was never used, so that all of its period is charged to it."""
+    names = {"id": line.id, "level": line.level, "owner": line.name, "per": line.per, "models": line.models}
+    return {**names, "period": line.period, "spent": 0, "reserved": 0, "alerted": 0, "used_at": 0.0}
 
-    Of a budget that has a row, these are the ledger rows since its last use: it may have been removed meanwhile."""
-    row = {"id": line.id, "level": line.level, "owner": line.owner, "per": line.per, "models": line.models}
-    numbers = {"period": line.period, "spent": 0, "reserved": 0, "alerted": 0, "used_at": now}
-    is_new = insert_once(connection, budget, row | numbers)
+
+def _adopt(connection: Connection, line: Line, now: float) -> None:
+    """Charge to a budget the ledger rows of its period that were not charged yet: those since its last use, because it may
+    have been removed meanwhile."""
     locked = select(budget.c.used_at).where(budget.c.id == line.id).with_for_update()
     used_at = connection.execute(locked).scalar_one()
-    since = float(line.period) if is_new else max(float(line.period), used_at - _SLACK)
+    since = max(float(line.period), used_at - _SLACK)
     total = sum(_charge_late(connection, line, some) for some in _uncharged_rows(connection, line, since))
-    grown = {"spent": budget.c.spent + total, "used_at": now}
+    grown = {"spent": budget.c.spent + total, "used_at": now, "owner": line.name}
     connection.execute(update(budget).where(budget.c.id == line.id).values(**grown))
 
 
@@ -175,7 +217,7 @@ def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[Co
     conditions = [ledger.c.created_at >= since, ledger.c.period_at >= line.period, ~charged.exists()]
     if line.until is not None:
         conditions.append(ledger.c.period_at < line.until)
-    tenant, _, key = line.owner.partition("/")
+    tenant, _, key = line.name.partition("/")
     conditions += [ledger.c.tenant == tenant] if tenant else []
     conditions += [ledger.c.key == key] if key else []
     base = and_(*conditions)
@@ -188,6 +230,23 @@ def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[Co
         for row in rows
         if line.fits(f"{row.provider}/{row.model}", row.asked or "")
     ]
+
+
+def _charge_rows(connection: Connection, missing: Mapping[str, Sequence[Entry]]) -> list[ChargedBudget]:
+    """Charge ledger rows to budgets, in the order of the budgets' ids; what another process charged meanwhile is left out."""
+    _balances(connection, list(missing), lock=True)
+    columns = [budget.c[name] for name in ChargedBudget._fields if name != "most"]
+    changed = []
+    for budget_id, entries in missing.items():
+        total = sum(
+            entry.cost or 0
+            for entry in entries
+            if insert_once(connection, ledger_charge, {"ledger_id": entry.id, "budget_id": budget_id})
+        )
+        statement = update(budget).where(budget.c.id == budget_id).values(spent=budget.c.spent + total)
+        row = connection.execute(statement.returning(*columns)).one()
+        changed.append(ChargedBudget._make((*row, 0)))
+    return changed
 
 
 def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) -> int:

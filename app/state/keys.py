@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, inser
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import audit, budget_owners, revisions
+from app.state import audit, revisions
 from app.state.audit import Actor
 from app.state.database import Database
 from app.state.ids import new_id
@@ -85,6 +85,11 @@ class Keys:
     def of_name(self, tenant_name: str, name: str) -> FoundKey | None:
         """Return the key of a tenant by its name."""
         mine = (client_key.c.tenant == tenant_name, client_key.c.name == name, key_secret.c.until.is_(None))
+        return self._db.read(lambda connection: _find(connection, *mine))
+
+    def of_id(self, tenant_name: str, key_id: str) -> FoundKey | None:
+        """Return the key of a tenant by its id."""
+        mine = (client_key.c.tenant == tenant_name, client_key.c.id == key_id, key_secret.c.until.is_(None))
         return self._db.read(lambda connection: _find(connection, *mine))
 
     def used_last(self, count: int) -> list[tuple[StoredKey, Mapping[str, Any] | None]]:
@@ -170,8 +175,6 @@ class Keys:
             after = _change(before, changes)
             if after.name != before.name:
                 _check_name(connection, after)
-                old, new = (f"{one.tenant}/{one.name}" for one in (before, after))
-                budget_owners.rename_owner(connection, "key", old, new, time.time())
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
             if end_now:
                 _end(connection, number, key_id)

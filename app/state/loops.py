@@ -29,10 +29,12 @@ class Loop:
         self._run = run
         self._greenlet: gevent.Greenlet[..., None] | None = None
 
-    def start(self) -> None:
-        """Begin, unless the loop runs already."""
-        if self._greenlet is None:
-            self._greenlet = gevent.spawn(self._run)
+    def start(self) -> bool:
+        """Begin, unless the loop runs already; tell whether it begins now."""
+        if self._greenlet is not None:
+            return False
+        self._greenlet = gevent.spawn(self._run)
+        return True
 
     def stop(self) -> None:
         """End the greenlet wherever it is; a later ``start`` begins anew."""

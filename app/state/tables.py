@@ -355,6 +355,7 @@ budget = Table(
     Column("reserved", BigInteger, nullable=False),
     Column("alerted", Integer, nullable=False),
     Column("used_at", Double, nullable=False),
+    Index("budget_owner", "owner"),
 )
 
 # What a running attempt has reserved from a budget, and the members of its ledger row.

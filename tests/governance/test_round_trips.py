@@ -140,6 +140,8 @@ _BACKGROUND = (
     b"FROM batch",
     b"FROM revision",
     b"UPDATE reservation",
+    b"SELECT budget.used_at",
+    b"SELECT budget.id",
     b"reservation.lease_until <",
 )
 """What is looked for now and then, whoever calls."""

@@ -11,7 +11,6 @@ from sqlalchemy import Engine, event, select, update
 
 from app.errors import GatewayError
 from app.state.budget_lines import Balance, Line, Reserved
-from app.state.budget_owners import rename_owner
 from app.state.budgets import Budgets
 from app.state.ledger import Ledger
 from app.state.ledger_rows import Entry, row_id
@@ -35,7 +34,14 @@ class Clock:
 def line(most: int = 100, level: str = "key", owner: str = "red/ann", **members: Any) -> Line:
     names = {"per": "day", "models": None, "period": DAY, "until": DAY + 86_400, **members}
     pattern = names["models"]
-    return Line(level, owner, **names, most=most, fits=lambda label, asked: pattern in (None, label, asked))
+    return Line(
+        level,
+        owner,
+        **names,
+        most=most,
+        fits=lambda label, asked: pattern in (None, label, asked),
+        name=owner,
+    )
 
 
 def entry(name: str, state: str = "lost", cost: int | None = None, **members: Any) -> Entry:
@@ -325,27 +331,18 @@ def test_what_was_reserved_for_nothing_is_taken_back_once(book: Budgets, ledger:
     assert (book.read(lines), ledger.check().faults) == ([Balance(0, 20)] * 2, [])
 
 
-def test_a_new_name_of_a_key_keeps_what_its_budgets_spent_and_reserved(
-    state: State, book: Budgets, ledger: Ledger
+def test_a_row_that_is_written_late_is_charged_once_to_budgets_that_were_added(
+    book: Budgets, ledger: Ledger
 ) -> None:
-    under = {
-        name: [line(owner=f"red/{name}"), line(owner=f"red/{name}", models="groq/x")]
-        for name in ("ann", "eve")
-    }
-    tenant = line(level="tenant", owner="red")
-    book.reserve(entry("a"), [*under["ann"], tenant], 40, 60)
-    book.settle(entry("a", "settled", 30))
-    book.reserve(entry("b"), [*under["ann"], tenant], 20, 60)
-    rename = lambda old, new: state.db.write(  # noqa: E731
-        lambda connection: rename_owner(connection, "key", f"red/{old}", f"red/{new}", NOW)
-    )
-    rename("ann", "eve")
-    assert book.read([*under["eve"], tenant]) == [Balance(30, 20)] * 3
-    assert book.reserve(entry("c"), under["eve"], 60, 60).refused == 0
-    book.settle(entry("b", "settled", 5))
-    assert book.read([*under["eve"], *under["ann"], tenant]) == [Balance(35, 0)] * 5
-    book.reserve(entry("d"), under["eve"], 10, 60)
-    book.settle(entry("d", "settled", 10))
-    rename("eve", "ann")  # and back: nothing is charged twice
-    assert book.read([*under["eve"], *under["ann"]]) == [Balance(45, 0)] * 4
+    old, added = line(), [line(per="week"), line(level="tenant", owner="red"), line(models="groq/y")]
+    book.reserve(entry("a"), [old], 40, 60)
+    book.read(added)
+    settled = entry("a", "settled", 30)
+    book.settle(settled)
+    concerns = lambda row, one: row.models in (None, f"{one.provider}/{one.model}")  # noqa: E731
+    charged = book.charge_others([settled], [DAY], concerns)
+    assert [(one.per, one.spent, one.most) for one in charged] == [("week", 30, 0), ("day", 30, 0)]
+    assert book.charge_others([settled], [DAY], concerns) == []
+    book.forget()
+    assert [one.spent for one in book.read([old, *added])] == [30, 30, 30, 0]
     assert ledger.check().faults == []

@@ -22,8 +22,9 @@ from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.budgets import entries, status
 from app.gateway.budgets.alerts import AlertSender
-from app.gateway.budgets.charges import Touch, touches_of_caller, touches_of_target
+from app.gateway.budgets.charges import Touch, concerns_entry, touches_of_caller, touches_of_target
 from app.gateway.budgets.estimates import Estimate, worst_case
+from app.gateway.budgets.periods import PERS, period_of
 from app.gateway.budgets.spool import Spool
 from app.gateway.budgets.writer import EntryWriter
 from app.gateway.call import Attempt, Call, Target
@@ -95,7 +96,7 @@ class Accounts:
         self._joined_at = 0.0
         spool = None if settings.spool is None else Spool(settings.spool)
         self._spool = spool
-        self.writer = EntryWriter(state, spool, metrics)
+        self.writer = EntryWriter(state, spool, metrics, self.charge_others)
         self._alerts = AlertSender(settings, state, egress, metrics, clock)
         self._held: set[str] = set()
         self._doubtful: dict[str, int] = {}
@@ -205,7 +206,8 @@ class Accounts:
 
     def start(self) -> None:
         """Begin to renew, and to look for what processes that are gone have left."""
-        self._loop.start()
+        if self._loop.start():
+            gevent.spawn_later(_SPREAD, self._look_again)
         self._alerts.start()
 
     def close(self) -> None:
@@ -236,9 +238,18 @@ class Accounts:
                     entry.call_id,
                 )
                 self.check_alerts(charged)
+            self.charge_others([entry for entry, _ in lost])
         if time.monotonic() >= self._joined_at:
             self._joined_at = time.monotonic() + _JOIN_SECONDS
             self._state().ledger.compact(self.clock() - self._settings.ledger_days * _DAY)
+
+    def _look_again(self) -> None:
+        """Look for rows that processes of an older configuration had queued when this one used its budgets first."""
+        try:
+            self._state().budgets.adopt_again()
+        except GatewayError as error:
+            _LOG.warning("the ledger cannot be read for budgets: %s", error.raw or error.message)
+            self._state().budgets.forget()
 
     def _budgets(self, lines: Sequence[Line]) -> Budgets:
         """Return the state of budgets; one that is new begins with the rows of the ledger, so those are written first."""
@@ -275,10 +286,21 @@ class Accounts:
         except GatewayError as error:
             _LOG.warning("reservations cannot be taken back: %s", error.raw or error.message)
 
+    def charge_others(self, rows: Sequence[Entry]) -> None:
+        """Charge rows that are written to budgets that were added, in whatever process, while their attempts ran.
+
+        Of an attempt that began a moment ago, the process that adopts such a budget finds the row when it looks again."""
+        since = self.clock() - _SPREAD
+        late = [row for row in rows if row.cost and row.period_at < since]
+        if late:
+            periods = {period_of(per, row.period_at)[0] for row in late for per in PERS}
+            self.check_alerts(self._state().budgets.charge_others(late, periods, concerns_entry))
+
     def _settle(self, entry: Entry) -> bool:
         """Settle, or keep what cannot be settled now; tell which."""
         try:
             self.check_alerts(self._state().budgets.settle(entry))
+            self.charge_others([entry])
         except GatewayError as error:
             self._keep(entry, error)
             return False
@@ -302,6 +324,7 @@ class Accounts:
         for entry in rows:
             if entry.attempt_id in reserved:
                 self.check_alerts(budgets.settle(entry))
+        self.charge_others(rows)
 
     def _settle_again(self) -> None:
         while self._unsettled:

@@ -6,22 +6,24 @@ Tests: tests/gateway/test_budgets.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from app.config import Budget
 from app.gateway import allowances
 from app.gateway.budgets.periods import period_of
 from app.gateway.call import Principal
 from app.state.budget_lines import Line
+from app.state.ledger_rows import Entry
 
 
 class Touch(NamedTuple):
-    """A budget that is touched. ``level`` and ``owner`` name whose it is, ``words`` for people."""
+    """A budget that is touched. ``level`` and ``owner`` say whose it is, ``words`` and ``name`` for people."""
 
     level: str
     owner: str
     words: str
     budget: Budget
+    name: str
 
     def line(self, now: float) -> Line:
         """Return the budget in the period that runs at ``now``."""
@@ -31,7 +33,9 @@ class Touch(NamedTuple):
         def fits(label: str, model: str) -> bool:
             return concerns(budget, label, (model,))
 
-        return Line(self.level, self.owner, budget.per, budget.models, begin, end, budget.most, fits)
+        return Line(
+            self.level, self.owner, budget.per, budget.models, begin, end, budget.most, fits, self.name
+        )
 
 
 def touches_of_caller(principal: Principal, gateway: Sequence[Budget]) -> list[Touch]:
@@ -41,12 +45,14 @@ def touches_of_caller(principal: Principal, gateway: Sequence[Budget]) -> list[T
         return []
     tenant = principal.tenant
     levels = (
-        ("key", f"{tenant}/{principal.key}", "this key", principal.budgets),
-        ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_budgets),
-        ("gateway", "", "the whole gateway", gateway),
+        ("key", principal.owner, "this key", principal.budgets, principal.name),
+        ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_budgets, tenant),
+        ("gateway", "", "the whole gateway", gateway, ""),
     )
     return lowest_of_each(
-        Touch(level, owner, words, one) for level, owner, words, budgets in levels for one in budgets
+        Touch(level, owner, words, one, name)
+        for level, owner, words, budgets, name in levels
+        for one in budgets
     )
 
 
@@ -72,7 +78,19 @@ def lowest_of_each(touches: Iterable[Touch]) -> list[Touch]:
 def concerns(budget: Budget, label: str, names: Iterable[str]) -> bool:
     """Tell whether a budget is about a target, or about a name that the client asked for where its pattern
     has no ``/``."""
-    pattern = budget.models
+    return fits(budget.models, label, names)
+
+
+def fits(pattern: str | None, label: str, names: Iterable[str]) -> bool:
+    """Tell whether a budget's pattern is about a target; None and ``*`` are about all."""
     if pattern is None or pattern == "*":
         return True
     return any(allowances.fits(pattern, text) for text in ((label,) if "/" in pattern else names))
+
+
+def concerns_entry(row: Any, entry: Entry) -> bool:
+    """Tell whether a row of the table ``budget`` is about an attempt that the ledger's ``entry`` records."""
+    owner = {"key": f"{entry.tenant}/{entry.key}", "tenant": entry.tenant}.get(row.level, "")
+    if row.owner != owner or period_of(row.per, entry.period_at)[0] != row.period:
+        return False
+    return fits(row.models, f"{entry.provider}/{entry.model}", (entry.asked or "",))

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
 
+PERS: Final = ("day", "week", "month", "total")
 _DAY: Final = 86_400
 
 

@@ -6,7 +6,7 @@ Tests: tests/governance/test_budgets.py.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from app.errors import GatewayError
@@ -23,14 +23,20 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class EntryWriter:
-    """Takes rows, and writes them soon. ``state`` opens the store; what it cannot take goes to the ``spool``."""
+    """Takes rows, and writes them soon. ``state`` opens the store; what it cannot take goes to the ``spool``. ``charge``
+    gets the rows that were written."""
 
     def __init__(
-        self, state: Callable[[], State], spool: Spool | None = None, metrics: Counter | None = None
+        self,
+        state: Callable[[], State],
+        spool: Spool | None = None,
+        metrics: Counter | None = None,
+        charge: Callable[[Sequence[Entry]], None] = lambda rows: None,
     ) -> None:
         self._state = state
         self._spool = spool
         self._metrics = metrics
+        self._charge = charge
         self._queue = RowQueue(self._write)
         self.flush = self._queue.flush
 
@@ -46,6 +52,7 @@ class EntryWriter:
     def _write(self, rows: list[Entry]) -> bool:
         try:
             self._state().ledger.write(rows)
+            self._charge(rows)
         except GatewayError as error:
             _LOG.warning("the ledger cannot be written: %s", error.raw or error.message)
             self._keep(rows)

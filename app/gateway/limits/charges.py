@@ -22,13 +22,14 @@ _CALLERS: Final = 4_096  # whose limits stay in memory
 
 @dataclass(slots=True)
 class Touch:
-    """A limit that a call touches. ``level`` and ``owner`` name whose it is, ``words`` for people. ``key`` is what is
-    counted, in spans of ``seconds``: changing how much is allowed keeps what was used."""
+    """A limit that a call touches. ``level`` and ``owner`` say whose it is, ``words`` and ``name`` for people. ``key`` is
+    what is counted, in spans of ``seconds``: changing how much is allowed keeps what was used."""
 
     level: str
     owner: str
     words: str
     limit: Limit
+    name: str = ""
     key: str = field(init=False)
     seconds: int = field(init=False)
     _one: Charge = field(init=False)
@@ -63,8 +64,9 @@ def touches_of_caller(principal: Principal, gateway: Sequence[Limit]) -> Sequenc
 def _of_caller(principal: Principal, gateway: Sequence[Limit]) -> _Touched:
     if not (principal.limits or principal.tenant_limits or gateway):
         return _NOTHING
-    who = principal.tenant, principal.key
-    return _of_levels(*who, principal.limits, principal.tenant_limits, tuple(gateway))
+    return _of_levels(
+        principal.tenant, principal.owner, principal.limits, principal.tenant_limits, tuple(gateway)
+    )
 
 
 _Touched = tuple[Sequence[Touch], Sequence[Touch] | None]
@@ -75,11 +77,11 @@ _NOTHING: Final[_Touched] = ((), ())
 
 @lru_cache(_CALLERS)
 def _of_levels(
-    tenant: str, key: str, own: tuple[Limit, ...], of_tenant: tuple[Limit, ...], gateway: tuple[Limit, ...]
+    tenant: str, owner: str, own: tuple[Limit, ...], of_tenant: tuple[Limit, ...], gateway: tuple[Limit, ...]
 ) -> _Touched:
     """Return the limits of these levels; they are worked out once for each caller, and again after a change."""
     levels = (
-        ("key", f"{tenant}/{key}", "this key", own),
+        ("key", owner, "this key", own),
         ("tenant", tenant, f"the tenant '{tenant}'", of_tenant),
         ("gateway", "", "the whole gateway", gateway),
     )

@@ -19,6 +19,7 @@ LARGE: Final = {
     "response_created_at": "response (created_at, id)",
     "response_tenant_created_at": "response (tenant, created_at, id)",
     "response_unstored": "response (expires_at) WHERE NOT store",
+    "budget_owner": "budget (owner)",
     "conversation_created_at": "conversation (created_at, id)",
     "conversation_tenant_created_at": "conversation (tenant, created_at, id)",
     "call_log_tenant": "call_log (tenant, created_at)",

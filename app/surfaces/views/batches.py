@@ -77,7 +77,7 @@ def _new(gateway: Gateway, mount: Mount, body: dict[str, Any]) -> NewBatch:
     return NewBatch(
         id=new_id("batch"),
         tenant=g.principal.tenant,
-        key_id=g.principal.key,
+        key_id=g.principal.identity,
         mount=mount.name,
         input_file_id=stored.id,
         window=window_seconds(body["completion_window"]),

@@ -17,7 +17,7 @@ def retrieve() -> Response:
     """Describe the caller's key without secrets, with its limits and budgets at every level."""
     principal, gateway, accounts = g.principal, current_gateway(), current_gateway().accounts
     name, tenant = principal.key, principal.tenant
-    key = Owners(gateway.settings, gateway.state, gateway.cache_store).key_of(tenant, name)
+    key = Owners(gateway.settings, gateway.state, gateway.cache_store).key_of(principal)
     if key is None:  # the master key, or a caller of an open gateway
         key = {"object": "key", "name": name, "tenant": tenant, "source": "config", "enabled": True}
     touches = lowest_of_each(touches_of_caller(principal, gateway.settings.limits))
