@@ -121,8 +121,8 @@ def measure_store(sizes: list[int]) -> None:
         finally:
             state.stop()
     for name, first in columns[0].items():
-        told = " | ".join(f"{column[name]:,.0f}" for column in columns)
-        print(f"| {name} | {told} | ×{columns[-1][name] / first:.2f}")
+        text = " | ".join(f"{column[name]:,.0f}" for column in columns)
+        print(f"| {name} | {text} | ×{columns[-1][name] / first:.2f}")
 
 
 def measure_streams(counts: list[int]) -> None:
@@ -136,11 +136,11 @@ def measure_streams(counts: list[int]) -> None:
             while load.poll() is None:
                 time.sleep(0.5)
                 weight = max(weight, memory_mib(at.pids) - before)
-            told = json.loads(load.communicate()[0])
-            if told["bad"]:
-                raise RuntimeError(told["fault"])
-            each = (cpu_seconds(at.pids) - used) * 1e6 / told["chunks"]
-            print(f"| {count:,} | {each:.0f} | {told['wait_ms']:.0f} | {weight * 1024 / count:.0f} |")
+            value = json.loads(load.communicate()[0])
+            if value["bad"]:
+                raise RuntimeError(value["fault"])
+            each = (cpu_seconds(at.pids) - used) * 1e6 / value["chunks"]
+            print(f"| {count:,} | {each:.0f} | {value['wait_ms']:.0f} | {weight * 1024 / count:.0f} |")
 
 
 def measure_ended(counts: list[int]) -> None:

@@ -133,8 +133,8 @@ class Bench:
 
 def streamed(chunks: int, pause: int) -> dict[str, Any]:
     """Return what asks for a stream of so many chunks, so many milliseconds apart."""
-    asked = [{"role": "user", "content": f"bench n={chunks} d={pause} {_PROMPT}"}]
-    return {**_CHAT, "messages": asked, "stream": True, "stream_options": {"include_usage": True}}
+    messages = [{"role": "user", "content": f"bench n={chunks} d={pause} {_PROMPT}"}]
+    return {**_CHAT, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
 
 
 def _started(cpu: int, module: str, *arguments: str, given: bytes = b"") -> subprocess.Popen[bytes]:

@@ -61,8 +61,8 @@ def snapshot(response_id: str, status: str) -> dict[str, Any]:
 
 def take_turn(state: State, parent: str | None = None) -> str:
     """Store one turn as a synchronous call does: history read, row ahead, end; return its id."""
-    said = [{"type": "message", "role": "user", "content": WORDS}]
-    expansion = state.history.expand(TENANT, said, previous_response_id=parent)
+    messages = [{"type": "message", "role": "user", "content": WORDS}]
+    expansion = state.history.expand(TENANT, messages, previous_response_id=parent)
     response_id = new_id(RESPONSE)
     new = NewResponse(
         id=response_id,

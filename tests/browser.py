@@ -51,12 +51,12 @@ class Tab:
         message = {"id": number, "method": method, "params": params, "sessionId": self._session}
         self._socket.send(json.dumps(message))
         while True:
-            said = json.loads(self._socket.recv(timeout=_LIMIT))
-            if said.get("id") == number:
-                assert "error" not in said, said["error"]
-                result: dict[str, Any] = said["result"]
+            value = json.loads(self._socket.recv(timeout=_LIMIT))
+            if value.get("id") == number:
+                assert "error" not in value, value["error"]
+                result: dict[str, Any] = value["result"]
                 return result
-            hear(said, self._tabs)
+            hear(value, self._tabs)
 
     def open(self, url: str) -> None:
         """Go to a page and wait until it is loaded."""
@@ -161,10 +161,10 @@ class Browser:
         number = next(self._numbers)
         self._socket.send(json.dumps({"id": number, "method": method, "params": params}))
         while True:
-            said = json.loads(self._socket.recv(timeout=_LIMIT))
-            if said.get("id") == number:
-                return said["result"]
-            hear(said, self._tabs)
+            value = json.loads(self._socket.recv(timeout=_LIMIT))
+            if value.get("id") == number:
+                return value["result"]
+            hear(value, self._tabs)
 
 
 @contextmanager

@@ -49,14 +49,14 @@ def fuzz(seconds: int) -> Fuzzed:
         ]
         command += ["--header", f"Authorization: Bearer {_KEY}", "--max-time", str(seconds)]
         command += ["--warnings", "off", "--no-color"]
-        done = subprocess.run(
+        result = subprocess.run(
             command, cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False
         )
-        generated = _GENERATED.search(done.stdout)
+        generated = _GENERATED.search(result.stdout)
         if generated is None:
-            raise RuntimeError(done.stdout)
+            raise RuntimeError(result.stdout)
         faults = gateway.log.count('"event":"fault"')
-    return Fuzzed(int(generated[1]), done.returncode == 0, done.stdout, faults)
+    return Fuzzed(int(generated[1]), result.returncode == 0, result.stdout, faults)
 
 
 def main() -> int:

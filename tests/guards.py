@@ -157,7 +157,7 @@ def watched(guard: Guard, folder: Path) -> str | None:
     text = file.read_text()
     file.write_text(text.replace(guard.text, guard.without, 1))
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", guard.test],
             cwd=folder,
             env=clean(os.environ) | {"PYTHONDONTWRITEBYTECODE": "1"},
@@ -170,7 +170,7 @@ def watched(guard: Guard, folder: Path) -> str | None:
         return f"{guard.test} (it did not end)"
     finally:
         file.write_text(text)
-    failed = [line for line in done.stdout.splitlines() if line.startswith("FAILED ")]
+    failed = [line for line in result.stdout.splitlines() if line.startswith("FAILED ")]
     return failed[0].removeprefix("FAILED ").partition(" - ")[0] if failed else None
 
 

@@ -436,7 +436,7 @@ def lock_faults(name: str, text: str) -> Iterator[str]:
 def modules_loaded_by(statement: str, root: Path) -> set[str]:
     """Run ``statement`` in a fresh interpreter at ``root`` and return the modules it loaded."""
     script = f"import sys\n{statement}\nprint(*sys.modules)"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=60, check=True
     )
-    return set(done.stdout.split())
+    return set(result.stdout.split())

@@ -61,8 +61,11 @@ def test_a_provider_like_openai_is_one_file_and_one_row(tmp_path: Path) -> None:
         answer = world.ask("responses", model="acme/x")
         assert answer.text == "from acme"
         assert answer.json["extra_fields"]["provider"] == "acme"
-        (sent,) = world.upstream.requests
-        assert (sent.path, sent.headers["authorization"]) == ("/acme/chat/completions", "Bearer acme-key")
+        (request,) = world.upstream.requests
+        assert (request.path, request.headers["authorization"]) == (
+            "/acme/chat/completions",
+            "Bearer acme-key",
+        )
 
 
 SURFACE = """    Mount(
@@ -407,8 +410,8 @@ def test_a_new_operation_is_served_at_every_surface(ranking: World, prefix: str)
     ranking.fresh().upstream.add(Reply.json({"results": order}), path="*/rank")
     answer = ranking.send("POST", f"{prefix}/rank", RANKED)
     assert answer.json["results"] == order
-    (sent,) = ranking.upstream.requests
-    assert sent.json() == {**RANKED, "model": "ranker"}
+    (request,) = ranking.upstream.requests
+    assert request.json() == {**RANKED, "model": "ranker"}
     assert answer.headers["x-sluice-provider"] == "groq"
     if prefix == "/api/llm":
         assert answer.json["provider"] == "groq"

@@ -61,9 +61,9 @@ def test_check_config_shows_what_is_configured_and_no_secret(
         "strategy = 'latency'\n"
     )
     assert cli.main(["check-config"]) == 0
-    shown = capsys.readouterr()
-    lines = shown.out.splitlines()
-    assert CANARY not in shown.out + shown.err
+    output = capsys.readouterr()
+    lines = output.out.splitlines()
+    assert CANARY not in output.out + output.err
     assert {
         "  port = 8080",
         "  redis_url = redis://***@h/0?***",
@@ -83,9 +83,9 @@ def test_check_config_prints_every_fault_and_ends_with_2(
         f"[server]\nprot = 1\n[keys.ann]\nkey = 'env:{CANARY.replace('-', '_')}'\n"
     )
     assert cli.main(["check-config", "--config", "x.toml"]) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err.splitlines() == [
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == [
         "sluice: keys.ann.key: names a variable that is not set or empty",
         "sluice: server.prot: is unknown; did you mean 'port'?",
     ]
@@ -120,10 +120,10 @@ def test_the_doctor_asks_each_configured_provider_and_shows_no_key(
     assert f"fail  {refused}" in shown
     assert CANARY not in shown
     assert cli.main(["doctor"]) == 1
-    told = capsys.readouterr().out
-    assert "openai: key default: connection: The provider could not be reached. (" in told
-    assert "Connection refused" in told
-    assert CANARY not in told
+    output = capsys.readouterr().out
+    assert "openai: key default: connection: The provider could not be reached. (" in output
+    assert "Connection refused" in output
+    assert CANARY not in output
 
 
 def test_the_doctor_tells_dns_tls_proxy_and_a_wrong_path_from_each_other(
@@ -193,10 +193,10 @@ def test_check_config_doubts_what_is_hardly_meant(
         monkeypatch.setenv(name, value)
     (tmp_path / "sluice.toml").write_text(text)
     assert cli.main(["check-config"]) == 1
-    shown = capsys.readouterr()
-    (line,) = shown.err.splitlines()
+    output = capsys.readouterr()
+    (line,) = output.err.splitlines()
     assert line.startswith(f"sluice: {sentence}")
-    assert CANARY not in shown.out + shown.err
+    assert CANARY not in output.out + output.err
 
 
 SOUND = """
@@ -315,11 +315,11 @@ def test_the_database_is_sealed_anew(
         monkeypatch.setenv("SLUICE_ENCRYPT", switch)
         capsys.readouterr()
         assert cli.main(["db", "reencrypt"]) == 0
-        told = capsys.readouterr()
-        assert expected in told.out
-        assert told.err == ""  # bars are for terminals
-        written = b"".join(path.read_bytes() for path in tmp_path.glob("own.db*"))
-        assert (CANARY.encode() in written) == (switch == "off")
+        output = capsys.readouterr()
+        assert expected in output.out
+        assert output.err == ""  # bars are for terminals
+        text = b"".join(path.read_bytes() for path in tmp_path.glob("own.db*"))
+        assert (CANARY.encode() in text) == (switch == "off")
 
 
 UNOPENED = {
@@ -370,9 +370,9 @@ def test_the_doctor_asks_redis_and_shows_no_password(
         assert "redis: answers\n" in capsys.readouterr().out
     monkeypatch.setenv("REDIS_URL", url.replace("//", f"//user:{CANARY}@"))
     assert cli.main(["doctor"]) == 1
-    told = capsys.readouterr().out
-    assert "redis: does not answer: " in told
-    assert CANARY not in told
+    output = capsys.readouterr().out
+    assert "redis: does not answer: " in output
+    assert CANARY not in output
 
 
 def test_the_doctor_looks_at_a_database_and_leaves_it_as_it_is(
@@ -413,7 +413,7 @@ def test_a_reader_that_has_enough_is_no_fault(tmp_path: Path, repo_dir: Path) ->
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "wb") as pipe:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "app.cli", "check-config"],
             cwd=tmp_path,
             env={**environment.bare(), "PYTHONPATH": str(repo_dir)},
@@ -423,11 +423,11 @@ def test_a_reader_that_has_enough_is_no_fault(tmp_path: Path, repo_dir: Path) ->
             timeout=30,
             check=False,
         )
-    assert (done.returncode, done.stderr) == (1, "")
+    assert (result.returncode, result.stderr) == (1, "")
 
 
 def test_serve_refuses_what_gunicorns_file_refuses(tmp_path: Path, repo_dir: Path) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "app.cli", "serve"],
         cwd=tmp_path,
         env={**environment.bare(), "PYTHONPATH": str(repo_dir), "SLUICE_HOST": "0.0.0.0", "PORT": "0"},
@@ -436,8 +436,8 @@ def test_serve_refuses_what_gunicorns_file_refuses(tmp_path: Path, repo_dir: Pat
         timeout=30,
         check=False,
     )
-    assert done.returncode == 1
-    assert done.stderr.startswith("sluice: listening on 0.0.0.0 would serve everyone")
+    assert result.returncode == 1
+    assert result.stderr.startswith("sluice: listening on 0.0.0.0 would serve everyone")
 
 
 def test_the_server_and_the_worker_forget_the_secrets_of_their_environment(
@@ -449,7 +449,7 @@ def test_the_server_and_the_worker_forget_the_secrets_of_their_environment(
         "DATABASE_URL": f"sqlite:///{tmp_path}/s.db",
     }
     program = "import wsgi, os, json; print(json.dumps(dict(os.environ)))"
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program],
         cwd=tmp_path,
         env={**environment.bare(), "PYTHONPATH": str(repo_dir), **secrets},
@@ -458,8 +458,8 @@ def test_the_server_and_the_worker_forget_the_secrets_of_their_environment(
         timeout=60,
         check=True,
     )
-    assert CANARY not in done.stdout
-    assert '"PATH"' in done.stdout
+    assert CANARY not in result.stdout
+    assert '"PATH"' in result.stdout
 
     from app.gateway import worker
 

@@ -31,19 +31,19 @@ def sluice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
 def test_a_key_lives_from_the_terminal(sluice: Sluice) -> None:
     assert sluice("tenants", "create", "team", "models=sandbox/*,fast", "metadata.cost=7")[0] == 0
     code, out, _ = sluice("keys", "create", "bob", "tenant=team", "expires_at=4000000000", "--json")
-    made = json.loads(out)
-    assert (code, made["tenant"], made["expires_at"], len(made["key"])) == (0, "team", 4_000_000_000, 50)
+    value = json.loads(out)
+    assert (code, value["tenant"], value["expires_at"], len(value["key"])) == (0, "team", 4_000_000_000, 50)
     changed = json.loads(
-        sluice("keys", "change", made["id"], "models=a/*", "expires_at=", "enabled=off", "--json")[1]
+        sluice("keys", "change", value["id"], "models=a/*", "expires_at=", "enabled=off", "--json")[1]
     )
     assert (changed["models"], changed["expires_at"], changed["enabled"]) == (["a/*"], None, False)
-    rotated = json.loads(sluice("keys", "rotate", made["id"], "grace=60", "--json")[1])
-    assert rotated["key"] not in (made["key"], None)
+    rotated = json.loads(sluice("keys", "rotate", value["id"], "grace=60", "--json")[1])
+    assert rotated["key"] not in (value["key"], None)
     listed = sluice("keys", "list")[1].splitlines()
     assert [line.split()[1:3] for line in listed] == [["tenant", "name"], ["file", "ann"], ["team", "bob"]]
     assert json.loads(sluice("tenants", "show", "team", "--json")[1])["metadata"] == {"cost": "7"}
-    assert sluice("keys", "revoke", made["id"], "--now")[0] == 0
-    assert sluice("keys", "show", made["id"])[0] == 1
+    assert sluice("keys", "revoke", value["id"], "--now")[0] == 0
+    assert sluice("keys", "show", value["id"])[0] == 1
 
 
 def test_what_is_wrong_is_said(sluice: Sluice) -> None:

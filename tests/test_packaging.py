@@ -70,10 +70,10 @@ def test_a_start_loads_nothing_of_what_is_needed_later_and_looks_for_no_plug_ins
         f"print(sorted({LATE - WITH_THE_STORE!r} & set(sys.modules)))"
     )
     environ = {**bare(), "OPENAI_API_KEY": "sk-x", "DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db"}
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", loaded], cwd=repo_dir, env=environ, capture_output=True, text=True, check=True
     )
-    assert told.stdout.splitlines()[-2:] == ["[] notify", "[]"]
+    assert result.stdout.splitlines()[-2:] == ["[] notify", "[]"]
 
 
 def test_marshmallow_compiles_the_patterns_of_addresses_when_one_is_checked(repo_dir: Path) -> None:
@@ -85,10 +85,10 @@ def test_marshmallow_compiles_the_patterns_of_addresses_when_one_is_checked(repo
         " sum(']{2,6}' in str(p) for p in compiled))"
     )
     environ = {**bare(), "OPENAI_API_KEY": "sk-x"}
-    told = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", checked], cwd=repo_dir, env=environ, capture_output=True, text=True, check=True
     )
-    assert told.stdout.split() == ["0", "ann@example.com", "1"]
+    assert result.stdout.split() == ["0", "ann@example.com", "1"]
 
 
 def _is_docstring(node: ast.stmt) -> bool:
@@ -144,7 +144,7 @@ def test_app_json_asks_for_what_production_needs(repo_dir: Path) -> None:
 def test_gunicorn_refuses_a_wrong_start_in_one_clear_line(
     arguments: list[str], environ: dict[str, str], message: str, repo_dir: Path
 ) -> None:
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "gunicorn", "-c", "gunicorn.conf.py", *arguments, "wsgi:app"],
         cwd=repo_dir,
         env={**bare(), "PORT": "0", **environ},
@@ -153,9 +153,9 @@ def test_gunicorn_refuses_a_wrong_start_in_one_clear_line(
         timeout=30,
         check=False,
     )
-    assert done.returncode == 1
-    assert [line for line in done.stderr.splitlines() if "Traceback" in line] == []
-    assert message in done.stderr
+    assert result.returncode == 1
+    assert [line for line in result.stderr.splitlines() if "Traceback" in line] == []
+    assert message in result.stderr
 
 
 def test_an_environment_is_clean_when_only_places_and_what_steers_tests_remain() -> None:

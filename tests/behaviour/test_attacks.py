@@ -560,12 +560,12 @@ def test_another_tenants_objects_are_missing_ones(world: World) -> None:
             (status, words.replace(resp, "R").replace(conv, "C").replace(msg, "M")) for status, words in shown
         ]
 
-    asked = len(world.upstream.requests)
+    count = len(world.upstream.requests)
     foreign, absent = tried(theirs), tried(missing)
 
     assert foreign == absent
     assert all(status in (400, 404) for status, _ in foreign)
-    assert len(world.upstream.requests) == asked
+    assert len(world.upstream.requests) == count
     assert world.send("GET", f"/v1/responses/{mine}").status == 200
     assert (
         world.send("GET", f"/v1/responses/{mine}", headers={"authorization": f"Bearer {CAT}"}).status == 200

@@ -173,8 +173,8 @@ def test_the_library_of_messages_reads_a_bare_stream(stream: bytes, world: World
 
 def test_a_whole_message_has_what_every_message_has(world: World) -> None:
     world.upstream.add(Reply.json({"content": [{"type": "text", "text": "good"}]}))
-    said = {"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
-    message = world.send("POST", "/anthropic/v1/messages", said).json
+    body = {"model": "anthropic/claude-x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    message = world.send("POST", "/anthropic/v1/messages", body).json
     assert message["id"].startswith("msg_")
     assert (message["type"], message["role"], message["model"]) == ("message", "assistant", "claude-x")
     assert message["usage"]["output_tokens"] > 0

@@ -70,10 +70,10 @@ def test_a_storm_of_failures_is_not_doubled(world: World) -> None:
     """300 calls may be retried a hundred times at most: what was saved up, a tenth, ten a second."""
     world.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 500)
 
-    asked = [gevent.spawn(surface.ask, world, "groq/x") for surface in EVERY * 43]
-    gevent.joinall(asked, raise_error=True)
+    calls = [gevent.spawn(surface.ask, world, "groq/x") for surface in EVERY * 43]
+    gevent.joinall(calls, raise_error=True)
 
-    assert {greenlet.value.status for greenlet in asked} == {500}
+    assert {greenlet.value.status for greenlet in calls} == {500}
     assert 300 < len(world.upstream.requests) < 500
 
 
@@ -86,10 +86,10 @@ def test_a_breaker_passes_over_a_target_that_keeps_failing() -> None:
         )
         for surface in (EVERY * 2)[1:]:
             assert surface.said(surface.ask(world, "groq/x", fallbacks=["openai/y"])) == "good"
-        asked = [request.path.split("/")[1] for request in world.upstream.requests]
+        paths = [request.path.split("/")[1] for request in world.upstream.requests]
 
-        assert asked[:20] == ["groq", "openai"] * 10
-        assert asked[20:] == ["openai"] * 3
+        assert paths[:20] == ["groq", "openai"] * 10
+        assert paths[20:] == ["openai"] * 3
         for surface in EVERY:
             alone = surface.ask(world, "groq/x")
             assert (alone.status, bool(surface.word(alone.json))) == (500, True)

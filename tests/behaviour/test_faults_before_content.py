@@ -286,8 +286,8 @@ def test_a_fault_of_the_provider_falls_back(row: Row, surface: Surface, stream: 
 
     assert (answer.status, surface.said(answer)) == (200, "good")
     assert not stream or surface.ended_well(answer)
-    asked = [request.path.split("/")[1] for request in world.upstream.requests]
-    assert asked == ["groq"] * row.tries + ["openai"]
+    paths = [request.path.split("/")[1] for request in world.upstream.requests]
+    assert paths == ["groq"] * row.tries + ["openai"]
     assert answer.headers["x-sluice-provider"] == "openai"
     assert answer.headers["x-sluice-attempts"] == str(row.tries + 1)
 

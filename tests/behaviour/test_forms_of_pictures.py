@@ -97,9 +97,9 @@ def test_a_form_goes_out_with_types_that_the_bytes_tell(world: World, model: str
     fields = {"model": model, "prompt": "a blue barn", "n": "1", "input_fidelity": "high"}
     answer = edited(world, fields, ("image[]", PNG), ("image[]", JPEG), ("image[]", WEBP), ("mask", PNG))
     assert answer.status == 200, answer.body
-    (sent,) = world.upstream.requests
-    assert sent.path == path
-    assert parts_of(sent) == [
+    (request,) = world.upstream.requests
+    assert request.path == path
+    assert parts_of(request) == [
         ("model", "", b"gpt-image-2"),
         ("prompt", "", b"a blue barn"),
         ("n", "", b"1"),
@@ -110,16 +110,16 @@ def test_a_form_goes_out_with_types_that_the_bytes_tell(world: World, model: str
         ("mask", "image/png", PNG),
     ]
     if model.startswith("azure"):
-        assert sent.query == "api-version=2025-04-01-preview"
+        assert request.query == "api-version=2025-04-01-preview"
 
 
 def test_openrouter_is_given_references(world: World) -> None:
     world.upstream.add(Reply.json(DRAWN))
     answer = edited(world, {"model": "openrouter/x/y", "prompt": "a blue barn"}, ("image", PNG))
     assert answer.status == 200, answer.body
-    (sent,) = world.upstream.requests
+    (request,) = world.upstream.requests
     url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
-    assert sent.json() == {
+    assert request.json() == {
         "model": "x/y",
         "prompt": "a blue barn",
         "input_references": [{"type": "image_url", "image_url": {"url": url}}],
@@ -136,8 +136,8 @@ def test_an_edit_streams(world: World) -> None:
     fields = {"model": "openai/gpt-image-2", "prompt": "a barn", "stream": "true", "partial_images": "1"}
     (last,) = edited(world, fields, ("image", PNG)).events
     assert (last["type"], last["b64_json"]) == ("image_edit.completed", "QUJD")
-    (sent,) = world.upstream.requests
-    assert {name: value for name, _, value in parts_of(sent)[:-1]} == {
+    (request,) = world.upstream.requests
+    assert {name: value for name, _, value in parts_of(request)[:-1]} == {
         "model": b"gpt-image-2",
         "prompt": b"a barn",
         "partial_images": b"1",
@@ -150,9 +150,9 @@ def test_a_variation_has_no_prompt_and_no_stream(world: World) -> None:
     fields = {"model": "openai/dall-e-2", "n": "2", "size": "256x256", "response_format": "b64_json"}
     answer = edited(world, fields, ("image", PNG), path=VARIATIONS)
     assert answer.status == 200, answer.body
-    (sent,) = world.upstream.requests
-    assert sent.path == "/openai/images/variations"
-    assert {name for name, _, _ in parts_of(sent)} == {"model", "n", "size", "response_format", "image"}
+    (request,) = world.upstream.requests
+    assert request.path == "/openai/images/variations"
+    assert {name for name, _, _ in parts_of(request)} == {"model", "n", "size", "response_format", "image"}
 
 
 GOOD = {"model": "sandbox/echo", "prompt": "a barn", "size": "16x16"}
@@ -209,9 +209,9 @@ def test_fields_that_would_redirect_a_call_do_nothing(world: World) -> None:
     fields = {**GOOD, "model": "openai/gpt-image-2", "api_base": "http://evil.example", "api_key": "evil"}
     answer = edited(world, fields, ("image", PNG))
     assert answer.status == 200, answer.body
-    (sent,) = world.upstream.requests
-    assert b"evil" not in sent.body
-    assert sent.headers["authorization"] == "Bearer openai-key"
+    (request,) = world.upstream.requests
+    assert b"evil" not in request.body
+    assert request.headers["authorization"] == "Bearer openai-key"
 
 
 def test_an_idempotency_key_holds_the_files_too(world: World) -> None:

@@ -25,11 +25,11 @@ def open_calls(world: World) -> int:
 
 
 def test_head_for_a_stream_leaves_no_call_open(world: World) -> None:
-    made = world.send(
+    body = world.send(
         "POST", "/v1/responses", {"model": "sandbox/echo", "input": "x", "background": True}
     ).json
     for _ in range(3):
-        answer = world.send("HEAD", f"/v1/responses/{made['id']}?stream=true")
+        answer = world.send("HEAD", f"/v1/responses/{body['id']}?stream=true")
         assert (answer.status, answer.body) == (200, b"")
     assert open_calls(world) == 0
 
@@ -47,9 +47,9 @@ def test_no_connection_is_kept_where_none_shall_be() -> None:
     with running_world({"SLUICE_KEEPALIVE": "0"}) as world:
         connection = world.connect()
         connection.sendall(raw_request("GET", "/health") * 2)
-        heard = received(connection, b"HTTP/1.1 200 OK\r\n" * 2)
+        received_bytes = received(connection, b"HTTP/1.1 200 OK\r\n" * 2)
 
-    assert (heard.count(b"HTTP/1.1 200 "), b"Connection: close\r\n" in heard) == (1, True)
+    assert (received_bytes.count(b"HTTP/1.1 200 "), b"Connection: close\r\n" in received_bytes) == (1, True)
 
 
 @pytest.mark.parametrize("path", ["//metrics", "//health", "//openapi.json", "/%2Fmetrics"])
@@ -62,12 +62,12 @@ def test_a_keyless_client_that_never_reads_is_let_go(world: World) -> None:
     """Its answers fill what the kernel holds; then the write that makes no progress ends."""
     client = world.connect()
     client.settimeout(0.5)
-    asked = raw_request("GET", "/openapi.json")
+    request = raw_request("GET", "/openapi.json")
     limit = time.monotonic() + 30
     while "stopped reading" not in world.gateway.log:
         assert time.monotonic() < limit
         try:
-            client.sendall(asked * 100)
+            client.sendall(request * 100)
         except OSError:
             time.sleep(0.2)
     client.close()

@@ -157,8 +157,8 @@ def test_a_client_that_leaves_is_not_retried_or_fallen_back_for(world: World) ->
 def test_a_client_that_left_is_logged_as_gone_and_its_response_stored_as_cancelled(world: World) -> None:
     world.upstream.add(Reply.sse(ROLE + chat_text("partial"), hang=len(ROLE + chat_text("partial"))))
     connection = world.open("responses")
-    seen = received(connection, b"partial")
-    response_id = json.loads(seen.partition(b"data: ")[2].partition(b"\n")[0])["response"]["id"]
+    received_bytes = received(connection, b"partial")
+    response_id = json.loads(received_bytes.partition(b"data: ")[2].partition(b"\n")[0])["response"]["id"]
 
     leave(connection)
 
@@ -393,10 +393,10 @@ def test_a_hundred_streams_run_side_by_side(world: World) -> None:
     streams = [(surface, gevent.spawn(surface.ask, world, "groq/x", stream=True)) for surface in EVERY * 15]
     gevent.joinall([greenlet for _, greenlet in streams], raise_error=True)
 
-    wanted = "".join(f"t{number} " for number in range(10))
+    text = "".join(f"t{number} " for number in range(10))
     for surface, greenlet in streams:
         answer = greenlet.value
-        assert (answer.status, surface.said(answer), surface.ended_well(answer)) == (200, wanted, True)
+        assert (answer.status, surface.said(answer), surface.ended_well(answer)) == (200, text, True)
     assert time.monotonic() - began < 40
 
 

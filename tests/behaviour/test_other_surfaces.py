@@ -145,9 +145,9 @@ def test_betas_reach_claude_on_bedrock_in_its_body(world: World, model: str, fie
     headers = {"anthropic-beta": "one-2026-01-01, two-2026-02-02"}
     answer = surface.ask(world, f"bedrock/{model}", headers=headers)
     assert (answer.status, surface.said(answer)) == (200, "good")
-    (sent,) = world.upstream.requests
-    assert sent.json().get("additionalModelRequestFields") == fields
-    assert "anthropic-beta" not in sent.headers
+    (request,) = world.upstream.requests
+    assert request.json().get("additionalModelRequestFields") == fields
+    assert "anthropic-beta" not in request.headers
 
 
 ATTACKS = [
@@ -246,10 +246,10 @@ def test_steering_members_and_headers_go_nowhere(world: World, surface: Surface)
     headers = {"anthropic-beta": "b", "anthropic-version": "v", "cookie": "c=1", "x-evil": "1"}
     answer = surface.ask(world, "groq/x", api_base="http://evil.example", api_key="sk-evil", headers=headers)
     assert answer.status == 200
-    (sent,) = world.upstream.requests
-    assert sent.headers["authorization"] == "Bearer groq-key"
-    assert not {"anthropic-beta", "anthropic-version", "cookie", "x-evil"} & sent.headers.keys()
-    assert b"evil" not in sent.body
+    (request,) = world.upstream.requests
+    assert request.headers["authorization"] == "Bearer groq-key"
+    assert not {"anthropic-beta", "anthropic-version", "cookie", "x-evil"} & request.headers.keys()
+    assert b"evil" not in request.body
     assert {e["param"] for e in json.loads(answer.headers["x-sluice-warnings"])} == {"api_base", "api_key"}
 
 
@@ -298,9 +298,11 @@ def test_a_callers_limits_are_told_in_the_headers_of_each_api() -> None:
         refused, other = surface.ask(world, "sandbox/x"), cohere.ask(world, "sandbox/x")
     assert (first.status, refused.status, other.status) == (200, 429, 429)
     for answer in (first, refused):
-        told = {name.removeprefix("anthropic-ratelimit-requests-"): v for name, v in answer.headers.items()}
-        assert (told["limit"], told["remaining"]) == ("1", "0")
-        assert datetime.fromisoformat(told["reset"]) > datetime.now(UTC)
+        headers = {
+            name.removeprefix("anthropic-ratelimit-requests-"): v for name, v in answer.headers.items()
+        }
+        assert (headers["limit"], headers["remaining"]) == ("1", "0")
+        assert datetime.fromisoformat(headers["reset"]) > datetime.now(UTC)
         assert not any(name.startswith("x-ratelimit") for name in answer.headers)
     assert surface.word(refused.json) == "rate_limit_error"
     assert other.headers["x-ratelimit-remaining-requests"] == "0"
@@ -364,8 +366,8 @@ def test_a_thought_of_gemini_is_sealed_at_anthropics_surface_and_comes_back_to_g
         headers = {"authorization": f"Bearer {key}"} if key else {}
         answer = surface.ask(world, model, messages=history, headers=headers, **options)
         assert answer.status == 200, answer.body
-        (sent,) = world.upstream.requests
-        return sent.body
+        (request,) = world.upstream.requests
+        return request.body
 
     answered = gemini({"text": "ok"}, stream=False)
     assert b"c2lnbmVkLWJ5LWdlbWluaQ==" in next_turn("gemini/gemini-3-pro", answered)

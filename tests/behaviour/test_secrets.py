@@ -219,7 +219,7 @@ def test_a_secret_in_a_stored_answer_stays_out_of_the_store_and_the_log(world: W
 def test_the_environment_of_the_workers_python_holds_no_secret() -> None:
     script = "import os\nfrom app import create_app\nimport wsgi\nprint(dict(os.environ))"
     env = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(ROOT), **SECRETS, "SLUICE_KEYS": f"ann:{VIRTUAL}"}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script],
         env=env,
         cwd=ROOT / "tests",
@@ -229,7 +229,7 @@ def test_the_environment_of_the_workers_python_holds_no_secret() -> None:
         check=True,
     )
 
-    assert [secret for secret in EVERY if secret in done.stdout + done.stderr] == []
+    assert [secret for secret in EVERY if secret in result.stdout + result.stderr] == []
 
 
 @pytest.mark.parametrize("arguments", [("check-config",), ("doctor",), ("models",)])
@@ -243,7 +243,7 @@ def test_the_commands_print_no_secret(arguments: tuple[str, ...], world: World) 
     }
     env |= {f"{name}_BASE_URL": f"{world.upstream.url}/x" for name in ("GROQ", "OPENAI", "ANTHROPIC")}
     world.upstream.script = echo(401, stream=False)  # type: ignore[assignment]
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments],
         env=env,
         cwd=world.gateway.folder,
@@ -253,4 +253,4 @@ def test_the_commands_print_no_secret(arguments: tuple[str, ...], world: World) 
         check=False,
     )
 
-    assert [secret for secret in EVERY if secret in done.stdout + done.stderr] == []
+    assert [secret for secret in EVERY if secret in result.stdout + result.stderr] == []

@@ -118,14 +118,14 @@ def install(name: str, environment: Environment, *, end: float) -> str | None:
 
 def _run(command: Sequence[str], seconds: float) -> str | None:
     try:
-        done = subprocess.run(
+        result = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds, check=False
         )
     except FileNotFoundError:
         return f"{command[0]} is not installed"
     except subprocess.TimeoutExpired:
         return f"not installed after {LIMIT:.0f} s"
-    return None if done.returncode == 0 else f"{done.stdout}{done.stderr}".strip()
+    return None if result.returncode == 0 else f"{result.stdout}{result.stderr}".strip()
 
 
 def _size(folder: Path) -> int:

@@ -15,12 +15,12 @@ SCRIPT = Path(__file__).with_name("drive_anthropic.js")
 
 def test_messages_streams_tools_counts_lists_and_errors(world: World) -> None:
     node = node_that_can_require("@anthropic-ai/sdk")
-    done = subprocess.run(
+    result = subprocess.run(
         [node, str(SCRIPT), world.gateway.url, KEY], capture_output=True, text=True, timeout=50, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     refused = [("RateLimitError", 429, "rate_limit_error"), ("OverloadedError", 529, "overloaded_error")]
-    assert json.loads(done.stdout) == {
+    assert json.loads(result.stdout) == {
         "whole": "whole",
         "counted": True,
         "tool": {"stop": "tool_use", "input": {"city": "Paris"}, "quotes": True},

@@ -210,11 +210,11 @@ def test_a_provider_of_chat_alone_answers(world: World, client: Anthropic, strea
         3,
         2,
     )
-    (sent,) = world.upstream.requests
-    assert sent.path == "/groq/chat/completions"
-    assert [turn["role"] for turn in sent.json()["messages"]] == ["system", "user"]
-    assert (sent.json()["tool_choice"], sent.json()["parallel_tool_calls"]) == ("required", False)
-    assert "anthropic-version" not in sent.headers
+    (request,) = world.upstream.requests
+    assert request.path == "/groq/chat/completions"
+    assert [turn["role"] for turn in request.json()["messages"]] == ["system", "user"]
+    assert (request.json()["tool_choice"], request.json()["parallel_tool_calls"]) == ("required", False)
+    assert "anthropic-version" not in request.headers
 
 
 def test_a_stream_of_a_chat_provider_that_breaks_off_raises_in_the_sdk(

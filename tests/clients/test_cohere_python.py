@@ -84,10 +84,10 @@ def test_vectors_of_whole_numbers_are_those_of_coheres_model() -> None:
             embedding_types=["int8", "ubinary"],
             output_dimension=8,
         )
-        (sent,) = world.upstream.requests
+        (request,) = world.upstream.requests
     assert (answer.embeddings.int8, answer.embeddings.ubinary) == (made["int8"], made["ubinary"])
     assert answer.embeddings.float_ is None
-    assert (sent.path, sent.json()["embedding_types"]) == ("/cohere/v2/embed", ["int8", "ubinary"])
+    assert (request.path, request.json()["embedding_types"]) == ("/cohere/v2/embed", ["int8", "ubinary"])
 
 
 def test_other_models_make_no_vectors_of_whole_numbers(client: cohere.ClientV2) -> None:

@@ -221,8 +221,8 @@ def test_anthropics_client_of_vertex_is_served(world: World) -> None:
     asked: Any = {"max_tokens": 99, "messages": [{"role": "user", "content": "hi"}]}
     answer = client.messages.create(model="claude-sonnet-4-5", **asked)
     assert answer.content[0].text == "good"  # type: ignore[union-attr]
-    (sent,) = world.upstream.requests
-    assert (sent.path, sent.json()) == (
+    (request,) = world.upstream.requests
+    assert (request.path, request.json()) == (
         "/anthropic/v1/messages",
         {"model": "claude-sonnet-4-5", "stream": False, **asked},
     )

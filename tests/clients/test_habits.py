@@ -148,8 +148,8 @@ def test_codex_sees_its_turn_completed(world: World) -> None:
 @pytest.mark.parametrize("content_type", ["application/json", None])
 def test_an_empty_body_is_fine_where_nothing_is_needed(world: World, content_type: str | None) -> None:
     sent = {"content-type": content_type} if content_type else {}
-    made = world.send("POST", "/v1/conversations", None, {**sent, "content-length": "0"})
-    assert made.json["object"] == "conversation"
+    answer = world.send("POST", "/v1/conversations", None, {**sent, "content-length": "0"})
+    assert answer.json["object"] == "conversation"
     queued = world.ask("responses", model="sandbox/x", background=True, input="take 30 seconds").json
     path = f"/v1/responses/{queued['id']}/cancel"
     assert world.send("POST", path, None, {**sent, "content-length": "0"}).json["status"] == "cancelled"
@@ -160,15 +160,15 @@ def test_an_empty_body_is_fine_where_nothing_is_needed(world: World, content_typ
     ["include%5B%5D=reasoning.encrypted_content", "include[0]=a.b&include=c", "include=a,b", "include="],
 )
 def test_include_in_a_query_has_many_spellings(world: World, query: str) -> None:
-    made = world.ask("responses", model="sandbox/x").json
-    assert world.send("GET", f"/v1/responses/{made['id']}?{query}").status == 200
+    body = world.ask("responses", model="sandbox/x").json
+    assert world.send("GET", f"/v1/responses/{body['id']}?{query}").status == 200
 
 
 def test_a_stored_response_is_fetched_with_stream_false(world: World) -> None:
-    made = world.ask("responses", model="sandbox/x").json
-    assert world.send("GET", f"/v1/responses/{made['id']}?stream=false").json["id"] == made["id"]
+    body = world.ask("responses", model="sandbox/x").json
+    assert world.send("GET", f"/v1/responses/{body['id']}?stream=false").json["id"] == body["id"]
     assert (
-        world.send("DELETE", f"/v1/responses/{made['id']}", None, {"accept": "*/*"}).json["deleted"] is True
+        world.send("DELETE", f"/v1/responses/{body['id']}", None, {"accept": "*/*"}).json["deleted"] is True
     )
 
 

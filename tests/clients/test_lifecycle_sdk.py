@@ -38,22 +38,22 @@ def client(request: pytest.FixtureRequest, world: World) -> Iterator[OpenAI]:
 
 
 def test_a_response_is_fetched_listed_continued_and_deleted(client: OpenAI) -> None:
-    made = client.responses.create(model=MODEL, input="say exactly: one")
-    shown = client.responses.retrieve(made.id)
-    assert (shown.id, shown.status, shown.output_text) == (made.id, "completed", "one")
+    response = client.responses.create(model=MODEL, input="say exactly: one")
+    shown = client.responses.retrieve(response.id)
+    assert (shown.id, shown.status, shown.output_text) == (response.id, "completed", "one")
     with_more = client.responses.retrieve(
-        made.id, include=["reasoning.encrypted_content", "message.output_text.logprobs"]
+        response.id, include=["reasoning.encrypted_content", "message.output_text.logprobs"]
     )
     assert with_more.output == shown.output
-    (item,) = list(client.responses.input_items.list(made.id, order="asc", limit=1))
+    (item,) = list(client.responses.input_items.list(response.id, order="asc", limit=1))
     assert getattr(item, "role", None) == "user"
-    again = client.responses.create(model=MODEL, input="echo history", previous_response_id=made.id)
+    again = client.responses.create(model=MODEL, input="echo history", previous_response_id=response.id)
     assert "say exactly: one" in again.output_text
-    client.responses.delete(made.id)
+    client.responses.delete(response.id)
     with pytest.raises(openai.NotFoundError) as gone:
-        client.responses.retrieve(made.id)
+        client.responses.retrieve(response.id)
     assert gone.value.body == {  # type: ignore[comparison-overlap]  # the SDK types it as object
-        "message": f"Response with id '{made.id}' not found.",
+        "message": f"Response with id '{response.id}' not found.",
         "type": "invalid_request_error",
         "param": None,
         "code": None,
@@ -62,8 +62,8 @@ def test_a_response_is_fetched_listed_continued_and_deleted(client: OpenAI) -> N
 
 def test_input_items_are_paged_by_the_sdk(client: OpenAI) -> None:
     said: Any = [{"role": "user", "content": f"item {number}"} for number in range(7)]
-    made = client.responses.create(model=MODEL, input=said)
-    listed = list(client.responses.input_items.list(made.id, limit=3, order="asc"))
+    response = client.responses.create(model=MODEL, input=said)
+    listed = list(client.responses.input_items.list(response.id, limit=3, order="asc"))
     assert [item.content[0].text for item in listed] == [f"item {number}" for number in range(7)]  # type: ignore[union-attr,index]
 
 
@@ -82,20 +82,20 @@ def test_a_background_stream_is_resumed_at_any_number(client: OpenAI) -> None:
     asked: Any = {"model": MODEL, "input": "say exactly: one two three", "background": True, "stream": True}
     events = list(client.responses.create(**asked))
     assert [event.sequence_number for event in events] == list(range(len(events)))
-    made = events[0].response.id
+    response_id = events[0].response.id
     for after in range(len(events)):
-        with client.responses.retrieve(made, stream=True, starting_after=after) as rest:
+        with client.responses.retrieve(response_id, stream=True, starting_after=after) as rest:
             assert list(rest) == events[after + 1 :]
-    with client.responses.stream(response_id=made, starting_after=3) as followed:
+    with client.responses.stream(response_id=response_id, starting_after=3) as followed:
         assert followed.get_final_response().output_text == "one two three"
 
 
 def test_a_synchronous_response_cannot_be_cancelled_or_streamed_again(client: OpenAI) -> None:
-    made = client.responses.create(model=MODEL, input="say exactly: one")
+    response = client.responses.create(model=MODEL, input="say exactly: one")
     with pytest.raises(openai.BadRequestError, match="Cannot cancel a synchronous response"):
-        client.responses.cancel(made.id)
+        client.responses.cancel(response.id)
     with pytest.raises(openai.BadRequestError, match="not created with background=true"):
-        client.responses.retrieve(made.id, stream=True)
+        client.responses.retrieve(response.id, stream=True)
 
 
 def test_tokens_are_counted_and_histories_compacted(client: OpenAI) -> None:
@@ -116,10 +116,10 @@ def test_a_conversation_lives(client: OpenAI) -> None:
     items: Any = [{"type": "message", "role": "user", "content": "I am Ann"}]
     made = conversations.create(metadata={"topic": "names"}, items=items)
     assert conversations.create().metadata == {}
-    told = client.responses.create(model=MODEL, input="echo history", conversation=made.id)
-    assert "I am Ann" in told.output_text
-    assert told.conversation is not None
-    assert told.conversation.id == made.id
+    response = client.responses.create(model=MODEL, input="echo history", conversation=made.id)
+    assert "I am Ann" in response.output_text
+    assert response.conversation is not None
+    assert response.conversation.id == made.id
     listed = list(conversations.items.list(made.id, order="asc", limit=1))
     assert [getattr(item, "role", None) for item in listed] == ["user", "user", "assistant"]
     first = str(listed[0].id)

@@ -92,8 +92,8 @@ def test_a_batch_runs_and_its_files_are_read(client: OpenAI) -> None:
 def test_a_batch_of_responses_is_read_as_responses(client: OpenAI) -> None:
     lines = jsonl({"model": "sandbox/echo", "input": "say exactly: three"}, url="/v1/responses")
     file = client.files.create(file=lines, purpose="batch")
-    made = client.batches.create(input_file_id=file.id, endpoint="/v1/responses", completion_window="24h")
-    (row,) = rows(client, ended(client, made.id).output_file_id)
+    batch = client.batches.create(input_file_id=file.id, endpoint="/v1/responses", completion_window="24h")
+    (row,) = rows(client, ended(client, batch.id).output_file_id)
     assert row["response"]["body"]["output"][-1]["content"][0]["text"] == "three"
 
 
@@ -102,11 +102,11 @@ def test_a_batch_is_cancelled(client: OpenAI) -> None:
         {"model": "sandbox/echo", "messages": [{"role": "user", "content": "take 5 seconds\nsay exactly: x"}]}
     ] * 40
     file = client.files.create(file=jsonl(*slow), purpose="batch")
-    made = client.batches.create(
+    batch = client.batches.create(
         input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
     )
-    assert client.batches.cancel(made.id).status in ("cancelling", "cancelled")
-    assert ended(client, made.id).status == "cancelled"
+    assert client.batches.cancel(batch.id).status in ("cancelling", "cancelled")
+    assert ended(client, batch.id).status == "cancelled"
 
 
 def test_what_is_not_kept_here_is_refused_in_words(client: OpenAI) -> None:

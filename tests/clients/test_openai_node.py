@@ -18,15 +18,15 @@ SCRIPT = Path(__file__).with_name("drive_node.js")
 @pytest.fixture(scope="module")
 def seen(node_openai: str, world: World) -> dict[str, Any]:
     """What the script saw."""
-    done = subprocess.run(
+    result = subprocess.run(
         [node_openai, str(SCRIPT), world.gateway.url, KEY],
         capture_output=True,
         text=True,
         timeout=50,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
+    assert result.returncode == 0, result.stderr
+    told: dict[str, Any] = json.loads(result.stdout)
     return told
 
 

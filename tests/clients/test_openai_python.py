@@ -136,9 +136,9 @@ def test_a_background_response_is_polled_streamed_and_cancelled(client: OpenAI) 
 
 
 def test_the_query_and_prompt_calls_of_responses(client: OpenAI) -> None:
-    made = client.responses.create(model=MODEL, input="think: deep, then answer")
-    with_include = client.responses.retrieve(made.id, include=["reasoning.encrypted_content"])
-    assert with_include.id == made.id
+    response = client.responses.create(model=MODEL, input="think: deep, then answer")
+    with_include = client.responses.retrieve(response.id, include=["reasoning.encrypted_content"])
+    assert with_include.id == response.id
     counted = client.responses.input_tokens.count(model=MODEL, input="one two three")
     assert counted.input_tokens >= 3
     compacted = client.responses.compact(model=MODEL, input="Remember the word banana.")
@@ -171,11 +171,11 @@ def test_conversations_hold_turns(client: OpenAI) -> None:
 def test_the_helper_picks_a_background_stream_up_again(client: OpenAI) -> None:
     asked: Any = {"model": MODEL, "input": "say exactly: one two three", "background": True, "stream": True}
     events = list(client.responses.create(**asked))
-    made = events[0].response.id
-    with client.responses.stream(response_id=made) as stream:
+    response_id = events[0].response.id
+    with client.responses.stream(response_id=response_id) as stream:
         assert [event.type for event in stream] == [event.type for event in events]
         assert stream.get_final_response().output_text == "one two three"
-    with client.responses.stream(response_id=made, starting_after=4) as rest:
+    with client.responses.stream(response_id=response_id, starting_after=4) as rest:
         assert [event.sequence_number for event in rest] == list(range(5, len(events)))
 
 
@@ -562,9 +562,9 @@ def test_a_provider_that_replays_moderates_translates_and_draws(world: World, cl
     judged = {"flagged": True, "categories": {"violence": True}, "category_scores": {"violence": 0.5}}
     world.fresh().upstream.add(Reply.json({"text": "Hello"}), path="*/audio/translations")
     world.upstream.add(Reply.json({"id": "modr-1", "model": "m", "results": [judged]}), path="*/moderations")
-    drawn = Reply.json({"created": 1, "data": [{"b64_json": "QUJD"}], "usage": usage})
+    body = Reply.json({"created": 1, "data": [{"b64_json": "QUJD"}], "usage": usage})
     for path in ("generations", "edits", "variations"):
-        world.upstream.add(drawn, path=f"*/images/{path}")
+        world.upstream.add(body, path=f"*/images/{path}")
     file = ("a.wav", wav_file("hi"))
     assert client.audio.translations.create(model="openai/whisper-1", file=file).text == "Hello"
     assert client.moderations.create(input="hi").results[0].category_scores.violence == 0.5

@@ -133,8 +133,8 @@ def test_the_release_prepares_what_the_web_and_the_worker_use(
         _await(lambda: "sluice worker is ready" in logs["worker"].read_text())
         session = requests.Session()
         session.headers["Authorization"] = "Bearer sk-ann"
-        made = session.post(url, json={**SAY, "background": True}, timeout=20).json()
-        _await(lambda: session.get(f"{url}/{made['id']}", timeout=20).json()["status"] == "completed")
+        body = session.post(url, json={**SAY, "background": True}, timeout=20).json()
+        _await(lambda: session.get(f"{url}/{body['id']}", timeout=20).json()["status"] == "completed")
         began = time.monotonic()
         for process in (web, worker):
             process.terminate()
@@ -164,8 +164,8 @@ def test_the_printed_line_works_as_it_stands(environ: dict[str, str], said: str,
         (line,) = re.findall(r"^  (curl .*)$", gateway.log, re.MULTILINE)
         assert said in gateway.log
         shell = {"PATH": os.environ["PATH"], **({"SLUICE_KEY": key} if key else {})}
-        done = subprocess.run(["sh", "-c", line], env=shell, capture_output=True, timeout=20, check=True)
-        assert _text(json.loads(done.stdout)) == "You said: Hello"
+        result = subprocess.run(["sh", "-c", line], env=shell, capture_output=True, timeout=20, check=True)
+        assert _text(json.loads(result.stdout)) == "You said: Hello"
         without = requests.post(f"{gateway.url}/v1/responses", json=SAY, timeout=20)
     assert without.status_code == (401 if key else 200)
 

@@ -103,9 +103,9 @@ def test_every_kind_of_provider_is_reached_through_the_proxy(
     answer = _ask(gateway, f"{provider}/some-model", stream=stream)
     assert _text(answer, stream=stream) == extract(recording).choices[0].text
     assert set(network.passwords) <= {CREDENTIALS}
-    (asked,) = network.upstream.requests
-    assert "proxy-authorization" not in asked.headers
-    assert asked.headers["host"].endswith(".corp.test")
+    (request,) = network.upstream.requests
+    assert "proxy-authorization" not in request.headers
+    assert request.headers["host"].endswith(".corp.test")
 
 
 def test_a_tunnel_is_kept_for_the_next_call(gateway: Gateway, network: Network) -> None:

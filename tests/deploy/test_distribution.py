@@ -18,14 +18,14 @@ BUILD = "from setuptools import build_meta as b; b.build_wheel('out'); b.build_s
 
 def _tracked(repo: Path) -> set[str]:
     """The files of app/ that Git has or would take."""
-    done = subprocess.run(
+    result = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "app"],
         cwd=repo,
         capture_output=True,
         text=True,
         check=True,
     )
-    return {name for name in done.stdout.splitlines() if (repo / name).is_file()}
+    return {name for name in result.stdout.splitlines() if (repo / name).is_file()}
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,8 @@ def clone(repo_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (borrowed / ".created").touch()
     for kind, lock in STAMPS.items():
         with (folder / lock).open("rb") as text:
-            made = subprocess.run(["cksum"], stdin=text, capture_output=True, text=True, check=True)
-        (borrowed / f".{kind}-{made.stdout.split()[0]}").touch()
+            result = subprocess.run(["cksum"], stdin=text, capture_output=True, text=True, check=True)
+        (borrowed / f".{kind}-{result.stdout.split()[0]}").touch()
     return folder
 
 
@@ -92,8 +92,8 @@ def test_make_run_serves_and_prints_a_line_that_works(clone: Path, tmp_path: Pat
     port = str(free_port())
     with _make_run(clone, tmp_path / "run.log", PORT=port) as line:
         assert f"127.0.0.1:{port}/" in line
-        done = subprocess.run(["sh", "-c", line], capture_output=True, timeout=20, check=True)
-        assert json.loads(done.stdout)["output"][0]["content"][0]["text"] == "You said: Hello"
+        result = subprocess.run(["sh", "-c", line], capture_output=True, timeout=20, check=True)
+        assert json.loads(result.stdout)["output"][0]["content"][0]["text"] == "You said: Hello"
     assert (clone / "sluice.db").exists()
     status = subprocess.run(
         ["git", "status", "--short"], cwd=clone, capture_output=True, text=True, check=True

@@ -54,8 +54,8 @@ def _timed(port: int, prompt: str, headers: dict[str, str] | None = None) -> lis
 
 
 def _text(body: bytes) -> str:
-    found = re.findall(rb'data: (\{"type":"response\.output_text\.delta".*)', body)
-    return "".join(json.loads(line)["delta"] for line in found)
+    matches = re.findall(rb'data: (\{"type":"response\.output_text\.delta".*)', body)
+    return "".join(json.loads(line)["delta"] for line in matches)
 
 
 @pytest.fixture(params=COMPRESSING)
@@ -156,9 +156,9 @@ def test_a_client_that_leaves_nginx_leaves_the_provider(nginx: str, repo_dir: Pa
             connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
             body = json.dumps({"model": "groq/x", "input": "hi", "stream": True})
             connection.request("POST", "/v1/responses", body, CONTENT_TYPE)
-            (asked,) = upstream.wait_for(1)
+            (requests,) = upstream.wait_for(1)
             connection.close()
-            assert asked.closed.wait(3)
+            assert requests.closed.wait(3)
 
 
 def test_a_sub_path_can_be_stripped_by_nginx(

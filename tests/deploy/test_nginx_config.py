@@ -13,10 +13,10 @@ from tests.deploy.running_nginx import free_port, running_nginx, write_config
 
 def test_nginx_accepts_the_shipped_file(nginx: str, repo_dir: Path, tmp_path: Path) -> None:
     config = write_config(repo_dir / "deploy/nginx.conf", tmp_path, listen=free_port(), gateway=free_port())
-    done = subprocess.run(
+    result = subprocess.run(
         [nginx, "-t", "-c", config, "-p", tmp_path], capture_output=True, text=True, check=False
     )
-    assert (done.returncode, "warn" in done.stderr) == (0, False), done.stderr
+    assert (result.returncode, "warn" in result.stderr) == (0, False), result.stderr
 
 
 @pytest.mark.parametrize(

@@ -51,15 +51,15 @@ def server(vault: Vault) -> ServerContext:
 
 
 def over_responses(response: Response, vault: Vault) -> Request:
-    asked = responses.DIALECT.decode_request({"model": "m", "input": "hi"}, server(vault))
-    body = responses.DIALECT.encode_response(response, asked, server(vault))
+    request = responses.DIALECT.decode_request({"model": "m", "input": "hi"}, server(vault))
+    body = responses.DIALECT.encode_response(response, request, server(vault))
     history = [{"role": "user", "content": "hi"}, *json.loads(json.dumps(body["output"]))]
     return responses.DIALECT.decode_request({"model": "m", "input": history}, server(vault))
 
 
 def over_chat(response: Response, vault: Vault) -> Request:
-    asked = chat.DIALECT.decode_request({"model": "m", "messages": []}, server(vault))
-    body = chat.DIALECT.encode_response(response, asked, server(vault))
+    request = chat.DIALECT.decode_request({"model": "m", "messages": []}, server(vault))
+    body = chat.DIALECT.encode_response(response, request, server(vault))
     history = [{"role": "user", "content": "hi"}, json.loads(json.dumps(body["choices"][0]["message"]))]
     return chat.DIALECT.decode_request({"model": "m", "messages": history}, server(vault))
 
@@ -155,9 +155,9 @@ def test_in_chat_a_citation_still_covers_its_words(exchange: Exchange) -> None:
         for note in part.annotations
         if note["type"] == "url_citation"
     ]
-    asked = chat.DIALECT.decode_request({"model": "m", "messages": []}, server(Vault()))
-    message = chat.DIALECT.encode_response(response, asked, server(Vault()))["choices"][0]["message"]
-    encoder = chat.DIALECT.stream_encoder(asked, server(Vault()))
+    request = chat.DIALECT.decode_request({"model": "m", "messages": []}, server(Vault()))
+    message = chat.DIALECT.encode_response(response, request, server(Vault()))["choices"][0]["message"]
+    encoder = chat.DIALECT.stream_encoder(request, server(Vault()))
     deltas = [
         choice["delta"]
         for event in events

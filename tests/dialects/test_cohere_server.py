@@ -184,8 +184,8 @@ def _plain(body: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize("exchange", load.params(COHERE.bodies))
 def test_a_recorded_answer_is_written_as_it_came(exchange: Exchange) -> None:
     request = Request("m", sampling=Sampling(logprobs=True))
-    written = response_out.encode_response(COHERE.response(exchange), request, generic.server_context())
-    assert served.over_json(written) == exchange.json()
+    body = response_out.encode_response(COHERE.response(exchange), request, generic.server_context())
+    assert served.over_json(body) == exchange.json()
 
 
 @pytest.mark.parametrize("exchange", load.params(COHERE.streams))
@@ -277,8 +277,8 @@ WORDS = [
 @pytest.mark.parametrize(("finish", "word"), WORDS)
 def test_an_end_has_this_wires_word(finish: Finish, word: str) -> None:
     response = Response("id", None, (Choice(0, (), finish),))
-    written = response_out.encode_response(response, Request("m"), generic.server_context())
-    assert written["finish_reason"] == word
+    body = response_out.encode_response(response, Request("m"), generic.server_context())
+    assert body["finish_reason"] == word
 
 
 def test_an_error_is_its_message() -> None:

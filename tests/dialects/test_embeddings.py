@@ -361,8 +361,8 @@ QUANTIZED = EmbeddingRequest("m", ("a", "b"), quantized=("int8", "ubinary"), flo
 
 
 def test_types_of_whole_numbers_are_asked_for_and_read() -> None:
-    asked = COHERE.encode_request(QUANTIZED, context("cohere.v2.embed")).body
-    assert asked["embedding_types"] == ["int8", "ubinary"]
+    body = COHERE.encode_request(QUANTIZED, context("cohere.v2.embed")).body
+    assert body["embedding_types"] == ["int8", "ubinary"]
     made = {"int8": [[-128], [127]], "ubinary": [[0], [255]]}
     read = COHERE.decode_response({"embeddings": made}, QUANTIZED, context("cohere.v2.embed"), {})
     assert {name: [list(vector) for vector in vectors] for name, vectors in read.quantized.items()} == made

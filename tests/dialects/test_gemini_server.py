@@ -399,8 +399,8 @@ def test_what_a_client_kept_of_a_stream_chunk_by_chunk_is_joined() -> None:
 
 
 def test_thoughts_are_shown_to_those_who_ask() -> None:
-    hidden = response_out.encode_response(SIGNED, Request("m"), served.sealing_context())
-    assert not any(part.get("text") == "Hm" for part in hidden["candidates"][0]["content"]["parts"])
+    body = response_out.encode_response(SIGNED, Request("m"), served.sealing_context())
+    assert not any(part.get("text") == "Hm" for part in body["candidates"][0]["content"]["parts"])
 
 
 def test_the_chunks_of_a_stream() -> None:

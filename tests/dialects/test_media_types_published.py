@@ -42,13 +42,13 @@ def test_openai_speech() -> None:
 
 
 def test_openai_transcription() -> None:
-    sent = openai_transcription.DIALECT.encode_request(TRANSCRIPTION, context(openai_transcription.OPENAI))
-    assert sent.form is not None
+    encoded = openai_transcription.DIALECT.encode_request(TRANSCRIPTION, context(openai_transcription.OPENAI))
+    assert encoded.form is not None
     known = (
         TranscriptionCreateParamsNonStreaming.__required_keys__
         | TranscriptionCreateParamsNonStreaming.__optional_keys__
     )
-    assert {name.removesuffix("[]") for name, _ in sent.form.fields} <= known
+    assert {name.removesuffix("[]") for name, _ in encoded.form.fields} <= known
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,9 @@ def test_mistral_bodies(request_: Any, options: Any, published: Any) -> None:
 
 
 def test_mistral_transcription() -> None:
-    sent = openai_transcription.DIALECT.encode_request(TRANSCRIPTION, context(openai_transcription.MISTRAL))
-    assert sent.form is not None
+    encoded = openai_transcription.DIALECT.encode_request(
+        TRANSCRIPTION, context(openai_transcription.MISTRAL)
+    )
+    assert encoded.form is not None
     known = mistral.AudioTranscriptionRequest.model_fields
-    assert {name.removesuffix("[]") for name, _ in sent.form.fields} <= known.keys()
+    assert {name.removesuffix("[]") for name, _ in encoded.form.fields} <= known.keys()

@@ -396,8 +396,8 @@ def test_overlapping_blocks_are_written_one_after_the_other() -> None:
         Finished(Finish("tool_calls")),
         Ended(),
     ]
-    written = [frame.data for event in events for frame in encoder.feed(event)]
-    assert [(frame["type"], frame.get("index")) for frame in written] == [
+    frames = [frame.data for event in events for frame in encoder.feed(event)]
+    assert [(frame["type"], frame.get("index")) for frame in frames] == [
         ("message_start", None),
         ("content_block_start", 0),
         ("content_block_delta", 0),

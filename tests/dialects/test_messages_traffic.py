@@ -110,9 +110,9 @@ def test_a_written_answer_has_every_member_of_the_recorded_one(exchange: Exchang
 def test_an_answer_survives_being_streamed(exchange: Exchange) -> None:
     response = response_of(exchange)
     encoder = DIALECT.stream_encoder(Request("m"), server_context())
-    written = [frame for event in replay(response) for frame in encoder.feed(event)]
-    assert all(frame.event == frame.data["type"] for frame in written)
-    events = generic.decoded(DIALECT.stream_decoder(generic.client_context()), written)
+    frames = [frame for event in replay(response) for frame in encoder.feed(event)]
+    assert all(frame.event == frame.data["type"] for frame in frames)
+    events = generic.decoded(DIALECT.stream_decoder(generic.client_context()), frames)
     generic.assert_order(events)
     again = generic.fold(events).response()
     assert compact(again).choices[0].messages == compact(response).choices[0].messages

@@ -58,23 +58,23 @@ def test_every_member_of_the_page_has_its_place() -> None:
 def test_a_target_that_speaks_chat_gets_them_with_their_meaning() -> None:
     request = DIALECT.decode_request(to_responses_body({**PAGE, "seed": 7})[0], context())
     losses = Losses("responses")
-    sent = dialect("chat").encode_request(request, generic.client_context("gpt-4o", losses=losses)).body
+    body = dialect("chat").encode_request(request, generic.client_context("gpt-4o", losses=losses)).body
     wanted = {
         "temperature": 0.5, "top_p": 0.9, "seed": 7, "logprobs": True, "top_logprobs": 2, "presence_penalty": 0.1,
         "frequency_penalty": 0.2, "logit_bias": {"5": -1}, "user": "u", "tool_choice": "none", "stream": True,
     }  # fmt: skip
-    assert {name: sent.get(name) for name in wanted} == wanted
-    assert sent["stop"] in ("x", ["x"])
-    assert sent.get("max_completion_tokens", sent.get("max_tokens")) == 12
-    assert [message["role"] for message in sent["messages"]] == ["system", "user"]
+    assert {name: body.get(name) for name in wanted} == wanted
+    assert body["stop"] in ("x", ["x"])
+    assert body.get("max_completion_tokens", body.get("max_tokens")) == 12
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
 
 
 def test_a_target_that_speaks_responses_is_told_what_it_loses() -> None:
     request = DIALECT.decode_request(to_responses_body(PAGE)[0], context())
     losses = Losses("responses")
-    sent = DIALECT.encode_request(request, generic.client_context("gpt-4o", losses=losses)).body
-    assert not {"stop", "logit_bias", "n", "presence_penalty", "frequency_penalty", "logprobs"} & set(sent)
-    assert sent["top_logprobs"] == 2
+    body = DIALECT.encode_request(request, generic.client_context("gpt-4o", losses=losses)).body
+    assert not {"stop", "logit_bias", "n", "presence_penalty", "frequency_penalty", "logprobs"} & set(body)
+    assert body["top_logprobs"] == 2
     warned = {loss.param for loss in losses.items}
     assert warned == {"stop", "logit_bias", "presence_penalty", "frequency_penalty", "max_output_tokens"}
 

@@ -48,10 +48,10 @@ USAGE = Usage(10, 5, cached_tokens=4, cache_write_tokens=3, reasoning_tokens=2)
 def run(events: list[Event], request: Request = REQUEST) -> list[dict[str, Any]]:
     """The frames' data, held to the grammar."""
     encoder = ResponsesEncoder(request, server_context(response_id="resp_1"))
-    told = [frame.data for event in events for frame in encoder.feed(event)]
-    assert check_responses_stream(told, ours=True) == []
-    assert encoder.final == told[-1]["response"]
-    return told
+    frames = [frame.data for event in events for frame in encoder.feed(event)]
+    assert check_responses_stream(frames, ours=True) == []
+    assert encoder.final == frames[-1]["response"]
+    return frames
 
 
 def answer(*parts: Part, reason: Any = "stop", item: Item | None = None) -> Response:
@@ -219,13 +219,13 @@ def test_only_the_first_choice_is_written_and_nothing_after_the_end() -> None:
         Finished(Finish("stop"), 1),
     ]
     encoder = ResponsesEncoder(REQUEST, server_context())
-    told = [
+    frames = [
         f.data
         for e in [*STARTED, *other, BlockEnded(0), Finished(Finish("stop")), Ended(USAGE)]
         for f in encoder.feed(e)
     ]
-    assert check_responses_stream(told, ours=True) == []
-    assert told[-1]["response"]["output"][0]["content"] == [text("some ")]
+    assert check_responses_stream(frames, ours=True) == []
+    assert frames[-1]["response"]["output"][0]["content"] == [text("some ")]
     assert encoder.feed(Failed(GatewayError("internal", "late"))) == []
 
 

@@ -211,9 +211,9 @@ def test_a_stream_that_lacks_something_keeps_the_grammar(name: str) -> None:
 def test_the_sdks_accumulator_takes_a_stream_that_lacked_something(name: str) -> None:
     told = passed(CHANGES[name](whole_stream()))
     with client_of(told).responses.stream(model="m", input="hi") as stream:
-        seen = [event.type for event in stream]
+        types = [event.type for event in stream]
         final = stream.get_final_response()
-    assert seen == [event["type"] for event in told]
+    assert types == [event["type"] for event in told]
     assert final.output_text == "good morning"
     deltas = [e["delta"] for e in told if e["type"] == "response.function_call_arguments.delta"]
     assert json.loads("[" + "".join(deltas).replace("}{", "},{") + "]") == [{"city": "Paris"}, {"city": "Rome"}]  # fmt: skip

@@ -356,8 +356,8 @@ def answer_of(response: dict[str, Any]) -> Answer:
 @pytest.mark.parametrize("exchange", load.params(RESPONSES.streams))
 def test_a_recorded_stream_passes_in_order(exchange: Exchange) -> None:
     patch = patch_of(exchange)
-    shown = [f for frame in RESPONSES.told_frames(exchange) for f in patch.frames(frame.event, frame.data)]
-    events = [frame.data for frame in shown]
+    frames = [f for frame in RESPONSES.told_frames(exchange) for f in patch.frames(frame.event, frame.data)]
+    events = [frame.data for frame in frames]
     if told(exchange).error is not None:
         return
     upstream = [frame.data for frame in RESPONSES.told_frames(exchange)]

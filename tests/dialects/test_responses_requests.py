@@ -264,8 +264,8 @@ CHAT = {
 def test_a_chat_request_becomes_a_responses_body_with_its_losses_told() -> None:
     request = dialect("chat").decode_request(CHAT, ServerContext(new_id=generic.counter(), now=0))
     losses = Losses("chat", target="'openai/m'")
-    sent = DIALECT.encode_request(request, generic.client_context("m", losses=losses)).body
-    assert sent == {
+    body = DIALECT.encode_request(request, generic.client_context("m", losses=losses)).body
+    assert body == {
         "model": "m",
         "input": [
             {"type": "message", "content": "be brief", "role": "system"},

@@ -40,9 +40,9 @@ def test_the_stream_helper_takes_every_stream(name: str, exchange: Exchange) -> 
     if final["status"] != "completed":
         return
     with client_of(told).responses.stream(model="some-model", input="hello") as stream:
-        seen = [event.type for event in stream]
+        types = [event.type for event in stream]
         response = stream.get_final_response()
-    assert [kind for kind in seen if kind != "keepalive"] == [event["type"] for event in told]
+    assert [kind for kind in types if kind != "keepalive"] == [event["type"] for event in told]
     assert response.output_text == spoken(generic.fold(events).response())["text"]
     assert [item.type for item in response.output] == [item["type"] for item in final["output"]]
 
@@ -53,7 +53,7 @@ def test_the_stream_helper_takes_every_stream(name: str, exchange: Exchange) -> 
 def test_a_failure_raises_with_its_code(kind: str, code: str) -> None:
     encoder = DIALECT.stream_encoder(Request(model="some-model"), server_context())
     error = GatewayError(kind, "No more.")
-    told = [f.data for e in (Started(), Failed(error)) for f in encoder.feed(e)]
+    frames = [f.data for e in (Started(), Failed(error)) for f in encoder.feed(e)]
     with pytest.raises(openai.APIError) as raised:
-        list(client_of(told).responses.create(model="some-model", input="hello", stream=True))
+        list(client_of(frames).responses.create(model="some-model", input="hello", stream=True))
     assert (raised.value.code, raised.value.message) == (code, "No more.")

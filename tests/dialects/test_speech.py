@@ -99,9 +99,9 @@ def test_errors_keep_their_words(exchange: Exchange) -> None:
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.api == "openai.audio.speech"]))
 def test_a_recorded_request_survives_both_halves(exchange: Exchange) -> None:
     body = exchange.request["body"]
-    sent = OPENAI.encode_request(OPENAI.decode_request(body, SERVER), target(body["model"]))
-    assert sent.body == body
-    assert sent.framing == ("sse" if exchange.streamed else "bytes")
+    encoded = OPENAI.encode_request(OPENAI.decode_request(body, SERVER), target(body["model"]))
+    assert encoded.body == body
+    assert encoded.framing == ("sse" if exchange.streamed else "bytes")
 
 
 def test_all_members_are_read() -> None:

@@ -132,11 +132,11 @@ def fields_of(exchange: Exchange) -> list[tuple[str, str]]:
 def test_a_recorded_form_survives_both_halves(exchange: Exchange) -> None:
     """Field by field; a default that was not written may be added, never taken away."""
     request = OPENAI.decode_request(fields_of(exchange), FILE, SERVER)
-    sent = OPENAI.encode_request(request, target(request.model, SPOKEN[exchange.api][1]))
-    assert sent.form is not None
-    missing = [field for field in fields_of(exchange) if field not in sent.form.fields]
+    encoded = OPENAI.encode_request(request, target(request.model, SPOKEN[exchange.api][1]))
+    assert encoded.form is not None
+    missing = [field for field in fields_of(exchange) if field not in encoded.form.fields]
     assert missing == []
-    assert sent.framing == ("sse" if request.stream else "json")
+    assert encoded.framing == ("sse" if request.stream else "json")
 
 
 def test_all_fields_are_read() -> None:
@@ -220,8 +220,8 @@ def test_golden_forms(
     model: str, options: Any, request_: TranscriptionRequest, fields: list[tuple[str, str]], warned: list[str]
 ) -> None:
     context = target(model, options)
-    sent = OPENAI.encode_request(request_, context)
-    assert sent.form == Form([("model", model), *fields], FILE)
+    encoded = OPENAI.encode_request(request_, context)
+    assert encoded.form == Form([("model", model), *fields], FILE)
     assert [loss.param for loss in context.losses.items] == warned
 
 
@@ -245,8 +245,8 @@ def test_elevenlabs_form() -> None:
     context = target("scribe_v1")
     extra = {"num_speakers": "2", "keyterms[]": ["a", "b"], "odd": "1"}
     request = asked("diarized_json", language="en", temperature=0.2, prompt="p", extra=extra)
-    sent = ELEVEN.encode_request(request, context)
-    assert sent.form == Form(
+    encoded = ELEVEN.encode_request(request, context)
+    assert encoded.form == Form(
         [
             ("model_id", "scribe_v1"),
             ("language_code", "en"),

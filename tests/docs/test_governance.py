@@ -33,10 +33,10 @@ def test_two_teams_get_their_keys_by_what_the_page_says(tmp_path: Path) -> None:
         ]
         given = replace(walk, text=walk.text.replace("sk-sluice-...", ann["key"]))
         assert given.text != walk.text
-        asked = run_block(given, tmp_path, port=world.gateway.port)
-        assert asked.returncode == 0, asked.stderr
-        assert re.findall(r"^x-sluice-cache: (\w+)", asked.stdout, re.MULTILINE) == ["miss", "hit"]
-        assert '{"object":"list"' in asked.stdout
+        result = run_block(given, tmp_path, port=world.gateway.port)
+        assert result.returncode == 0, result.stderr
+        assert re.findall(r"^x-sluice-cache: (\w+)", result.stdout, re.MULTILINE) == ["miss", "hit"]
+        assert '{"object":"list"' in result.stdout
         master = World(world.gateway, world.upstream, "change-me")
         (usage,) = eventually(lambda: master.send("GET", "/admin/usage?group_by=tenant").json["data"])
         assert (usage["tenant"], usage["calls"], usage["cache_hits"]) == ("research", 2, 1)

@@ -26,7 +26,7 @@ def _run(text: str, folder: Path, environ: Mapping[str, str]) -> str:
         if tool in text and shutil.which(tool) is None:
             leave_out(f"{tool} is not installed")
     shell = f'sluice() {{ "{sys.executable}" -m app.cli "$@"; }}\n'
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-euc", shell + text],
         cwd=folder,
         env={"PATH": os.environ["PATH"], "HOME": str(folder), "PYTHONPATH": str(ROOT), **environ},
@@ -35,8 +35,8 @@ def _run(text: str, folder: Path, environ: Mapping[str, str]) -> str:
         check=False,
         timeout=100,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
 
 
 def _made(gateway: Gateway, upstream: Upstream, said: str) -> str:

@@ -24,7 +24,7 @@ def test_the_key_of_the_fourth_step_is_let_in(tmp_path: Path) -> None:
         "PYTHONPATH": str(ROOT),
         "DATABASE_URL": url,
     }
-    done = subprocess.run(
+    result = subprocess.run(
         ["bash", "-euc", shell + block.text + "\necho master $SLUICE_MASTER_KEY"],
         cwd=tmp_path,
         env=environ,
@@ -33,15 +33,15 @@ def test_the_key_of_the_fourth_step_is_let_in(tmp_path: Path) -> None:
         check=False,
         timeout=100,
     )
-    assert done.returncode == 0, done.stderr
-    (key,) = re.findall(r"sk-sluice-\w{40}", done.stdout)
-    master = done.stdout.split("master ")[-1].strip()
+    assert result.returncode == 0, result.stderr
+    (key,) = re.findall(r"sk-sluice-\w{40}", result.stdout)
+    master = result.stdout.split("master ")[-1].strip()
     with (
         Upstream() as upstream,
         running_gateway({"DATABASE_URL": url, "SLUICE_MASTER_KEY": master}) as gateway,
     ):
-        told = World(gateway, upstream, key).send("GET", "/v1/key").json
-        assert (told["name"], told["tenant"]) == ("ann", "research")
-        assert [(one["usd"], one["level"]) for one in told["budgets"]] == [(50, "tenant")]
+        body = World(gateway, upstream, key).send("GET", "/v1/key").json
+        assert (body["name"], body["tenant"]) == ("ann", "research")
+        assert [(one["usd"], one["level"]) for one in body["budgets"]] == [(50, "tenant")]
         assert World(gateway, upstream, key).ask(model="sandbox/echo").status == 200
         assert World(gateway, upstream, "wrong").ask(model="sandbox/echo").status == 401

@@ -171,7 +171,7 @@ PARAGRAPHS = {"Gateway": "gateway", "State": "state", "Surfaces": "surfaces", "W
 def test_the_modules_that_the_architecture_names_are_there(name: str) -> None:
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     paragraph = text.split(f"**{name}.**", 1)[1].split("\n\n", 1)[0]
-    named = re.findall(r"`([a-z_0-9]+)(/?)`", paragraph)
+    matches = re.findall(r"`([a-z_0-9]+)(/?)`", paragraph)
     folder = ROOT / "app" / PARAGRAPHS[name]
-    assert len(named) > 5
-    assert [word for word, slash in named if not any(folder.rglob(word if slash else f"{word}.py"))] == []
+    assert len(matches) > 5
+    assert [word for word, slash in matches if not any(folder.rglob(word if slash else f"{word}.py"))] == []

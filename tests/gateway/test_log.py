@@ -88,8 +88,8 @@ def test_every_refusal_leaves_one_line_and_one_count(logged: World) -> None:
 
 
 def test_what_is_served_from_the_store_leaves_a_line_too(logged: World) -> None:
-    made = logged.ask("responses", model="sandbox/echo").json
-    line = the_line(logged, "GET", f"/v1/responses/{made['id']}")
+    body = logged.ask("responses", model="sandbox/echo").json
+    line = the_line(logged, "GET", f"/v1/responses/{body['id']}")
     assert (line["event"], line["status"], line["level"], line["door"]) == ("request", 200, "info", "unified")
     assert line["tenant"] == "ann"
 
@@ -175,9 +175,9 @@ def test_a_reader_that_stalls_costs_lines_and_not_the_worker(make: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/v1/chat/completions", "/anthropic/v1/messages", "/cohere/v2/chat"])
 def test_the_status_in_the_log_is_the_one_that_the_client_got(logged: World, path: str) -> None:
-    asked = {"model": "nobody", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
-    answer = logged.send("POST", path, asked, {"authorization": f"Bearer {KEY}"})
-    line = the_line(logged, "POST", path, asked)
+    body = {"model": "nobody", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    answer = logged.send("POST", path, body, {"authorization": f"Bearer {KEY}"})
+    line = the_line(logged, "POST", path, body)
     assert line["status"] == answer.status >= 400
 
 
@@ -188,7 +188,7 @@ def test_a_command_that_logs_nothing_still_tells_a_fault_of_ours(
     log.mute()
     log.log_line(level="info", event="request")
     shown = log.fault_of(ZeroDivisionError("by a key"), "req_1", lambda text: text.replace("key", "***"))
-    told = capsys.readouterr()
-    (line,) = [json.loads(line) for line in told.err.splitlines()]
-    assert (told.out, line["event"], line["error"]) == ("", "fault", "ZeroDivisionError('by a ***')")
+    output = capsys.readouterr()
+    (line,) = [json.loads(line) for line in output.err.splitlines()]
+    assert (output.out, line["event"], line["error"]) == ("", "fault", "ZeroDivisionError('by a ***')")
     assert shown.message == "The gateway met an internal error."

@@ -89,15 +89,19 @@ def test_a_call_and_its_attempt_are_two_spans_below_the_callers(traced: World, c
     assert (attempt.name, attempt.kind) == (f"chat {MODEL}", Span.SPAN_KIND_CLIENT)
     assert call.start_time_unix_nano <= attempt.start_time_unix_nano < attempt.end_time_unix_nano
     assert attempt.end_time_unix_nano <= call.end_time_unix_nano
-    told = attributes(call)
-    assert told["gen_ai.operation.name"] == "chat"
-    assert told["gen_ai.provider.name"] == "groq"
-    assert told["gen_ai.response.model"] == MODEL
-    assert told["gen_ai.request.temperature"] == 0.5
-    assert told["gen_ai.response.finish_reasons"] == ["stop"]
-    assert (told["sluice.key"], told["sluice.tenant"], told["sluice.attempts"]) == ("ann", "team", 1)
-    assert told["gen_ai.usage.input_tokens"] > 0
-    assert told["sluice.cost"] > 0
+    span_attributes = attributes(call)
+    assert span_attributes["gen_ai.operation.name"] == "chat"
+    assert span_attributes["gen_ai.provider.name"] == "groq"
+    assert span_attributes["gen_ai.response.model"] == MODEL
+    assert span_attributes["gen_ai.request.temperature"] == 0.5
+    assert span_attributes["gen_ai.response.finish_reasons"] == ["stop"]
+    assert (
+        span_attributes["sluice.key"],
+        span_attributes["sluice.tenant"],
+        span_attributes["sluice.attempts"],
+    ) == ("ann", "team", 1)
+    assert span_attributes["gen_ai.usage.input_tokens"] > 0
+    assert span_attributes["sluice.cost"] > 0
     sent = traced.upstream.requests[-1].headers["traceparent"]
     assert sent == f"00-{attempt.trace_id.hex()}-{attempt.span_id.hex()}-01"
 
@@ -107,9 +111,9 @@ def test_a_stream_is_traced_to_its_end(traced: World, collector: Upstream) -> No
     traced.upstream.add(Reply.sse(chat_stream("a", "b")))
     traced.ask(model=f"groq/{MODEL}", stream=True)
     attempt, call = spans_of(collector, 2)
-    told = attributes(call)
-    assert told["gen_ai.request.stream"] is True
-    assert told["gen_ai.response.time_to_first_chunk"] > 0
+    span_attributes = attributes(call)
+    assert span_attributes["gen_ai.request.stream"] is True
+    assert span_attributes["gen_ai.response.time_to_first_chunk"] > 0
     assert attributes(attempt)["gen_ai.usage.output_tokens"] > 0
 
 
@@ -128,10 +132,10 @@ def test_what_fails_is_an_error_with_its_status(traced: World, collector: Upstre
 
 def test_contents_are_there_where_that_is_set_without_secrets(traced: World, collector: Upstream) -> None:
     traced.ask(model="sandbox/echo", messages=[{"role": "user", "content": f"say exactly: {KEY} x"}])
-    told = attributes(spans_of(collector, 2)[1])
-    assert KEY not in json.dumps(told)
-    assert "say exactly" in told["gen_ai.input.messages"]
-    assert "gen_ai.output.messages" in told
+    span_attributes = attributes(spans_of(collector, 2)[1])
+    assert KEY not in json.dumps(span_attributes)
+    assert "say exactly" in span_attributes["gen_ai.input.messages"]
+    assert "gen_ai.output.messages" in span_attributes
 
 
 def test_without_that_setting_no_content_leaves(collector: Upstream) -> None:

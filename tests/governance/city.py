@@ -44,11 +44,11 @@ class City:
 
     def crowd(self, count: int, key: str = "ann", **members: Any) -> Counter[int]:
         """Put so many prompts at once, to all gateways in turn; return how many had which status."""
-        asked = [
+        calls = [
             gevent.spawn(self.ask, key, number % len(self.gateways), **members) for number in range(count)
         ]
-        gevent.joinall(asked, raise_error=True)
-        return Counter(one.value.status for one in asked)
+        gevent.joinall(calls, raise_error=True)
+        return Counter(one.value.status for one in calls)
 
     @property
     def served(self) -> int:

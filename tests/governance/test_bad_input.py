@@ -124,8 +124,8 @@ def toml(value: Any) -> str:
 @pytest.fixture(scope="module")
 def world() -> Iterator[World]:
     with running_world({"SLUICE_MASTER_KEY": MASTER}, key=MASTER) as running:
-        made = running.send("POST", "/admin/tenants", {"name": "red"})
-        assert made.status == 201
+        answer = running.send("POST", "/admin/tenants", {"name": "red"})
+        assert answer.status == 201
         yield running
 
 
@@ -190,12 +190,12 @@ def test_a_key_is_refused_alike(
     assert filed[place].startswith(begin)
     typed = of_terminal(["keys", "create", "ann", "tenant=red"], members, capsys)
     body = {"name": "ann", "tenant": "red", **members}
-    sent = world.send("POST", "/admin/keys", body)
+    answer = world.send("POST", "/admin/keys", body)
     if "without end" in name or "no number" in name:  # no JSON
-        assert (sent.status, sent.error["type"]) == (400, "invalid_request_error")
+        assert (answer.status, answer.error["type"]) == (400, "invalid_request_error")
         return
     assert typed == filed
-    told = of_api(sent)
+    told = of_api(answer)
     assert list(told) == [place]
     assert filed[place] in told[place]
     assert place in told[place]
@@ -214,12 +214,12 @@ def test_a_tenant_is_refused_alike(
         ("POST", "/admin/tenants", {"name": "blue", **members}),
         ("PATCH", "/admin/tenants/red", members),
     ):
-        sent = world.send(method, path, body)
+        answer = world.send(method, path, body)
         if "without end" in name or "no number" in name:  # no JSON
-            assert sent.status == 400
+            assert answer.status == 400
             continue
         assert typed == filed
-        told = of_api(sent)
+        told = of_api(answer)
         assert list(told) == [place]
         assert filed[place] in told[place]
 

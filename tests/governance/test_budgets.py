@@ -396,16 +396,20 @@ def test_a_turn_over_a_websocket_is_refused_by_an_event_and_the_connection_stays
     with connect(url, additional_headers={"authorization": "Bearer sk-poor"}) as socket:
         for _ in range(2):
             socket.send(turn)
-            told = json.loads(socket.recv(timeout=20))
-            assert (told["type"], told["status"], told["error"]["code"]) == ("error", 402, "budget_exceeded")
+            value = json.loads(socket.recv(timeout=20))
+            assert (value["type"], value["status"], value["error"]["code"]) == (
+                "error",
+                402,
+                "budget_exceeded",
+            )
     assert city.served == 0
 
 
 def test_a_background_run_is_budgeted(city: City) -> None:
     client = city.client("queue")
     members = {"background": True, "model": "groq/x", "max_output_tokens": 20}
-    done = client.ended(client.made("hi", **members)["id"])
-    assert done["status"] == "completed"
+    response = client.ended(client.made("hi", **members)["id"])
+    assert response["status"] == "completed"
     assert spent(city, "queue") == 0.5
     assert [row["request_type"] for row in rows(city, "queue")] == ["responses_stream"]
     refused = client.create("hi", **{**members, "max_output_tokens": 60})
@@ -467,11 +471,11 @@ def test_counting_tokens_costs_nothing_and_is_never_refused(city: City) -> None:
 def test_a_key_that_is_renamed_keeps_what_it_spent(city: City) -> None:
     master = city.client("master")
     members = {"tenant": "red", "name": "before", "budgets": [{"usd": 1.2, "per": "total"}]}
-    made = master.post("/admin/keys", members).json
-    client = Client(city.gateways[0].port, made["key"])
+    body = master.post("/admin/keys", members).json
+    client = Client(city.gateways[0].port, body["key"])
     assert client.post(CHAT, {**PROMPT, "max_tokens": 2}).status == 200
     rows(city, "before")
-    assert master.send("PATCH", f"/admin/keys/{made['id']}", {"name": "after"}).status == 200
+    assert master.send("PATCH", f"/admin/keys/{body['id']}", {"name": "after"}).status == 200
     eventually(lambda: client.get("/v1/key").json["name"] == "after")
     assert client.get("/v1/key").json["budgets"][0]["spent"] == 0.5
     asked = [client.post(CHAT, {**PROMPT, "max_tokens": 2}).status for _ in range(3)]
@@ -480,10 +484,10 @@ def test_a_key_that_is_renamed_keeps_what_it_spent(city: City) -> None:
 
 def test_a_budget_that_is_added_begins_with_the_call_just_before_it(city: City) -> None:
     master = city.client("master")
-    made = master.post("/admin/keys", {"tenant": "red", "name": "late"}).json
-    client = Client(city.gateways[0].port, made["key"])
+    body = master.post("/admin/keys", {"tenant": "red", "name": "late"}).json
+    client = Client(city.gateways[0].port, body["key"])
     assert client.post(CHAT, {**PROMPT, "max_tokens": 2}).status == 200
     budget = {"usd": 9, "per": "day"}
-    assert master.send("PATCH", f"/admin/keys/{made['id']}", {"budgets": [budget]}).status == 200
+    assert master.send("PATCH", f"/admin/keys/{body['id']}", {"budgets": [budget]}).status == 200
     eventually(lambda: client.get("/v1/key").json["budgets"])
     assert client.get("/v1/key").json["budgets"][0]["spent"] == 0.5

@@ -130,12 +130,12 @@ def test_of_a_crowd_at_the_last_unit_no_more_come_in_than_are_paid_for(
 
 
 def test_two_budgets_of_a_call_that_cross_never_wait_for_each_other(city: City) -> None:
-    asked = [
+    calls = [
         gevent.spawn(city.ask, ("member", "other")[number % 2], number % len(city.gateways), **ASKED)
         for number in range(CROWD)
     ]
-    gevent.joinall(asked, raise_error=True)
-    assert {one.value.status for one in asked} <= {200, 402}
+    gevent.joinall(calls, raise_error=True)
+    assert {one.value.status for one in calls} <= {200, 402}
     eventually(lambda: settled(city, "other"))
     assert check(city) == []
 

@@ -157,10 +157,10 @@ def drawn(seed: int) -> tuple[str, str, dict[str, Any]]:
 def test_what_is_explained_is_what_happens(city: City, seed: int) -> None:
     path, key, body = drawn(seed)
     before = city.served
-    told = explained(city, path, key, body)
-    assert told.status == 200, told.body
+    explanation = explained(city, path, key, body)
+    assert explanation.status == 200, explanation.body
     assert city.served == before
-    shown = told.json
+    shown = explanation.json
     real = city.client(key).send("POST", path, body)
     where = (path, key, body, shown, real.status, real.body)
     if shown["refused"] is not None:
@@ -179,8 +179,8 @@ def test_what_is_explained_is_what_happens(city: City, seed: int) -> None:
 
 
 def test_the_explanation_has_the_members_of_the_contract(city: City) -> None:
-    shown = explained(city, CHAT, "poor", body_of(CHAT, "groq/priced")).json
-    assert set(shown) == {
+    body = explained(city, CHAT, "poor", body_of(CHAT, "groq/priced")).json
+    assert set(body) == {
         "object",
         "key",
         "limits",
@@ -190,9 +190,9 @@ def test_the_explanation_has_the_members_of_the_contract(city: City) -> None:
         "refused",
         "cache",
     }
-    assert (shown["object"], shown["key"]["name"], shown["cache"]) == ("explanation", "poor", "off")
-    assert shown["budgets"][0]["level"] == "key"
-    (target,) = shown["targets"]
+    assert (body["object"], body["key"]["name"], body["cache"]) == ("explanation", "poor", "off")
+    assert body["budgets"][0]["level"] == "key"
+    (target,) = body["targets"]
     assert set(target) == {
         "provider",
         "model",
@@ -204,8 +204,8 @@ def test_the_explanation_has_the_members_of_the_contract(city: City) -> None:
         "dropped",
     }
     assert (target["provider"], target["mode"]) == ("groq", "translate")
-    assert shown["refused"]["status"] == 402
-    assert shown["refused"]["code"] == "budget_exceeded"
+    assert body["refused"]["status"] == 402
+    assert body["refused"]["code"] == "budget_exceeded"
 
 
 def test_the_key_is_known_by_name_or_id_and_may_be_left_out(city: City) -> None:

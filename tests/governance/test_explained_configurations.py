@@ -245,34 +245,34 @@ def expected(house: House, places: list[Place]) -> list[Place]:
 
 def check(house: House, path: str, body: dict[str, Any]) -> str:
     """Hold one request to its explanation; return how it ended."""
-    shown = house.explained(path, body)
+    explanation = house.explained(path, body)
     asked_before = len(house.upstream.requests)
     real = house.post(path, body)
-    sent = house.upstream.requests[asked_before:]
-    asked = [(*account_of(one), one.json()["model"]) for one in sent]
+    requests = house.upstream.requests[asked_before:]
+    asked = [(*account_of(one), one.json()["model"]) for one in requests]
     places = [(provider, model, key) for provider, key, model in asked]
-    where = json.dumps([path, body, shown, real.status_code, real.text, places], indent=1)
-    told = [one["remaining"] for one in shown["limits"] if "requests" in one]
+    where = json.dumps([path, body, explanation, real.status_code, real.text, places], indent=1)
+    told = [one["remaining"] for one in explanation["limits"] if "requests" in one]
     left = real.headers.get(
         "x-ratelimit-remaining-requests", real.headers.get("anthropic-ratelimit-requests-remaining")
     )
-    if shown["refused"] is not None:
+    if explanation["refused"] is not None:
         message = real.json["error"]["message"]
-        assert real.status_code == shown["refused"]["status"], where
-        assert WAIT.sub("", message) in refusals_of(shown), where
+        assert real.status_code == explanation["refused"]["status"], where
+        assert WAIT.sub("", message) in refusals_of(explanation), where
         assert places == [], where
-        return str(shown["refused"]["code"])
-    assert real.headers.get("x-sluice-cache", "off") == shown["cache"], where
+        return str(explanation["refused"]["code"])
+    assert real.headers.get("x-sluice-cache", "off") == explanation["cache"], where
     if told:
         assert int(left) == min(told) - 1, where
-    if shown["cache"] == "hit":
+    if explanation["cache"] == "hit":
         assert (real.status_code, places) == (200, []), where
         return "hit"
-    possible = places_of(shown)
-    reason = shown["targets"][0]["reason"]
+    possible = places_of(explanation)
+    reason = explanation["targets"][0]["reason"]
     if any(
         "drawn by weight" in row["reason"] or "one call in twenty" in row["reason"]
-        for row in shown["targets"]
+        for row in explanation["targets"]
     ):
         assert set(places) <= set(possible), where
         how = "drawn"

@@ -154,14 +154,14 @@ def test_a_key_is_its_callers_own(city: City, key: str, who: str) -> None:
 def test_a_new_client_key_of_an_old_name_gets_no_answer_of_the_old_one(city: City, key: str) -> None:
     answers = []
     for models in (["groq/*"], ["groq/x"]):
-        made = (
+        body = (
             city.client("master")
             .post("/admin/keys", {"tenant": "red", "name": "again", "models": models})
             .json
         )
-        client = Client(city.gateways[0].port, made["key"])
+        client = Client(city.gateways[0].port, body["key"])
         answers += [client.send("POST", CHAT, PROMPT, {"idempotency-key": key}) for _ in range(2)]
-        assert city.client("master").send("DELETE", f"/admin/keys/{made['id']}").status == 200
+        assert city.client("master").send("DELETE", f"/admin/keys/{body['id']}").status == 200
     assert replays(*answers) == [None, "true", None, "true"]
 
 
@@ -425,9 +425,9 @@ def test_of_a_crowd_with_one_key_one_goes_out(together: City, key: str) -> None:
         client = together.client("ann", number % len(together.gateways))
         return client.send("POST", CHAT, PROMPT, {"idempotency-key": key})
 
-    asked = [gevent.spawn(ask, number) for number in range(CROWD)]
-    gevent.joinall(asked, raise_error=True)
-    counted = Counter(one.value.status for one in asked)
+    calls = [gevent.spawn(ask, number) for number in range(CROWD)]
+    gevent.joinall(calls, raise_error=True)
+    counted = Counter(one.value.status for one in calls)
     assert set(counted) <= {200, 409}
     assert together.served == 1
     assert ask(0).headers["idempotent-replayed"] == "true"

@@ -115,8 +115,8 @@ class Crowd:
         file = client.send("POST", "/v1/files", body, headers)
         if file.status == 200:
             asked = {"input_file_id": file.json["id"], "endpoint": CHAT, "completion_window": "24h"}
-            made = client.post("/v1/batches", asked)
-            self.batches += [made.json["id"]] if made.status == 200 else []
+            answer = client.post("/v1/batches", asked)
+            self.batches += [answer.json["id"]] if answer.status == 200 else []
 
     def _asked(self, **more: Any) -> dict[str, Any]:
         messages = [{"role": "user", "content": WORDS}]
@@ -142,16 +142,16 @@ def test_whatever_happens_to_calls_nothing_stays_held_and_the_ledger_is_sound(to
     master = city.client("master")
     budgets = [{"usd": 70, "per": "day"}, {"usd": MOST, "per": "total", "models": "groq/*"}]
     members = {"name": "run", "tenant": "red", "budgets": budgets, "limits": [*LIMITS, {"concurrent": 40}]}
-    made = master.post("/admin/keys", members).json
-    eventually(lambda: Client(city.gateways[1].port, made["key"]).get("/v1/key").status == 200)
-    crowd = Crowd(city, made["key"])
+    body = master.post("/admin/keys", members).json
+    eventually(lambda: Client(city.gateways[1].port, body["key"]).get("/v1/key").status == 200)
+    crowd = Crowd(city, body["key"])
     callers = [gevent.spawn(crowd.call, number) for number in range(16)]
     city.upstream.wait_for(10)
-    crowd.key = master.post(f"/admin/keys/{made['id']}/rotate", {"grace": 0}).json["key"]
+    crowd.key = master.post(f"/admin/keys/{body['id']}/rotate", {"grace": 0}).json["key"]
     city.upstream.wait_for(15)
     lowered = [{"usd": 70, "per": "day"}, {"usd": 50, "per": "total", "models": "groq/*"}]
     change = {"limits": [*LIMITS, {"concurrent": 5}], "budgets": lowered}
-    assert master.send("PATCH", f"/admin/keys/{made['id']}", change).status == 200
+    assert master.send("PATCH", f"/admin/keys/{body['id']}", change).status == 200
     store.send_signal(signal.SIGSTOP)
     city.upstream.wait_for(20)
     store.send_signal(signal.SIGCONT)

@@ -98,8 +98,8 @@ def test_the_turns_of_a_chain_and_of_a_conversation_stay_together(city: City) ->
     client = city.client("ann")
 
     def turn(**members: Any) -> tuple[str, str]:
-        made = client.made("hi", model="mixed", **members)
-        return made["id"], city.upstream.requests[-1].json()["model"]
+        response = client.made("hi", model="mixed", **members)
+        return response["id"], city.upstream.requests[-1].json()["model"]
 
     firsts = set()
     for _ in range(6):
@@ -149,8 +149,8 @@ def test_the_turns_of_a_thread_stay_where_the_beginning_of_its_prompt_belongs(by
         instructions = f"{number} ".ljust(4_096, "y")
         model, previous = {}, {}
         for turn in range(3):
-            made = client.made(f"turn {turn}", model="mixed", instructions=instructions, **previous)
-            previous = {"previous_response_id": made["id"]}
+            response = client.made(f"turn {turn}", model="mixed", instructions=instructions, **previous)
+            previous = {"previous_response_id": response["id"]}
             model[turn] = by_prompt.upstream.requests[-1].json()["model"]
         other = client.made("another thread", model="mixed", instructions=instructions)
         assert other["id"]
@@ -215,7 +215,7 @@ def test_explain_reads_what_a_turn_goes_on_from(city: City) -> None:
     after = explained_turn(city, turn)
     assert [row["model"] for row in after["targets"]] == ["gpt-4.1", "gpt-4"]
     assert after["targets"][1]["cost_estimate"] > 2 * before["targets"][0]["cost_estimate"]
-    asked = len(city.upstream.requests)
+    count = len(city.upstream.requests)
     shown = explained_turn(city, {"model": "mixed", "input": "x", "previous_response_id": "resp_" + "0" * 48})
     real = client.send(
         "POST", "/v1/responses", {"model": "mixed", "input": "x", "previous_response_id": "resp_" + "0" * 48}
@@ -229,7 +229,7 @@ def test_explain_reads_what_a_turn_goes_on_from(city: City) -> None:
     blue = {"path": "/v1/responses", "key": "blue", "body": turn}
     refused = city.client("master").send("POST", "/admin/explain", blue).json["refused"]
     assert refused["status"] == 404  # another tenant's conversation does not exist
-    assert len(city.upstream.requests) == asked
+    assert len(city.upstream.requests) == count
 
 
 def test_explaining_a_turn_begins_nothing(city: City) -> None:

@@ -128,8 +128,8 @@ class Loop:
         elif body["stream"]:
             self._watch(kind, text, answer)
         else:
-            shown = json.loads(answer.read())
-            self.promises.append(Promise(shown["id"], kind, text, whole=shown["status"] == "completed"))
+            value = json.loads(answer.read())
+            self.promises.append(Promise(value["id"], kind, text, whole=value["status"] == "completed"))
 
     def _watch(self, kind: str, text: str, answer: http.client.HTTPResponse) -> None:
         """Read a stream to its end or its break; a stored end that was shown is a promise."""
@@ -225,8 +225,8 @@ class Loop:
             f"the conversation pairs {q!r} with {a!r}" for q, a in pairs.items() if q != f"say exactly: {a}"
         ]
         held = set(pairs.values())
-        lost = [p.text for p in self.promises if p.kind == "conversation" and p.whole and p.text not in held]
-        return faults + [f"the conversation lost {text!r}" for text in lost]
+        texts = [p.text for p in self.promises if p.kind == "conversation" and p.whole and p.text not in held]
+        return faults + [f"the conversation lost {text!r}" for text in texts]
 
 
 def fire(seconds: float, database_url: str | None, seed: int) -> tuple[Loop, list[str]]:

@@ -27,7 +27,7 @@ def an_outage_passes(database_url: str, folder: Path) -> None:
     """Cut the wire to the database under load, and mend it."""
     with relayed(database_url) as (relay, url), running_house(url) as house:
         ann = house.client()
-        kept = ann.made("say exactly: kept")
+        response = ann.made("say exactly: kept")
         background = ann.made("take 5 seconds\nsay exactly: a b c", background=True)
         text = "take 3 seconds\nsay exactly: a b c d e f g h"
         connection = ann.open(
@@ -38,7 +38,7 @@ def an_outage_passes(database_url: str, folder: Path) -> None:
         relay.cut()
         began = time.monotonic()
         unavailable(ann.create())
-        unavailable(ann.get(f"/v1/responses/{kept['id']}"))
+        unavailable(ann.get(f"/v1/responses/{response['id']}"))
         assert time.monotonic() - began < 6
         assert ann.create("say exactly: x", store=False).text == "x"
         seen += answer.read()
@@ -47,10 +47,10 @@ def an_outage_passes(database_url: str, folder: Path) -> None:
         assert events[-2]["code"] == "store_unavailable"
         assert [event["sequence_number"] for event in events] == list(range(len(events)))
         relay.mend()
-        eventually(lambda: ann.get(f"/v1/responses/{kept['id']}").status == 200, 10)
-        assert ann.get(f"/v1/responses/{kept['id']}").json["output"] == kept["output"]
+        eventually(lambda: ann.get(f"/v1/responses/{response['id']}").status == 200, 10)
+        assert ann.get(f"/v1/responses/{response['id']}").json["output"] == response["output"]
         assert text_of(ann.ended(background["id"], seconds=30)) == "a b c"
-        assert ann.made(previous_response_id=kept["id"])["status"] == "completed"
+        assert ann.made(previous_response_id=response["id"])["status"] == "completed"
         unfinished = events[0]["response"]["id"]
         lost = eventually(lambda: _shown(ann, unfinished), 20)
         assert (lost["status"], lost["error"]["code"]) == ("failed", "server_lost")

@@ -155,17 +155,17 @@ def test_cancel_lets_lines_in_flight_end_and_keeps_what_there_is(ann: Client) ->
     batch = started(ann, uploaded(ann, chat_lines(prompts)))
     eventually(lambda: ann.get(f"/v1/batches/{batch['id']}").json["request_counts"]["completed"] >= 3)
 
-    asked = ann.post(f"/v1/batches/{batch['id']}/cancel")
-    assert (asked.status, asked.json["status"]) == (200, "cancelling")
+    answer = ann.post(f"/v1/batches/{batch['id']}/cancel")
+    assert (answer.status, answer.json["status"]) == (200, "cancelling")
     again = ann.post(f"/v1/batches/{batch['id']}/cancel")
-    assert (again.status, again.json["cancelling_at"]) == (200, asked.json["cancelling_at"])
+    assert (again.status, again.json["cancelling_at"]) == (200, answer.json["cancelling_at"])
     over = ended(ann, batch["id"])
     assert over["status"] == "cancelled"
     assert over["cancelling_at"] <= over["cancelled_at"]
-    done = texts_of(rows_of(ann, over["output_file_id"]))
-    assert done == [str(number) for number in range(len(done))]
-    assert 3 < len(done) <= 3 + 8
-    assert over["request_counts"] == {"total": 60, "completed": len(done), "failed": 0}
+    texts = texts_of(rows_of(ann, over["output_file_id"]))
+    assert texts == [str(number) for number in range(len(texts))]
+    assert 3 < len(texts) <= 3 + 8
+    assert over["request_counts"] == {"total": 60, "completed": len(texts), "failed": 0}
     refused = ann.post(f"/v1/batches/{batch['id']}/cancel")
     assert (refused.status, refused.error["type"]) == (400, "invalid_request_error")
 
@@ -536,8 +536,8 @@ def test_each_line_has_its_row_in_the_call_log() -> None:
         ran(ann, chat_lines(["say exactly: x", "fail with 400", "say exactly: y"]))
 
         def rows() -> list[dict[str, Any]] | None:
-            found = admin.get("/admin/calls?limit=50").json["data"]
-            return found if len(found) >= 5 else None
+            data = admin.get("/admin/calls?limit=50").json["data"]
+            return data if len(data) >= 5 else None
 
         types = Counter((row["request_type"], row["status"]) for row in eventually(rows))
         assert types == {

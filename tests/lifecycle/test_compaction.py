@@ -177,8 +177,10 @@ def test_tokens_of_a_history_are_counted_with_it(ann: Client) -> None:
 
 @pytest.mark.parametrize("model", ["sandbox/echo", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash"])
 def test_context_management_is_answered_honestly(ann: Client, model: str) -> None:
-    made = ann.made("x", model=model, context_management=[{"type": "compaction", "compact_threshold": 1000}])
-    warned = [w["param"] for w in made["extra_fields"].get("warnings", ())]
+    response = ann.made(
+        "x", model=model, context_management=[{"type": "compaction", "compact_threshold": 1000}]
+    )
+    warned = [w["param"] for w in response["extra_fields"].get("warnings", ())]
     assert "context_management" in warned
 
 

@@ -68,9 +68,9 @@ def test_a_turn_sees_all_turns_before_it(ann: Client, background: bool, stream: 
 
 def test_branches_see_their_own_branch_alone(ann: Client) -> None:
     root = ann.made("say exactly: the root")
-    left = ann.made("say exactly: the left", previous_response_id=root["id"])
+    response = ann.made("say exactly: the left", previous_response_id=root["id"])
     right = ann.made("say exactly: the right", previous_response_id=root["id"])
-    seen = told(ann, previous_response_id=left["id"])
+    seen = told(ann, previous_response_id=response["id"])
     assert "the root" in seen
     assert "the left" in seen
     assert "the right" not in seen
@@ -87,14 +87,14 @@ def test_instructions_do_not_carry_over(ann: Client) -> None:
 
 @pytest.mark.parametrize("form", ["string", "object"])
 def test_a_conversation_is_read_and_grows(ann: Client, form: str) -> None:
-    made = ann.post("/v1/conversations", {"items": [{"role": "user", "content": "I am Ann."}]}).json
-    named: Any = made["id"] if form == "string" else {"id": made["id"]}
+    body = ann.post("/v1/conversations", {"items": [{"role": "user", "content": "I am Ann."}]}).json
+    named: Any = body["id"] if form == "string" else {"id": body["id"]}
     first = ann.made("say exactly: hello Ann", conversation=named)
-    assert first["conversation"] == {"id": made["id"]}
-    assert first["conversation_id"] == made["id"]
+    assert first["conversation"] == {"id": body["id"]}
+    assert first["conversation_id"] == body["id"]
     seen = told(ann, conversation=named)
     assert [word in seen for word in ("I am Ann.", "say exactly: hello Ann")] == [True, True]
-    items = ann.get(f"/v1/conversations/{made['id']}/items?order=asc").json["data"]
+    items = ann.get(f"/v1/conversations/{body['id']}/items?order=asc").json["data"]
     assert [item["role"] for item in items] == ["user", "user", "assistant", "user", "assistant"]
     assert [items[2]["id"]] == [item["id"] for item in first["output"]]
     listed = ann.get(f"/v1/responses/{first['id']}/input_items").json["data"]
@@ -102,9 +102,9 @@ def test_a_conversation_is_read_and_grows(ann: Client, form: str) -> None:
 
 
 def test_a_conversation_is_only_read_without_store(ann: Client) -> None:
-    made = ann.post("/v1/conversations", {"items": [{"role": "user", "content": "I am Ann."}]}).json
-    assert "I am Ann." in told(ann, conversation=made["id"], store=False)
-    assert len(ann.get(f"/v1/conversations/{made['id']}/items").json["data"]) == 1
+    body = ann.post("/v1/conversations", {"items": [{"role": "user", "content": "I am Ann."}]}).json
+    assert "I am Ann." in told(ann, conversation=body["id"], store=False)
+    assert len(ann.get(f"/v1/conversations/{body['id']}/items").json["data"]) == 1
 
 
 @pytest.mark.parametrize("typed", [True, False])
@@ -138,15 +138,15 @@ TOOL = {
 @pytest.mark.parametrize("model", ["sandbox/echo", "sandbox/responses-echo", "sandbox/messages-echo"])
 @pytest.mark.parametrize("background", [False, True])
 def test_a_tool_turn_goes_on(ann: Client, model: str, background: bool) -> None:
-    asked = ann.made("call tool add with a=5", model=model, tools=[TOOL], background=background)
-    first = ann.ended(asked["id"])
+    response = ann.made("call tool add with a=5", model=model, tools=[TOOL], background=background)
+    first = ann.ended(response["id"])
     (call,) = [item for item in first["output"] if item["type"] == "function_call"]
     assert (call["name"], json.loads(call["arguments"])) == ("add", {"a": 5})
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": "the sum is 11"}
-    asked = ann.made(
+    response = ann.made(
         [output], model=model, tools=[TOOL], previous_response_id=first["id"], background=background
     )
-    second = ann.ended(asked["id"])
+    second = ann.ended(response["id"])
     assert "the sum is 11" in text_of(second)
     third = ann.made(ASKED, model=model, previous_response_id=second["id"])
     assert "11" in text_of(third)
@@ -214,10 +214,10 @@ def test_signed_reasoning_goes_back_to_its_maker_alone(
     if by == "conversation":
         links = {"conversation": ann.post("/v1/conversations").json["id"]}
     include = ["reasoning.encrypted_content"] if by == "client" else []
-    asked = ann.create("Think.", model=maker, stream=True, background=background, include=include, **links)
-    first = ann.ended(asked.events[0]["response"]["id"])
-    items = asked.events[-1]["response"]["output"]
-    done = [event["item"] for event in asked.events if event["type"] == "response.output_item.done"]
+    response = ann.create("Think.", model=maker, stream=True, background=background, include=include, **links)
+    first = ann.ended(response.events[0]["response"]["id"])
+    items = response.events[-1]["response"]["output"]
+    done = [event["item"] for event in response.events if event["type"] == "response.output_item.done"]
     assert done == items
     shown = json.dumps(items)
     assert ("encrypted_content" in shown) == (by == "client")
@@ -242,8 +242,8 @@ def test_signed_reasoning_goes_back_to_its_maker_alone(
 
 
 def test_a_warning_of_a_background_turn_is_told_by_get(house: House, ann: Client) -> None:
-    asked = ann.made("say exactly: x", background=True, seed=7, model="anthropic/claude-haiku-4-5")
-    ended = ann.ended(asked["id"])
+    response = ann.made("say exactly: x", background=True, seed=7, model="anthropic/claude-haiku-4-5")
+    ended = ann.ended(response["id"])
     assert [w["param"] for w in ended["extra_fields"]["warnings"]] == ["seed"]
 
 
@@ -287,16 +287,18 @@ def test_what_an_account_holds_goes_back_to_that_account() -> None:
             used.add(key)
             second = ann.made("y", model="openai/gpt-4.1", previous_response_id=first["id"])
             assert sent(house).headers["authorization"] == key
-            asked = ann.made("z", model="openai/gpt-4.1", previous_response_id=second["id"], background=True)
-            ann.ended(asked["id"])
+            response = ann.made(
+                "z", model="openai/gpt-4.1", previous_response_id=second["id"], background=True
+            )
+            ann.ended(response["id"])
             assert sent(house).headers["authorization"] == key
         assert used == {"Bearer sk-first", "Bearer sk-second"}
 
 
 def test_three_hundred_references_to_one_item_store_it_once(ann: Client) -> None:
     conversation = ann.post("/v1/conversations", {"items": [{**LARGE, "id": f"msg_{ann.port}"}]}).json["id"]
-    made = ann.made([{"type": "item_reference", "id": f"msg_{ann.port}"}] * 300)
-    stored = ann.get(f"/v1/responses/{made['id']}/input_items?limit=100").json
+    response = ann.made([{"type": "item_reference", "id": f"msg_{ann.port}"}] * 300)
+    stored = ann.get(f"/v1/responses/{response['id']}/input_items?limit=100").json
     assert [item["content"][0]["text"] for item in stored["data"]] == [LARGE["content"]]
     assert ann.delete(f"/v1/conversations/{conversation}").status == 200
 
@@ -307,7 +309,7 @@ LARGE = {"role": "user", "content": "word " * 40_000}
 @pytest.mark.parametrize("forged", [{"sluice:blob": "0" * 64}, {"sluice:blob": ["x"]}, {"sluice:blob": None}])
 def test_a_thread_outlives_a_clients_own_mark(ann: Client, forged: dict[str, Any]) -> None:
     items = [{"role": "user", "content": [{"type": "input_text", "text": "a", "extra": forged}]}]
-    made = ann.made(items, model="sandbox/echo")
-    shown = ann.get(f"/v1/responses/{made['id']}/input_items").json["data"]
-    assert shown[0]["content"][0]["extra"] == forged
-    assert ann.create("b", previous_response_id=made["id"]).status == 200
+    response = ann.made(items, model="sandbox/echo")
+    data = ann.get(f"/v1/responses/{response['id']}/input_items").json["data"]
+    assert data[0]["content"][0]["extra"] == forged
+    assert ann.create("b", previous_response_id=response["id"]).status == 200

@@ -76,12 +76,12 @@ def test_a_conversation_needs_no_body(ann: Client, body: Any) -> None:
 
 
 def test_a_reference_among_items_becomes_a_copy(ann: Client) -> None:
-    made = ann.made("say exactly: the original")
-    items = [{"type": "item_reference", "id": made["output"][0]["id"]}, user("mine")]
+    response = ann.made("say exactly: the original")
+    items = [{"type": "item_reference", "id": response["output"][0]["id"]}, user("mine")]
     conversation = ann.post("/v1/conversations", {"items": items}).json["id"]
     added = ann.post(f"/v1/conversations/{conversation}/items", {"items": items[:1]}).json
-    assert added["data"][0]["content"] == made["output"][0]["content"]
-    ann.delete(f"/v1/responses/{made['id']}")
+    assert added["data"][0]["content"] == response["output"][0]["content"]
+    ann.delete(f"/v1/responses/{response['id']}")
     assert words(ann, conversation) == ["the original", "mine", "the original"]
     missing = [{"type": "item_reference", "id": "msg_gone"}]
     assert ann.post("/v1/conversations", {"items": missing}).status == 404
@@ -164,10 +164,10 @@ def test_what_a_queued_turn_refers_to_may_be_deleted_before_it_runs(ann: Client)
         first = ann.made("say exactly: the parent")
         other = ann.made("say exactly: the other")
         input = [{"type": "item_reference", "id": other["output"][0]["id"]}, user("echo history")]
-        made = ann.made(input, previous_response_id=first["id"], background=True)
+        response = ann.made(input, previous_response_id=first["id"], background=True)
         ann.delete(f"/v1/responses/{first['id']}")
         ann.delete(f"/v1/responses/{other['id']}")
-        ended = ann.ended(made["id"])
+        ended = ann.ended(response["id"])
         assert ended["status"] == "completed"
         assert "the parent" in text_of(ended)
         assert "the other" in text_of(ended)

@@ -26,8 +26,8 @@ def begun(client: Client, **members: Any) -> tuple[http.client.HTTPConnection, s
     """Begin a streamed response; return its connection and id, after the first words."""
     body = {"model": "sandbox/echo", "input": SLOW, "stream": True, **members}
     connection = client.open("POST", "/v1/responses", body)
-    seen = first_words(connection.getresponse())
-    return connection, seen.decode().partition('"id":"')[2].partition('"')[0]
+    words = first_words(connection.getresponse())
+    return connection, words.decode().partition('"id":"')[2].partition('"')[0]
 
 
 def first_words(answer: http.client.HTTPResponse) -> bytes:
@@ -55,8 +55,8 @@ def test_cancelling_ends_the_response_and_its_log(ann: Client, surface: str, str
     assert (answer.status, answer.json["status"]) == (200, "cancelled")
     again = ann.post(f"{surface}/responses/{response_id}/cancel")
     assert (again.status, again.json) == (200, answer.json)
-    shown = ann.get(f"{surface}/responses/{response_id}").json
-    assert (shown["status"], shown["error"], shown["completed_at"]) == ("cancelled", None, None)
+    body = ann.get(f"{surface}/responses/{response_id}").json
+    assert (body["status"], body["error"], body["completed_at"]) == ("cancelled", None, None)
     log = ann.get(f"{surface}/responses/{response_id}?stream=true")
     assert check_responses_frames(sse(log.body), ours=True) == []
     last = events_of(log)[-1]
@@ -68,7 +68,7 @@ def test_cancelling_ends_the_response_and_its_log(ann: Client, surface: str, str
         "response.in_progress",
     ]
     if stream:
-        assert text_of(shown).startswith("a")
+        assert text_of(body).startswith("a")
 
 
 def test_a_reader_sees_the_cancelling_as_the_end(ann: Client) -> None:

@@ -374,11 +374,13 @@ def test_openais_own_client_sees_a_batch_like_any(running: House, provider: Prov
     url = f"http://127.0.0.1:{running.gateways[0].port}/v1"
     with OpenAI(base_url=url, api_key=running.client("ann").key, max_retries=0) as client:
         file = client.files.create(file=("lines.jsonl", content("openai/gpt-4o")), purpose="batch")
-        made = client.batches.create(
+        batch = client.batches.create(
             input_file_id=file.id, endpoint=CHAT, completion_window="24h", metadata={"of": "mine"}
         )
-        over = eventually(lambda: (found := client.batches.retrieve(made.id)).status == "completed" and found)
+        over = eventually(
+            lambda: (found := client.batches.retrieve(batch.id)).status == "completed" and found
+        )
         assert (over.request_counts.completed, over.metadata) == (1, {"of": "mine"})
         assert "natively" in client.files.content(over.output_file_id).text
-        assert client.batches.list(limit=1).data[0].id == made.id
+        assert client.batches.list(limit=1).data[0].id == batch.id
         assert client.files.content(file.id).read() == content("openai/gpt-4o")

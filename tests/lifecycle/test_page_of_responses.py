@@ -32,10 +32,10 @@ def gateway() -> Iterator[Gateway]:
 def test_an_example_runs_as_it_stands(gateway: Gateway, example: str, wanted: tuple[str, ...]) -> None:
     script = example.replace("127.0.0.1:8080", f"127.0.0.1:{gateway.port}")
     shell = ["bash", "-euo", "pipefail", "-c", script]
-    done = subprocess.run(shell, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    result = subprocess.run(shell, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
     for words in wanted:
-        assert words in done.stdout
+        assert words in result.stdout
 
 
 def test_every_variable_that_is_named_exists() -> None:

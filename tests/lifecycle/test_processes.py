@@ -55,8 +55,8 @@ def shot(gateway: Gateway) -> None:
 def begin_stream(client: Client, **members: Any) -> tuple[Any, str]:
     body = {"model": "sandbox/echo", "input": LONG, "stream": True, **members}
     connection = client.open("POST", "/v1/responses", body)
-    seen = first_words(connection.getresponse())
-    return connection, seen.decode().partition('"id":"')[2].partition('"')[0]
+    words = first_words(connection.getresponse())
+    return connection, words.decode().partition('"id":"')[2].partition('"')[0]
 
 
 def two_gateways_and_a_worker_serve_one_response(url: str, folder: Path) -> None:
@@ -70,10 +70,10 @@ def two_gateways_and_a_worker_serve_one_response(url: str, folder: Path) -> None
             {"model": "sandbox/echo", "input": text, "stream": True, "background": True},
         )
         answer = connection.getresponse()
-        seen = first_words(answer)
-        response_id = seen.decode().partition('"id":"')[2].partition('"')[0]
+        words = first_words(answer)
+        response_id = words.decode().partition('"id":"')[2].partition('"')[0]
         followed = there.log(response_id, surface="/openai/v1")
-        assert [json.loads(frame.data) for frame in sse(seen + answer.read())] == followed
+        assert [json.loads(frame.data) for frame in sse(words + answer.read())] == followed
         assert [event["sequence_number"] for event in followed] == list(range(len(followed)))
         assert text_of(there.ended(response_id)) == LETTERS
         assert there.log(response_id, after=7) == followed[8:]
@@ -91,9 +91,9 @@ def is_sent_away_and_resumes(here: Client, there: Client, leaving: Gateway) -> N
     text = f"take 3 seconds\nsay exactly: {LETTERS}"
     body = {"model": "sandbox/echo", "input": text, "stream": True, "background": True}
     answer = here.open("POST", "/v1/responses", body).getresponse()
-    seen = first_words(answer)
+    words = first_words(answer)
     leaving.terminate()
-    *logged, last = [json.loads(frame.data) for frame in sse(seen + answer.read())]
+    *logged, last = [json.loads(frame.data) for frame in sse(words + answer.read())]
     assert (last["type"], last["code"], "sequence_number" in last) == ("error", "server_shutdown", False)
     rest = there.log(logged[0]["response"]["id"], after=logged[-1]["sequence_number"])
     assert [event["sequence_number"] for event in logged + rest] == list(range(len(logged) + len(rest)))
@@ -172,9 +172,9 @@ def a_worker_that_is_told_to_leave_hands_its_work_over(url: str, folder: Path) -
         house.workers[0].send_signal(signal.SIGTERM)
         assert house.workers[0].wait(10) == 0
         left = time.monotonic()
-        told = ann.ended(shown)
-        assert (told["status"], told["error"]["code"]) == ("failed", "server_shutdown")
-        assert text_of(told).startswith("a")
+        response = ann.ended(shown)
+        assert (response["status"], response["error"]["code"]) == ("failed", "server_shutdown")
+        assert text_of(response).startswith("a")
         stack.enter_context(running_worker(variables(house.upstream, url), folder / "heir"))
         ended = ann.ended(quiet["id"])
         assert (ended["status"], text_of(ended)) == ("completed", "x y z")
@@ -195,10 +195,10 @@ def a_gateway_that_leaves_lets_its_work_end(url: str, folder: Path) -> None:
             "POST", "/v1/responses", {"model": "sandbox/echo", "input": text, "stream": True}
         )
         answer = connection.getresponse()
-        seen = first_words(answer)
+        words = first_words(answer)
         eventually(lambda: survivor.get(f"/v1/responses/{background['id']}").json["status"] == "in_progress")
         house.gateways[0].terminate()
-        whole = seen + answer.read()
+        whole = words + answer.read()
         assert check_responses_frames(sse(whole), ours=True) == []
         last = json.loads(sse(whole)[-1].data)
         assert (last["type"], text_of(last["response"])) == ("response.completed", LETTERS)

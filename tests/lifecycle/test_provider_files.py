@@ -161,11 +161,11 @@ def test_an_upload_is_a_form_at_its_provider(
     assert int(sent.headers["content-length"]) == len(sent.body)
     assert holds in sent.body
     assert PDF in sent.body
-    shown = answer.json
-    assert re.fullmatch("file-[0-9a-f]{48}", shown["id"])
-    assert (shown["bytes"], shown["purpose"], shown["filename"]) == (len(PDF), "user_data", "lines.jsonl")
-    assert shown["extra_fields"]["provider"] == provider
-    assert shown["extra_fields"]["request_type"] == "file_upload"
+    body = answer.json
+    assert re.fullmatch("file-[0-9a-f]{48}", body["id"])
+    assert (body["bytes"], body["purpose"], body["filename"]) == (len(PDF), "user_data", "lines.jsonl")
+    assert body["extra_fields"]["provider"] == provider
+    assert body["extra_fields"]["request_type"] == "file_upload"
     assert b"up-1" not in answer.body
 
 
@@ -180,8 +180,8 @@ def test_google_tells_where_the_bytes_go(world: World, keeper: Keeper) -> None:
     assert {one.headers["x-goog-api-key"] for one in keeper.asked} == {"gemini-key"}
     assert answer.json["status"] == "uploaded"
     assert 172_000 < answer.json["expires_at"] - time.time() < 173_000
-    found = world.send("GET", f"/v1/files/{answer.json['id']}", headers=as_of("ann")).json
-    assert found["status"] == "processed"
+    body = world.send("GET", f"/v1/files/{answer.json['id']}", headers=as_of("ann")).json
+    assert body["status"] == "processed"
 
 
 def test_an_address_at_another_host_gets_no_bytes(world: World, keeper: Keeper) -> None:
@@ -207,8 +207,8 @@ def test_a_file_is_looked_at_read_and_deleted_at_its_account(world: World, keepe
     assert (read.status, read.body) == (200, PDF)
     listed = world.send("GET", "/v1/files?purpose=user_data", headers=as_of("ann")).json["data"]
     assert listed[0]["id"] == file_id
-    gone = world.send("DELETE", f"/v1/files/{file_id}", headers=as_of("ann"))
-    assert gone.json["deleted"] is True
+    answer = world.send("DELETE", f"/v1/files/{file_id}", headers=as_of("ann"))
+    assert answer.json["deleted"] is True
     assert world.send("GET", f"/v1/files/{file_id}", headers=as_of("ann")).status == 404
     assert [(one.method, one.path) for one in keeper.asked[1:]] == [
         ("GET", "/openai/files/up-1"),
@@ -399,8 +399,8 @@ def test_a_file_for_batches_is_for_batches_alone(world: World, keeper: Keeper) -
 
 def test_what_only_looks_like_a_file_is_sent_as_it_is(world: World, keeper: Keeper) -> None:
     file_id = kept(world)
-    said = [{"role": "user", "content": f"What is {file_id}?"}, *chat_file("file-abc")]
-    answer = ask(world, "/v1/chat/completions", {"model": "openai/gpt-4o", "messages": said})
+    messages = [{"role": "user", "content": f"What is {file_id}?"}, *chat_file("file-abc")]
+    answer = ask(world, "/v1/chat/completions", {"model": "openai/gpt-4o", "messages": messages})
     assert answer.status == 200
     assert last(world).json()["messages"][0]["content"] == f"What is {file_id}?"
     assert json.dumps(last(world).json()).count("file-abc") == 1

@@ -170,9 +170,9 @@ def test_an_unknown_query_member_is_ignored(ann: Client) -> None:
 
 def running(client: Client, **members: Any) -> str:
     """Begin a long background response; return its id once it runs."""
-    made = client.made("take 20 seconds\nsay exactly: a b c d e f g h", background=True, **members)
-    eventually(lambda: client.get(f"/v1/responses/{made['id']}").json["status"] == "in_progress")
-    return str(made["id"])
+    response = client.made("take 20 seconds\nsay exactly: a b c d e f g h", background=True, **members)
+    eventually(lambda: client.get(f"/v1/responses/{response['id']}").json["status"] == "in_progress")
+    return str(response["id"])
 
 
 @pytest.mark.parametrize("surface", SURFACES)
@@ -211,8 +211,8 @@ def test_what_no_target_can_do_is_refused_before_it_is_queued(ann: Client, backg
 
 @pytest.mark.parametrize("background", [False, True])
 def test_what_one_target_cannot_do_another_may(ann: Client, background: bool) -> None:
-    made = ann.made(background=background, model="elevenlabs/x", fallbacks=["sandbox/echo"])
-    assert ann.ended(made["id"])["extra_fields"]["provider"] == "sandbox"
+    response = ann.made(background=background, model="elevenlabs/x", fallbacks=["sandbox/echo"])
+    assert ann.ended(response["id"])["extra_fields"]["provider"] == "sandbox"
 
 
 def test_a_background_answer_says_who_will_answer(ann: Client) -> None:
@@ -229,9 +229,9 @@ def test_a_deleted_response_is_no_parent(ann: Client) -> None:
 
 
 def test_a_failed_response_cannot_be_cancelled(ann: Client) -> None:
-    made = ann.made("fail with 400", background=True)
-    assert ann.ended(made["id"])["status"] == "failed"
-    answer = ann.post(f"/v1/responses/{made['id']}/cancel")
+    response = ann.made("fail with 400", background=True)
+    assert ann.ended(response["id"])["status"] == "failed"
+    answer = ann.post(f"/v1/responses/{response['id']}/cancel")
     assert shown(answer) == (400, INVALID, None, None, "Cannot cancel a failed response.")
 
 
@@ -291,10 +291,10 @@ def test_too_many_items_of_a_conversation_are_refused(ann: Client) -> None:
     items = [{"role": "user", "content": "x"}] * 21
     answer = ann.post("/v1/conversations", {"items": items})
     assert shown(answer)[:4] == (400, INVALID, "items", "array_above_max_length")
-    made = ann.post("/v1/conversations").json
-    assert ann.post(f"/v1/conversations/{made['id']}/items", {"items": items}).status == 400
-    assert ann.post(f"/v1/conversations/{made['id']}/items", {}).error["code"] == "missing_required_parameter"
-    assert ann.post(f"/v1/conversations/{made['id']}", {}).error["code"] == "missing_required_parameter"
+    body = ann.post("/v1/conversations").json
+    assert ann.post(f"/v1/conversations/{body['id']}/items", {"items": items}).status == 400
+    assert ann.post(f"/v1/conversations/{body['id']}/items", {}).error["code"] == "missing_required_parameter"
+    assert ann.post(f"/v1/conversations/{body['id']}", {}).error["code"] == "missing_required_parameter"
 
 
 @pytest.mark.parametrize("more", [{}, {"instructions": "Be brief."}, {"input": None}])

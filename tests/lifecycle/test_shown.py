@@ -113,9 +113,9 @@ ASKED: dict[str, Any] = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("background", [False, True])
 def test_the_echo_is_the_clients_own_request(ann: Client, model: str, background: bool) -> None:
-    made = ann.made("say exactly: x", model=model, background=background, **ASKED)
-    ended = ann.ended(made["id"])
-    for shown in (made, ended):
+    response = ann.made("say exactly: x", model=model, background=background, **ASKED)
+    ended = ann.ended(response["id"])
+    for shown in (response, ended):
         assert {name: shown[name] for name in ASKED} == ASKED
         assert shown["background"] is background
         assert shown["store"] is True
@@ -132,11 +132,11 @@ MCP = {
 
 @pytest.mark.parametrize("background", [False, True])
 def test_secrets_of_an_mcp_server_are_never_shown(house: House, ann: Client, background: bool) -> None:
-    made = ann.create("x", model="openai/gpt-4.1", tools=[MCP], stream=True, background=background)
-    response_id = made.events[0]["response"]["id"]
+    response = ann.create("x", model="openai/gpt-4.1", tools=[MCP], stream=True, background=background)
+    response_id = response.events[0]["response"]["id"]
     ended = ann.ended(response_id)
     log = ann.log(response_id) if background else []
-    texts = [made.body.decode(), json.dumps(ended), json.dumps(log)]
+    texts = [response.body.decode(), json.dumps(ended), json.dumps(log)]
     assert not any("secret-" in text or "user:pass" in text for text in texts)
     assert ended["tools"][0]["authorization"] == "<redacted>"
     assert ended["tools"][0]["headers"] == {"X-Key": "<redacted>"}
@@ -162,8 +162,8 @@ WITHOUT = ["", "include=", "include[]=", "include=some.future.member", "include[
 @pytest.mark.parametrize("surface", SURFACES)
 def test_include_shows_what_is_left_out_otherwise(house: House, ann: Client, surface: str) -> None:
     house.upstream.add(Reply.of(exchange(ENCRYPTED), chunk=0))
-    made = ann.create("Think.", model="openai/gpt-5-nano", stream=True)
-    response_id = events_of(made)[0]["response"]["id"]
+    response = ann.create("Think.", model="openai/gpt-5-nano", stream=True)
+    response_id = events_of(response)[0]["response"]["id"]
     for query in SPELLINGS:
         assert "encrypted_content" in ann.get(f"{surface}/responses/{response_id}?{query}").body.decode(), (
             query
@@ -184,10 +184,10 @@ def test_obfuscation_goes_when_it_is_not_wanted(ann: Client) -> None:
     assert all(e["obfuscation"].isalnum() or not e["obfuscation"] for e in padded)
     bare = ann.create(**members, stream_options={"include_obfuscation": False}).events
     assert not any("obfuscation" in event for event in bare)
-    made = ann.made("say exactly: x", background=True)
-    ann.ended(made["id"])
+    response = ann.made("say exactly: x", background=True)
+    ann.ended(response["id"])
     for value in ("true", "false"):
-        answer = ann.get(f"/v1/responses/{made['id']}?stream=true&include_obfuscation={value}")
+        answer = ann.get(f"/v1/responses/{response['id']}?stream=true&include_obfuscation={value}")
         assert b"obfuscation" not in answer.body
 
 
@@ -195,9 +195,9 @@ def test_obfuscation_goes_when_it_is_not_wanted(ann: Client) -> None:
 def listed(ann: Client) -> tuple[str, list[str]]:
     """A response of 25 input items: its id, and theirs in order."""
     input = [{"role": "user", "content": f"item {number}"} for number in range(24)]
-    made = ann.made([*input, {"role": "user", "content": "say exactly: x"}])
-    page = ann.get(f"/v1/responses/{made['id']}/input_items?order=asc&limit=100").json
-    return made["id"], [item["id"] for item in page["data"]]
+    response = ann.made([*input, {"role": "user", "content": "say exactly: x"}])
+    page = ann.get(f"/v1/responses/{response['id']}/input_items?order=asc&limit=100").json
+    return response["id"], [item["id"] for item in page["data"]]
 
 
 PAGES: list[tuple[str, list[int], bool]] = [
@@ -238,12 +238,12 @@ def test_input_items_come_in_pages(ann: Client, listed: tuple[str, list[str]], s
 
 
 def test_get_on_the_unified_surface_says_who_answered(ann: Client) -> None:
-    made = ann.made(model="openai/gpt-4.1")
-    fields = ann.get(f"/v1/responses/{made['id']}").json["extra_fields"]
+    response = ann.made(model="openai/gpt-4.1")
+    fields = ann.get(f"/v1/responses/{response['id']}").json["extra_fields"]
     names = {"model_requested": "openai/gpt-4.1", "original_model_requested": "openai/gpt-4.1"}
     names |= {"resolved_model_used": "gpt-4.1", "model_deployment": "gpt-4.1", "provider": "openai"}
     assert {name: fields[name] for name in names} == names
     assert "attempts" not in fields
-    plain = ann.get(f"/openai/v1/responses/{made['id']}").json
+    plain = ann.get(f"/openai/v1/responses/{response['id']}").json
     assert "extra_fields" not in plain
-    assert ann.get(f"/api/llm/responses/{made['id']}").json == {**plain, "provider": "openai"}
+    assert ann.get(f"/api/llm/responses/{response['id']}").json == {**plain, "provider": "openai"}

@@ -145,10 +145,10 @@ def test_nothing_duplicates_the_output(world: World) -> None:
 def test_the_raw_exchange_comes_only_when_asked_for(world: World, name: str) -> None:
     assert name not in ask(world).json["extra_fields"]
     header = {"x-bf-send-back-" + name.replace("_", "-"): "true"}
-    shown = world.send("POST", PATH, {"model": MODEL, "input": "hi"}, header).json["extra_fields"]
-    assert isinstance(shown[name], dict)
-    assert {"raw_request", "raw_response"} & set(shown) == {name}
-    assert {"raw_request", "raw_response"} & set(shown) == {name}
+    extra_fields = world.send("POST", PATH, {"model": MODEL, "input": "hi"}, header).json["extra_fields"]
+    assert isinstance(extra_fields[name], dict)
+    assert {"raw_request", "raw_response"} & set(extra_fields) == {name}
+    assert {"raw_request", "raw_response"} & set(extra_fields) == {name}
 
 
 def test_the_raw_exchange_of_a_stream_is_in_its_last_event(world: World) -> None:

@@ -240,10 +240,10 @@ def test_a_chat_provider_gets_the_chat_parameters_with_their_meaning(world: Worl
     answer = ask(world, model="groq/x", stop="END", seed=7, max_tokens=9, messages=SAID)
     assert answer.status == 200
     (request,) = called(world)
-    sent = request.json()
+    body = request.json()
     assert request.path.endswith("/chat/completions")
-    assert (sent["stop"], sent["seed"]) in (("END", 7), (["END"], 7))
-    assert sent["messages"][0]["role"] == "system"
+    assert (body["stop"], body["seed"]) in (("END", 7), (["END"], 7))
+    assert body["messages"][0]["role"] == "system"
     assert "x-sluice-warnings" not in answer.headers
 
 
@@ -294,12 +294,12 @@ def test_request_headers_of_truefoundry(world: World) -> None:
 
 
 def test_a_response_of_this_surface_is_fetched_by_every_other(world: World) -> None:
-    made = ask(world).json
-    plain = world.send("GET", f"{PATH}/{made['id']}").json
+    body = ask(world).json
+    plain = world.send("GET", f"{PATH}/{body['id']}").json
     assert plain["provider"] == "sandbox"
-    assert plain["usage"] == made["usage"]
-    other = world.send("GET", f"/openai/v1/responses/{made['id']}").json
+    assert plain["usage"] == body["usage"]
+    other = world.send("GET", f"/openai/v1/responses/{body['id']}").json
     assert "provider" not in other
     assert "extra_fields" not in other
-    assert other["usage"] == made["usage"]
-    assert world.send("GET", f"/v1/responses/{made['id']}").json["extra_fields"]["provider"] == "sandbox"
+    assert other["usage"] == body["usage"]
+    assert world.send("GET", f"/v1/responses/{body['id']}").json["extra_fields"]["provider"] == "sandbox"

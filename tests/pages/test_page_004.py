@@ -151,11 +151,11 @@ def test_the_quotes_are_the_pages(text: str) -> None:
 def test_every_member_of_the_example_is_answered(world: World, made: dict[str, Any]) -> None:
     example = quoted(EXAMPLE)
     assert set(example) - SDK_ONLY == {path for path in SHAPE if "." not in path and "[" not in path}
-    shown = world.send("GET", f"/openai/v1/responses/{made['id']}").json
-    assert misfits(shown, SHAPE) == []
-    assert shown["object"] == example["object"]
-    assert not SDK_ONLY & set(shown)
-    assert "extra_fields" not in shown
+    body = world.send("GET", f"/openai/v1/responses/{made['id']}").json
+    assert misfits(body, SHAPE) == []
+    assert body["object"] == example["object"]
+    assert not SDK_ONLY & set(body)
+    assert "extra_fields" not in body
     for name in (
         "temperature",
         "top_p",
@@ -165,9 +165,9 @@ def test_every_member_of_the_example_is_answered(world: World, made: dict[str, A
         "user",
         "metadata",
     ):
-        assert shown[name] == ASKED[name]
-    assert (shown["tool_choice"], shown["truncation"], shown["background"]) == ("none", "disabled", False)
-    assert shown["reasoning"]["effort"] == "medium"
+        assert body[name] == ASKED[name]
+    assert (body["tool_choice"], body["truncation"], body["background"]) == ("none", "disabled", False)
+    assert body["reasoning"]["effort"] == "medium"
 
 
 @pytest.mark.parametrize("version", [*VERSIONS, None])

@@ -26,8 +26,10 @@ def headers_of(provider: Provider, model: str = "m", operation: str = "chat") ->
         wire = provider.wire("models", model)
     assert wire is not None
     (key, *_) = provider.keys(model)
-    sent = provider.outgoing(wire, key, model, None)
-    return {name: value for name, value in sent.headers.items() if "key" in name or name == "authorization"}
+    outgoing = provider.outgoing(wire, key, model, None)
+    return {
+        name: value for name, value in outgoing.headers.items() if "key" in name or name == "authorization"
+    }
 
 
 BEARER = {"authorization": "Bearer k"}
@@ -156,8 +158,8 @@ def test_the_operators_headers_go_out_and_never_replace_the_credential(provider_
     provider = provider_of("openai", {"OPENAI_API_KEY": "k"}, text)
     wire = provider.wire("chat", "m")
     assert wire is not None
-    sent = provider.outgoing(wire, provider.keys("m")[0], "m", b"{}", headers={"x-request": "1"})
-    assert sent.headers == {
+    outgoing = provider.outgoing(wire, provider.keys("m")[0], "m", b"{}", headers={"x-request": "1"})
+    assert outgoing.headers == {
         "content-type": "application/json",
         "openai-organization": "org",
         "x-request": "1",
@@ -186,10 +188,10 @@ for name in all_names(Settings()) - {"sandbox"}:
     make_provider(name, Settings(), Egress())
 print(*sorted({"botocore", "google.auth", "msal", "genai_prices", "boto3"} & set(sys.modules)))
 """
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", program], cwd=repo_dir, capture_output=True, text=True, timeout=60, check=True
     )
-    assert done.stdout == "\n"
+    assert result.stdout == "\n"
 
 
 def test_only_named_providers_and_the_operators_own_exist(tmp_path: Path) -> None:

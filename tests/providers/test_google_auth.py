@@ -123,9 +123,9 @@ def test_a_users_file_is_refreshed_and_its_project_pays(provider_of: MakeProvide
         provider = provider_of("vertex", environ)
         wire = provider.wire("chat", "gemini-x")
         assert wire is not None
-        sent = provider.outgoing(wire, None, "gemini-x", b"{}")
-    assert sent.headers["authorization"] == "Bearer ya29.fetched"
-    assert sent.headers["x-goog-user-project"] == "payer"
+        outgoing = provider.outgoing(wire, None, "gemini-x", b"{}")
+    assert outgoing.headers["authorization"] == "Bearer ya29.fetched"
+    assert outgoing.headers["x-goog-user-project"] == "payer"
     assert parse_qs(tokens.requests[0].body.decode())["refresh_token"] == ["r"]
 
 

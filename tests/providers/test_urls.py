@@ -40,8 +40,8 @@ def url_of(provider: Provider, operation: str, model: str, *, stream: bool = Fal
         return None
     body = b"{}" if wire.method == "POST" else None
     (key, *_) = provider.keys(model)
-    sent = provider.outgoing(wire, key, model, body, stream=stream)
-    return f"{sent.method} {sent.url}"
+    outgoing = provider.outgoing(wire, key, model, body, stream=stream)
+    return f"{outgoing.method} {outgoing.url}"
 
 
 def table(name: str, provider: Provider) -> Iterator[str]:
@@ -379,8 +379,8 @@ def called_path(exchange: dict[str, Any], operation: str, provider_of: MakeProvi
 
 
 def model_in(path: str) -> str | None:
-    found = re.search(r"/(?:(?:deployments|models|endpoints)/([^/:]+)|model/([^/]+))", path)
-    return unquote(found[1] or found[2]) if found else None
+    match = re.search(r"/(?:(?:deployments|models|endpoints)/([^/:]+)|model/([^/]+))", path)
+    return unquote(match[1] or match[2]) if match else None
 
 
 # --- what a caller cannot do -------------------------------------------------------------------

@@ -268,8 +268,8 @@ def test_nothing_said_is_one_empty_text_both_ways(world: World) -> None:
 def test_texts_alone_are_one_string_for_servers_that_know_no_lists(world: World, role: str) -> None:
     content = [{"type": "input_text", "text": "one"}, {"type": "input_text", "text": "two"}]
     result = {"type": "function_call_output", "call_id": "c1", "output": content}
-    made = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
-    items = [{"role": role, "content": content}, made, result]
+    item = {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
+    items = [{"role": role, "content": content}, item, result]
     for model, lists in (("groq/x", True), ("sgl/x", False), ("parasail/x", False)):
         world.upstream.add(Reply.json(chat_body()))
         ask(world, model=model, input=items)

@@ -273,9 +273,11 @@ def test_a_cell_is_true(
     elif operation != "speech" or stream:
         assert {fields["provider"] for fields in reading.envelopes(http)} == {provider}
     if stream:
-        asked = world.upstream.requests[-1]
-        streamed = b'"stream":true' in asked.body or b'name="stream"' in asked.body or "tream" in asked.path
-        assert (streamed or b'"sse"' in asked.body) == cell.endswith(", s")
+        request = world.upstream.requests[-1]
+        streamed = (
+            b'"stream":true' in request.body or b'name="stream"' in request.body or "tream" in request.path
+        )
+        assert (streamed or b'"sse"' in request.body) == cell.endswith(", s")
 
 
 def test_the_table_of_the_page_is_this_one() -> None:

@@ -123,8 +123,8 @@ def test_a_key_sees_its_own_models_alone(world: World) -> None:
     world.fresh().upstream.script = lists()
     found = ids(ask(world, headers=SOME))
     assert {name.partition("/")[0] for name in found} == {"groq", "openrouter"}
-    hidden = world.send("GET", "/v1/models/" + wanted("mistral")[0], headers=SOME)
-    assert hidden.status == 404
+    answer = world.send("GET", "/v1/models/" + wanted("mistral")[0], headers=SOME)
+    assert answer.status == 404
 
 
 def test_pages_cover_the_list_once(world: World) -> None:

@@ -289,8 +289,8 @@ def test_the_provider_gets(world: World, case: str) -> None:
     world.fresh().upstream.add(one.reply)
     http = world.send("POST", one.path, {"model": one.model, **one.members})
     assert http.status == 200, http.body
-    sent = world.upstream.requests[0].json()
-    assert one.check(sent), json.dumps(sent)
+    body = world.upstream.requests[0].json()
+    assert one.check(body), json.dumps(body)
     if one.path != "/v1/audio/speech":
         told = {row["param"] for row in http.json["extra_fields"].get("warnings", ())}
         assert set(one.warned) <= told

@@ -70,12 +70,14 @@ def test_a_recorded_body_goes_out_and_its_answer_comes_back_as_they_were(
     world: World, recording: Exchange
 ) -> None:
     answer = asked(world, recording)
-    (sent,) = world.upstream.requests[:1]
+    (requests,) = world.upstream.requests[:1]
     lost = {entry["param"] for entry in json.loads(answer.headers.get("x-sluice-warnings", "[]"))}
     assert lost <= SAMPLING
     body = recording.request["body"]
     said_by_url = () if recording.provider in NAMES_MODEL else ("model",)
-    assert sent.json() == {name: value for name, value in body.items() if name not in {*lost, *said_by_url}}
+    assert requests.json() == {
+        name: value for name, value in body.items() if name not in {*lost, *said_by_url}
+    }
     if recording.status != 200:
         assert "error" in answer.json or "message" in answer.json
     elif recording.streamed or isinstance(json.loads(recording.content()), list):
@@ -118,14 +120,14 @@ def test_betas_reach_anthropic_and_the_version_is_that_of_who_wrote_the_body(
 ) -> None:
     message = {"type": "message", "role": "assistant", "content": [], "usage": {"input_tokens": 1}}
     world.fresh().upstream.add(Reply.json({**message, "input_tokens": 1}))
-    said = [{"role": "user", "content": "hi"}]
-    body = {"model": "anthropic/claude-x", "input": "hi", "messages": said, "max_tokens": 99}
+    messages = [{"role": "user", "content": "hi"}]
+    body = {"model": "anthropic/claude-x", "input": "hi", "messages": messages, "max_tokens": 99}
     body = {
         name: body[name]
         for name in (["model", "input"] if "responses" in path else ["model", "messages", "max_tokens"])
     }
     headers = {"anthropic-version": VERSION, "anthropic-beta": BETAS, "x-api-key": "mine"}
     assert world.send("POST", path, body, headers).status == 200
-    (sent,) = world.upstream.requests
-    assert (sent.headers["anthropic-version"], sent.headers["anthropic-beta"]) == (version, BETAS)
-    assert sent.headers["x-api-key"] == "secret-of-anthropic"
+    (request,) = world.upstream.requests
+    assert (request.headers["anthropic-version"], request.headers["anthropic-beta"]) == (version, BETAS)
+    assert request.headers["x-api-key"] == "secret-of-anthropic"

@@ -38,8 +38,8 @@ def test_a_client_gets_the_recorded_answer(world: World, recording: Exchange, as
     if wanted.error is None:
         assert_asked(world, recording, http)
     got = reading.read(ask.reads, http)
-    found = comparing.faults(recording, wanted, ask, got, http)
-    assert found == [], "; ".join([*found, asking.shown(ask.body)])
+    fault_lines = comparing.faults(recording, wanted, ask, got, http)
+    assert fault_lines == [], "; ".join([*fault_lines, asking.shown(ask.body)])
     if reading.is_stream(http) and ask.reads in OPERATIONS and not _breaks_itself(recording, ask):
         assert http.broken(ask.reads) == []
     assert not any(secret.encode() in http.body for secret in SECRETS.values())
@@ -52,9 +52,9 @@ def _breaks_itself(recording: Exchange, ask: asking.Ask) -> bool:
 
 def assert_asked(world: World, recording: Exchange, http: Http) -> None:
     """The provider was asked at the recorded place, under its own address."""
-    asked = world.upstream.requests
-    assert asked, f"the provider was not asked: {http.status} {http.body[:500]!r}"
-    wanted, got = (_place(path) for path in (recording.request["path"], asked[0].path))
+    requests = world.upstream.requests
+    assert requests, f"the provider was not asked: {http.status} {http.body[:500]!r}"
+    wanted, got = (_place(path) for path in (recording.request["path"], requests[0].path))
     assert got == wanted, f"asked at {got}, recorded at {wanted}"
 
 
@@ -80,13 +80,13 @@ def test_a_body_that_passes_goes_out_as_the_client_wrote_it(
 ) -> None:
     world.fresh().upstream.add(Reply.of(recording, chunk=0), times=NEVER)
     world.send(ask.method, ask.path, ask.body, ask.headers)
-    sent = world.upstream.requests[0].json()
-    kept = {name: value for name, value in sent.items() if name not in _OURS[ask.reads]}
+    body = world.upstream.requests[0].json()
+    kept = {name: value for name, value in body.items() if name not in _OURS[ask.reads]}
     wanted = {name: value for name, value in ask.body.items() if name not in _OURS[ask.reads]}
     if ask.reads == "responses" and "tools" in wanted:
         wanted["tools"] = [_flat(tool) for tool in wanted["tools"]]
     assert kept == wanted
-    assert ask.body["model"].endswith(sent["model"])
+    assert ask.body["model"].endswith(body["model"])
 
 
 def _flat(tool: dict[str, Any]) -> dict[str, Any]:

@@ -158,8 +158,8 @@ def test_a_stream_that_was_broken_off_ends_in_an_error(world: World, word: str) 
     assert word in (answer.stream_error or {}).get("message", "")
     assert [c for c in choices(answer) if c.get("finish_reason")] == []
     world.upstream.add(Reply.sse(body))
-    told = world.send("POST", RESPONSES, {"model": "sgl/x", "input": "hi", "stream": True}).events
-    assert told[-1]["type"] == "response.failed"
+    events = world.send("POST", RESPONSES, {"model": "sgl/x", "input": "hi", "stream": True}).events
+    assert events[-1]["type"] == "response.failed"
 
 
 @pytest.mark.parametrize("model", ["openai/gpt-4.1", "mine/x"])
@@ -189,8 +189,8 @@ def test_geminis_continuation_is_an_answer_cut_at_its_length(world: World) -> No
     world.upstream.add(Reply.json({"candidates": [part]}), times=2)
     answer = world.send("POST", CHAT, {"model": "gemini/gemini-2.5-flash", **ASK}).json
     assert answer["choices"][0]["finish_reason"] == "length"
-    told = world.send("POST", RESPONSES, {"model": "gemini/gemini-2.5-flash", "input": "hi"}).json
-    assert (told["status"], told["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+    body = world.send("POST", RESPONSES, {"model": "gemini/gemini-2.5-flash", "input": "hi"}).json
+    assert (body["status"], body["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
 
 
 def test_a_message_end_of_cohere_with_an_error_is_no_success(world: World) -> None:
@@ -234,5 +234,5 @@ def test_one_limit_goes_out_by_the_name_that_the_model_takes(
 ) -> None:
     world.upstream.add(Reply.json(chat_body()))
     assert world.send("POST", CHAT, {"model": model, **ASK, **given}).status == 200
-    sent = world.upstream.requests[-1].json()
-    assert {name: sent[name] for name in sent if name.startswith("max_")} == wanted
+    body = world.upstream.requests[-1].json()
+    assert {name: body[name] for name in body if name.startswith("max_")} == wanted

@@ -237,9 +237,9 @@ def test_a_cut_call_goes_on_with_its_output(world: World, model: str, stream: bo
         more = {"input": [{"role": "user", "content": "Go"}, call, result]}
     answer = world.send("POST", RESPONSES, {"model": model, "tools": TOOLS, **more})
     assert answer.error["message"].startswith("seen"), answer.body
-    sent = world.upstream.requests[-1].json()
-    assert list(WIRES[model](sent))[1:] == ["call c1", "out c1"]
-    assert ('{"city": "Par' in list(strings(sent))) == (WIRES[model] is item_words), "only text goes cut"
+    body = world.upstream.requests[-1].json()
+    assert list(WIRES[model](body))[1:] == ["call c1", "out c1"]
+    assert ('{"city": "Par' in list(strings(body))) == (WIRES[model] is item_words), "only text goes cut"
 
 
 def test_a_cut_calls_arguments_are_an_empty_object_and_told(world: World) -> None:

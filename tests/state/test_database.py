@@ -268,10 +268,10 @@ def test_a_plain_script_without_gevent_uses_the_same_store(database_url: str) ->
         "db.close()\n"
         "assert 'gevent' not in sys.modules and 'alembic' not in sys.modules\n"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, timeout=30, check=False
     )
-    assert (done.stdout.strip(), done.stderr) == ("1", "")
+    assert (result.stdout.strip(), result.stderr) == ("1", "")
 
 
 def test_a_statement_that_the_driver_runs_stores_what_sqlalchemy_would(state: State) -> None:

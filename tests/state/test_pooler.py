@@ -196,7 +196,7 @@ def test_a_process_without_gevent_goes_through_the_pooler_too(pooled: str) -> No
         f"db = Database.open({pooled!r})\n"
         "print(db.write(lambda c: c.execute(text('SELECT 1')).scalar_one()))\n"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", script], cwd=REPO, capture_output=True, text=True, timeout=30, check=False
     )
-    assert (done.stdout.strip(), done.stderr) == ("1", "")
+    assert (result.stdout.strip(), result.stderr) == ("1", "")

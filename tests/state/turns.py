@@ -76,8 +76,8 @@ def ending(
     response_id: str, output: Sequence[Mapping[str, Any]], status: str = "completed", **more: Any
 ) -> Ending:
     """The end of a turn with this output."""
-    shown = snapshot(response_id, status, output=list(output), usage={"total_tokens": 3})
-    return Ending(status, shown, **more)
+    response_object = snapshot(response_id, status, output=list(output), usage={"total_tokens": 3})
+    return Ending(status, response_object, **more)
 
 
 def begin(
@@ -121,12 +121,12 @@ def take_turn(
 def enqueue(state: State, *, stream: bool = False, tenant: str = TENANT, input: Any = (), **more: Any) -> str:
     """Queue a background response; return its id."""
     response_id = new_id("resp")
-    shown = snapshot(response_id, "queued", background=True)
+    response_object = snapshot(response_id, "queued", background=True)
     state.queue.enqueue(
         NewResponse(
             id=response_id,
             tenant=tenant,
-            object=shown,
+            object=response_object,
             input=input,
             background=True,
             stream=stream,

@@ -382,8 +382,8 @@ def test_a_tenant_goes_with_what_is_his_once_that_is_confirmed(api: AdminClient,
     asked = api.ask("DELETE", f"/tenants/{team}")
     assert (asked.status, asked.error["code"]) == (400, "confirmation_required")
     assert "1 keys, 1 responses and 0 conversations" in asked.error["message"]
-    gone = api.ask("DELETE", f"/tenants/{team}?confirm={team}").json
-    assert gone["stored"] == {"keys": 1, "responses": 1, "conversations": 0}
+    body = api.ask("DELETE", f"/tenants/{team}?confirm={team}").json
+    assert body["stored"] == {"keys": 1, "responses": 1, "conversations": 0}
     until_refused(api, made["key"])
     assert response["id"].startswith("resp_")
     again = api.ask("POST", "/tenants", {"name": team})

@@ -72,17 +72,17 @@ def test_a_check_asks_the_provider_each_time(world: World) -> None:
         world.upstream.add(Reply.json({"object": "list", "data": [{"id": "x"}, {"id": "y"}]}))
         answer = ask(world, "/providers/groq/check", "POST")
         assert answer.status == 200
-        told = answer.json
-        assert (told["object"], told["provider"], told["ok"], told["models"], told["error"]) == (
+        body = answer.json
+        assert (body["object"], body["provider"], body["ok"], body["models"], body["error"]) == (
             "provider.check",
             "groq",
             True,
             2,
             None,
         )
-        assert told["latency"] >= 0
-    asked = world.upstream.wait_for(2)
-    assert [(one.method, one.path) for one in asked] == [("GET", "/groq/models")] * 2
+        assert body["latency"] >= 0
+    requests = world.upstream.wait_for(2)
+    assert [(one.method, one.path) for one in requests] == [("GET", "/groq/models")] * 2
 
 
 def test_a_check_tells_what_the_provider_says_without_our_key(world: World) -> None:
@@ -116,9 +116,9 @@ def test_the_doctor_ends_in_time_and_says_what_it_did_not_see(
 
     monkeypatch.setattr(doctor, "examine", endless)
     monkeypatch.setattr(doctor, "_LONGEST", 0.1)
-    told = app.test_client().post("/admin/doctor", headers={"authorization": f"Bearer {MASTER}"}).json
-    assert told is not None
-    assert [(one["check"], one["state"]) for one in told["findings"]] == [
+    body = app.test_client().post("/admin/doctor", headers={"authorization": f"Bearer {MASTER}"}).json
+    assert body is not None
+    assert [(one["check"], one["state"]) for one in body["findings"]] == [
         ("database", "ok"),
         ("time", "warn"),
     ]
@@ -188,23 +188,23 @@ def test_the_queue_is_empty_and_then_counts_what_runs(world: World) -> None:
     begun = World(world.gateway, world.upstream, MASTER).ask("responses", background=True)
     assert begun.status == 200, begun.body
     world.upstream.wait_for(1)
-    told = ask(world, "/background").json
+    body = ask(world, "/background").json
     gate.set()
-    assert (told["queued"], told["oldest"], told["running"]) == (0, None, 1)
-    assert [worker["running"] for worker in told["workers"]] == [1]
-    assert told["workers"][0]["name"]
+    assert (body["queued"], body["oldest"], body["running"]) == (0, None, 1)
+    assert [worker["running"] for worker in body["workers"]] == [1]
+    assert body["workers"][0]["name"]
 
 
 def test_settings_show_no_secret(world: World) -> None:
     answer = ask(world, "/settings")
-    told = answer.json
-    assert told["object"] == "settings"
-    assert told["server"]["master_key"] == told["server"]["alert_url"] == "***"
-    assert told["server"]["breaker"] is True
-    assert told["server"]["timeouts"]["connect"] == 10.0
-    assert told["server"]["redis_url"] is None
-    assert "SLUICE_ALERT_URL" in [doubt["place"] for doubt in told["doubts"]]
-    assert told["models"] == {
+    body = answer.json
+    assert body["object"] == "settings"
+    assert body["server"]["master_key"] == body["server"]["alert_url"] == "***"
+    assert body["server"]["breaker"] is True
+    assert body["server"]["timeouts"]["connect"] == 10.0
+    assert body["server"]["redis_url"] is None
+    assert "SLUICE_ALERT_URL" in [doubt["place"] for doubt in body["doubts"]]
+    assert body["models"] == {
         "fast": {
             "targets": [{"target": "groq/x", "weight": 1.0, "price": None}],
             "fallbacks": ["sandbox/echo"],
@@ -216,6 +216,6 @@ def test_settings_show_no_secret(world: World) -> None:
 
 
 def test_the_version(world: World) -> None:
-    told = ask(world, "/version").json
-    assert told["object"] == "version"
-    assert all(re.match(r"\d+\.\d+", told[name]) for name in ("version", "python", "sqlalchemy"))
+    body = ask(world, "/version").json
+    assert body["object"] == "version"
+    assert all(re.match(r"\d+\.\d+", body[name]) for name in ("version", "python", "sqlalchemy"))

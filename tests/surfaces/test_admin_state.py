@@ -68,23 +68,23 @@ def test_a_row_tells_all_but_the_content(city: City, reads: bool) -> None:
     assert row["usage"]["output_tokens"] > 0
     assert WORDS not in str(row)
     assert ids(admin(city, f"/responses?thread={first}")) == [second, first]
-    shown = admin(city, f"/responses/{second}").json
-    assert shown["content"] is reads
-    assert (WORDS in str(shown)) is reads
+    body = admin(city, f"/responses/{second}").json
+    assert body["content"] is reads
+    assert (WORDS in str(body)) is reads
 
 
 def test_the_content_is_what_its_owner_sees(city: City, reads: bool) -> None:
     client = city.client("ann")
     made = client.made("say exactly: one two", background=True, stream=False)["id"]
     ended = client.ended(made)
-    shown = admin(city, f"/responses/{made}").json
+    body = admin(city, f"/responses/{made}").json
     if not reads:
-        assert {"input", "response", "events"}.isdisjoint(shown)
+        assert {"input", "response", "events"}.isdisjoint(body)
         return
-    assert shown["response"]["output"] == ended["output"]
-    assert shown["input"][0]["content"][0]["text"] == "say exactly: one two"
-    assert [event["sequence_number"] for event in shown["events"]] == list(range(len(shown["events"])))
-    assert shown["events"][-1]["type"] == "response.completed"
+    assert body["response"]["output"] == ended["output"]
+    assert body["input"][0]["content"][0]["text"] == "say exactly: one two"
+    assert [event["sequence_number"] for event in body["events"]] == list(range(len(body["events"])))
+    assert body["events"][-1]["type"] == "response.completed"
 
 
 def test_what_is_deleted_or_not_stored_is_not_there(city: City) -> None:
@@ -106,15 +106,15 @@ def test_conversations_and_their_items(city: City, reads: bool) -> None:
     assert ids(admin(city, "/conversations?tenant=blue"))[0] == made
     assert ids(admin(city, f"/responses?conversation={made}")) == [turn]
     assert WORDS not in str(admin(city, "/conversations").json)
-    shown = admin(city, f"/conversations/{made}").json
-    assert (shown["tenant"], shown["content"]) == ("blue", reads)
+    body = admin(city, f"/conversations/{made}").json
+    assert (body["tenant"], body["content"]) == ("blue", reads)
     items = admin(city, f"/conversations/{made}/items?order=asc&limit=1")
     if not reads:
-        assert "metadata" not in shown
+        assert "metadata" not in body
         assert items.json["content"] is False
         assert items.json["data"][0].keys() == {"id", "type", "role", "status"}
         return
-    assert shown["metadata"] == {"topic": WORDS}
+    assert body["metadata"] == {"topic": WORDS}
     assert items.json["data"][0]["content"][0]["text"] == WORDS
     assert items.json["has_more"] is True
 

@@ -113,9 +113,9 @@ def test_a_body_passes_to_bedrock_and_back_as_it_is(surface: World, model: str) 
     written = model.replace("/", "%2F").replace(":", "%3A")
     answer = surface.send("POST", f"/bedrock/model/{written}/converse", body)
     assert answer.json == GOOD
-    (sent,) = surface.upstream.requests
-    assert sent.path.endswith("/converse")
-    assert json.loads(sent.body) == {name: value for name, value in body.items() if name != "fallbacks"}
+    (request,) = surface.upstream.requests
+    assert request.path.endswith("/converse")
+    assert json.loads(request.body) == {name: value for name, value in body.items() if name != "fallbacks"}
 
 
 def test_a_stream_passes_from_bedrock_as_it_is(surface: World) -> None:

@@ -32,10 +32,10 @@ def row_of(world: World, answer: Answer) -> dict[str, Any]:
     limit = time.monotonic() + 30
     while True:
         path = f"/admin/calls?request_id={answer.headers['x-request-id']}"
-        found = world.send("GET", path).json["data"]
-        if found:
-            assert "bodies" not in found[0]
-            row: dict[str, Any] = world.send("GET", f"/admin/calls/{found[0]['id']}").json
+        data = world.send("GET", path).json["data"]
+        if data:
+            assert "bodies" not in data[0]
+            row: dict[str, Any] = world.send("GET", f"/admin/calls/{data[0]['id']}").json
             return row
         assert time.monotonic() < limit
 
@@ -48,8 +48,8 @@ def test_a_whole_call_is_shown_with_what_was_asked_and_answered(running: World) 
     answer = running.ask(model="sandbox/echo", messages=prompt(f"say {CANARY}"))
     bodies = row_of(running, answer)["bodies"]
     assert json.loads(bodies["request"]["text"])["messages"] == prompt(f"say {CANARY}")
-    said = json.loads(bodies["answer"]["text"])
-    assert said["choices"][0]["message"]["content"] == answer.text
+    value = json.loads(bodies["answer"]["text"])
+    assert value["choices"][0]["message"]["content"] == answer.text
     assert [bodies["request"]["cut"], bodies["answer"]["cut"]] == [False, False]
 
 
@@ -86,12 +86,12 @@ def test_long_bodies_are_cut_and_sound_is_counted(running: World) -> None:
 
 
 def test_a_background_response_is_shown(running: World) -> None:
-    asked = running.send(
+    answer = running.send(
         "POST", "/v1/responses", {"model": "sandbox/echo", "input": f"say {CANARY}", "background": True}
     )
     limit = time.monotonic() + 30
     while True:
-        path = f"/admin/calls?response_id={asked.json['id']}"
+        path = f"/admin/calls?response_id={answer.json['id']}"
         rows = [row for row in running.send("GET", path).json["data"] if row["door"] is None]
         if rows:
             break

@@ -107,12 +107,12 @@ def test_a_load_balancer_may_ask_by_head_and_options(alone: Gateway, path: str) 
     "path", ["/v1/chat/completions", "/openai/deployments/x/responses", "/v1/responses/r/cancel"]
 )
 def test_a_preflight_of_an_allowed_origin_is_answered_without_a_key(shared, origin, path) -> None:
-    asked = {
+    headers = {
         "origin": origin,
         "access-control-request-method": "POST",
         "access-control-request-headers": "authorization, content-type",
     }
-    status, head, data = ask(shared, "OPTIONS", path, asked)
+    status, head, data = ask(shared, "OPTIONS", path, headers)
     assert (status, data) == (204, b"")
     assert head["access-control-allow-origin"] == origin
     assert "POST" in head["access-control-allow-methods"]
@@ -123,8 +123,8 @@ def test_a_preflight_of_an_allowed_origin_is_answered_without_a_key(shared, orig
 
 
 def test_another_origin_gets_no_permission(shared: Gateway) -> None:
-    asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
-    status, head, _ = ask(shared, "OPTIONS", "/v1/responses", asked)
+    headers = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    status, head, _ = ask(shared, "OPTIONS", "/v1/responses", headers)
     assert status == 403
     assert "access-control-allow-origin" not in head
 

@@ -87,9 +87,9 @@ def test_the_other_envelope_is_one_member(world: World, prefix: str, name: str) 
 
 @pytest.mark.parametrize("prefix", PLAIN)
 def test_sound_tells_the_model_that_made_it(world: World, prefix: str) -> None:
-    said = {"model": "sandbox/x", "input": "hi", "voice": "alloy"}
+    body = {"model": "sandbox/x", "input": "hi", "voice": "alloy"}
     for more in ({}, {"stream_format": "sse"}):
-        answer = world.send("POST", f"{prefix}/audio/speech", {**said, **more})
+        answer = world.send("POST", f"{prefix}/audio/speech", {**body, **more})
         assert (answer.status, answer.headers["x-tfy-resolved-model"]) == (200, "x")
 
 
@@ -158,12 +158,12 @@ def test_the_cost_is_one_figure_everywhere(world: World, prefix: str) -> None:
     """3 tokens in at 1 dollar, 2 out at 2 dollars, as the operator's file says."""
     model = {"model": "mine/my-own-model"}
     world.upstream.add(Reply.json(chat_body("good")), times=2)
-    made = world.send("POST", f"{prefix}/responses", {**model, "input": "hi"})
-    assert _priced(made.json["usage"]) == PRICE
-    assert made.headers["x-sluice-cost"] == "7"
+    answer = world.send("POST", f"{prefix}/responses", {**model, "input": "hi"})
+    assert _priced(answer.json["usage"]) == PRICE
+    assert answer.headers["x-sluice-cost"] == "7"
     for surface in PREFIXES:
-        fetched = world.send("GET", f"{surface}/responses/{made.json['id']}").json
-        assert fetched["usage"] == made.json["usage"]
+        fetched = world.send("GET", f"{surface}/responses/{answer.json['id']}").json
+        assert fetched["usage"] == answer.json["usage"]
     chat = world.send("POST", f"{prefix}/chat/completions", {**model, "messages": SAID})
     assert _priced(chat.json["usage"], page_003=prefix == "/openai/v1") == PRICE
     assert chat.headers["x-sluice-cost"] == "7"
@@ -199,8 +199,10 @@ def test_an_unknown_price_is_null_and_never_zero(world: World) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_answer_tells_who_gave_it(world: World, prefix: str, stream: bool) -> None:
     answer = asked(world, prefix, CALLS["responses"], stream=stream)
-    told = {name: answer.headers[f"x-sluice-{name}"] for name in ("provider", "model", "cache", "attempts")}
-    assert told == {"provider": "sandbox", "model": "x", "cache": "off", "attempts": "1"}
+    headers = {
+        name: answer.headers[f"x-sluice-{name}"] for name in ("provider", "model", "cache", "attempts")
+    }
+    assert headers == {"provider": "sandbox", "model": "x", "cache": "off", "attempts": "1"}
     assert answer.headers["server-timing"].startswith("gateway;dur=")
     assert "upstream;dur=" in answer.headers["server-timing"]
     assert answer.headers["cache-control"] == ("no-cache, no-transform" if stream else "no-store")

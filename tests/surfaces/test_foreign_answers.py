@@ -226,10 +226,10 @@ def test_a_thought_that_was_not_shown_comes_back_with_its_call(surface: World, s
     """The client drops ids and thoughts and keeps the signature on the call, as Google asks it to."""
     surface.fresh().upstream.add(Reply.sse(claude_stream()) if stream else Reply.json(CLAUDE))
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
-    asked = {"role": "user", "parts": [{"text": "hi"}]}
+    message = {"role": "user", "parts": [{"text": "hi"}]}
     config = {"generationConfig": {"thinkingConfig": {"thinkingBudget": 1024}, "maxOutputTokens": 4096}}
     tools = {"tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": "OBJECT"}}]}]}
-    body = {"contents": [asked], **config, **tools}
+    body = {"contents": [message], **config, **tools}
     path = f"/v1beta/models/anthropic/claude-sonnet-4-5:{verb}"
     first = parts(surface.send("POST", path, body))
     assert not any(part.get("thought") for part in first)
@@ -237,7 +237,7 @@ def test_a_thought_that_was_not_shown_comes_back_with_its_call(surface: World, s
     kept = [part for part in first if part != {"text": ""}]
     del kept[-1]["functionCall"]["id"]
     result = {"functionResponse": {"name": "f", "response": {"output": "sunny"}}}
-    body["contents"] = [asked, {"role": "model", "parts": kept}, {"role": "user", "parts": [result]}]
+    body["contents"] = [message, {"role": "model", "parts": kept}, {"role": "user", "parts": [result]}]
     surface.fresh().upstream.add(Reply.json(CLAUDE))
     surface.send("POST", path.replace("streamGenerateContent?alt=sse", "generateContent"), body)
     _, turn, _ = sent(surface)["messages"]

@@ -139,9 +139,9 @@ def test_a_body_passes_to_its_home_and_back_as_it_is(
     verb = "streamGenerateContent" if stream else "generateContent"
     answer = surface.send("POST", f"{path}:{verb}", body)
     assert (chunks(answer) if stream else [answer.json]) == [GOOD]
-    (sent,) = surface.upstream.requests
-    assert sent.path.partition("?")[0] == f"{upstream}:{verb}"
-    assert json.loads(sent.body) == {name: value for name, value in body.items() if name != "fallbacks"}
+    (request,) = surface.upstream.requests
+    assert request.path.partition("?")[0] == f"{upstream}:{verb}"
+    assert json.loads(request.body) == {name: value for name, value in body.items() if name != "fallbacks"}
     assert ("x-sluice-cost" in answer.headers) is not stream
 
 
@@ -167,8 +167,8 @@ def test_a_chat_only_provider_calls_functions_in_the_surfaces_words(surface: Wor
     answer = surface.send("POST", "/v1beta/models/groq/x:generateContent", contents(tools=tools))
     (part,) = answer.json["candidates"][0]["content"]["parts"]
     assert (part["functionCall"]["name"], part["functionCall"]["args"]) == ("f", {"a": 1})
-    (sent,) = surface.upstream.requests
-    assert json.loads(sent.body)["tools"][0]["function"]["name"] == "f"
+    (request,) = surface.upstream.requests
+    assert json.loads(request.body)["tools"][0]["function"]["name"] == "f"
 
 
 @pytest.mark.parametrize("alt", ["?alt=sse", ""])

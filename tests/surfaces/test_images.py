@@ -149,10 +149,10 @@ def test_a_provider_is_asked_at_its_path(world: World, model: str, path: str) ->
     body = {"model": model, "prompt": "a barn", "n": 1, "quality": "low", "response_format": "b64_json"}
     answer = world.send("POST", PATH, body)
     assert answer.status == 200, answer.body
-    (sent,) = world.upstream.requests
-    assert sent.path == path
+    (request,) = world.upstream.requests
+    assert request.path == path
     name = model.partition("/")[2]
-    assert sent.json() == {"model": name, "prompt": "a barn", "n": 1, "quality": "low"}
+    assert request.json() == {"model": name, "prompt": "a barn", "n": 1, "quality": "low"}
     assert answer.json["data"] == DRAWN["data"]
     assert (answer.json["created"], answer.json["size"]) == (7, "1024x1024")
     if not model.startswith("openrouter"):
@@ -231,8 +231,8 @@ def test_a_providers_stream_passes_on_with_its_cost_in_the_last_event(world: Wor
     world.upstream.add(Reply.sse(frames, hang=None))
     body = {"model": "openai/gpt-image-2", "prompt": "a barn", "stream": True, "partial_images": 1}
     answer = world.send("POST", PATH, body)
-    (sent,) = world.upstream.requests
-    assert sent.json() == {**body, "model": "gpt-image-2"}
+    (request,) = world.upstream.requests
+    assert request.json() == {**body, "model": "gpt-image-2"}
     part, last = events_of(answer)
     assert (part["type"], part["partial_image_index"]) == ("image_generation.partial_image", 0)
     assert last["usage"]["cost"] == pytest.approx(10 * 5e-6 + 1000 * 30e-6)

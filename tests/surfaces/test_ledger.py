@@ -190,9 +190,9 @@ def test_a_check_tells_what_does_not_sum_up(
     grown = update(budget).values(spent=budget.c.spent + 1, reserved=5)
     gateway_of(app).state().db.write(lambda connection: connection.execute(grown) and None)
     code, out, _ = sluice("check", "--json")
-    told = json.loads(out)
-    assert (code, told["sound"], len(told["faults"])) == (1, False, 2)
-    assert told["faults"][0] == (
+    value = json.loads(out)
+    assert (code, value["sound"], len(value["faults"])) == (1, False, 2)
+    assert value["faults"][0] == (
         "key:red/ann:total:0:: spent is 2.000000001 USD, but its rows sum up to 2.000000000 USD"
     )
     monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/at/all.db")
@@ -218,10 +218,10 @@ BAD_BUDGETS = [
 @pytest.mark.parametrize(("budgets", "param"), BAD_BUDGETS)
 def test_a_budget_that_is_none_is_refused_with_its_place(app: Flask, budgets: Any, param: str) -> None:
     headers = {"authorization": f"Bearer {MASTER}"}
-    made = app.test_client().post(
+    answer = app.test_client().post(
         "/admin/tenants", json={"name": "team", "budgets": budgets}, headers=headers
     )
-    assert (made.status_code, made.get_json()["error"]["param"]) == (400, param)
+    assert (answer.status_code, answer.get_json()["error"]["param"]) == (400, param)
 
 
 def test_budgets_of_run_time_hold_change_and_are_charged_for_the_time_between(app: Flask) -> None:

@@ -122,8 +122,8 @@ def test_a_weighted_alias_shares_by_weight(world: World) -> None:
 
 
 def test_an_alias_falls_back_along_its_chain(world: World) -> None:
-    said = [{"role": "user", "content": "fail with 503 for first. say exactly: saved"}]
-    answer = asked(world, "chain", messages=said)
+    messages = [{"role": "user", "content": "fail with 503 for first. say exactly: saved"}]
+    answer = asked(world, "chain", messages=messages)
     assert resolved(answer) == ("sandbox", "second")
     tried = [(row["model"], row["status"]) for row in answer.json["extra_fields"]["attempts"]]
     assert tried[0] == ("first", 503)
@@ -150,8 +150,8 @@ def test_fallbacks_of_a_form(world: World) -> None:
 
 
 def test_if_all_fail_the_first_error_is_shown_with_every_try(world: World) -> None:
-    said = [{"role": "user", "content": "fail with 503"}]
-    answer = asked(world, "sandbox/a", messages=said, fallbacks=["mistral/x", "sandbox/b"])
+    messages = [{"role": "user", "content": "fail with 503"}]
+    answer = asked(world, "sandbox/a", messages=messages, fallbacks=["mistral/x", "sandbox/b"])
     assert answer.status == 503
     models = [row["model"] for row in answer.json["extra_fields"]["attempts"]]
     assert models[0] == "a"
@@ -165,8 +165,8 @@ def test_each_candidate_must_be_allowed_for_the_key(world: World) -> None:
     assert resolved(asked(narrow, "sandbox/allowed-1")) == ("sandbox", "allowed-1")
     refused = asked(narrow, "sandbox/other")
     assert (refused.status, refused.error["param"]) == (403, "model")
-    said = [{"role": "user", "content": "fail with 503 for allowed-1"}]
-    kept_in = asked(narrow, "sandbox/allowed-1", messages=said, fallbacks=["sandbox/other"])
+    messages = [{"role": "user", "content": "fail with 503 for allowed-1"}]
+    kept_in = asked(narrow, "sandbox/allowed-1", messages=messages, fallbacks=["sandbox/other"])
     assert kept_in.status == 503
 
 

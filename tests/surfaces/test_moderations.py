@@ -63,9 +63,9 @@ def test_a_body_without_a_model_asks_openais_default(world: World, path: str) ->
     world.upstream.add(Reply.json({"id": "modr-1", "model": "m", "results": [JUDGED]}))
     answer = world.send("POST", path, {"input": "hi"})
     assert answer.status == 200, answer.body
-    (sent,) = world.upstream.requests
-    assert sent.path.endswith("/moderations")
-    assert sent.json() == {"model": "omni-moderation-latest", "input": "hi"}
+    (request,) = world.upstream.requests
+    assert request.path.endswith("/moderations")
+    assert request.json() == {"model": "omni-moderation-latest", "input": "hi"}
     assert answer.json["id"] == "modr-1"
     assert answer.json["usage"]["cost"] == 0
     assert answer.json["usage"]["cost_details"]["source"] == "catalogue"
@@ -77,8 +77,8 @@ def test_mistral_is_sent_one_text_and_its_own_categories_come_back(world: World)
     world.upstream.add(Reply.json({"id": "x", "model": "mistral-moderation-2411", "results": [own]}))
     parts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
     answer = world.send("POST", "/v1/moderations", {"model": "mistral/mistral-moderation", "input": parts})
-    (sent,) = world.upstream.requests
-    assert sent.json() == {"model": "mistral-moderation", "input": "one\ntwo"}
+    (request,) = world.upstream.requests
+    assert request.json() == {"model": "mistral-moderation", "input": "one\ntwo"}
     (result,) = answer.json["results"]
     assert result == {
         **own,

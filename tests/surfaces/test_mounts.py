@@ -74,8 +74,8 @@ def _ids(world: World) -> dict[str, str]:
 def ids_for(world: World, path: str) -> dict[str, str]:
     """Return what a path needs to be filled with, made through another surface."""
     if "{running}" in path:
-        made = world.ask("responses", model="sandbox/x", background=True, input="take 30 seconds")
-        return {"running": made.json["id"]}
+        answer = world.ask("responses", model="sandbox/x", background=True, input="take 30 seconds")
+        return {"running": answer.json["id"]}
     return _ids(world) if "{" in path else {}
 
 

@@ -82,8 +82,8 @@ def test_websocket_reconnect_store_false_recovery(world: World) -> None:
         first = answered(connection, "Remember the code word: copper.")
     with opened(world) as connection:
         assert refused(connection, "go on", previous_response_id=first["id"])["code"] == MISSING
-        said = [{"type": "message", "role": "user", "content": "say exactly: recovered"}]
-        assert text_of(answered(connection, said)) == "recovered"
+        messages = [{"type": "message", "role": "user", "content": "say exactly: recovered"}]
+        assert text_of(answered(connection, messages)) == "recovered"
 
 
 def test_websocket_previous_response_not_found(world: World) -> None:

@@ -33,9 +33,9 @@ def run(example: str, world: World) -> str:
     if shutil.which("curl") is None:
         leave_out("curl is not installed")
     line = example.replace("127.0.0.1:8080", f"127.0.0.1:{world.gateway.port}").replace("curl ", "curl -sS ")
-    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=30, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 SAID: dict[str, Any] = {

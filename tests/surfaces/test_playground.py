@@ -99,14 +99,14 @@ def test_nobody_asks_without_a_session_its_token_and_a_role(visitor: Visitor, wo
     assert Visitor(world)._send("POST", "/ui/playground", b"{}", {}).status == 401
     assert ask(visitor, order("chat"), **{"x-csrf-token": "x"}).status == 403
     assert ask(visitor, order("chat"), origin="https://elsewhere.example").status == 403
-    made = world.send(
+    answer = world.send(
         "POST",
         "/admin/admins",
         {"name": "looker", "role": "viewer"},
         {"authorization": f"Bearer {MASTER}"},
     )
     viewer = Visitor(world)
-    assert viewer.log_in(made.json["key"]).status == 303
+    assert viewer.log_in(answer.json["key"]).status == 303
     assert b"disabled" in viewer.get("/ui/playground").body
     assert ask(viewer, order("chat")).status == 403
 

@@ -125,10 +125,10 @@ def test_google_ranks_records_by_their_places() -> None:
         assert [warning["param"] for warning in answer.json["extra_fields"]["warnings"]] == [
             "max_tokens_per_doc"
         ]
-        (sent,) = world.upstream.requests
+        (request,) = world.upstream.requests
         place = "/vertex/v1/projects/pp/locations/global/rankingConfigs/default_ranking_config:rank"
-        assert (sent.path, sent.headers["authorization"]) == (place, "Bearer vertex-token")
-        assert sent.json() == {
+        assert (request.path, request.headers["authorization"]) == (place, "Bearer vertex-token")
+        assert request.json() == {
             "model": "semantic-ranker-default@latest",
             "query": "red fruit",
             "records": [{"id": str(at), "content": text} for at, text in enumerate(BODY["documents"])],

@@ -75,11 +75,11 @@ def turn(connection: ClientConnection, **members: Any) -> dict[str, Any]:
 
 def error(connection: ClientConnection) -> dict[str, Any]:
     """Read an error that is no event of a stream."""
-    told = json.loads(connection.recv(timeout=20))
-    assert told["type"] == "error", told
-    assert set(told) == {"type", "status", "error"}
-    assert set(told["error"]) >= {"message", "type", "param", "code"}
-    return {"status": told["status"], **told["error"]}
+    value = json.loads(connection.recv(timeout=20))
+    assert value["type"] == "error", value
+    assert set(value) == {"type", "status", "error"}
+    assert set(value["error"]) >= {"message", "type", "param", "code"}
+    return {"status": value["status"], **value["error"]}
 
 
 def closed(connection: ClientConnection) -> int:
@@ -317,9 +317,9 @@ def test_an_upgrade_by_another_method_is_refused_in_words(world: World, prefix: 
 def test_no_websocket_is_opened_by_http_1_0(world: World) -> None:
     headers = ["Connection: Upgrade", "Upgrade: websocket"]
     headers += ["Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "Sec-WebSocket-Version: 13"]
-    asked = raw_request("GET", "/v1/responses", key=KEY, headers=headers)
+    request = raw_request("GET", "/v1/responses", key=KEY, headers=headers)
     with world.connect() as connection:
-        connection.sendall(asked.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         assert b" 400 " in received(connection, b"\r\n")
 
 
@@ -417,10 +417,10 @@ def test_a_revoked_key_ends_its_connections() -> None:
     with running_world({"SLUICE_MASTER_KEY": master, "SLUICE_SECRET_KEY": "of this test"}) as world:
         office = World(world.gateway, world.upstream, master)
         assert office.send("POST", "/admin/tenants", {"name": "team"}).status == 201
-        made = office.send("POST", "/admin/keys", {"tenant": "team", "name": "ann"}).json
-        with opened(world, key=made["key"]) as connection, opened(world, key=master) as other:
+        body = office.send("POST", "/admin/keys", {"tenant": "team", "name": "ann"}).json
+        with opened(world, key=body["key"]) as connection, opened(world, key=master) as other:
             turn(connection)
-            office.send("DELETE", f"/admin/keys/{made['id']}?now=true")
+            office.send("DELETE", f"/admin/keys/{body['id']}?now=true")
             assert closed(connection) == 1008
             assert text_of(turn(other)) == "hello"
 

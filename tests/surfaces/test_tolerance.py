@@ -139,8 +139,8 @@ def test_whether_to_obfuscate_is_a_boolean(world: World) -> None:
 def test_of_both_chat_limits_the_newer_wins(world: World) -> None:
     world.upstream.add(Reply.json(chat_body("good")))
     world.ask("chat", max_tokens=5, max_completion_tokens=9)
-    sent = world.upstream.requests[0].json()
-    assert [sent[name] for name in ("max_tokens", "max_completion_tokens") if name in sent] == [9]
+    body = world.upstream.requests[0].json()
+    assert [body[name] for name in ("max_tokens", "max_completion_tokens") if name in body] == [9]
 
 
 def test_stream_options_of_both_surfaces_are_taken_on_either(world: World) -> None:

@@ -69,19 +69,19 @@ def test_a_provider_is_asked_at_its_path(world: World, model: str, path: str) ->
     world.upstream.add(Reply.json({"text": "Hello there"}))
     answer = asked(world, model, ("prompt", "greetings"))
     assert (answer.status, answer.json["text"]) == (200, "Hello there")
-    (sent,) = world.upstream.requests
-    assert sent.path == path
-    assert b'name="prompt"\r\n\r\ngreetings\r\n' in sent.body
-    assert sent.body.count(b"RIFF") == 1
+    (request,) = world.upstream.requests
+    assert request.path == path
+    assert b'name="prompt"\r\n\r\ngreetings\r\n' in request.body
+    assert request.body.count(b"RIFF") == 1
 
 
 @pytest.mark.parametrize("wanted", ["verbose_json", "srt", "vtt"])
 def test_timed_forms_are_made_of_the_timed_answer(world: World, wanted: str) -> None:
     world.upstream.add(Reply.json(VERBOSE))
     answer = asked(world, "groq/whisper-large-v3", ("response_format", wanted))
-    (sent,) = world.upstream.requests
-    assert b'name="response_format"\r\n\r\nverbose_json\r\n' in sent.body
-    assert b"timestamp_granularities" not in sent.body
+    (request,) = world.upstream.requests
+    assert b'name="response_format"\r\n\r\nverbose_json\r\n' in request.body
+    assert b"timestamp_granularities" not in request.body
     if wanted == "verbose_json":
         assert (answer.json["task"], answer.json["language"]) == ("translate", "english")
         assert answer.json["segments"] == SEGMENTS
@@ -99,8 +99,8 @@ def test_what_translations_lack_is_named(world: World) -> None:
     assert answer.status == 200
     params = {warning["param"] for warning in answer.json["extra_fields"]["warnings"]}
     assert params == {"language", "stream", "timestamp_granularities"}
-    (sent,) = world.upstream.requests
-    assert not any(name in sent.body for name in (b"language", b'"stream"', b"granularities"))
+    (request,) = world.upstream.requests
+    assert not any(name in request.body for name in (b"language", b'"stream"', b"granularities"))
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,9 @@ class Visitor:
 
     @property
     def token(self) -> str:
-        found = re.search(r'name="csrf" value="([^"]+)"', self.get("/ui/background").body.decode())
-        assert found is not None
-        return found[1]
+        match = re.search(r'name="csrf" value="([^"]+)"', self.get("/ui/background").body.decode())
+        assert match is not None
+        return match[1]
 
     def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -176,11 +176,11 @@ def test_logging_out_ends_the_session_and_everywhere_ends_all_of_them(world: Wor
 
 
 def test_a_viewer_sees_all_and_changes_nothing(office: Visitor) -> None:
-    made = office.world.send(
+    body = office.world.send(
         "POST", "/admin/admins", {"name": "guest", "role": "viewer"}, {"authorization": f"Bearer {MASTER}"}
     ).json
     guest = Visitor(office.world)
-    assert guest.log_in(made["key"]).status == 303
+    assert guest.log_in(body["key"]).status == 303
     for place in PLACES:
         assert guest.get(f"/ui{place.path}").status == 200
     assert b"/check" not in guest.get("/ui/providers").body
@@ -190,10 +190,10 @@ def test_a_viewer_sees_all_and_changes_nothing(office: Visitor) -> None:
     assert guest.post("/ui/settings/doctor", {"csrf": guest.token}).status == 403
     change = {"cookie": guest.cookie, "x-csrf-token": guest.token}
     assert office.world.send("POST", "/admin/tenants", {"name": "blue"}, change).status == 403
-    gone = office.world.send(
-        "DELETE", f"/admin/admins/{made['id']}", None, {"authorization": f"Bearer {MASTER}"}
+    answer = office.world.send(
+        "DELETE", f"/admin/admins/{body['id']}", None, {"authorization": f"Bearer {MASTER}"}
     )
-    assert gone.status == 200
+    assert answer.status == 200
     assert guest.get("/ui").status == 303
 
 
@@ -222,9 +222,9 @@ def test_the_settings_have_a_row_for_each_member(office: Visitor) -> None:
 def test_a_key_of_a_client_opens_no_window(office: Visitor) -> None:
     headers = {"authorization": f"Bearer {MASTER}"}
     assert office.world.send("POST", "/admin/tenants", {"name": "team"}, headers).status == 201
-    made = office.world.send("POST", "/admin/keys", {"name": "ann", "tenant": "team"}, headers).json
-    assert Visitor(office.world).log_in(made["key"]).status == 401
-    as_cookie = {"cookie": f"sluice_session={made['key']}"}
+    body = office.world.send("POST", "/admin/keys", {"name": "ann", "tenant": "team"}, headers).json
+    assert Visitor(office.world).log_in(body["key"]).status == 401
+    as_cookie = {"cookie": f"sluice_session={body['key']}"}
     assert office.world.send("GET", "/admin/keys", None, as_cookie).status == 401
 
 

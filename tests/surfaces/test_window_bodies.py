@@ -18,9 +18,9 @@ CONFIG = '[keys.ann]\nkey = "sk-ann-0123456789"\n'
 def test_a_call_shows_its_contents_where_they_are_kept(kept: bool) -> None:
     env = {**ENV, "WEB_CONCURRENCY": "1", "SLUICE_LOG_BODIES": "on" if kept else "off"}
     with running_world(env, config=CONFIG) as world:
-        said = [{"role": "user", "content": f"say exactly: {EVIL}"}]
+        messages = [{"role": "user", "content": f"say exactly: {EVIL}"}]
         ann = {"authorization": "Bearer sk-ann-0123456789"}
-        assert world.ask(model="sandbox/echo", messages=said, headers=ann).status == 200
+        assert world.ask(model="sandbox/echo", messages=messages, headers=ann).status == 200
         admin = {"authorization": f"Bearer {MASTER}"}
         row = eventually(lambda: world.send("GET", "/admin/calls", headers=admin).json["data"])[0]
         visitor = Visitor(world)

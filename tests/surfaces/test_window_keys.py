@@ -43,15 +43,15 @@ def text(answer: Answer) -> str:
 
 
 def secret_of(answer: Answer) -> str:
-    found = re.search(r'id="secret"[^>]*>(sk-[^<]+)<', answer.body.decode())
-    assert found is not None, answer.body
-    return found[1]
+    match = re.search(r'id="secret"[^>]*>(sk-[^<]+)<', answer.body.decode())
+    assert match is not None, answer.body
+    return match[1]
 
 
 def id_of(visitor: Visitor, tenant: str) -> str:
-    found = re.search(r'href="/ui/keys/(key_[^"]+)"', visitor.get(f"/ui/keys?tenant={tenant}").body.decode())
-    assert found is not None
-    return found[1]
+    match = re.search(r'href="/ui/keys/(key_[^"]+)"', visitor.get(f"/ui/keys?tenant={tenant}").body.decode())
+    assert match is not None
+    return match[1]
 
 
 def call(world: World, secret: str) -> int:
@@ -125,11 +125,11 @@ def test_what_is_wrong_is_said_and_is_no_script(visitor: Visitor, fields: dict[s
 
 
 def test_a_viewer_sees_all_and_changes_nothing(visitor: Visitor, world: World) -> None:
-    made = world.send(
+    answer = world.send(
         "POST", "/admin/admins", {"name": "looker", "role": "viewer"}, {"authorization": f"Bearer {MASTER}"}
     )
     viewer = Visitor(world)
-    assert viewer.log_in(made.json["key"]).status == 303
+    assert viewer.log_in(answer.json["key"]).status == 303
     page = viewer.get("/ui/keys")
     assert "ann" in text(page)
     assert "New key" not in text(page)

@@ -64,10 +64,10 @@ def test_contents_are_text_and_shown_only_where_that_is_allowed(place: Place) ->
 
 
 def test_the_events_of_a_background_response_can_be_replayed(place: Place) -> None:
-    made = place.client.create("say exactly: one two", background=True, stream=True)
-    found = re.search(rb'"id":\s*"(resp_[^"]+)"', made.body)
-    assert found is not None
-    page = place.page(f"/responses/{found[1].decode()}")
+    response = place.client.create("say exactly: one two", background=True, stream=True)
+    match = re.search(rb'"id":\s*"(resp_[^"]+)"', response.body)
+    assert match is not None
+    page = place.page(f"/responses/{match[1].decode()}")
     assert ("data-replay" in page) is place.reads
     assert ("response.output_text.delta" in page) is place.reads
 

@@ -26,7 +26,7 @@ def run(shell: str, text: str, folder: Path) -> str:
     if program is None:
         leave_out(f"{shell} is not installed")
     alone = {"bash": ["--norc", "--noprofile"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
-    done = subprocess.run(
+    result = subprocess.run(
         [program, *alone, "-c", text],
         cwd=folder,
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
@@ -35,8 +35,8 @@ def run(shell: str, text: str, folder: Path) -> str:
         check=False,
         timeout=30,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 @pytest.mark.parametrize(

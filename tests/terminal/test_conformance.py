@@ -52,8 +52,8 @@ def spoiling(gateway: Gateway, spoil: Spoil) -> Iterator[str]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length") or 0))
             connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=60)
-            sent = {name: value for name, value in self.headers.items() if name.lower() != "host"}
-            connection.request(self.command, self.path, body, sent)
+            headers = {name: value for name, value in self.headers.items() if name.lower() != "host"}
+            connection.request(self.command, self.path, body, headers)
             got = connection.getresponse()
             whole = Answer(got.status, got.headers["content-type"], got.read())
             connection.close()
@@ -281,9 +281,9 @@ def test_what_a_server_has_not_is_skipped(gateway: Gateway, capsys: pytest.Captu
 def test_models_are_taken_from_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     with running_gateway({}) as own:
         assert cli.main(["conformance", own.url, "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert set(those(told, "skip")) == {"errors: a wrong key"}
-    assert those(told, "fail") == {}
+    value = json.loads(capsys.readouterr().out)
+    assert set(those(value, "skip")) == {"errors: a wrong key"}
+    assert those(value, "fail") == {}
 
 
 @pytest.mark.parametrize(
@@ -295,6 +295,6 @@ def test_models_are_taken_from_the_list(capsys: pytest.CaptureFixture[str]) -> N
 )
 def test_who_cannot_be_asked_is_told_so(url: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["conformance", url]) == 2
-    shown = capsys.readouterr()
-    assert words in shown.err
-    assert shown.out == ""
+    output = capsys.readouterr()
+    assert words in output.err
+    assert output.out == ""

@@ -440,9 +440,9 @@ def examined(
         (bed.folder / "sluice.toml").write_text(bed.config)
     capsys.readouterr()
     code = cli.main(["doctor", *more])
-    shown = capsys.readouterr()
-    assert CANARY not in shown.out + shown.err
-    return code, shown.out if "--json" in more else shown.out + shown.err
+    output = capsys.readouterr()
+    assert CANARY not in output.out + output.err
+    return code, output.out if "--json" in more else output.out + output.err
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -465,11 +465,11 @@ def test_a_script_reads_the_same(
 ) -> None:
     change, expected, _ = CASES[name]
     code, shown = examined(bed, change, monkeypatch, capsys, "--json")
-    told = json.loads(shown)
-    assert (code, told["object"], told["ok"]) == (expected, "examination", False)
-    bad = [one for one in told["findings"] if one["state"] in ("warn", "fail")]
+    value = json.loads(shown)
+    assert (code, value["object"], value["ok"]) == (expected, "examination", False)
+    bad = [one for one in value["findings"] if one["state"] in ("warn", "fail")]
     assert bad
-    assert all(set(one) == {"check", "state", "message", "remedy"} for one in told["findings"])
+    assert all(set(one) == {"check", "state", "message", "remedy"} for one in value["findings"])
 
 
 def test_a_sound_house_is_told_so(
@@ -491,8 +491,8 @@ def test_a_sound_house_is_told_so(
         *(f"ok    {name}" for name in ("configuration", "database", "redis", "port", "openai", "clock"))
     ]
     assert code == 0
-    told = json.loads(examined(bed, lambda bed: None, monkeypatch, capsys, "--json")[1])
-    assert (told["ok"], {one["state"] for one in told["findings"]}) == (True, {"ok"})
+    value = json.loads(examined(bed, lambda bed: None, monkeypatch, capsys, "--json")[1])
+    assert (value["ok"], {one["state"] for one in value["findings"]}) == (True, {"ok"})
 
 
 def test_providers_are_asked_at_once_and_told_in_their_order(
@@ -620,7 +620,7 @@ def test_the_clock_is_judged_by_the_median(ahead: Mapping[str, float], line: str
 
 def test_the_command_ends_with_the_code(bed: Bed) -> None:
     env = {**environment.bare(), **bed.env, "SLUICE_MASTER_KEY": "admin", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "app.cli", "doctor", "--json"],
         cwd=bed.folder,
         env=env,
@@ -629,4 +629,4 @@ def test_the_command_ends_with_the_code(bed: Bed) -> None:
         check=False,
         timeout=60,
     )
-    assert (done.returncode, json.loads(done.stdout)["ok"], done.stderr) == (1, False, "")
+    assert (result.returncode, json.loads(result.stdout)["ok"], result.stderr) == (1, False, "")

@@ -53,5 +53,5 @@ def test_it_tells_what_would_be_refused(capsys: pytest.CaptureFixture[str], tmp_
 )
 def test_what_cannot_be_explained_says_why(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["explain", *arguments]) in (1, 2)
-    shown = capsys.readouterr()
-    assert shown.err.startswith("sluice: ") or "400" in shown.out
+    output = capsys.readouterr()
+    assert output.err.startswith("sluice: ") or "400" in output.out

@@ -173,10 +173,10 @@ def test_odd_files_are_refused_or_noted(
 ) -> None:
     (tmp_path / "x.yaml").write_text(text)
     code = cli.main(["import", "litellm", str(tmp_path / "x.yaml")])
-    shown = capsys.readouterr()
-    assert (code, bool(shown.err)) in ((0, False), (2, True))
+    output = capsys.readouterr()
+    assert (code, bool(output.err)) in ((0, False), (2, True))
     if code == 0:
-        assert FILE.validate(tomllib.loads(shown.out)) == {}
+        assert FILE.validate(tomllib.loads(output.out)) == {}
 
 
 def test_a_missing_file_and_broken_yaml_say_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

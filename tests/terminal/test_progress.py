@@ -98,13 +98,13 @@ def test_a_command_tells_it_on_a_real_terminal_only(tmp_path: Path) -> None:
     env = {**environment.bare(), "DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db", "TERM": "xterm"}
     command = [sys.executable, "-c", SLOW]
     reader, writer = pty.openpty()
-    done = subprocess.run(
+    result = subprocess.run(
         command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=writer, timeout=60, check=False
     )
     os.close(writer)
     shown = os.read(reader, 65_536).decode()
     os.close(reader)
-    assert (done.returncode, done.stdout) == (0, b"the database is up to date\n")
+    assert (result.returncode, result.stdout) == (0, b"the database is up to date\n")
     assert "preparing the database … 1 s" in shown
     assert shown.endswith("\r\x1b[K")
     piped = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, timeout=60, check=False)

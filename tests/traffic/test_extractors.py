@@ -314,9 +314,9 @@ def test_messages_by_hand() -> None:
     assert advised.usage is not None
     assert advised.usage.input == 2411
 
-    written = answer("anthropic-chat_completion-4c52a92dd758").usage
-    assert written is not None
-    assert (written.input, written.cached, written.cache_write, written.total) == (1076, 0, 1069, 1136)
+    usage = answer("anthropic-chat_completion-4c52a92dd758").usage
+    assert usage is not None
+    assert (usage.input, usage.cached, usage.cache_write, usage.total) == (1076, 0, 1069, 1136)
 
     hidden = answer("anthropic-chat_completion-0299e4516e47")
     assert (hidden.text, hidden.choice().signatures) == ("OK", ["redacted_thinking_REDACTED_1"])

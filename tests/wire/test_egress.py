@@ -37,9 +37,9 @@ def test_a_request_goes_out_as_it_was_given(transport: Transport, clocks: Clocks
     assert dict(upstream.headers) == {"x-request-id": "7", "a": "1, 2", "content-length": "8"}
     request = server.requests[0]
     assert (request.line, request.body) == ("POST /v1/chat?x=%20y&z HTTP/1.1", b'{"model":"m"}')
-    sent = dict(request.headers)
-    assert sent.pop("user-agent").startswith("python-urllib3/")
-    assert sent == {
+    headers = dict(request.headers)
+    assert headers.pop("user-agent").startswith("python-urllib3/")
+    assert headers == {
         "host": f"127.0.0.1:{server.port}",
         "authorization": "Bearer k",
         "x-two": "a b",
