@@ -84,10 +84,14 @@ def _responses(item: dict[str, Any], delta: str, **place: Any) -> dict[str, Any]
 
 
 def _gemini(part: Callable[[str], dict[str, Any]]) -> dict[str, Any]:
-    def told(parts: list[dict[str, Any]], **members: Any) -> Frame:
+    def decoder_row(parts: list[dict[str, Any]], **members: Any) -> Frame:
         return None, {"candidates": [{"content": {"parts": parts}, **members}]}
 
-    return {"before": (), "delta": lambda text: told([part(text)]), "after": (told([], finishReason="STOP"),)}
+    return {
+        "before": (),
+        "delta": lambda text: decoder_row([part(text)]),
+        "after": (decoder_row([], finishReason="STOP"),),
+    }
 
 
 def _converse(delta: Callable[[str], dict[str, Any]], start: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -104,12 +108,12 @@ def _converse(delta: Callable[[str], dict[str, Any]], start: dict[str, Any] | No
 
 
 def _cohere(kind: str, message: Callable[[Any], dict[str, Any]], opening: Any) -> dict[str, Any]:
-    def told(event: str, value: Any) -> Frame:
+    def decoder_row(event: str, value: Any) -> Frame:
         return _typed(event, index=0, delta={"message": message(value)})
 
     return {
-        "before": (_typed("message-start", id="c_1"), told(f"{kind}-start", opening)),
-        "delta": lambda text: told(f"{kind}-delta", text),
+        "before": (_typed("message-start", id="c_1"), decoder_row(f"{kind}-start", opening)),
+        "delta": lambda text: decoder_row(f"{kind}-delta", text),
         "after": (
             _typed(f"{kind}-end", index=0),
             _typed("message-end", delta={"finish_reason": "COMPLETE"}),

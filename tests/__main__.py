@@ -23,7 +23,7 @@ from tests.environment import clean
 ROOT: Final = Path(__file__).resolve().parent.parent
 
 
-def named(pattern: str) -> list[str]:
+def paths_of(pattern: str) -> list[str]:
     """Return the paths of the tests that a pattern names."""
     return [str(path.relative_to(ROOT)) for path in sorted((ROOT / "tests").glob(pattern))]
 
@@ -38,8 +38,8 @@ SKIPPED: Final = re.compile(r"^SKIPPED \[(\d+)\] \S+: (.*)$", re.MULTILINE)
 
 # No socket but a test's own, no process that stays: values in, values out.
 PURE: Final[Sequence[Sequence[str]]] = (
-    named("dialects/test_[a-m]*.py"),
-    named("dialects/test_[!a-m]*.py"),
+    paths_of("dialects/test_[a-m]*.py"),
+    paths_of("dialects/test_[!a-m]*.py"),
     (
         *("tests/golden", "tests/traffic", "tests/test_architecture.py", "tests/test_config.py"),
         *("tests/test_documentation.py", "tests/test_requirements.py", "tests/providers/test_urls.py"),
@@ -49,16 +49,16 @@ PURE: Final[Sequence[Sequence[str]]] = (
 )
 # The longest first. What no group names runs in the empty one.
 GROUPS: Final[Sequence[Sequence[str]]] = (
-    named("behaviour/test_[!b-f]*.py"),
+    paths_of("behaviour/test_[!b-f]*.py"),
     ("tests/governance",),
-    named("surfaces/test_[!b]*.py"),
+    paths_of("surfaces/test_[!b]*.py"),
     ("tests/state",),
-    named("lifecycle/test_[bn]*.py"),
+    paths_of("lifecycle/test_[bn]*.py"),
     (),
-    named("behaviour/test_[b-f]*.py"),
+    paths_of("behaviour/test_[b-f]*.py"),
     ("tests/deploy",),
     ("tests/replay",),
-    named("lifecycle/test_[!bn]*.py"),
+    paths_of("lifecycle/test_[!bn]*.py"),
     ("tests/clients", "tests/docs"),
     *PURE,
     ("tests/surfaces/test_browser.py",),  # its browser's greenlets and nobody else's
@@ -96,7 +96,7 @@ def run(groups: Sequence[Sequence[str]]) -> int:
             counts += Counter({word: int(number) for number, word in COUNT.findall(_last_line(done.stdout))})
             for number, reason in SKIPPED.findall(done.stdout):
                 reasons[reason] += int(number)
-            print("\n".join([f"== {_title(done.args)}", *_shown(done)]), flush=True)
+            print("\n".join([f"== {_title(done.args)}", *_report(done)]), flush=True)
     for reason, number in reasons.most_common():
         print(f"left out: {number} because {reason}")
     print(
@@ -120,7 +120,7 @@ def passes_alone(failed: Sequence[Sequence[str]]) -> bool:
         return False
     tries = [run_group(paths) for paths in failed]
     for done in tries:
-        print("\n".join([f"== {_title(done.args)}, a second time, alone", *_shown(done)]), flush=True)
+        print("\n".join([f"== {_title(done.args)}, a second time, alone", *_report(done)]), flush=True)
     return all(done.returncode == 0 for done in tries)
 
 
@@ -146,7 +146,7 @@ def _last_line(output: str) -> str:
     return output.rstrip().rpartition("\n")[2]
 
 
-def _shown(done: subprocess.CompletedProcess[str]) -> list[str]:
+def _report(done: subprocess.CompletedProcess[str]) -> list[str]:
     """Return what a reader wants of a group: all of a failure, the last line of a success."""
     if done.returncode == 0:
         return [_last_line(done.stdout)]

@@ -42,11 +42,11 @@ def _member_row(member: Any) -> Sequence[str]:
     value: Any = Settings()
     for step in member.path:
         value = getattr(value, step)
-    shown = _shown(value)
+    shown = _default_text(value)
     return f"`{'.'.join(member.path)}`", f"`{member.variable}`", member.meaning, shown
 
 
-def _shown(value: Any) -> str:
+def _default_text(value: Any) -> str:
     if value is None or value == ():
         return ""
     if isinstance(value, bool):

@@ -64,7 +64,7 @@ def _requirements(text: str) -> list[Requirement]:
     return [Requirement(line) for line in lines if line and not line.startswith("--hash")]
 
 
-def _named(text: str) -> set[str]:
+def _requirement_names(text: str) -> set[str]:
     return {canonicalize_name(requirement.name) for requirement in _requirements(text)}
 
 
@@ -84,11 +84,11 @@ def tested(repo_dir: Path) -> set[str]:
 
 
 def test_every_requirement_of_the_product_is_imported(product: set[str], repo_dir: Path) -> None:
-    assert _named((repo_dir / "requirements.in").read_text()) - product == set()
+    assert _requirement_names((repo_dir / "requirements.in").read_text()) - product == set()
 
 
 def test_every_import_of_the_product_is_in_its_lock(product: set[str], repo_dir: Path) -> None:
-    locked = _named((repo_dir / "requirements.txt").read_text())
+    locked = _requirement_names((repo_dir / "requirements.txt").read_text())
     missing = {
         name
         for name, distributions in _distributions().items()
@@ -102,7 +102,10 @@ def test_every_requirement_of_development_is_imported_or_run(
     product: set[str], tested: set[str], repo_dir: Path
 ) -> None:
     stubs = {f"types-{name}" for name in product}
-    assert _named((repo_dir / "requirements-dev.in").read_text()) - product - tested - TOOLS - stubs == set()
+    assert (
+        _requirement_names((repo_dir / "requirements-dev.in").read_text()) - product - tested - TOOLS - stubs
+        == set()
+    )
 
 
 @pytest.mark.parametrize("name", LOCKS)
@@ -137,8 +140,8 @@ def test_an_unused_requirement_and_a_missing_extra_are_seen(tmp_path: Path) -> N
     )
     assert _imports([source]) == {"flask", "psycopg", "botocore.session"}
     assert _providers_of({"flask.views", "yaml"}) == {"flask", "pyyaml"}
-    assert _named("# a\n-r other.in\nflask\npsycopg[binary]\nPyYAML==6 \\\n    --hash=sha256:00\n") == {
-        *("flask", "psycopg", "pyyaml")
-    }
+    assert _requirement_names(
+        "# a\n-r other.in\nflask\npsycopg[binary]\nPyYAML==6 \\\n    --hash=sha256:00\n"
+    ) == {*("flask", "psycopg", "pyyaml")}
     (locked,) = _requirements("google-genai==3.3.0\n")
     assert {asked.name: asked.extras for asked in _asked_for(locked)}["google-auth"] == {"requests"}

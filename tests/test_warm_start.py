@@ -67,7 +67,7 @@ def test_a_worker_sees_the_process_settings_and_environment_of_a_cold_start(
     arguments = [*GUNICORN, "--pythonpath", f"{ROOT},{tmp_path}", "probe:app"]
     log = tmp_path / "gateway.log"
 
-    def seen(start: Start) -> dict[str, Any]:
+    def probe(start: Start) -> dict[str, Any]:
         process = start(arguments, tmp_path, environ, log)
         report = tmp_path / f"report-{process.pid}.json"
         try:
@@ -82,7 +82,7 @@ def test_a_worker_sees_the_process_settings_and_environment_of_a_cold_start(
             process.kill()
             assert process.wait(5) == -signal.SIGKILL
 
-    assert seen(start_warm) == seen(start_cold)
+    assert probe(start_warm) == probe(start_cold)
 
 
 def test_gunicorns_own_settings_are_those_of_a_cold_start(tmp_path: Path, environ: dict[str, str]) -> None:

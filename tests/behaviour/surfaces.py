@@ -82,7 +82,7 @@ class Surface:
         in_order = self.name not in PATHS or answer.broken(self.name) == []
         return in_order and told == [False] * (len(told) - 1) + [True]
 
-    def said(self, answer: Answer) -> str:
+    def text_of(self, answer: Answer) -> str:
         """Return the text of an answer of either kind."""
         if answer.headers["content-type"] == "application/json":
             return self.text(answer.json)
@@ -110,14 +110,14 @@ def _noted(check: Callable[[Surface], object], surface: Surface) -> Exception | 
 def events(answer: Answer) -> list[Any]:
     """Return the events of a stream, without ``[DONE]``; AWS's by their names, exceptions with a ``!``."""
     if answer.headers["content-type"] == "application/vnd.amazon.eventstream":
-        return [_named(message) for message in EventStreamDecoder().feed(answer.body)]
+        return [_with_type(message) for message in EventStreamDecoder().feed(answer.body)]
     if answer.headers["content-type"].startswith("application/json"):
         array: list[Any] = json.loads(answer.body)
         return array
     return [json.loads(frame.data) for frame in sse(answer.body) if frame.data != "[DONE]"]
 
 
-def _named(message: EventMessage) -> dict[str, Any]:
+def _with_type(message: EventMessage) -> dict[str, Any]:
     kind = message.headers[":message-type"]
     sign = "!" if kind == "exception" else ""
     return {sign + message.headers[f":{kind}-type"]: json.loads(message.payload)}

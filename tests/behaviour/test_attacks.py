@@ -768,7 +768,7 @@ def test_text_never_becomes_framing(
 
     answer = surface.ask(world, model, stream=stream)
 
-    assert surface.said(answer) == text
+    assert surface.text_of(answer) == text
     if stream and surface in OURS:
         assert answer.broken(surface.name) == []
     if answer.headers["content-type"].startswith("text/event-stream"):

@@ -53,7 +53,7 @@ def test_a_full_provider_sheds_at_once_and_lets_in_again(
         connection.close()
     assert all(request.closed.wait(3) for request in requests)
     world.upstream.add(good(surface.name, "groq/x", stream))
-    assert surface.said(surface.ask(world, "narrow/m", stream=stream)) == "good"
+    assert surface.text_of(surface.ask(world, "narrow/m", stream=stream)) == "good"
 
 
 @pytest.mark.parametrize("status", [500, 400, 401, 200, 429])
@@ -85,7 +85,7 @@ def test_a_breaker_passes_over_a_target_that_keeps_failing() -> None:
             else good(request.path.rpartition("/")[2], "openai/y", stream=False)
         )
         for surface in (EVERY * 2)[1:]:
-            assert surface.said(surface.ask(world, "groq/x", fallbacks=["openai/y"])) == "good"
+            assert surface.text_of(surface.ask(world, "groq/x", fallbacks=["openai/y"])) == "good"
         paths = [request.path.split("/")[1] for request in world.upstream.requests]
 
         assert paths[:20] == ["groq", "openai"] * 10

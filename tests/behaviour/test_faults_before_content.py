@@ -284,7 +284,7 @@ def test_a_fault_of_the_provider_falls_back(row: Row, surface: Surface, stream: 
 
     answer = surface.ask(world, "groq/x", stream=stream, fallbacks=["openai/y"])
 
-    assert (answer.status, surface.said(answer)) == (200, "good")
+    assert (answer.status, surface.text_of(answer)) == (200, "good")
     assert not stream or surface.ended_well(answer)
     paths = [request.path.split("/")[1] for request in world.upstream.requests]
     assert paths == ["groq"] * row.tries + ["openai"]
@@ -315,7 +315,7 @@ def test_a_429_that_ends_within_two_seconds_is_waited_for(world: World) -> None:
 
         answer = surface.ask(world, model, stream=stream)
 
-        assert (answer.status, surface.said(answer)) == (200, "good")
+        assert (answer.status, surface.text_of(answer)) == (200, "good")
         first, second = (r.arrived for r in world.upstream.requests if r.json()["model"] == surface.own)
         assert 1.0 <= second - first < 2.0
 
@@ -329,7 +329,7 @@ def test_a_wrong_content_type_does_not_spoil_valid_json(content_type: str, world
     world.upstream.add(raw_body(reply.body, content_type), times=NEVER)
 
     def check(surface: Surface) -> None:
-        assert surface.said(surface.ask(world, "groq/x")) == "good"
+        assert surface.text_of(surface.ask(world, "groq/x")) == "good"
 
     at_each(check)
 
@@ -347,7 +347,7 @@ def test_json_where_a_stream_was_asked_for_becomes_a_stream(
 
         answer = surface.ask(world, model, stream=True)
 
-        assert (answer.status, surface.said(answer)) == (200, "good")
+        assert (answer.status, surface.text_of(answer)) == (200, "good")
         assert surface.ended_well(answer)
 
     at_each(check)

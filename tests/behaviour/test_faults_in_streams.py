@@ -58,7 +58,7 @@ def world(_world: World) -> World:
     return _world.fresh()
 
 
-def said(native: bool, *words: str) -> bytes:
+def beginning(native: bool, *words: str) -> bytes:
     """Return the beginning of a stream: opening and some text, on either wire."""
     if not native:
         return ROLE + (chat_text(*words) if words else b"")
@@ -93,7 +93,7 @@ class Fault:
     knobs: tuple[tuple[str, Any], ...] = ()
 
     def reply(self, native: bool, *words: str) -> Reply:
-        body = said(native, *words) + self.tail(native)
+        body = beginning(native, *words) + self.tail(native)
         knobs = dict(self.knobs)
         if knobs.get("hang") == "end":
             knobs["hang"] = len(body)
@@ -161,7 +161,7 @@ def test_a_fault_after_the_opening_falls_back_without_a_trace(
 
     answer = surface.ask(world, "groq/x", stream=True, fallbacks=["openai/y"])
 
-    assert (answer.status, surface.said(answer)) == (200, "good")
+    assert (answer.status, surface.text_of(answer)) == (200, "good")
     assert not any(surface.broken(event) for event in events(answer))
     assert surface.name not in OPERATIONS or answer.broken(surface.name) == []
     assert answer.headers["x-sluice-provider"] == "openai"
@@ -245,7 +245,7 @@ def test_comments_are_no_progress(surface: Surface, world: World) -> None:
 
     answer = surface.ask(world, "groq/x", stream=True)
 
-    assert (surface.said(answer), bool(surface.broken(events(answer)[-1]))) == ("one", True)
+    assert (surface.text_of(answer), bool(surface.broken(events(answer)[-1]))) == ("one", True)
     if surface.name in OPERATIONS:
         assert answer.stream_error is not None
         assert answer.stream_error["code"] == "upstream_idle"
@@ -255,7 +255,7 @@ def test_comments_are_no_progress(surface: Surface, world: World) -> None:
 @EACH
 def test_a_slow_drip_ends_at_the_total(surface: Surface, words: tuple[str, ...], world: World) -> None:
     def dripping() -> Iterator[bytes]:
-        yield said(False, *words)
+        yield beginning(False, *words)
         while True:
             time.sleep(0.05)
             yield chat_chunk({"content": ""})
@@ -269,7 +269,7 @@ def test_a_slow_drip_ends_at_the_total(surface: Surface, words: tuple[str, ...],
     if not words:
         assert (answer.status, bool(surface.word(answer.json))) == (504, True)
         return
-    assert (surface.said(answer), bool(surface.broken(events(answer)[-1]))) == ("one", True)
+    assert (surface.text_of(answer), bool(surface.broken(events(answer)[-1]))) == ("one", True)
     if surface.name in OPERATIONS:
         assert answer.stream_error is not None
         assert answer.stream_error["code"] == "upstream_timeout"
@@ -327,7 +327,10 @@ def test_what_comes_after_the_end_is_dropped(surface: Surface, model: str, late:
 
     answer = surface.ask(world, model, stream=True)
 
-    assert (surface.said(answer), any(surface.broken(event) for event in events(answer))) == ("good", False)
+    assert (surface.text_of(answer), any(surface.broken(event) for event in events(answer))) == (
+        "good",
+        False,
+    )
     assert surface.name not in OPERATIONS or answer.broken(surface.name) == []
 
 

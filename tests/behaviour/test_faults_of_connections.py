@@ -170,7 +170,7 @@ def test_a_connection_that_fails_falls_back(surface: Surface, stream: bool, name
 
     made = surface.ask(world, f"{name}/m", stream=stream, fallbacks=["groq/x"])
 
-    assert (made.status, surface.said(made), made.headers["x-sluice-provider"]) == (200, "good", "groq")
+    assert (made.status, surface.text_of(made), made.headers["x-sluice-provider"]) == (200, "good", "groq")
 
 
 def test_an_interim_answer_is_not_the_answer(world: World) -> None:

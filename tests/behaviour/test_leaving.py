@@ -85,7 +85,7 @@ REPLIES = {
 }
 
 
-def asked(world: World, model: str, seconds: float = 30.0) -> Request:
+def wait_for_request(world: World, model: str, seconds: float = 30.0) -> Request:
     """Wait for the request that asks the provider for a model."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
@@ -105,7 +105,7 @@ def test_a_client_that_leaves_takes_its_stream_along(
         model = f"groq/{surface.own}" if surface is RESPONSES else f"{provider}/{surface.own}"
         world.upstream.add(REPLIES[name](), model=surface.own)
         connection = surface.open(world, model)
-        request = asked(world, surface.own)
+        request = wait_for_request(world, surface.own)
         if "busy" in name or "faster" in name:
             received(connection, b"xxx" if "faster" in name else b'"x"')
 
@@ -123,7 +123,7 @@ def test_a_client_that_leaves_takes_its_json_call_along(body: str, world: World)
 
     def check(surface: Surface) -> None:
         connection = surface.open(world, f"groq/{surface.own}", stream=False)
-        request = asked(world, surface.own)
+        request = wait_for_request(world, surface.own)
 
         leave(connection)
 
@@ -137,7 +137,7 @@ def test_a_client_that_leaves_is_not_retried_or_fallen_back_for(world: World) ->
 
     def check(surface: Surface) -> None:
         connection = surface.open(world, f"groq/{surface.own}", fallbacks=["openai/y"])
-        request = asked(world, surface.own)
+        request = wait_for_request(world, surface.own)
 
         leave(connection)
 
@@ -175,7 +175,7 @@ def test_a_half_close_counts_as_leaving_and_the_next_caller_is_served(world: Wor
     def check(surface: Surface) -> None:
         world.upstream.add(Reply(wait=NEVER), model=surface.own)
         connection = surface.open(world, f"groq/{surface.own}")
-        request = asked(world, surface.own)
+        request = wait_for_request(world, surface.own)
 
         connection.shutdown(socket.SHUT_WR)
 
@@ -221,7 +221,7 @@ def test_a_client_that_stops_reading_is_let_go_at_every_other_surface(world: Wor
 
     def check(surface: Surface) -> None:
         slow = slow_reader(world, surface, f"groq/{surface.own}", stream=True)
-        request = asked(world, surface.own)
+        request = wait_for_request(world, surface.own)
         assert request.closed.wait(1.5 + 2 * LIMIT)  # the idle clock, then the closing, five at a time
         assert request.sent < 50_000_000
         slow.close()
@@ -266,7 +266,7 @@ def test_a_connection_serves_one_stream_after_the_other(world: World) -> None:
         for _ in range(3):
             connection.sendall(raw_request("POST", surface.place(stream=True), body))
             answer = answer_of(to_the_end(connection))
-            assert (surface.said(answer), surface.ended_well(answer)) == ("good", True)
+            assert (surface.text_of(answer), surface.ended_well(answer)) == ("good", True)
 
     at_each(check)
 
@@ -285,7 +285,7 @@ def test_a_client_of_http_1_0_gets_a_stream_that_its_end_ends(world: World) -> N
         assert b"transfer-encoding" not in head.lower()
         headers = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:])
         answer = Answer(200, headers, said)
-        assert (surface.said(answer), surface.ended_well(answer)) == ("good", True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == ("good", True)
 
     at_each(check)
 
@@ -396,7 +396,7 @@ def test_a_hundred_streams_run_side_by_side(world: World) -> None:
     text = "".join(f"t{number} " for number in range(10))
     for surface, greenlet in streams:
         answer = greenlet.value
-        assert (answer.status, surface.said(answer), surface.ended_well(answer)) == (200, text, True)
+        assert (answer.status, surface.text_of(answer), surface.ended_well(answer)) == (200, text, True)
     assert time.monotonic() - began < 40
 
 

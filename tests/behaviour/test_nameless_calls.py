@@ -197,9 +197,11 @@ def test_a_chunk_may_hold_a_message_in_the_place_of_its_delta(model: str, world:
         answer = surface.ask(world, model, stream=True)
 
         if not (model == "openai/x" and surface.name == "responses"):  # another wire
-            assert (answer.status, surface.said(answer), surface.ended_well(answer)) == (200, "good", True), (
-                surface.name
-            )
+            assert (answer.status, surface.text_of(answer), surface.ended_well(answer)) == (
+                200,
+                "good",
+                True,
+            ), surface.name
 
 
 @pytest.mark.parametrize("model", ["openai/x", "groq/x"])

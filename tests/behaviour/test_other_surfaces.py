@@ -93,7 +93,7 @@ def test_a_stream_that_breaks_ends_in_the_surfaces_own_way(
     world.upstream.add(Reply.sse(ROLE + chat_text("good") + tail, **knobs))
     answer = surface.ask(world, "groq/x", stream=True, fallbacks=["openai/x"])
     told = events(answer)
-    assert (answer.status, surface.said(answer)) == (200, "good")
+    assert (answer.status, surface.text_of(answer)) == (200, "good")
     assert [bool(surface.broken(event)) for event in told] == [False] * (len(told) - 1) + [True]
     assert len(world.upstream.requests) == 1
 
@@ -108,7 +108,7 @@ def test_a_fallback_answers_for_a_target_that_failed(world: World, surface: Surf
 
     world.upstream.script = script
     answer = surface.ask(world, "groq/x", stream=stream, fallbacks=["openai/x"])
-    assert (answer.status, surface.said(answer)) == (200, "saved")
+    assert (answer.status, surface.text_of(answer)) == (200, "saved")
     assert answer.headers["x-sluice-provider"] == "openai"
     assert int(answer.headers["x-sluice-attempts"]) > 1
     assert all("fallbacks" not in request.json() for request in world.upstream.requests)
@@ -120,7 +120,7 @@ def test_anthropics_own_fallbacks_reach_anthropic_alone(world: World, wish: Any)
     message = {"type": "message", "role": "assistant", "content": [{"type": "text", "text": "mine"}]}
     world.upstream.add(Reply.json({**message, "usage": {"input_tokens": 1, "output_tokens": 1}}))
     world.upstream.add(Reply.json(chat_body("other")))
-    assert surface.said(surface.ask(world, "claude-x", fallbacks=wish)) == "mine"
+    assert surface.text_of(surface.ask(world, "claude-x", fallbacks=wish)) == "mine"
     other = surface.ask(world, "groq/x", fallbacks=wish)
     at_home, elsewhere = (request.json() for request in world.upstream.requests)
     assert (at_home["fallbacks"], "fallbacks" in elsewhere) == (wish, False)
@@ -144,7 +144,7 @@ def test_betas_reach_claude_on_bedrock_in_its_body(world: World, model: str, fie
     world.upstream.add(Reply.json({"output": output, "stopReason": "end_turn", "usage": usage}))
     headers = {"anthropic-beta": "one-2026-01-01, two-2026-02-02"}
     answer = surface.ask(world, f"bedrock/{model}", headers=headers)
-    assert (answer.status, surface.said(answer)) == (200, "good")
+    assert (answer.status, surface.text_of(answer)) == (200, "good")
     (request,) = world.upstream.requests
     assert request.json().get("additionalModelRequestFields") == fields
     assert "anthropic-beta" not in request.headers

@@ -54,7 +54,7 @@ LOOKS_LIKE_AN_ID = re.compile(
 GUARDED = sorted(path for path in ROUTES if not PUBLIC.fullmatch(path))
 
 
-def asked(world: World, calls: list[tuple[str, str]], key: str | None = None) -> list[Answer]:
+def ask_all(world: World, calls: list[tuple[str, str]], key: str | None = None) -> list[Answer]:
     """Ask side by side."""
     asking = World(world.gateway, world.upstream, key)
     greenlets = [gevent.spawn(asking.send, method, path) for method, path in calls]
@@ -85,14 +85,14 @@ def test_a_path_without_parameters_is_served_before_the_map_is_compiled() -> Non
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_route_asks_for_a_key_whatever_the_method(method: str, world: World) -> None:
-    for path, answer in zip(GUARDED, asked(world, [(method, p) for p in GUARDED]), strict=True):
+    for path, answer in zip(GUARDED, ask_all(world, [(method, p) for p in GUARDED]), strict=True):
         assert answer.status == 401, (method, path)
         assert method == "HEAD" or "API key" in words(answer)
     assert world.upstream.requests == []
 
 
 def test_a_wrong_key_is_no_key(world: World) -> None:
-    assert {a.status for a in asked(world, [("POST", p) for p in GUARDED], "wrong")} == {401}
+    assert {a.status for a in ask_all(world, [("POST", p) for p in GUARDED], "wrong")} == {401}
 
 
 def variants(path: str) -> list[str]:
@@ -128,7 +128,7 @@ def variants(path: str) -> list[str]:
 def test_no_other_spelling_of_a_path_gets_around_the_key(path: str, world: World) -> None:
     calls = [(method, spelled) for spelled in variants(path) for method in ("GET", "POST", "DELETE")]
 
-    for (_method, spelled), answer in zip(calls, asked(world, calls), strict=True):
+    for (_method, spelled), answer in zip(calls, ask_all(world, calls), strict=True):
         assert answer.status in (400, 401, 404), (spelled, answer.status)
         assert answer.status == 400 or answer.error["type"] == "invalid_request_error"
         assert "location" not in answer.headers
@@ -153,7 +153,7 @@ def test_a_wrong_method_is_405_in_json_and_names_the_right_ones(method: str, wor
         if method not in methods and not LOOKS_LIKE_AN_ID.search(path)
     ]
 
-    for path, answer in zip(wrong, asked(world, [(method, p) for p in wrong], KEY), strict=True):
+    for path, answer in zip(wrong, ask_all(world, [(method, p) for p in wrong], KEY), strict=True):
         assert answer.status == 405, (method, path)
         allowed = set(answer.headers["allow"].replace(" ", "").split(","))
         assert allowed in (ROUTES[path], ROUTES[path] - {"GET", "HEAD"}), path  # GET responses only upgrades
@@ -201,7 +201,7 @@ def test_every_answer_of_the_map_is_json_with_an_id_and_never_a_trace(world: Wor
     world.upstream.script = lambda request: answers[request.method]
     calls = [(m, path) for path, methods in ROUTES.items() for m in sorted(methods) if m != "HEAD"]
 
-    for (method, path), answer in zip(calls, asked(world, calls, KEY), strict=True):
+    for (method, path), answer in zip(calls, ask_all(world, calls, KEY), strict=True):
         where = (method, path, answer.status, answer.body[:200])
         assert answer.status < 500, where
         assert answer.headers["x-request-id"], where

@@ -113,7 +113,7 @@ def test_each_frame_arrives_when_it_was_sent(provider: str, world: World) -> Non
             assert word.encode() in everything
             arrived.set()
         answer = answer_of(everything + to_the_end(connection))
-        assert (surface.said(answer), surface.ended_well(answer)) == ("".join(words), True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == ("".join(words), True)
 
     at_each(check)
 
@@ -170,7 +170,7 @@ def test_opening_events_go_out_after_the_hold(world: World) -> None:
         assert head.startswith(b"HTTP/1.1 200 ")
         assert surface.opening is None or surface.silence in writes(everything)
         answer = answer_of(everything)
-        assert (surface.said(answer), surface.ended_well(answer)) == ("tardy", True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == ("tardy", True)
 
     at_each(check)
 
@@ -198,7 +198,7 @@ def test_a_spent_status_does_not_spend_the_target(first: str, second: str, world
         connection = surface.open(world, model, fallbacks=[fallback], **usage)
         answer = answer_of(to_the_end(connection))
 
-        assert (surface.said(answer), surface.ended_well(answer)) == ("from the second", True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == ("from the second", True)
         if surface.name in OPERATIONS:
             last = [event for event in answer.events if isinstance(event, dict)][-1]
             assert last["extra_fields"]["provider"] == second
@@ -256,7 +256,7 @@ def test_silence_then_an_answer_is_a_good_stream(world: World) -> None:
         answer = answer_of(everything)
         assert surface.silence in writes(everything)
         assert (b": keep-alive\n\n" in answer.body) is (surface.silence == b": keep-alive\n\n")
-        assert (surface.said(answer), surface.ended_well(answer)) == ("good", True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == ("good", True)
 
     at_each(check)
 
@@ -272,7 +272,7 @@ def test_a_fallback_after_the_status_was_spent_in_silence(world: World) -> None:
         connection = surface.open(world, f"groq/{surface.own}", fallbacks=[f"openai/y{surface.own}"])
         answer = answer_of(to_the_end(connection))
 
-        assert (surface.said(answer), surface.ended_well(answer)) == ("good", True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == ("good", True)
 
     at_each(check)
 
@@ -297,7 +297,7 @@ def test_comments_bridge_silence_in_the_middle(world: World) -> None:
         )
         assert 2 <= written[one:two].count(surface.silence) <= 4
         answer = answer_of(everything)
-        assert (surface.said(answer), surface.ended_well(answer)) == ("one two", True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == ("one two", True)
 
     world.upstream.script = lambda request: Reply.sse(
         paced(ROLE, chat_text("one "), 0.75, chat_text("two"), chat_end())

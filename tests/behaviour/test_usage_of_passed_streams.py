@@ -110,7 +110,7 @@ def test_a_passed_stream_tells_a_usage(name: str, odd: Any, world: World) -> Non
 
     answer = surface.ask(world, model, stream=True)
 
-    assert (answer.status, surface.said(answer), surface.ended_well(answer)) == (200, TEXT, True)
+    assert (answer.status, surface.text_of(answer), surface.ended_well(answer)) == (200, TEXT, True)
     told = [usage for event in events(answer) if (usage := at(event, way)) is not None]
     assert told
     opened = [usage for event in events(answer) if (usage := at(event, ("message", "usage"))) is not None]

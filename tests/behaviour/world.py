@@ -401,6 +401,6 @@ def good(operation: str, model: str, stream: bool, text: str = "good") -> Reply:
     return Reply.json(responses_body(text) if native else chat_body(text))
 
 
-def called(world: World) -> list[Request]:
+def upstream_requests(world: World) -> list[Request]:
     """Return the requests that reached the provider."""
     return list(world.upstream.requests)

@@ -25,7 +25,7 @@ WEATHER: Any = {
 }
 
 
-def said(text: str) -> list[Any]:
+def user_messages(text: str) -> list[Any]:
     """Return one user message."""
     return [{"role": "user", "content": text}]
 
@@ -45,7 +45,7 @@ def test_a_message_is_created_at_each_base_url_with_each_credential(
 ) -> None:
     with Anthropic(base_url=world.gateway.url + root, max_retries=0, timeout=20, **credential) as made:
         raw = made.messages.with_raw_response.create(
-            model=MODEL, max_tokens=99, messages=said("say exactly: hello")
+            model=MODEL, max_tokens=99, messages=user_messages("say exactly: hello")
         )
     message = raw.parse()
     assert (message.content[0].text, message.stop_reason) == ("hello", "end_turn")  # type: ignore[union-attr]
@@ -55,7 +55,9 @@ def test_a_message_is_created_at_each_base_url_with_each_credential(
 
 
 def test_a_stream_is_read_by_the_helper(client: Anthropic) -> None:
-    with client.messages.stream(model=MODEL, max_tokens=99, messages=said("say exactly: one two")) as stream:
+    with client.messages.stream(
+        model=MODEL, max_tokens=99, messages=user_messages("say exactly: one two")
+    ) as stream:
         text = "".join(stream.text_stream)
         final = stream.get_final_message()
     assert (text, final.stop_reason) == ("one two", "end_turn")
@@ -64,7 +66,7 @@ def test_a_stream_is_read_by_the_helper(client: Anthropic) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_a_tool_is_called_and_its_result_is_read(client: Anthropic, streamed: bool) -> None:
-    asked = said("call tool get_weather with city=Paris, days=5")
+    asked = user_messages("call tool get_weather with city=Paris, days=5")
     options: dict[str, Any] = {"model": MODEL, "max_tokens": 99, "tools": [WEATHER]}
     if streamed:
         with client.messages.stream(messages=asked, **options) as stream:
@@ -89,7 +91,7 @@ def test_the_tool_runner_sends_whole_conversations(client: Anthropic, model: str
     runner = client.beta.messages.tool_runner(
         model=model,
         max_tokens=99,
-        messages=said("call tool get_weather with city=Rome, days=2"),
+        messages=user_messages("call tool get_weather with city=Rome, days=2"),
         tools=[get_weather],
         stream=streamed,
     )
@@ -117,7 +119,7 @@ def test_thinking_is_shown(client: Anthropic, streamed: bool) -> None:
         "model": MODEL,
         "max_tokens": 4096,
         "thinking": {"type": "enabled", "budget_tokens": 1024},
-        "messages": said("think: it is late"),
+        "messages": user_messages("think: it is late"),
     }
     if streamed:
         with client.messages.stream(**options) as stream:
@@ -130,7 +132,7 @@ def test_thinking_is_shown(client: Anthropic, streamed: bool) -> None:
 
 
 def test_tokens_are_counted(client: Anthropic) -> None:
-    count = client.messages.count_tokens(model=MODEL, messages=said("one two three"))
+    count = client.messages.count_tokens(model=MODEL, messages=user_messages("one two three"))
     assert count.input_tokens >= 3
 
 
@@ -152,8 +154,8 @@ def test_models_of_the_unified_surface_have_the_form_of_who_asks(world: World) -
 @pytest.mark.parametrize(
     "options, error",
     [
-        ({"messages": said("fail with 429")}, anthropic.RateLimitError),
-        ({"messages": said("fail with 500")}, anthropic.InternalServerError),
+        ({"messages": user_messages("fail with 429")}, anthropic.RateLimitError),
+        ({"messages": user_messages("fail with 500")}, anthropic.InternalServerError),
         ({"model": "no-such-model"}, anthropic.NotFoundError),
         ({"max_tokens": 0}, anthropic.BadRequestError),
     ],
@@ -164,7 +166,7 @@ def test_errors_are_those_of_the_sdk(
     unknown = {"type": "error", "error": {"type": "not_found_error", "message": "model: no-such-model"}}
     world.fresh().upstream.add(Reply.json(unknown, 404))  # a bare name is Anthropic's
     with pytest.raises(error) as told:
-        client.messages.create(**{"model": MODEL, "max_tokens": 9, "messages": said("x"), **options})
+        client.messages.create(**{"model": MODEL, "max_tokens": 9, "messages": user_messages("x"), **options})
     body = told.value.body
     assert (body["type"], set(body)) == ("error", set(unknown) | {"request_id"})
     assert body["request_id"] == told.value.response.headers["request-id"]
@@ -185,7 +187,7 @@ def test_a_provider_of_chat_alone_answers(world: World, client: Anthropic, strea
         "model": "groq/x",
         "max_tokens": 99,
         "system": "Be brief.",
-        "messages": said("hi"),
+        "messages": user_messages("hi"),
         "tools": [WEATHER],
         "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
     }
@@ -224,7 +226,7 @@ def test_a_stream_of_a_chat_provider_that_breaks_off_raises_in_the_sdk(
     world.fresh().upstream.add(Reply.sse(whole, cut=whole.index(b"\n\n", whole.index(b"good")) + 2))
     with (
         pytest.raises(anthropic.APIStatusError) as told,
-        client.messages.stream(model="groq/x", max_tokens=9, messages=said("hi")) as stream,
+        client.messages.stream(model="groq/x", max_tokens=9, messages=user_messages("hi")) as stream,
     ):
         assert next(stream.text_stream) == "good"
         stream.get_final_message()

@@ -30,12 +30,12 @@ WEATHER = {
 CLAUDE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 99}
 
 
-def said(text: str) -> dict[str, Any]:
+def user_message(text: str) -> dict[str, Any]:
     """Return one user's message."""
     return {"role": "user", "content": [{"text": text}]}
 
 
-def made(world: World, service: str = "bedrock-runtime", key: str | None = KEY) -> Any:
+def client_of(world: World, service: str = "bedrock-runtime", key: str | None = KEY) -> Any:
     """Return boto3's client as users make it: signed with whatever they have, the key in a header."""
     session = boto3.Session("AKIAEXAMPLE", "secret", region_name="us-east-1")
     config = Config(retries={"total_max_attempts": 1}, read_timeout=20)
@@ -50,14 +50,14 @@ def made(world: World, service: str = "bedrock-runtime", key: str | None = KEY) 
 @pytest.fixture(scope="module")
 def client(world: World) -> Any:
     """The runtime's client."""
-    return made(world)
+    return client_of(world)
 
 
 def test_a_conversation_goes_on(client: Any) -> None:
-    answer = client.converse(modelId="sandbox/x", messages=[said("say exactly: hello")])
+    answer = client.converse(modelId="sandbox/x", messages=[user_message("say exactly: hello")])
     assert answer["output"]["message"] == {"role": "assistant", "content": [{"text": "hello"}]}
     assert (answer["stopReason"], answer["usage"]["outputTokens"]) == ("end_turn", 1)
-    history = [said("I am Ann"), answer["output"]["message"], said("echo history")]
+    history = [user_message("I am Ann"), answer["output"]["message"], user_message("echo history")]
     again = client.converse(modelId="sandbox/x", messages=history)
     assert "I am Ann" in again["output"]["message"]["content"][0]["text"]
 
@@ -71,7 +71,7 @@ def text_of(answer: Any) -> str:
 
 
 def test_a_stream_is_read_to_its_end(client: Any) -> None:
-    answer = client.converse_stream(modelId="sandbox/x", messages=[said("say exactly: one two")])
+    answer = client.converse_stream(modelId="sandbox/x", messages=[user_message("say exactly: one two")])
     events = list(answer["stream"])
     names = [name for event in events for name in event]
     assert (names[0], names[-2:]) == ("messageStart", ["messageStop", "metadata"])
@@ -80,7 +80,7 @@ def test_a_stream_is_read_to_its_end(client: Any) -> None:
 
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 def test_a_tool_is_called_and_its_result_is_read(client: Any, streamed: bool) -> None:
-    asked = said("call tool get_weather with city=Paris, days=5")
+    asked = user_message("call tool get_weather with city=Paris, days=5")
     options = {"modelId": "sandbox/x", "toolConfig": {"tools": [WEATHER]}}
     if streamed:
         events = list(client.converse_stream(messages=[asked], **options)["stream"])
@@ -121,7 +121,9 @@ def test_vectors_are_invoked(client: Any) -> None:
 
 
 def test_tokens_are_counted(client: Any) -> None:
-    counted = client.count_tokens(modelId="sandbox/x", input={"converse": {"messages": [said("one two")]}})
+    counted = client.count_tokens(
+        modelId="sandbox/x", input={"converse": {"messages": [user_message("one two")]}}
+    )
     assert counted["inputTokens"] == 2
 
 
@@ -138,30 +140,32 @@ def test_an_error_is_the_services_own(
     client: Any, prompt: str, name: str, status: int, operation: str
 ) -> None:
     with pytest.raises(ClientError) as caught:
-        getattr(client, operation)(modelId="sandbox/x", messages=[said(prompt)])
+        getattr(client, operation)(modelId="sandbox/x", messages=[user_message(prompt)])
     assert caught.value.response["Error"]["Code"] == name
     assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == status
 
 
 def test_a_stream_that_breaks_raises_after_what_came(client: Any, world: World) -> None:
-    events = iter(client.converse_stream(modelId="sandbox/x", messages=[said("fail midway")])["stream"])
+    events = iter(
+        client.converse_stream(modelId="sandbox/x", messages=[user_message("fail midway")])["stream"]
+    )
     assert "messageStart" in next(events)
     with pytest.raises(EventStreamError):
         list(events)
     world.fresh().upstream.add(Reply.sse(chat_chunk({"role": "assistant", "content": "half"})))
-    broken = client.converse_stream(modelId="groq/x", messages=[said("hi")])["stream"]
+    broken = client.converse_stream(modelId="groq/x", messages=[user_message("hi")])["stream"]
     with pytest.raises(EventStreamError):
         list(broken)
 
 
 def test_a_signature_alone_is_refused(world: World) -> None:
     with pytest.raises(ClientError) as caught:
-        made(world, key=None).converse(modelId="sandbox/x", messages=[said("hi")])
+        client_of(world, key=None).converse(modelId="sandbox/x", messages=[user_message("hi")])
     assert caught.value.response["Error"]["Code"] == "AccessDeniedException"
 
 
 def test_models_are_listed(world: World) -> None:
-    control = made(world, "bedrock")
+    control = client_of(world, "bedrock")
     listed = control.list_foundation_models()["modelSummaries"]
     assert "sandbox/echo" in [model["modelId"] for model in listed]
     one = control.get_foundation_model(modelIdentifier="sandbox/echo")["modelDetails"]
@@ -170,7 +174,7 @@ def test_models_are_listed(world: World) -> None:
 
 def test_a_chat_only_provider_answers(client: Any, world: World) -> None:
     world.fresh().upstream.add(Reply.sse(chat_stream("from", " groq")))
-    assert text_of(client.converse_stream(modelId="groq/x", messages=[said("hi")])) == "from groq"
+    assert text_of(client.converse_stream(modelId="groq/x", messages=[user_message("hi")])) == "from groq"
 
 
 def test_anthropic_answers_with_its_thoughts_signed_for_the_tenant(client: Any, world: World) -> None:
@@ -186,11 +190,11 @@ def test_anthropic_answers_with_its_thoughts_signed_for_the_tenant(client: Any, 
     }
     world.fresh().upstream.add(Reply.json(message), times=2)
     model = "anthropic/claude-sonnet-4-5"
-    first = client.converse(modelId=model, messages=[said("hi")])["output"]["message"]
+    first = client.converse(modelId=model, messages=[user_message("hi")])["output"]["message"]
     shown = first["content"][0]["reasoningContent"]["reasoningText"]
     assert shown["text"] == "hm"
     assert "CLAUDES" not in shown["signature"]
-    client.converse(modelId=model, messages=[said("hi"), first, said("go on")])
+    client.converse(modelId=model, messages=[user_message("hi"), first, user_message("go on")])
     assert thought in world.upstream.requests[-1].json()["messages"][1]["content"]
 
 

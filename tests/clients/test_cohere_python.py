@@ -27,7 +27,7 @@ WEATHER: Any = {
 }
 
 
-def said(text: str) -> list[Any]:
+def user_messages(text: str) -> list[Any]:
     """Return one user message."""
     return [{"role": "user", "content": text}]
 
@@ -39,14 +39,14 @@ def client(world: World) -> cohere.ClientV2:
 
 
 def test_a_chat_is_answered(client: cohere.ClientV2) -> None:
-    answer = client.chat(model=MODEL, messages=said("say exactly: hello"))
+    answer = client.chat(model=MODEL, messages=user_messages("say exactly: hello"))
     assert answer.message.content is not None
     assert (answer.message.content[0].text, answer.finish_reason) == ("hello", "COMPLETE")  # type: ignore[union-attr]
     assert answer.usage.tokens.output_tokens == 1  # type: ignore[union-attr]
 
 
 def test_a_stream_is_read(client: cohere.ClientV2) -> None:
-    events = list(client.chat_stream(model=MODEL, messages=said("say exactly: one two")))
+    events = list(client.chat_stream(model=MODEL, messages=user_messages("say exactly: one two")))
     kinds = [event.type for event in events]
     assert (kinds[0], kinds[1], kinds[-1]) == ("message-start", "content-start", "message-end")
     text = "".join(e.delta.message.content.text for e in events if e.type == "content-delta")  # type: ignore[union-attr]
@@ -54,7 +54,7 @@ def test_a_stream_is_read(client: cohere.ClientV2) -> None:
 
 
 def test_a_tool_is_called_and_its_result_is_read(client: cohere.ClientV2) -> None:
-    asked = said("call tool get_weather with city=Paris, days=5")
+    asked = user_messages("call tool get_weather with city=Paris, days=5")
     first = client.chat(model=MODEL, messages=asked, tools=[WEATHER])
     assert first.finish_reason == "TOOL_CALL"
     (call,) = first.message.tool_calls or ()
@@ -67,7 +67,7 @@ def test_a_tool_is_called_and_its_result_is_read(client: cohere.ClientV2) -> Non
 def test_a_schema_is_filled(client: cohere.ClientV2) -> None:
     schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
     form: Any = {"type": "json_object", "json_schema": schema}
-    answer = client.chat(model=MODEL, messages=said("fill name=Ann"), response_format=form)
+    answer = client.chat(model=MODEL, messages=user_messages("fill name=Ann"), response_format=form)
     assert answer.message.content[0].text.replace(" ", "") == '{"name":"Ann"}'  # type: ignore[index, union-attr]
 
 
@@ -115,11 +115,17 @@ def test_models_are_listed_and_fetched(client: cohere.ClientV2) -> None:
 
 @pytest.mark.parametrize(
     "options, status",
-    [({"messages": said("fail with 429")}, 429), ({"model": "no-such-model"}, 404), ({"max_tokens": 0}, 400)],
+    [
+        ({"messages": user_messages("fail with 429")}, 429),
+        ({"model": "no-such-model"}, 404),
+        ({"max_tokens": 0}, 400),
+    ],
 )
 def test_errors_have_coheres_form(client: cohere.ClientV2, options: dict[str, Any], status: int) -> None:
     with pytest.raises(ApiError) as told:
-        client.chat(**{"model": MODEL, "messages": said("x"), **options}, request_options={"max_retries": 0})
+        client.chat(
+            **{"model": MODEL, "messages": user_messages("x"), **options}, request_options={"max_retries": 0}
+        )
     assert told.value.status_code == status
     assert set(told.value.body) == {"message", "id"}
     assert (told.value.headers or {})["x-request-id"] == told.value.body["id"]
@@ -135,7 +141,7 @@ def test_a_wrong_key_is_401_in_coheres_form(world: World) -> None:
 def test_a_provider_of_chat_alone_answers(world: World, client: cohere.ClientV2) -> None:
     world.fresh().upstream.add(Reply.json(chat_body("from groq")))
     world.upstream.add(Reply.sse(chat_stream("from ", "groq")))
-    options: dict[str, Any] = {"model": "groq/x", "messages": said("hi"), "max_tokens": 9, "p": 0.5}
+    options: dict[str, Any] = {"model": "groq/x", "messages": user_messages("hi"), "max_tokens": 9, "p": 0.5}
     assert client.chat(**options).message.content[0].text == "from groq"  # type: ignore[index, union-attr]
     events = list(client.chat_stream(**options))
     text = "".join(e.delta.message.content.text for e in events if e.type == "content-delta")  # type: ignore[union-attr]
@@ -147,7 +153,7 @@ def test_a_provider_of_chat_alone_answers(world: World, client: cohere.ClientV2)
 def test_a_stream_that_breaks_off_ends_in_an_error(world: World, client: cohere.ClientV2) -> None:
     whole = chat_stream("good")
     world.fresh().upstream.add(Reply.sse(whole, cut=whole.index(b"\n\n", whole.index(b"good")) + 2))
-    *_, last = client.chat_stream(model="groq/x", messages=said("hi"))
+    *_, last = client.chat_stream(model="groq/x", messages=user_messages("hi"))
     assert last.type == "message-end"
     assert (last.delta.finish_reason, bool(last.delta.error)) == ("ERROR", True)  # type: ignore[union-attr]
 

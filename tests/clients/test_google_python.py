@@ -41,7 +41,7 @@ class _Token(google.auth.credentials.Credentials):
         """Nothing ends."""
 
 
-def made(world: World, mode: str) -> genai.Client:
+def client_of(world: World, mode: str) -> genai.Client:
     """Return the SDK's client as users make it in a mode."""
     root = world.gateway.url
     surface = types.HttpOptions(base_url=f"{root}/genai", timeout=20_000)
@@ -58,7 +58,7 @@ def made(world: World, mode: str) -> genai.Client:
 @pytest.fixture(params=MODES)
 def client(world: World, request: pytest.FixtureRequest) -> genai.Client:
     """A client of each mode."""
-    return made(world, request.param)
+    return client_of(world, request.param)
 
 
 def test_content_is_generated_whole_and_streamed(client: genai.Client) -> None:
@@ -119,9 +119,9 @@ def test_thoughts_are_shown_to_those_who_ask(client: genai.Client) -> None:
 
 def test_tokens_are_counted_and_vectors_are_made(client: genai.Client) -> None:
     assert client.models.count_tokens(model="sandbox/x", contents="one two three").total_tokens == 3
-    made = client.models.embed_content(model="sandbox/x", contents="hi")
-    assert len(made.embeddings or []) == 1
-    assert made.embeddings[0].values  # type: ignore[index]
+    client_of = client.models.embed_content(model="sandbox/x", contents="hi")
+    assert len(client_of.embeddings or []) == 1
+    assert client_of.embeddings[0].values  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_a_stream_that_breaks_raises_after_what_came(client: genai.Client) -> No
 
 @pytest.mark.parametrize("mode", ["gemini", "root"])
 def test_models_are_listed_and_fetched(world: World, mode: str) -> None:
-    client = made(world, mode)
+    client = client_of(world, mode)
     names = [model.name for model in client.models.list(config={"page_size": 2})]
     assert "models/sandbox/echo" in names
     assert len(names) == len(set(names)) > 2

@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).with_name("drive_node.js")
 
 
 @pytest.fixture(scope="module")
-def seen(node_openai: str, world: World) -> dict[str, Any]:
+def script_output(node_openai: str, world: World) -> dict[str, Any]:
     """What the script saw."""
     result = subprocess.run(
         [node_openai, str(SCRIPT), world.gateway.url, KEY],
@@ -30,10 +30,10 @@ def seen(node_openai: str, world: World) -> dict[str, Any]:
     return told
 
 
-def test_responses_whole_streamed_and_stored(seen: dict[str, Any]) -> None:
-    numbers = seen["responses"].pop("numbers")
+def test_responses_whole_streamed_and_stored(script_output: dict[str, Any]) -> None:
+    numbers = script_output["responses"].pop("numbers")
     assert numbers == list(range(len(numbers)))
-    assert seen["responses"] == {
+    assert script_output["responses"] == {
         "whole": "whole",
         "first": "response.created",
         "last": "response.completed",
@@ -44,19 +44,19 @@ def test_responses_whole_streamed_and_stored(seen: dict[str, Any]) -> None:
     }
 
 
-def test_chat_streams(seen: dict[str, Any]) -> None:
-    assert seen["chat"] == {"streamed": "chunks", "helped": "helped"}
+def test_chat_streams(script_output: dict[str, Any]) -> None:
+    assert script_output["chat"] == {"streamed": "chunks", "helped": "helped"}
 
 
-def test_azures_class(seen: dict[str, Any]) -> None:
-    assert seen["azure"] == {"chat": "deployed", "response": "responded", "dimensions": True}
+def test_azures_class(script_output: dict[str, Any]) -> None:
+    assert script_output["azure"] == {"chat": "deployed", "response": "responded", "dimensions": True}
 
 
-def test_errors_are_the_sdks_classes(seen: dict[str, Any]) -> None:
-    assert seen["refused"] == {
+def test_errors_are_the_sdks_classes(script_output: dict[str, Any]) -> None:
+    assert script_output["refused"] == {
         "name": "BadRequestError",
         "status": 400,
         "code": "model_not_found",
         "param": "model",
     }
-    assert seen["brokenOff"] == {"name": "APIError", "code": True}
+    assert script_output["brokenOff"] == {"name": "APIError", "code": True}

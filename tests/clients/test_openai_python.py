@@ -50,7 +50,7 @@ def client(base_url: str) -> Iterator[OpenAI]:
         yield made
 
 
-def said(text: str) -> list[Any]:
+def user_messages(text: str) -> list[Any]:
     """Return one user message of chat."""
     return [{"role": "user", "content": text}]
 
@@ -144,7 +144,9 @@ def test_the_query_and_prompt_calls_of_responses(client: OpenAI) -> None:
     compacted = client.responses.compact(model=MODEL, input="Remember the word banana.")
     assert compacted.output[-1].type == "compaction"
     onward: Any = [item.to_dict() for item in compacted.output]
-    assert client.responses.create(model=MODEL, input=[*onward, *said("hello")]).status == "completed"
+    assert (
+        client.responses.create(model=MODEL, input=[*onward, *user_messages("hello")]).status == "completed"
+    )
 
 
 def test_conversations_hold_turns(client: OpenAI) -> None:
@@ -185,7 +187,7 @@ def test_a_pydantic_tool_is_parsed_on_both_surfaces(client: OpenAI) -> None:
     response = client.responses.parse(model=MODEL, input=prompt, tools=tools)
     parsed = [item.parsed_arguments for item in response.output if item.type == "function_call"]
     assert parsed == [Person(name="Ann", age=30)]
-    chat = client.chat.completions.parse(model=MODEL, messages=said(prompt), tools=tools)
+    chat = client.chat.completions.parse(model=MODEL, messages=user_messages(prompt), tools=tools)
     (call,) = chat.choices[0].message.tool_calls or ()
     assert call.function.parsed_arguments == Person(name="Ann", age=30)
 
@@ -194,14 +196,14 @@ def test_a_pydantic_tool_is_parsed_on_both_surfaces(client: OpenAI) -> None:
 
 
 def test_a_chat_completion_and_its_stream(client: OpenAI) -> None:
-    whole = client.chat.completions.create(model=MODEL, messages=said("say exactly: hello there"))
+    whole = client.chat.completions.create(model=MODEL, messages=user_messages("say exactly: hello there"))
     assert whole.choices[0].message.content == "hello there"
     assert whole.choices[0].finish_reason == "stop"
     assert whole.usage is not None
     chunks = list(
         client.chat.completions.create(
             model=MODEL,
-            messages=said("say exactly: hello there"),
+            messages=user_messages("say exactly: hello there"),
             stream=True,
             stream_options={"include_usage": True},
         )
@@ -214,20 +216,20 @@ def test_a_chat_completion_and_its_stream(client: OpenAI) -> None:
 
 def test_the_chat_stream_helper_and_parse(client: OpenAI) -> None:
     with client.chat.completions.stream(
-        model=MODEL, messages=said("fill name=Ann, age=30"), response_format=Person
+        model=MODEL, messages=user_messages("fill name=Ann, age=30"), response_format=Person
     ) as stream:
         kinds = {event.type for event in stream}
         final = stream.get_final_completion()
     assert {"chunk", "content.delta", "content.done"} <= kinds
     assert final.choices[0].message.parsed == Person(name="Ann", age=30)
     parsed = client.chat.completions.parse(
-        model=MODEL, messages=said("fill name=Bob, age=4"), response_format=Person
+        model=MODEL, messages=user_messages("fill name=Bob, age=4"), response_format=Person
     )
     assert parsed.choices[0].message.parsed == Person(name="Bob", age=4)
 
 
 def test_chat_calls_tools_whole_and_streamed(client: OpenAI) -> None:
-    asked = said("call tool get_weather with city=Rome, days=2")
+    asked = user_messages("call tool get_weather with city=Rome, days=2")
     whole = client.chat.completions.create(model=MODEL, messages=asked, tools=[CHAT_TOOL])
     assert whole.choices[0].finish_reason == "tool_calls"
     (call,) = whole.choices[0].message.tool_calls or ()
@@ -247,7 +249,7 @@ def test_chat_calls_tools_whole_and_streamed(client: OpenAI) -> None:
 
 
 def test_several_choices_whole_and_streamed(client: OpenAI) -> None:
-    asked: Any = {"model": MODEL, "messages": said("say exactly: a b"), "n": 2}
+    asked: Any = {"model": MODEL, "messages": user_messages("say exactly: a b"), "n": 2}
     whole = client.chat.completions.create(**asked)
     assert [choice.message.content for choice in whole.choices] == ["a b", "a b"]
     with client.chat.completions.stream(**asked) as stream:
@@ -425,7 +427,9 @@ ERRORS = {
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_upstream_error_is_the_sdks_class_by_status(client: OpenAI, status: int, stream: bool) -> None:
     with pytest.raises(ERRORS[status]) as found:
-        client.chat.completions.create(model=MODEL, messages=said(f"fail with {status}"), stream=stream)
+        client.chat.completions.create(
+            model=MODEL, messages=user_messages(f"fail with {status}"), stream=stream
+        )
     assert isinstance(found.value.body, dict)
     assert {"message", "type", "param", "code"} <= set(found.value.body)
 
@@ -449,7 +453,9 @@ def test_our_own_errors_are_the_sdks_classes(client: OpenAI, base_url: str) -> N
 
 def test_a_failure_in_a_stream_raises_with_its_code(client: OpenAI) -> None:
     with pytest.raises(openai.APIError) as chat:
-        for _ in client.chat.completions.create(model=MODEL, messages=said("fail midway"), stream=True):
+        for _ in client.chat.completions.create(
+            model=MODEL, messages=user_messages("fail midway"), stream=True
+        ):
             pass
     assert chat.value.code
     with pytest.raises(openai.APIError) as responses:
@@ -465,7 +471,7 @@ def test_the_sdk_retries_what_may_be_retried_and_not_what_was(world: World, base
             OpenAI(base_url=base_url, api_key=KEY, max_retries=1, timeout=20) as sdk,
             pytest.raises(openai.APIStatusError) as found,
         ):
-            sdk.chat.completions.create(model="groq/x", messages=said("hi"))
+            sdk.chat.completions.create(model="groq/x", messages=user_messages("hi"))
         seen.append(found.value.response.headers.get("x-should-retry"))
         return len(world.upstream.requests)
 
@@ -483,7 +489,7 @@ def test_the_asynchronous_client(base_url: str) -> None:
         async with AsyncOpenAI(base_url=base_url, api_key=KEY, max_retries=0) as sdk:
             whole = await sdk.responses.create(model=MODEL, input="say exactly: one")
             chunks = await sdk.chat.completions.create(
-                model=MODEL, messages=said("say exactly: two"), stream=True
+                model=MODEL, messages=user_messages("say exactly: two"), stream=True
             )
             text = "".join([c.choices[0].delta.content or "" async for c in chunks if c.choices])
             async with sdk.responses.stream(model=MODEL, input="say exactly: three") as stream:
@@ -512,9 +518,11 @@ def _azure_clients(url: str) -> dict[str, AzureOpenAI]:
 )
 def test_azures_class_in_each_of_its_forms(world: World, form: str) -> None:
     with _azure_clients(world.gateway.url)[form] as sdk:
-        chat = sdk.chat.completions.create(model="fast", messages=said("say exactly: chat"))
+        chat = sdk.chat.completions.create(model="fast", messages=user_messages("say exactly: chat"))
         assert chat.choices[0].message.content == "chat"
-        chunks = sdk.chat.completions.create(model="sandbox/x", messages=said("say exactly: s"), stream=True)
+        chunks = sdk.chat.completions.create(
+            model="sandbox/x", messages=user_messages("say exactly: s"), stream=True
+        )
         assert "".join(c.choices[0].delta.content or "" for c in chunks if c.choices) == "s"
         raw = sdk.responses.with_raw_response.create(model=MODEL, input="say exactly: response")
         assert raw.headers["apim-request-id"]
@@ -535,7 +543,7 @@ def test_azures_class_in_each_of_its_forms(world: World, form: str) -> None:
 @pytest.mark.parametrize("form", ["endpoint", "endpoint below openai", "base url v1", "entra token"])
 def test_a_bare_model_of_azures_class_is_an_azure_deployment(world: World, form: str) -> None:
     with _azure_clients(world.gateway.url)[form] as sdk, pytest.raises(openai.BadRequestError) as refused:
-        sdk.chat.completions.create(model="gpt-unconfigured", messages=said("hi"))
+        sdk.chat.completions.create(model="gpt-unconfigured", messages=user_messages("hi"))
     assert refused.value.code == "provider_not_configured"
     assert "AZURE_OPENAI" in refused.value.message
 

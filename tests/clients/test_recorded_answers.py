@@ -72,17 +72,17 @@ def test_chat_and_responses_of_the_sdk_tell_the_recording(
         message = (_chat_streamed if streamed else _chat)(client, model)
         assert (message.content or "") == choice.text
         made = [c.function if c.type == "function" else c.custom for c in message.tool_calls or ()]
-        assert sorted((c.name, str(parsed(_given(c)))) for c in made) == calls
+        assert sorted((c.name, str(parsed(_arguments(c)))) for c in made) == calls
     final = (_response_streamed if streamed else _response)(client, model)
     assert final.output_text == choice.text + choice.transcript
     items = [i for i in final.output if i.type in ("function_call", "custom_tool_call")]
-    assert sorted((i.name, str(parsed(_given(i)))) for i in items) == calls
+    assert sorted((i.name, str(parsed(_arguments(i)))) for i in items) == calls
     assert final.usage is not None or wanted.usage is None
     if wanted.usage is not None and wanted.usage.output is not None:
         assert final.usage.output_tokens == wanted.usage.output
 
 
-def _given(call: Any) -> Any:
+def _arguments(call: Any) -> Any:
     return call.arguments if hasattr(call, "arguments") else call.input
 
 

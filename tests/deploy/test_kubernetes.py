@@ -39,7 +39,7 @@ def _containers(deployment: Resource) -> Iterator[Resource]:
     yield from [*pod.get("initContainers", ()), *pod["containers"]]
 
 
-def _named(deployment: Resource, name: str) -> Resource:
+def _container(deployment: Resource, name: str) -> Resource:
     return next(container for container in _containers(deployment) if container["name"] == name)
 
 
@@ -73,20 +73,20 @@ def test_the_service_leads_to_the_gateways() -> None:
     service = RESOURCES["Service", "sluice"]["spec"]
     gateway = RESOURCES["Deployment", "sluice"]
     assert service["selector"] == gateway["spec"]["template"]["metadata"]["labels"]
-    (port,) = _named(gateway, "gateway")["ports"]
+    (port,) = _container(gateway, "gateway")["ports"]
     assert service["ports"][0]["targetPort"] == port["name"]
     assert str(port["containerPort"]) == SETTINGS["PORT"]
 
 
 def test_pods_are_given_the_time_to_leave() -> None:
     gateway, worker = (RESOURCES["Deployment", name] for name in ("sluice", "sluice-worker"))
-    waits = int(_named(gateway, "gateway")["lifecycle"]["preStop"]["exec"]["command"][1])
+    waits = int(_container(gateway, "gateway")["lifecycle"]["preStop"]["exec"]["command"][1])
     assert _pod(gateway)["terminationGracePeriodSeconds"] >= waits + 25 + 5  # gunicorn's grace, and a rest
     assert _pod(worker)["terminationGracePeriodSeconds"] > float(SETTINGS["SLUICE_WORKER_GRACE"])
 
 
 def test_the_probes_are_answered_without_a_key() -> None:
-    container = _named(RESOURCES["Deployment", "sluice"], "gateway")
+    container = _container(RESOURCES["Deployment", "sluice"], "gateway")
     paths = {
         container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
     }
@@ -98,8 +98,8 @@ def test_commands_are_those_of_the_procfile_and_of_the_image() -> None:
     lines = (ROOT / "Procfile").read_text().splitlines()
     procfile = {name: shlex.split(line) for name, line in (line.split(": ", 1) for line in lines)}
     gateway, worker = (RESOURCES["Deployment", name] for name in ("sluice", "sluice-worker"))
-    assert _named(gateway, "migrate")["command"] == procfile["release"]
-    assert _named(worker, "worker")["command"] == procfile["worker"]
+    assert _container(gateway, "migrate")["command"] == procfile["release"]
+    assert _container(worker, "worker")["command"] == procfile["worker"]
     image = (ROOT / "deploy/Dockerfile").read_text()
     assert yaml.safe_load(image.rpartition("CMD ")[2]) == shlex.split(START)
     copied = [line.split()[1:-1] for line in image.splitlines() if line.startswith("COPY ")]

@@ -30,7 +30,7 @@ COMPRESSING = {
 CONTENT_TYPE = {"Content-Type": "application/json"}
 
 
-def _asked(prompt: str, **members: Any) -> bytes:
+def _body(prompt: str, **members: Any) -> bytes:
     return json.dumps({"model": "sandbox/echo", "input": prompt, **members}).encode()
 
 
@@ -43,7 +43,7 @@ def _post(port: int, body: bytes, headers: dict[str, str] | None = None) -> http
 def _timed(port: int, prompt: str, headers: dict[str, str] | None = None) -> list[tuple[float, bytes]]:
     """Return the pieces of a stream's body with the seconds from its start."""
     began = time.monotonic()
-    response = _post(port, _asked(prompt, stream=True), headers)
+    response = _post(port, _body(prompt, stream=True), headers)
     assert response.status == 200
     packed = response.getheader("content-encoding") == "gzip"
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress if packed else bytes
@@ -86,7 +86,7 @@ def test_a_hundred_streams_flow_side_by_side(front: Front) -> None:
 
 
 def test_a_slow_body_waits_in_nginx_not_in_a_worker(front: Front) -> None:
-    body = _asked("say exactly: at last")
+    body = _body("say exactly: at last")
     head = b"POST /v1/responses HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     head += b"Content-Length: %d\r\n\r\n" % len(body)
     jobs = {
@@ -127,7 +127,7 @@ def test_a_gateway_that_takes_too_long_for_nginx_is_told_in_json(
     short = {"proxy_read_timeout 3600s;": "proxy_read_timeout 1s;"}
     shipped = repo_dir / "deploy/nginx.conf"
     with running_nginx(nginx, shipped, tmp_path, gateway=front.gateway.port, edits=short) as port:
-        response = _post(port, _asked("take 3 seconds"))
+        response = _post(port, _body("take 3 seconds"))
         error = json.loads(response.read())["error"]
     assert (response.status, error["code"]) == (504, "gateway_unreachable")
 
@@ -136,9 +136,9 @@ def test_kept_connections_never_cost_a_request(front: Front) -> None:
     """nginx gives up idle connections just before gunicorn would; requests around that moment get through."""
 
     def before_and_after(seconds: float) -> tuple[int, int]:
-        first = _post(front.nginx, _asked("Hello")).status
+        first = _post(front.nginx, _body("Hello")).status
         gevent.sleep(seconds)
-        return first, _post(front.nginx, _asked("Hello")).status
+        return first, _post(front.nginx, _body("Hello")).status
 
     jobs = [gevent.spawn(before_and_after, 3.6 + 0.05 * step) for step in range(40)]
     assert [job.get() for job in jobs] == [(200, 200)] * 40
@@ -168,5 +168,5 @@ def test_a_sub_path_can_be_stripped_by_nginx(
     shipped = repo_dir / "deploy/nginx.conf"
     with running_nginx(nginx, shipped, tmp_path, gateway=front.gateway.port, edits=below) as port:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-        connection.request("POST", "/llm/v1/responses", _asked("Hello"), CONTENT_TYPE)
+        connection.request("POST", "/llm/v1/responses", _body("Hello"), CONTENT_TYPE)
         assert connection.getresponse().status == 200

@@ -142,7 +142,7 @@ CASES: Mapping[str, Case] = {
 
 
 @pytest.fixture(scope="module")
-def heard(front: Front) -> dict[tuple[str, str], Heard]:
+def send_cases(front: Front) -> dict[tuple[str, str], Heard]:
     """What came back for each case, both ways; beside them calls of other clients go on."""
     jobs = {
         (way, name): gevent.spawn(converse, front.port(way), *case.pieces, quiet=4.0)
@@ -155,8 +155,8 @@ def heard(front: Front) -> dict[tuple[str, str], Heard]:
 
 @pytest.mark.parametrize("way", ["direct", "nginx"])
 @pytest.mark.parametrize("name", CASES)
-def test_one_request_has_one_answer(way: str, name: str, heard: dict[tuple[str, str], Heard]) -> None:
-    case, got = CASES[name], heard[way, name]
+def test_one_request_has_one_answer(way: str, name: str, send_cases: dict[tuple[str, str], Heard]) -> None:
+    case, got = CASES[name], send_cases[way, name]
     wanted: tuple[int, ...] = getattr(case, way)
     assert len(got.answers) == bool(wanted)
     for answer in got.answers:
@@ -167,8 +167,8 @@ def test_one_request_has_one_answer(way: str, name: str, heard: dict[tuple[str, 
         assert got.closed == case.closes
 
 
-def test_the_next_client_gets_its_own_answer(front: Front, heard: dict[tuple[str, str], Heard]) -> None:
-    assert heard
+def test_the_next_client_gets_its_own_answer(front: Front, send_cases: dict[tuple[str, str], Heard]) -> None:
+    assert send_cases
     texts = []
     for number in range(20):
         body = b'{"model": "sandbox/echo", "input": "say exactly: client %d"}' % number

@@ -26,7 +26,7 @@ WHOLE: Final = 1 << 30
 Cut = Callable[[Exchange, bytes, int], Iterator[Frame]]
 
 
-def told(exchange: Exchange) -> Answer:
+def reading_of(exchange: Exchange) -> Answer:
     """What the extractor reads in a recording; an error for one that is no answer."""
     answer = extract(exchange)
     assert isinstance(answer, Answer)
@@ -114,7 +114,7 @@ class Wire:
         return response
 
 
-def _kept(*apis: str) -> list[Exchange]:
+def _exchanges(*apis: str) -> list[Exchange]:
     return [exchange for exchange in load.exchanges(apis) if exclusions.reason(exchange) is None]
 
 
@@ -131,7 +131,7 @@ def _is_text(exchange: Exchange) -> bool:
 
 CHAT: Final = Wire(
     dialect("chat"),
-    _kept(
+    _exchanges(
         *("openai.chat", "azure.openai.chat", "azure.inference.chat", "groq.openai.chat"),
         *("cerebras.openai.chat", "openrouter.openai.chat", "perplexity.openai.chat", "sgl.openai.chat"),
         *("parasail.openai.chat", "ollama.openai.chat", "mistral.chat", "gemini.openai_compat.chat"),
@@ -139,11 +139,11 @@ CHAT: Final = Wire(
 )
 COMPLETIONS: Final = Wire(
     dialect_of(Row, "completions"),
-    _kept("openai.completions", "azure.openai.completions", "sgl.openai.completions"),
+    _exchanges("openai.completions", "azure.openai.completions", "sgl.openai.completions"),
 )
 RESPONSES: Final = Wire(
     dialect("responses"),
-    _kept(
+    _exchanges(
         *("openai.responses", "azure.openai.responses", "openrouter.openai.responses"),
         "openai.responses.retrieve",
     ),
@@ -169,7 +169,7 @@ CONVERSE: Final = Wire(dialect("converse"), load.exchanges(("bedrock.converse",)
 COHERE: Final = Wire(dialect("cohere"), load.exchanges(("cohere.v2.chat",)))
 INVOKE: Final = Wire(
     dialect_of(Row, "bedrock_invoke"),
-    [exchange for exchange in _kept("bedrock.invoke.*") if _is_text(exchange)],
+    [exchange for exchange in _exchanges("bedrock.invoke.*") if _is_text(exchange)],
     eventstream,
     named=True,
 )

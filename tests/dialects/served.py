@@ -47,7 +47,7 @@ def over_json(value: Any) -> Any:
     return json.loads(json.dumps(value))
 
 
-def written(encoder: Any, events: Iterable[Event]) -> list[Frame]:
+def frames_of(encoder: Any, events: Iterable[Event]) -> list[Frame]:
     """All frames of a stream, after the wire."""
     frames = [frame for event in events for frame in encoder.feed(event)]
     return [Frame(frame.event, over_json(frame.data)) for frame in frames]
@@ -62,7 +62,7 @@ def read_again(dialect: Any, frames: Iterable[Frame], **members: Any) -> list[Ev
 
 def streamed(dialect: Any, response: Response, request: Request, context: ServerContext) -> Response:
     """An answer as a client has it who reads a stream."""
-    frames = written(dialect.stream_encoder(request, context), replay(response))
+    frames = frames_of(dialect.stream_encoder(request, context), replay(response))
     return generic.fold(read_again(dialect, frames)).response()
 
 

@@ -12,7 +12,7 @@ from tests.dialects import generic
 Json = dict[str, Any]
 
 
-def sent(
+def translate(
     surface: str, body: Mapping[str, Any], wire: str, model: str, options: Any = None
 ) -> tuple[Json, list[tuple[str, str]]]:
     """The body that goes out on ``wire``, and the warnings as (param, message)."""

@@ -16,7 +16,7 @@ from app.dialects.base import Frame
 from app.dialects.completions.bedrock_invoke import DIALECT, completes_text
 from app.errors import GatewayError
 from tests.dialects import generic
-from tests.dialects.recorded import INVOKE, told
+from tests.dialects.recorded import INVOKE, reading_of
 from tests.traffic import answers, load
 from tests.traffic.answers import Answer
 from tests.traffic.load import Exchange
@@ -33,7 +33,7 @@ def assert_usage(usage: Usage | None, answer: Answer) -> None:
 
 @pytest.mark.parametrize("exchange", load.params(BODIES))
 def test_the_completions_are_read_as_the_extractor_reads_them(exchange: Exchange) -> None:
-    answer = told(exchange)
+    answer = reading_of(exchange)
     context = generic.client_context(str(exchange.model))
     response = DIALECT.decode_response(exchange.json(), context, exchange.response["headers"])
     got = [(c.index, c.text, c.finish.raw if c.finish else None) for c in response.choices]
@@ -43,7 +43,7 @@ def test_the_completions_are_read_as_the_extractor_reads_them(exchange: Exchange
 
 @pytest.mark.parametrize("exchange", load.params(STREAMS))
 def test_a_stream_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
-    answer, events = told(exchange), INVOKE.events(exchange)
+    answer, events = reading_of(exchange), INVOKE.events(exchange)
     assert isinstance(events[-1], Ended)
     response = generic.fold(events).response()
     got = [
@@ -60,7 +60,7 @@ def test_a_stream_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("exchange", load.params(ERRORS))
 def test_an_error_keeps_its_words(exchange: Exchange) -> None:
-    failure = told(exchange).error
+    failure = reading_of(exchange).error
     assert failure is not None
     error = DIALECT.decode_error(exchange.status, exchange.json(), {})
     assert error.message == failure.message
@@ -213,4 +213,4 @@ def test_there_are_recordings_of_every_answer_kind() -> None:
     assert len(BODIES) >= 8
     assert len(STREAMS) >= 6
     assert ERRORS
-    assert isinstance(told(ERRORS[0]).error, answers.Failure)
+    assert isinstance(reading_of(ERRORS[0]).error, answers.Failure)

@@ -61,7 +61,9 @@ def write(
     return DIALECT.encode_request(request, context).body, [loss.param for loss in losses.items]
 
 
-def sent(*messages: Message, options: ChatOptions | None = None, realm: str = "there") -> list[Json]:
+def encode_messages(
+    *messages: Message, options: ChatOptions | None = None, realm: str = "there"
+) -> list[Json]:
     written: list[Json] = write(Request("m", messages), options, realm)[0]["messages"]
     return written
 
@@ -690,7 +692,7 @@ def test_items_of_one_turn_become_one_message() -> None:
 
 
 def test_two_answers_in_a_row_stay_two_messages() -> None:
-    written = sent(Message("assistant", (TextPart("a"),)), Message("assistant", (TextPart("b"),)))
+    written = encode_messages(Message("assistant", (TextPart("a"),)), Message("assistant", (TextPart("b"),)))
     assert [message["content"] for message in written] == ["a", "b"]
 
 
@@ -779,9 +781,9 @@ def test_an_earlier_turn_goes_back_in_the_wires_own_slots(
 
 
 def test_a_signature_of_another_realm_is_left_out_with_its_thought() -> None:
-    assert sent(USER, Message("assistant", (SIGNED[0],)), options=rows.OPENROUTER, realm="elsewhere") == [
-        {"role": "user", "content": "hi"}
-    ]
+    assert encode_messages(
+        USER, Message("assistant", (SIGNED[0],)), options=rows.OPENROUTER, realm="elsewhere"
+    ) == [{"role": "user", "content": "hi"}]
 
 
 def test_short_ids_keep_calls_and_results_together() -> None:
@@ -791,7 +793,7 @@ def test_short_ids_keep_calls_and_results_together() -> None:
         ),
         Message("tool", (ToolResultPart("call_a_long_one", (TextPart("r"),)),)),
     )
-    assistant, result = sent(*messages, options=rows.MISTRAL)
+    assistant, result = encode_messages(*messages, options=rows.MISTRAL)
     ids = [call["id"] for call in assistant["tool_calls"]]
     assert ids == [short_id("call_a_long_one"), "Ab3dEf6h9"]
     assert result["tool_call_id"] == ids[0]
@@ -800,9 +802,12 @@ def test_short_ids_keep_calls_and_results_together() -> None:
 
 
 def test_a_last_assistant_message_is_marked_as_the_beginning_of_the_answer() -> None:
-    messages = sent(USER, Message("assistant", (TextPart("It is"),)), options=rows.MISTRAL)
+    messages = encode_messages(USER, Message("assistant", (TextPart("It is"),)), options=rows.MISTRAL)
     assert messages[-1] == {"role": "assistant", "content": "It is", "prefix": True}
-    assert "prefix" not in sent(Message("assistant", (TextPart("It is"),)), USER, options=rows.MISTRAL)[0]
+    assert (
+        "prefix"
+        not in encode_messages(Message("assistant", (TextPart("It is"),)), USER, options=rows.MISTRAL)[0]
+    )
 
 
 FILES: list[tuple[ChatOptions, FilePart, Json]] = [
@@ -836,20 +841,22 @@ FILES: list[tuple[ChatOptions, FilePart, Json]] = [
 def test_documents_are_written_in_the_wires_own_form(
     options: ChatOptions, part: FilePart, wanted: Json
 ) -> None:
-    (message,) = sent(Message("user", (part, TextPart("read"))), options=options)
+    (message,) = encode_messages(Message("user", (part, TextPart("read"))), options=options)
     assert message["content"][0] == wanted
 
 
 def test_a_document_by_address_is_refused_where_it_must_be_sent_whole() -> None:
     with pytest.raises(GatewayError) as caught:
-        sent(Message("user", (FilePart(url="https://e/a.pdf"),)), options=rows.OPENAI)
+        encode_messages(Message("user", (FilePart(url="https://e/a.pdf"),)), options=rows.OPENAI)
     assert (caught.value.kind.name, caught.value.param) == ("unsupported_parameter", "messages")
 
 
 def test_cache_marks_reach_the_wires_that_read_them_and_are_told_elsewhere() -> None:
     mark = {"cache_control": {"type": "ephemeral"}}
     message = Message("user", (TextPart("hi", native=("chat", mark)),))
-    assert sent(message, options=rows.OPENROUTER)[0]["content"] == [{"type": "text", "text": "hi", **mark}]
+    assert encode_messages(message, options=rows.OPENROUTER)[0]["content"] == [
+        {"type": "text", "text": "hi", **mark}
+    ]
     body, told = write(Request("m", (message,)), rows.OPENAI)
     assert (body["messages"][0]["content"], told) == ("hi", ["cache_control"])
 
@@ -884,7 +891,9 @@ def test_groqs_models_without_an_effort_are_sent_none(
 
 def test_roles_and_names_fit_the_wire() -> None:
     message = Message("developer", (TextPart("d"),), name="boss")
-    assert sent(message, options=rows.OPENAI) == [{"role": "developer", "content": "d", "name": "boss"}]
+    assert encode_messages(message, options=rows.OPENAI) == [
+        {"role": "developer", "content": "d", "name": "boss"}
+    ]
     body, told = write(Request("m", (message,)), rows.MISTRAL)
     assert (body["messages"], told) == ([{"role": "system", "content": "d"}], ["messages"])
 

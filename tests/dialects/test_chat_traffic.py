@@ -17,7 +17,7 @@ from app.errors import GatewayError
 from app.providers import chat_rows as rows
 from tests.dialects import generic
 from tests.dialects.generic import server_context
-from tests.dialects.recorded import CHAT, told
+from tests.dialects.recorded import CHAT, reading_of
 from tests.traffic import load
 from tests.traffic.answers import parsed
 from tests.traffic.chat_grammar import DONE, check_chat_stream
@@ -43,8 +43,8 @@ FOUND = CHAT.found
 events_of, response_of = CHAT.events, CHAT.response
 
 
-ANSWERS = [exchange for exchange in FOUND if told(exchange).error is None]
-ERRORS = [exchange for exchange in FOUND if told(exchange).error is not None]
+ANSWERS = [exchange for exchange in FOUND if reading_of(exchange).error is None]
+ERRORS = [exchange for exchange in FOUND if reading_of(exchange).error is not None]
 STREAMS = [exchange for exchange in FOUND if exchange.streamed]
 OLLAMA_OWN_IMAGES = (
     "ollama-chat_completion-9cd1668e2569"  # a member of its own API, which the compatible one ignores
@@ -67,7 +67,7 @@ def expected(choice: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
-    answer, response = told(exchange), response_of(exchange)
+    answer, response = reading_of(exchange), response_of(exchange)
     want = [{**expected(c), "tool_calls": _calls(c)} for c in answer.choices]
     assert [summary(choice) for choice in response.choices] == want
     assert (response.id, response.model) == (answer.id, answer.model)
@@ -84,7 +84,7 @@ def _calls(choice: Any) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_citations_logprobs_and_price_are_kept(exchange: Exchange) -> None:
-    answer, response = told(exchange), response_of(exchange)
+    answer, response = reading_of(exchange), response_of(exchange)
     for choice, wanted in zip(response.choices, answer.choices, strict=True):
         texts = [part for part in generic.parts_of(choice) if isinstance(part, TextPart)]
         urls = {row.get("url", "") for part in texts for row in part.annotations}
@@ -98,7 +98,7 @@ def test_citations_logprobs_and_price_are_kept(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_a_calls_own_id_is_kept_and_a_missing_one_is_minted(exchange: Exchange) -> None:
-    for choice, wanted in zip(response_of(exchange).choices, told(exchange).choices, strict=True):
+    for choice, wanted in zip(response_of(exchange).choices, reading_of(exchange).choices, strict=True):
         got = [part.id for part in generic.parts_of(choice) if isinstance(part, ToolCallPart)]
         for mine, theirs in zip(got, wanted.tool_calls, strict=True):
             assert mine == theirs.id if theirs.id else mine.startswith("call_")
@@ -123,7 +123,7 @@ def _finish(frame: Frame) -> bool:
 
 @pytest.mark.parametrize("exchange", load.params(ERRORS))
 def test_an_error_keeps_its_words_and_finds_its_status(exchange: Exchange) -> None:
-    wanted = told(exchange).error
+    wanted = reading_of(exchange).error
     assert wanted is not None
     error = _error_of(exchange)
     assert error.message.startswith(" ".join(wanted.message.split())[:60])

@@ -192,7 +192,7 @@ def test_a_recorded_answer_is_written_as_it_came(exchange: Exchange) -> None:
 def test_a_recorded_stream_is_written_in_frames_of_the_sdk_and_reads_the_same(exchange: Exchange) -> None:
     events = COHERE.events(exchange)
     encoder = CohereEncoder(Request("m", sampling=Sampling(logprobs=True)), generic.server_context())
-    frames = served.written(encoder, events)
+    frames = served.frames_of(encoder, events)
     assert frames.pop() == DONE
     for frame in frames:
         assert frame.event == frame.data["type"]
@@ -229,7 +229,7 @@ def test_thoughts_texts_citations_and_calls_have_their_frames() -> None:
         Finished(Finish("tool_calls", "tool_use")),
         Ended(Usage(5, 6, cached_tokens=1, reasoning_tokens=2)),
     ]
-    frames = served.written(CohereEncoder(Request("m"), generic.server_context()), events)
+    frames = served.frames_of(CohereEncoder(Request("m"), generic.server_context()), events)
     assert [(f.event, f.data.get("index")) for f in frames[:-1]] == [
         ("message-start", None),
         ("content-start", 0),

@@ -11,7 +11,7 @@ from app.canonical.request import TextPart
 from app.dialects.cohere.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
-from tests.dialects.recorded import COHERE, told
+from tests.dialects.recorded import COHERE, reading_of
 from tests.traffic import load
 from tests.traffic.answers import Count, extract
 from tests.traffic.load import Exchange
@@ -26,7 +26,7 @@ def without_finish(summary: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
-    answer, response = told(exchange), response_of(exchange)
+    answer, response = reading_of(exchange), response_of(exchange)
     got = [generic.summary(choice) for choice in response.choices]
     want = [generic.expected(choice) for choice in answer.choices]
     if answer.error is not None:
@@ -46,7 +46,9 @@ def test_every_citation_is_an_annotation_on_the_words_it_cites(exchange: Exchang
     (part,) = [text for text in texts if text.annotations]
     assert part.native is not None
     citations = part.native[1]["citations"]
-    assert [citation["sources"][0]["id"] for citation in citations] == told(exchange).choices[0].citations
+    assert [citation["sources"][0]["id"] for citation in citations] == reading_of(exchange).choices[
+        0
+    ].citations
     for citation, note in zip(citations, part.annotations, strict=True):
         assert part.text[citation["start"] : citation["end"]] == citation["text"]
         assert note.get("url") or note["filename"]
@@ -60,7 +62,7 @@ def test_a_stream_without_its_end_has_failed(exchange: Exchange) -> None:
     assert events[-1].error.kind.name == "upstream_cut"
 
 
-@pytest.mark.parametrize("exchange", load.params([e for e in ANSWERS if told(e).error is None]))
+@pytest.mark.parametrize("exchange", load.params([e for e in ANSWERS if reading_of(e).error is None]))
 def test_an_answer_survives_replay(exchange: Exchange) -> None:
     response = response_of(exchange)
     events = list(replay(response))
@@ -70,7 +72,7 @@ def test_an_answer_survives_replay(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("exchange", load.params(ERRORS))
 def test_an_error_keeps_its_words(exchange: Exchange) -> None:
-    failure = told(exchange).error
+    failure = reading_of(exchange).error
     assert failure is not None
     error = DIALECT.decode_error(exchange.status, exchange.json(), {})
     kinds = {400: "upstream_rejected", 401: "upstream_auth"}

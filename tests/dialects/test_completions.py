@@ -18,7 +18,7 @@ from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.generic import server_context
-from tests.dialects.recorded import COMPLETIONS, told
+from tests.dialects.recorded import COMPLETIONS, reading_of
 from tests.traffic import load
 from tests.traffic.load import Exchange
 
@@ -35,7 +35,7 @@ def answer_of(exchange: Exchange) -> CompletionResponse:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
-    answer, wanted = answer_of(exchange), told(exchange)
+    answer, wanted = answer_of(exchange), reading_of(exchange)
     got = [(c.index, c.text, c.finish.raw if c.finish else None) for c in answer.choices]
     assert got == [(c.index, c.text, c.finish_raw) for c in wanted.choices]
     assert (answer.id, answer.model) == (wanted.id, wanted.model)
@@ -46,7 +46,7 @@ def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> Non
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.status >= 400]))
 def test_an_error_keeps_its_words(exchange: Exchange) -> None:
-    wanted = told(exchange).error
+    wanted = reading_of(exchange).error
     assert wanted is not None
     error = DIALECT.decode_error(exchange.status, exchange.json(), {})
     assert error.message.startswith(wanted.message[:60])

@@ -13,7 +13,7 @@ import pytest
 from app.canonical.request import ImagePart, OpaquePart
 from app.dialects.converse.dialect import DIALECT
 from tests.dialects import generic
-from tests.dialects.surfaces import both, sent
+from tests.dialects.surfaces import both, translate
 
 Json = dict[str, Any]
 CLAUDE = "anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -62,16 +62,16 @@ def test_no_blank_text_goes_out_and_turns_alternate(
     model: str, messages: list[Json], want: list[Json]
 ) -> None:
     for surface, body in both(messages):
-        assert sent(surface, body, "converse", model)[0]["messages"] == want
+        assert translate(surface, body, "converse", model)[0]["messages"] == want
 
 
 def test_turns_alternate_around_another_models_thoughts() -> None:
     thought = {"type": "reasoning", "summary": [], "encrypted_content": "eA"}
     body = {"model": "m", "input": [USER, thought, {**USER, "content": "b"}]}
-    assert sent("responses", body, "converse", NOVA)[0]["messages"] == [turn("user", "hi", "b")]
+    assert translate("responses", body, "converse", NOVA)[0]["messages"] == [turn("user", "hi", "b")]
     chat = {"role": "assistant", "content": None, "reasoning_content": "hm"}
     body = {"model": "m", "messages": [USER, chat, {**USER, "content": "b"}]}
-    assert sent("chat", body, "converse", NOVA)[0]["messages"] == [turn("user", "hi", "b")]
+    assert translate("chat", body, "converse", NOVA)[0]["messages"] == [turn("user", "hi", "b")]
 
 
 def test_a_document_alone_is_given_words() -> None:
@@ -79,18 +79,18 @@ def test_a_document_alone_is_given_words() -> None:
         "type": "file",
         "file": {"file_data": "data:application/pdf;base64,JVBERi0x", "filename": "a.pdf"},
     }
-    out, warned = sent("chat", {"model": "m", "messages": [say("user", [part])]}, "converse", CLAUDE)
+    out, warned = translate("chat", {"model": "m", "messages": [say("user", [part])]}, "converse", CLAUDE)
     assert [next(iter(block)) for block in out["messages"][0]["content"]] == ["document", "text"]
     assert [param for param, _ in warned] == ["messages"]
     body = {"model": "m", "messages": [say("user", [part, text("read")])]}
-    assert sent("chat", body, "converse", CLAUDE)[1] == []
+    assert translate("chat", body, "converse", CLAUDE)[1] == []
 
 
 @pytest.mark.parametrize("content", [" ", "", "\n\t", [text(" ")]])
 def test_a_tools_result_without_words_holds_some(content: Any) -> None:
     result = {"role": "tool", "tool_call_id": "c1", "content": content}
     body = {"model": "m", "messages": [USER, {"role": "assistant", "tool_calls": [CALL]}, result]}
-    out, warned = sent("chat", body, "converse", NOVA)
+    out, warned = translate("chat", body, "converse", NOVA)
     assert out["messages"][2]["content"][0]["toolResult"]["content"] == [{"text": "."}]
     assert [param for param, _ in warned] == ["messages"]
 
@@ -107,14 +107,14 @@ GPT = [
 @pytest.mark.parametrize("model, asked, want, params", GPT)
 def test_a_gpts_effort_is_nested(model: str, asked: str, want: str, params: list[str]) -> None:
     body = {"model": "m", "messages": [USER], "reasoning_effort": asked}
-    out, warned = sent("chat", body, "converse", model)
+    out, warned = translate("chat", body, "converse", model)
     assert out["additionalModelRequestFields"] == {"reasoning": {"effort": want}}
     assert [param for param, _ in warned] == params
 
 
 def test_gpt_oss_keeps_the_flat_effort() -> None:
     body = {"model": "m", "input": "hi", "reasoning": {"effort": "high"}}
-    out, _ = sent("responses", body, "converse", "openai.gpt-oss-120b-1:0")
+    out, _ = translate("responses", body, "converse", "openai.gpt-oss-120b-1:0")
     assert out["additionalModelRequestFields"] == {"reasoning_effort": "high"}
 
 
@@ -140,7 +140,7 @@ A = {"type": "object", "properties": {"x": {"type": "string"}}}
 @pytest.mark.parametrize("model", [NOVA, "us.amazon.nova-2-lite-v1:0"])
 def test_nova_is_sent_the_plainest_schemas(model: str) -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": WIDE}}
-    out, warned = sent("chat", {"model": "m", "messages": [USER], "tools": [tool]}, "converse", model)
+    out, warned = translate("chat", {"model": "m", "messages": [USER], "tools": [tool]}, "converse", model)
     assert out["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"] == {
         "title": "T",
         "description": "D",
@@ -162,7 +162,7 @@ def test_a_schema_that_refers_to_itself_or_doubles_ends() -> None:
         {"type": "object", "properties": {"a": {"$ref": "#/$defs/n0"}}, "$defs": twice},
     ):
         tool = {"type": "function", "name": "f", "parameters": schema}
-        out, warned = sent("responses", {"model": "m", "input": "hi", "tools": [tool]}, "converse", NOVA)
+        out, warned = translate("responses", {"model": "m", "input": "hi", "tools": [tool]}, "converse", NOVA)
         assert len(str(out)) < 1_000_000
         assert [param for param, _ in warned] == ["tools"]
 
@@ -183,7 +183,7 @@ MARKED = [
 
 @pytest.mark.parametrize("messages, path", MARKED)
 def test_a_cache_mark_becomes_a_point_behind_its_part(messages: list[Json], path: tuple[Any, ...]) -> None:
-    out, warned = sent("chat", {"model": "m", "messages": messages}, "converse", CLAUDE)
+    out, warned = translate("chat", {"model": "m", "messages": messages}, "converse", CLAUDE)
     at: Any = out
     for step in path:
         at = at[step]
@@ -192,9 +192,9 @@ def test_a_cache_mark_becomes_a_point_behind_its_part(messages: list[Json], path
 
 def test_a_cache_mark_inside_a_tools_function_becomes_a_point() -> None:
     tool = {"type": "function", "function": {"name": "f", "cache_control": MARK}}
-    out, _ = sent("chat", {"model": "m", "messages": [USER], "tools": [tool]}, "converse", CLAUDE)
+    out, _ = translate("chat", {"model": "m", "messages": [USER], "tools": [tool]}, "converse", CLAUDE)
     assert out["toolConfig"]["tools"][1] == POINT
-    _, warned = sent(
+    _, warned = translate(
         "chat",
         {"model": "m", "messages": [USER], "tools": [tool]},
         "converse",
@@ -205,14 +205,14 @@ def test_a_cache_mark_inside_a_tools_function_becomes_a_point() -> None:
 
 def test_unknown_members_of_parts_are_told() -> None:
     messages = [{"role": "user", "content": [{**text("hi"), "fancy": 1}], "strange": 1}]
-    _, warned = sent("chat", {"model": "m", "messages": messages}, "converse", NOVA)
+    _, warned = translate("chat", {"model": "m", "messages": messages}, "converse", NOVA)
     assert sorted(param for param, _ in warned) == ["messages[0].content[0].fancy", "messages[0].strange"]
 
 
 def test_a_claude_that_cannot_be_forced_is_left_the_choice() -> None:
     tool = {"type": "function", "name": "f", "parameters": {"type": "object"}}
     body = {"model": "m", "input": "hi", "tools": [tool], "tool_choice": "required"}
-    out, warned = sent("responses", body, "converse", "us.anthropic.claude-opus-5-5")
+    out, warned = translate("responses", body, "converse", "us.anthropic.claude-opus-5-5")
     assert ("toolChoice" in out["toolConfig"], [param for param, _ in warned]) == (False, ["tool_choice"])
 
 
@@ -251,7 +251,7 @@ def test_no_more_cache_points_go_out_than_are_taken() -> None:
     tool = {"type": "function", "function": {"name": "f", "parameters": {}}, "cache_control": MARK}
     messages = [opening, *([marked, say("assistant", "a")] * 5), marked]
     body = {"model": "m", "messages": messages, "tools": [tool]}
-    out, warned = sent("chat", body, "converse", CLAUDE)
+    out, warned = translate("chat", body, "converse", CLAUDE)
     told = [POINT in turn["content"] for turn in out["messages"] if turn["role"] == "user"]
     assert told == [False] * 4 + [True] * 2
     assert (out["system"].count(POINT), out["toolConfig"]["tools"].count(POINT)) == (1, 1)

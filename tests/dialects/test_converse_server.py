@@ -205,14 +205,14 @@ def test_a_recorded_request_says_the_same_after_decode_and_encode(exchange: Exch
     body = DIALECT.encode_request(request, context).body
     again = request_in.decode_request(body, generic.server_context())
     if not context.losses.items:
-        assert said(again) == said(request)
+        assert contents_of(again) == contents_of(request)
         assert {tool.name: tool.native for tool in again.tools} == {
             tool.name: tool.native for tool in request.tools
         }
         assert (again.extra, again.tool_choice) == (request.extra, request.tool_choice)
 
 
-def said(request: Request) -> list[Any]:
+def contents_of(request: Request) -> list[Any]:
     """What the turns say; how a document's text is packed is told apart in the tests of requests."""
     parts = [(message.role, part) for message in request.messages for part in message.parts]
     return [(role, type(part) if isinstance(part, FilePart) else part) for role, part in parts]
@@ -270,7 +270,7 @@ def botocore_events(frames: list[Frame]) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("exchange", load.params(CONVERSE.streams))
 def test_a_recorded_stream_is_read_by_botocore_and_reads_the_same(exchange: Exchange) -> None:
     events = CONVERSE.events(exchange)
-    frames = served.written(ConverseEncoder(Request("m"), generic.server_context()), events)
+    frames = served.frames_of(ConverseEncoder(Request("m"), generic.server_context()), events)
     shape = MODEL.operation_model("ConverseStream").output_shape.members["stream"]
     for frame in frames:
         told = {name: value for name, value in frame.data.items() if name != "usage"}  # AWS counts more
@@ -285,7 +285,7 @@ def test_a_recorded_stream_is_read_by_botocore_and_reads_the_same(exchange: Exch
 def test_a_block_without_a_member_is_none() -> None:
     part = OpaquePart("unknown", ("converse", {}))
     events = [Started("id"), BlockStarted(0, 0, part), BlockEnded(0, part=part), Finished(Finish("stop"))]
-    frames = served.written(ConverseEncoder(Request("m"), served.sealing_context()), events)
+    frames = served.frames_of(ConverseEncoder(Request("m"), served.sealing_context()), events)
     assert [frame.event for frame in frames] == ["messageStart"]
     assert response_out.encode_part(part, served.sealing_context()) == []
 
@@ -315,7 +315,7 @@ def test_the_messages_of_a_stream() -> None:
         Finished(Finish("tool_calls", "TOOL_CALL")),
         Ended(Usage(5, 6, cached_tokens=1)),
     ]
-    frames = served.written(ConverseEncoder(Request("m"), served.sealing_context()), events)
+    frames = served.frames_of(ConverseEncoder(Request("m"), served.sealing_context()), events)
     assert [(frame.event, frame.data.get("contentBlockIndex")) for frame in frames] == [
         ("messageStart", None),
         ("contentBlockDelta", 0),
@@ -379,7 +379,7 @@ def test_every_makers_signature_comes_back_to_it(way: str) -> None:
     context = served.sealing_context()
     content = response_out.encode_response(SIGNED, Request("m"), context)["output"]["message"]["content"]
     if way == "streamed":
-        content = grown(served.written(ConverseEncoder(Request("m"), context), replay(SIGNED)))
+        content = grown(served.frames_of(ConverseEncoder(Request("m"), context), replay(SIGNED)))
     body = {"messages": [{"role": "assistant", "content": content}]}
     (message,) = request_in.decode_request(body, context).messages
     wanted = [part for answer in SIGNED.choices[0].messages for part in answer.parts]
@@ -424,7 +424,7 @@ def test_an_error_is_an_exception_of_the_service(
     assert (DIALECT.error_status(error), response_out.error_name(error)) == (status, name)
     assert response_out.encode_error(error) == {"message": "No."}
     encoder = ConverseEncoder(Request("m"), generic.server_context())
-    frames = served.written(encoder, [Started("id"), Failed(error)])
+    frames = served.frames_of(encoder, [Started("id"), Failed(error)])
     assert frames[-1].event == f"exception:{in_stream}"
     shape = MODEL.operation_model("ConverseStream").output_shape.members["stream"]
     assert_known(frames[-1].data, shape.members[in_stream])

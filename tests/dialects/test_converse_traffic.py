@@ -11,7 +11,7 @@ from app.dialects.converse.dialect import DIALECT
 from app.dialects.shared.claude import OMITTED
 from app.errors import GatewayError
 from tests.dialects import generic
-from tests.dialects.recorded import CONVERSE, told
+from tests.dialects.recorded import CONVERSE, reading_of
 from tests.traffic import load
 from tests.traffic.answers import Count, extract
 from tests.traffic.load import Exchange
@@ -29,7 +29,7 @@ def summary(choice: Choice) -> dict[str, object]:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
-    answer, response = told(exchange), response_of(exchange)
+    answer, response = reading_of(exchange), response_of(exchange)
     assert [summary(choice) for choice in response.choices] == [generic.expected(c) for c in answer.choices]
     assert (response.id, response.model) == ("msg_1", None)
     generic.assert_usage(response, answer)
@@ -39,7 +39,7 @@ def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> Non
 def test_every_citation_is_an_annotation_over_its_text(exchange: Exchange) -> None:
     texts = [p for p in generic.parts_of(response_of(exchange).choices[0]) if isinstance(p, TextPart)]
     notes = [(part, note) for part in texts for note in part.annotations]
-    wanted = told(exchange).choices[0].citations  # "" for a place in a document
+    wanted = reading_of(exchange).choices[0].citations  # "" for a place in a document
     assert [note.get("url", "") for _, note in notes] == wanted
     for part, note in notes:
         if note["type"] == "url_citation":

@@ -121,7 +121,7 @@ def test_a_stream_of_invoke_is_messages_in_chunks_with_the_counts_at_its_end() -
     message = Message("assistant", (TextPart("Hi"),))
     response = Response("id", "m", (Choice(0, (message,), Finish("stop")),), Usage(3, 4))
     encoder = dialect("messages").stream_encoder(Request("m"), generic.server_context())
-    written = served.written(encoder, replay(response))
+    written = served.frames_of(encoder, replay(response))
     frames = wrap_frames([Frame(*frame) for frame in written], Usage(3, 4))
     assert {frame.event for frame in frames} == {"chunk"}
     events = [json.loads(base64.b64decode(frame.data["bytes"])) for frame in frames]
@@ -142,7 +142,7 @@ EXCEPTIONS = [
 @pytest.mark.parametrize(("kind", "name"), EXCEPTIONS)
 def test_a_broken_stream_of_invoke_ends_in_an_exception(kind: str, name: str) -> None:
     encoder = dialect("messages").stream_encoder(Request("m"), generic.server_context())
-    frames = served.written(encoder, [Started("id"), Failed(GatewayError(kind, "No."))])
+    frames = served.frames_of(encoder, [Started("id"), Failed(GatewayError(kind, "No."))])
     assert wrap_frames(frames, None)[-1] == (f"exception:{name}", {"message": "No."})
 
 

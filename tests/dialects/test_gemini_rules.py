@@ -18,7 +18,7 @@ from app.dialects.gemini.contents_out import SKIP_SIGNATURE
 from app.dialects.gemini.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
-from tests.dialects.surfaces import both, sent
+from tests.dialects.surfaces import both, translate
 
 Json = dict[str, Any]
 USER = {"role": "user", "content": "hi"}
@@ -37,7 +37,7 @@ def test_no_function_calling_is_configured_without_a_function(
     tools: list[Json] | None, choice: str, params: list[str]
 ) -> None:
     for surface, body in both([USER], tool_choice=choice, **({} if tools is None else {"tools": tools})):
-        out, warned = sent(surface, body, "gemini", OLD)
+        out, warned = translate(surface, body, "gemini", OLD)
         assert ("toolConfig" in out, [param for param, _ in warned]) == (False, params)
 
 
@@ -55,11 +55,11 @@ def test_json_beside_tools_is_asked_for_in_words_where_it_is_refused(
 ) -> None:
     tool = {"type": "web_search"} if search else FLAT if surface == "responses" else NESTED
     body = dict(both([USER], tools=[tool], **form))[surface]
-    out, warned = sent(surface, body, "gemini", OLD)
+    out, warned = translate(surface, body, "gemini", OLD)
     assert "responseMimeType" not in out.get("generationConfig", {})
     assert '"required":["a"]' in out["systemInstruction"]["parts"][-1]["text"]
     assert [param for param, _ in warned] == [next(iter(form)) if surface == "chat" else "text.format"]
-    out, warned = sent(surface, body, "gemini", NEW)
+    out, warned = translate(surface, body, "gemini", NEW)
     assert (out["generationConfig"]["responseMimeType"], warned) == ("application/json", [])
 
 
@@ -82,7 +82,7 @@ def test_an_effort_is_a_level_that_the_model_takes(model: str, effort: str, leve
         ("responses", {"model": "m", "input": "hi", "reasoning": {"effort": effort}}),
     ]
     for surface, body in bodies:
-        out, warned = sent(surface, body, "gemini", model)
+        out, warned = translate(surface, body, "gemini", model)
         assert out["generationConfig"]["thinkingConfig"]["thinkingLevel"] == level
         assert bool(warned) == (effort != level)
 
@@ -90,7 +90,7 @@ def test_an_effort_is_a_level_that_the_model_takes(model: str, effort: str, leve
 def test_cache_marks_and_unknown_members_are_told() -> None:
     part = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}, "fancy": 1}
     messages = [{"role": "user", "content": [part], "strange": 2}]
-    _, warned = sent("chat", {"model": "m", "messages": messages}, "gemini", NEW)
+    _, warned = translate("chat", {"model": "m", "messages": messages}, "gemini", NEW)
     assert sorted(param for param, _ in warned) == [
         "messages[0].content[0].cache_control", "messages[0].content[0].fancy", "messages[0].strange",
     ]  # fmt: skip
@@ -174,7 +174,7 @@ def test_a_models_picture_is_not_sent_to_those_who_take_none() -> None:
     message = {"role": "assistant", "content": "here", "images": [image]}
     body = {"model": "m", "messages": [USER, message, USER]}
     for wire, model in (("messages", "claude-sonnet-4-5"), ("converse", "us.amazon.nova-pro-v1:0")):
-        out, warned = sent("chat", body, wire, model)
+        out, warned = translate("chat", body, wire, model)
         assert len(out["messages"][1]["content"]) == 1
         assert [param for param, _ in warned] == ["messages"]
 

@@ -306,7 +306,7 @@ def test_a_recorded_answer_is_written_in_the_sdks_types_and_reads_the_same(excha
 @pytest.mark.parametrize("exchange", load.params(GEMINI.streams))
 def test_a_recorded_stream_is_written_in_chunks_of_the_sdk_and_reads_the_same(exchange: Exchange) -> None:
     events = GEMINI.events(exchange)
-    frames = served.written(GeminiEncoder(SHOWN, generic.server_context()), events)
+    frames = served.frames_of(GeminiEncoder(SHOWN, generic.server_context()), events)
     if isinstance(events[-1], Failed):
         assert frames[-1].data["error"]["message"] == events[-1].error.message
         return
@@ -363,7 +363,7 @@ def test_every_makers_signature_comes_back_to_it(way: str) -> None:
     if way == "whole":
         parts = response_out.encode_response(SIGNED, SHOWN, context)["candidates"][0]["content"]["parts"]
     else:
-        frames = served.written(GeminiEncoder(SHOWN, context), replay(SIGNED))
+        frames = served.frames_of(GeminiEncoder(SHOWN, context), replay(SIGNED))
         parts = [p for f in frames for c in f.data["candidates"] for p in c["content"]["parts"]]
     assert all(sdk.Part.model_validate(part) for part in parts)
     body = {"contents": [{"role": "model", "parts": parts}]}
@@ -424,7 +424,7 @@ def test_the_chunks_of_a_stream() -> None:
         Finished(Finish("length", "max_tokens")),
         Ended(Usage(5, 6, cached_tokens=1, reasoning_tokens=2)),
     ]
-    frames = served.written(GeminiEncoder(Request("m"), generic.server_context()), events)
+    frames = served.frames_of(GeminiEncoder(Request("m"), generic.server_context()), events)
     head = {"modelVersion": "model", "responseId": "id"}
     call = {"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}}
     grounding = {

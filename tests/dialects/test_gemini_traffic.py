@@ -14,7 +14,7 @@ from app.dialects.base import Frame
 from app.dialects.gemini.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
-from tests.dialects.recorded import GEMINI, told
+from tests.dialects.recorded import GEMINI, reading_of
 from tests.traffic import load
 from tests.traffic.answers import Count, extract
 from tests.traffic.load import Exchange
@@ -50,7 +50,7 @@ def summary(choice: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
-    answer, response = told(exchange), response_of(exchange)
+    answer, response = reading_of(exchange), response_of(exchange)
     want = [{**generic.expected(c), "signatures": sorted(c.signatures)} for c in answer.choices]
     if answer.status and not answer.choices:
         want = [{**summary(response.choices[0]), "text": "", "tool_calls": [], "finish_raw": answer.status}]
@@ -76,7 +76,7 @@ def test_chunks_without_frames_keep_the_order_of_events(exchange: Exchange) -> N
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_a_sources_address_becomes_a_citation_of_the_right_words(exchange: Exchange) -> None:
-    answer, response = told(exchange), response_of(exchange)
+    answer, response = reading_of(exchange), response_of(exchange)
     for choice, wanted in zip(response.choices, answer.choices, strict=False):
         texts = [part for part in generic.parts_of(choice) if isinstance(part, TextPart)]
         urls = {annotation["url"] for part in texts for annotation in part.annotations}
@@ -109,7 +109,7 @@ def _supports(exchange: Exchange) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("exchange", load.params(ERRORS))
 def test_an_error_keeps_its_words_and_finds_its_kind(exchange: Exchange) -> None:
     error = DIALECT.decode_error(exchange.status, exchange.response["body"], exchange.response["headers"])
-    wanted = told(exchange).error
+    wanted = reading_of(exchange).error
     assert wanted is not None
     kinds = {400: "upstream_rejected", 403: "upstream_auth", 404: "upstream_rejected"}
     kinds |= {429: "upstream_rate_limited", 503: "upstream_overloaded"}
@@ -162,10 +162,11 @@ def _chunks(exchange: Exchange) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "exchange", load.params([e for e in ANSWERS if told(e).choices and told(e).choices[0].tool_calls])
+    "exchange",
+    load.params([e for e in ANSWERS if reading_of(e).choices and reading_of(e).choices[0].tool_calls]),
 )
 def test_a_calls_own_id_is_kept_and_a_missing_one_is_minted(exchange: Exchange) -> None:
-    wanted = [call.id for call in told(exchange).choices[0].tool_calls]
+    wanted = [call.id for call in reading_of(exchange).choices[0].tool_calls]
     got = [p.id for p in generic.parts_of(response_of(exchange).choices[0]) if isinstance(p, ToolCallPart)]
     assert len(set(got)) == len(got)
     for mine, theirs in zip(got, wanted, strict=True):

@@ -119,7 +119,7 @@ def _lines_run(work: Callable[[], object]) -> int:
     return count
 
 
-def _sent(body: dict[str, Any], wire: str, server: str = "chat") -> tuple[Any, Losses]:
+def _translate(body: dict[str, Any], wire: str, server: str = "chat") -> tuple[Any, Losses]:
     """Decode a body of ``server`` and encode it for ``wire``; a refusal is an answer, too."""
     model, options = TARGETS[wire]
     losses = Losses(server, target=model)
@@ -135,9 +135,9 @@ def _sent(body: dict[str, Any], wire: str, server: str = "chat") -> tuple[Any, L
 @pytest.mark.parametrize("kind", GROWTH)
 def test_twice_the_request_costs_twice_the_work(kind, wire):
     size = FEW.get(kind, 200)
-    _sent(GROWTH[kind](2), wire)  # what is imported at first use
-    once = _lines_run(lambda: _sent(GROWTH[kind](size), wire))
-    twice = _lines_run(lambda: _sent(GROWTH[kind](2 * size), wire))
+    _translate(GROWTH[kind](2), wire)  # what is imported at first use
+    once = _lines_run(lambda: _translate(GROWTH[kind](size), wire))
+    twice = _lines_run(lambda: _translate(GROWTH[kind](2 * size), wire))
     assert twice < 2.2 * once + 500
 
 
@@ -147,7 +147,7 @@ def test_twice_the_request_costs_twice_the_work(kind, wire):
 )
 def test_a_server_half_reads_twice_the_request_for_twice_the_work(kind, server):
     def read(size: int) -> Callable[[], object]:
-        body, _ = _sent(GROWTH[kind](size), server)
+        body, _ = _translate(GROWTH[kind](size), server)
         assert "error" not in body, body
         return lambda: dialect(server).decode_request({"model": "m", **body}, generic.server_context())
 
@@ -210,7 +210,7 @@ EXPLOSIVE = {
 def test_a_schema_cannot_grow_without_end(schema, wire):
     body = {"messages": [HI], "tools": _tools(schema, 20), "model": "m"}
     outgoing: list[Any] = []
-    lines = _lines_run(lambda: outgoing.append(_sent(body, wire)[0]))
+    lines = _lines_run(lambda: outgoing.append(_translate(body, wire)[0]))
     assert lines < 800_000
     assert len(json.dumps(outgoing)) < 8 * len(json.dumps(body)) + 1_200_000
 
@@ -256,7 +256,7 @@ def test_a_long_description_of_a_namespace_is_not_written_for_each_of_its_tools(
 
 
 def test_a_schema_that_holds_itself_is_written_out_once_and_told():
-    body, losses = _sent({"messages": [HI], "tools": _tools(_tree("#"))}, "gemini, reduced schema")
+    body, losses = _translate({"messages": [HI], "tools": _tools(_tree("#"))}, "gemini, reduced schema")
     (function,) = body["tools"][0]["functionDeclarations"]
     once = {"type": "object", "properties": {side: {"type": "object"} for side in ("left", "right")}}
     for side in ("left", "right"):
@@ -267,7 +267,7 @@ def test_a_schema_that_holds_itself_is_written_out_once_and_told():
 
 @pytest.mark.parametrize("wire", TARGETS)
 def test_warnings_are_told_up_to_a_number_and_then_counted(wire):
-    _, losses = _sent(GROWTH["unknown members"](5_000), wire)
+    _, losses = _translate(GROWTH["unknown members"](5_000), wire)
     if losses.items:  # a wire that is sent what it does not know has none
         assert len(losses.items) == MAX_LOSSES + 1
         assert losses.items[-1].message == "and 4900 more"

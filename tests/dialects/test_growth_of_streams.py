@@ -33,7 +33,7 @@ def _detail(**members: Any) -> dict[str, Any]:
     return _chat({"reasoning_details": [members]})
 
 
-def _said(*frames: Any) -> Frames:
+def _chat_answer(*frames: Any) -> Frames:
     return [*frames, _chat({}, finish="stop")]
 
 
@@ -75,24 +75,24 @@ STREAMS: dict[tuple[str, str], Callable[[int], Frames]] = {
     ("chat", "choices"): lambda n: (
         [_chat({"content": "a"}, i) for i in range(n)] + [_chat({}, i, "stop") for i in range(n)]
     ),
-    ("chat", "calls"): lambda n: _said(*[_call(i, "{}", index=i) for i in range(n)]),
-    ("chat", "calls of one index"): lambda n: _said(*[_call(i, "{}", index=0) for i in range(n)]),
-    ("chat", "calls without index"): lambda n: _said(*[_call(i, "{}") for i in range(n)]),
-    ("chat", "calls left open"): lambda n: _said(
+    ("chat", "calls"): lambda n: _chat_answer(*[_call(i, "{}", index=i) for i in range(n)]),
+    ("chat", "calls of one index"): lambda n: _chat_answer(*[_call(i, "{}", index=0) for i in range(n)]),
+    ("chat", "calls without index"): lambda n: _chat_answer(*[_call(i, "{}") for i in range(n)]),
+    ("chat", "calls left open"): lambda n: _chat_answer(
         *[one for i in range(n) for one in (_call(i, "{", index=i), _chat({"content": "a"}))]
     ),
-    ("chat", "signed calls"): lambda n: _said(
+    ("chat", "signed calls"): lambda n: _chat_answer(
         *[_call(i, "{}", index=i) for i in range(n)],
         *[_detail(type="reasoning.encrypted", data="c2ln", id=f"call_{i}") for i in range(n)],
     ),
-    ("chat", "thoughts between texts"): lambda n: _said(
+    ("chat", "thoughts between texts"): lambda n: _chat_answer(
         *[
             one
             for i in range(n)
             for one in (_chat({"content": "a"}), _detail(type="reasoning.summary", summary="b", index=i))
         ]
     ),
-    ("chat", "refusals between texts"): lambda n: _said(
+    ("chat", "refusals between texts"): lambda n: _chat_answer(
         *[_chat({kind: "a"}) for _ in range(n) for kind in ("content", "refusal")]
     ),
     ("responses", "items"): lambda n: _answered(
@@ -157,6 +157,6 @@ def test_a_call_that_others_interrupt_is_read_a_few_times_only(monkeypatch: pyte
         for _ in range(50)
         for one in (_call(0, "{", index=0), _chat({"content": "a"}), _chat({"reasoning": "b"}))
     ]
-    _read("chat", _said(*frames))
+    _read("chat", _chat_answer(*frames))
 
     assert 0 < len(read) < 5

@@ -15,7 +15,7 @@ from app.dialects.messages.dialect import DIALECT
 from app.errors import GatewayError
 from app.providers import vertex
 from tests.dialects import generic
-from tests.dialects.surfaces import both, sent
+from tests.dialects.surfaces import both, translate
 
 Json = dict[str, Any]
 MODEL = "claude-sonnet-4-5"
@@ -54,14 +54,14 @@ BLANKS: list[tuple[list[Json], list[Json]]] = [
 @pytest.mark.parametrize("messages, want", BLANKS)
 def test_no_blank_text_goes_out_and_turns_alternate(messages: list[Json], want: list[Json]) -> None:
     for surface, body in both(messages):
-        assert sent(surface, body, "messages", MODEL)[0]["messages"] == want
+        assert translate(surface, body, "messages", MODEL)[0]["messages"] == want
 
 
 def test_what_stands_for_nothing_and_what_is_cut_is_told() -> None:
     for surface, body in both([USER, say("assistant", "a"), say("user", " ")]):
-        assert [param for param, _ in sent(surface, body, "messages", MODEL)[1]] == [_list(surface)]
+        assert [param for param, _ in translate(surface, body, "messages", MODEL)[1]] == [_list(surface)]
     for surface, body in both([USER, say("assistant", "a ")]):
-        assert [param for param, _ in sent(surface, body, "messages", MODEL)[1]] == [_list(surface)]
+        assert [param for param, _ in translate(surface, body, "messages", MODEL)[1]] == [_list(surface)]
 
 
 def _list(surface: str) -> str:
@@ -73,27 +73,27 @@ def _list(surface: str) -> str:
 )
 def test_a_model_that_does_not_prefill_is_given_a_users_turn(model: str) -> None:
     for surface, body in both([USER, say("assistant", "Once ")]):
-        out, warned = sent(surface, body, "messages", model)
+        out, warned = translate(surface, body, "messages", model)
         assert out["messages"] == [turn("user", "hi"), turn("assistant", "Once "), turn("user", ".")]
         assert [param for param, _ in warned] == [_list(surface)]
-        out, _ = sent(surface, body, "converse", f"anthropic.{model}")
+        out, _ = translate(surface, body, "converse", f"anthropic.{model}")
         assert [one["role"] for one in out["messages"]] == ["user", "assistant", "user"]
     own = {"model": "m", "max_tokens": 9, "messages": [USER, say("assistant", "Once")]}
-    assert len(sent("messages", own, "messages", model)[0]["messages"]) == 2
+    assert len(translate("messages", own, "messages", model)[0]["messages"]) == 2
 
 
 def test_a_blank_system_prompt_is_none() -> None:
     for surface, body in both([say("system", " "), USER]):
-        assert "system" not in sent(surface, body, "messages", MODEL)[0]
+        assert "system" not in translate(surface, body, "messages", MODEL)[0]
     body = {"model": "m", "instructions": " ", "input": "hi"}
-    assert "system" not in sent("responses", body, "messages", MODEL)[0]
+    assert "system" not in translate("responses", body, "messages", MODEL)[0]
 
 
 def test_a_tools_result_of_white_space_has_no_content() -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     result = {"role": "tool", "tool_call_id": "c1", "content": " "}
     body = {"model": "m", "messages": [USER, {"role": "assistant", "tool_calls": [call]}, result]}
-    assert sent("chat", body, "messages", MODEL)[0]["messages"][2]["content"] == [
+    assert translate("chat", body, "messages", MODEL)[0]["messages"][2]["content"] == [
         {"type": "tool_result", "tool_use_id": "c1"}
     ]
 
@@ -154,7 +154,7 @@ def test_a_combination_at_the_top_of_a_tools_schema_is_joined(schema: Json, want
     model = MODEL if wire == "messages" else "anthropic.claude-sonnet-4-5-20250929-v1:0"
     for surface in ("chat", "responses"):
         (_, body) = both([USER], tools=[tool(surface, schema)])[surface == "responses"]
-        out, warned = sent(surface, body, wire, model)
+        out, warned = translate(surface, body, wire, model)
         offered = (
             out["tools"][0]["input_schema"]
             if wire == "messages"
@@ -179,7 +179,7 @@ def test_anthropics_own_members_of_tools_arrive() -> None:
             surface == "responses"
         ]
         path = "tools[0].fancy" if surface == "responses" else "tools[0].function.fancy"
-        out, warned = sent(surface, body, "messages", MODEL)
+        out, warned = translate(surface, body, "messages", MODEL)
         assert {name: out["tools"][0].get(name) for name in OWN} == OWN
         assert [param for param, _ in warned] == [path]
 
@@ -204,7 +204,7 @@ SEARCHES: list[tuple[Json, Json, list[str]]] = [
 @pytest.mark.parametrize("settings, want, params", SEARCHES)
 def test_a_web_searchs_settings_arrive(settings: Json, want: Json, params: list[str]) -> None:
     for surface, body in both([USER], tools=[{"type": "web_search", **settings}]):
-        out, warned = sent(surface, body, "messages", MODEL)
+        out, warned = translate(surface, body, "messages", MODEL)
         assert out["tools"] == [{**SEARCH, **want}]
         assert [param for param, _ in warned] == params
 
@@ -212,7 +212,7 @@ def test_a_web_searchs_settings_arrive(settings: Json, want: Json, params: list[
 def test_a_dated_tool_of_anthropics_goes_out_as_it_came() -> None:
     own = {"type": "web_search_20260209", "name": "web_search", "max_uses": 2}
     for surface, body in both([USER], tools=[own]):
-        assert sent(surface, body, "messages", MODEL)[0]["tools"] == [own]
+        assert translate(surface, body, "messages", MODEL)[0]["tools"] == [own]
 
 
 # the newest families
@@ -239,7 +239,7 @@ def test_thinking_is_turned_off_as_the_family_takes_it(model: str, want: Json | 
         ("messages", {"model": "m", "messages": [USER], "thinking": {"type": "disabled"}}),
     ]
     for surface, body in bodies:
-        assert sent(surface, body, "messages", model)[0].get("thinking") == want
+        assert translate(surface, body, "messages", model)[0].get("thinking") == want
 
 
 UNFORCED = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-fable-5", "claude-mythos-5-2"]
@@ -255,7 +255,7 @@ def test_a_model_that_cannot_be_made_to_call_is_left_the_choice(model: str) -> N
             (_, body) = both([USER], tools=[tool(surface, {"type": "object"})], tool_choice=choice)[
                 surface == "responses"
             ]
-            out, warned = sent(surface, body, "messages", model)
+            out, warned = translate(surface, body, "messages", model)
             assert out["tool_choice"] == {"type": "auto"}
             assert [param for param, _ in warned] == ["tool_choice"]
 
@@ -273,11 +273,11 @@ def test_their_json_is_asked_for_without_a_forced_tool(model: str) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
     body = {"model": "m", "messages": [USER], "response_format": form}
     for options in (None, VERTEX):
-        out, _ = sent("chat", body, "messages", model, options)
+        out, _ = translate("chat", body, "messages", model, options)
         assert out["output_config"]["format"] == {"type": "json_schema", "schema": SCHEMA}
         assert "tools" not in out
     open_form = {"type": "json_schema", "name": "x", "schema": {"type": "object", "additionalProperties": A}}
-    out, warned = sent(
+    out, warned = translate(
         "responses", {"model": "m", "input": "hi", "text": {"format": open_form}}, "messages", model
     )
     assert "additionalProperties" in out["system"]
@@ -302,7 +302,7 @@ def test_a_thinking_member_is_read_beside_the_standard_ones(
 ) -> None:
     more = {"reasoning_effort": effort} if effort else {}
     body = {"model": "m", "messages": [USER], "thinking": thinking, **more}
-    out, warned = sent("chat", body, "messages", model)
+    out, warned = translate("chat", body, "messages", model)
     assert (out["thinking"], out.get("output_config", {}).get("effort"), warned) == (want, effort, [])
 
 
@@ -342,7 +342,7 @@ MARKED = [
 
 @pytest.mark.parametrize("messages", MARKED)
 def test_a_cache_mark_arrives_wherever_it_stands(messages: list[Json]) -> None:
-    out, warned = sent("chat", {"model": "m", "messages": messages}, "messages", MODEL)
+    out, warned = translate("chat", {"model": "m", "messages": messages}, "messages", MODEL)
     assert (marks(out), warned) == (1, [])
 
 
@@ -359,7 +359,7 @@ MARKED_ITEMS = [
 
 @pytest.mark.parametrize("items", MARKED_ITEMS)
 def test_a_cache_mark_on_an_item_arrives(items: list[Json]) -> None:
-    out, warned = sent("responses", {"model": "m", "input": items}, "messages", MODEL)
+    out, warned = translate("responses", {"model": "m", "input": items}, "messages", MODEL)
     assert (marks(out), warned) == (1, [])
 
 
@@ -367,14 +367,17 @@ def test_no_more_cache_marks_go_out_than_are_taken() -> None:
     marked = {"role": "user", "content": [{**text("hi"), "cache_control": MARK}]}
     opening = {"role": "system", "content": "s", "cache_control": MARK}
     messages = [opening, *([marked, say("assistant", "a")] * 5), marked]
-    out, warned = sent("chat", {"model": "m", "messages": messages}, "messages", MODEL)
+    out, warned = translate("chat", {"model": "m", "messages": messages}, "messages", MODEL)
     assert (marks(out), marks(out["system"]), marks(out["messages"][-1])) == (4, 1, 1)
     assert [param for param, _ in warned] == ["cache_control"]
 
 
 def test_a_cache_mark_on_nothing_is_told() -> None:
     body = {"model": "m", "messages": [{"role": "user", "content": [{**text(" "), "cache_control": MARK}]}]}
-    assert [param for param, _ in sent("chat", body, "messages", MODEL)[1]] == ["cache_control", "messages"]
+    assert [param for param, _ in translate("chat", body, "messages", MODEL)[1]] == [
+        "cache_control",
+        "messages",
+    ]
 
 
 def test_unknown_members_of_parts_and_messages_are_told_like_those_of_the_body() -> None:
@@ -382,7 +385,7 @@ def test_unknown_members_of_parts_and_messages_are_told_like_those_of_the_body()
         USER,
         {"role": "user", "content": [text("a"), {**text("hi"), "fancy": 1}], "strange": {"a": 1}},
     ]
-    _, warned = sent("chat", {"model": "m", "messages": messages, "odd": 1}, "messages", MODEL)
+    _, warned = translate("chat", {"model": "m", "messages": messages, "odd": 1}, "messages", MODEL)
     assert sorted(param for param, _ in warned) == [
         "messages[1].content[1].fancy",
         "messages[1].strange",
@@ -392,18 +395,18 @@ def test_unknown_members_of_parts_and_messages_are_told_like_those_of_the_body()
         USER,
         {"role": "user", "content": [{"type": "input_text", "text": "hi", "fancy": 1}], "strange": 2},
     ]
-    _, warned = sent("responses", {"model": "m", "input": items}, "messages", MODEL)
+    _, warned = translate("responses", {"model": "m", "input": items}, "messages", MODEL)
     assert sorted(param for param, _ in warned) == ["input[1].content[0].fancy", "input[1].strange"]
 
 
 def test_a_files_citations_and_context_arrive() -> None:
     own = {"citations": {"enabled": True}, "context": "c"}
     part = {"type": "file", "file": {"file_data": "data:text/plain;base64,YQ==", "filename": "a.txt"}, **own}
-    out, warned = sent("chat", {"model": "m", "messages": [say("user", [part])]}, "messages", MODEL)
+    out, warned = translate("chat", {"model": "m", "messages": [say("user", [part])]}, "messages", MODEL)
     assert out["messages"][0]["content"][0].items() >= own.items()
     item = {"type": "input_file", "file_data": "data:text/plain;base64,YQ==", "filename": "a.txt", **own}
     body = {"model": "m", "input": [{"role": "user", "content": [item]}]}
-    out, more = sent("responses", body, "messages", MODEL)
+    out, more = translate("responses", body, "messages", MODEL)
     assert out["messages"][0]["content"][0].items() >= own.items()
     assert warned + more == []
 
@@ -418,7 +421,7 @@ def test_a_files_citations_and_context_arrive() -> None:
 )
 def test_vertex_is_not_sent_addresses(part: Json) -> None:
     with pytest.raises(GatewayError) as caught:
-        sent("chat", {"model": "m", "messages": [say("user", [part])]}, "messages", MODEL, VERTEX)
+        translate("chat", {"model": "m", "messages": [say("user", [part])]}, "messages", MODEL, VERTEX)
     assert caught.value.kind.name == "unsupported_parameter"
 
 

@@ -138,7 +138,7 @@ def test_every_recorded_answer_is_written_in_the_sdks_types(source: str) -> None
                 served.over_json(encode_response(response, Request("m"), served.sealing_context()))
             )
             encoder = MessagesEncoder(Request("m"), served.sealing_context())
-            for frame in served.written(encoder, replay(response)):
+            for frame in served.frames_of(encoder, replay(response)):
                 EVENTS.validate_python(frame.data)
 
 
@@ -167,7 +167,7 @@ def test_every_makers_signature_comes_back_to_it(way: str) -> None:
     context = served.sealing_context()
     content = encode_response(SIGNED, Request("m"), context)["content"]
     if way == "streamed":
-        content = grown(served.written(MessagesEncoder(Request("m"), context), replay(SIGNED)))
+        content = grown(served.frames_of(MessagesEncoder(Request("m"), context), replay(SIGNED)))
     wanted = [part for message in SIGNED.choices[0].messages for part in message.parts]
     assert list(decode(*content, role="assistant").messages[0].parts) == wanted
 
@@ -190,7 +190,7 @@ def test_a_refusal_is_a_reason_to_stop() -> None:
     )
     body = encode_response(refused, Request("m"), generic.server_context())
     assert (body["stop_reason"], body["content"]) == ("refusal", [{"type": "text", "text": "No"}])
-    frames = served.written(MessagesEncoder(Request("m"), generic.server_context()), replay(refused))
+    frames = served.frames_of(MessagesEncoder(Request("m"), generic.server_context()), replay(refused))
     assert frames[-2].data["delta"]["stop_reason"] == "refusal"
 
 
@@ -208,7 +208,7 @@ def test_server_tools_citations_and_details_of_the_end_are_anthropics_own() -> N
         Finished(Finish("content_filter", "refusal")),
         Ended(Usage(1, 2), ("messages", {"stop_details": details})),
     ]
-    frames = served.written(MessagesEncoder(Request("m"), generic.server_context()), events)
+    frames = served.frames_of(MessagesEncoder(Request("m"), generic.server_context()), events)
     assert frames[1].data["content_block"] == use
     assert frames[5].data["delta"] == {"type": "citations_delta", "citation": citation}
     assert frames[-2].data["delta"] == {
@@ -222,7 +222,7 @@ def test_blocks_may_end_in_any_order_and_number() -> None:
     many = 3000
     parts = tuple(Message("assistant", (ToolCallPart(f"c{i}", "f", "{}"),)) for i in range(many))
     events = served.overlapping(Response("id", "m", (Choice(0, parts, Finish("tool_calls")),)))
-    frames = served.written(MessagesEncoder(Request("m"), generic.server_context()), events)
+    frames = served.frames_of(MessagesEncoder(Request("m"), generic.server_context()), events)
     opened = [f.data["index"] for f in frames if f.event == "content_block_start"]
     assert opened == list(range(many))
 
@@ -248,7 +248,7 @@ def test_an_error_is_anthropics(error: GatewayError, status: int, kind: str) -> 
     told = {"type": "error", "error": {"type": kind, "message": "No."}}
     assert (error_status(error), encode_error(error)) == (status, told)
     encoder = MessagesEncoder(Request("m"), generic.server_context())
-    (frame,) = served.written(encoder, [Failed(error)])
+    (frame,) = served.frames_of(encoder, [Failed(error)])
     assert (frame.event, frame.data) == ("error", told)
 
 

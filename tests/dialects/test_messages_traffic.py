@@ -29,14 +29,14 @@ events_of, response_of = MESSAGES.events, MESSAGES.response
 REQUESTS = [e for e in FOUND if isinstance(e.request["body"], dict) and e.status == 200]
 
 
-def told(exchange: Exchange) -> Answer:
+def reading_of(exchange: Exchange) -> Answer:
     if "eventstream" in exchange.content_type or exchange.api.startswith("bedrock"):
         from tests.traffic.wires import messages
 
         if exchange.streamed:
             return messages.from_events([frame.data for frame in MESSAGES.frames(exchange)])
         return messages.from_message(exchange.json())
-    return recorded.told(exchange)
+    return recorded.reading_of(exchange)
 
 
 def summary(choice: Choice) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def summary(choice: Choice) -> dict[str, Any]:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
-    answer, response = told(exchange), response_of(exchange)
+    answer, response = reading_of(exchange), response_of(exchange)
     assert [summary(choice) for choice in response.choices] == [generic.expected(c) for c in answer.choices]
     assert (response.id, response.model) == (answer.id, answer.model)
     generic.assert_usage(response, answer)
@@ -59,7 +59,9 @@ def test_every_citation_of_a_web_page_is_an_annotation_over_its_block(exchange: 
     texts = [part for part in generic.parts_of(response.choices[0]) if isinstance(part, TextPart)]
     notes = [(part, note) for part in texts for note in part.annotations]
     named = [note.get("url") or note.get("filename") for _, note in notes]
-    wanted = told(exchange).choices[0].citations  # "" where the extractor knows no name for a search result
+    wanted = (
+        reading_of(exchange).choices[0].citations
+    )  # "" where the extractor knows no name for a search result
     assert [name for name, want in zip(named, wanted, strict=True) if want] == [
         want for want in wanted if want
     ]
@@ -122,7 +124,7 @@ def test_an_answer_survives_being_streamed(exchange: Exchange) -> None:
 
 @pytest.mark.parametrize("exchange", load.params(ERRORS))
 def test_an_error_keeps_its_words_and_status_class(exchange: Exchange) -> None:
-    failure = told(exchange).error
+    failure = reading_of(exchange).error
     assert failure is not None
     error = DIALECT.decode_error(exchange.status, exchange.response["body"], {})
     assert error.message == failure.message

@@ -30,7 +30,9 @@ def patch_of(
     return make(PassThrough(body, context, served.sealing_context())), context
 
 
-def sent(name: str, body: dict[str, Any], model: str = "claude-opus-4-6", **client: Any) -> dict[str, Any]:
+def patch_request(
+    name: str, body: dict[str, Any], model: str = "claude-opus-4-6", **client: Any
+) -> dict[str, Any]:
     return patch_of(name, body, model, **client)[0].request()
 
 
@@ -45,13 +47,13 @@ MODELS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "want"), MODELS)
 def test_model_and_stream_are_said_where_the_wire_says_them(name: str, want: dict[str, Any]) -> None:
     body = {"model": "mine", "stream": True, "fallbacks": ["other/m"], "further": 1}
-    assert sent(name, body, "there") == want
+    assert patch_request(name, body, "there") == want
 
 
 def test_a_claude_elsewhere_is_asked_as_its_host_wants() -> None:
     options = MessagesOptions(model_in_body=False, anthropic_version="vertex-2023-10-16")
     body = {"model": "m", "stream": True, "anthropic_version": "x", "fallbacks": "default"}
-    assert sent("messages", body, options=options) == {
+    assert patch_request("messages", body, options=options) == {
         "stream": True,
         "anthropic_version": "vertex-2023-10-16",
         "fallbacks": "default",
@@ -62,7 +64,7 @@ def test_sampling_that_the_family_does_not_take_is_left_out_with_a_warning() -> 
     patch, context = patch_of("messages", {"temperature": 0.5, "messages": []}, "claude-opus-4-7")
     assert "temperature" not in patch.request()
     assert [loss.param for loss in context.losses.items] == ["temperature"]
-    assert sent("messages", {"temperature": 0.5})["temperature"] == 0.5
+    assert patch_request("messages", {"temperature": 0.5})["temperature"] == 0.5
 
 
 OWN: Final = {name: served.seal(Signature("own", name, "there")) for name in WIRES_THAT_PASS}
@@ -138,15 +140,15 @@ def test_the_targets_own_signatures_are_opened_and_others_left_out(
 
 def test_a_turn_of_nothing_but_others_thoughts_is_left_out() -> None:
     body = history("messages", [{"type": "redacted_thinking", "data": OTHER}])
-    assert sent("messages", body)["messages"] == []
+    assert patch_request("messages", body)["messages"] == []
 
 
 def test_a_call_without_a_signature_has_googles_stand_in_where_it_is_demanded() -> None:
     call = {"functionCall": {"name": "f"}}
     body = history("gemini", [call, call])
     signed = {**call, "thoughtSignature": SKIP_SIGNATURE}
-    assert sent("gemini", body, "gemini-3-pro-preview") == history("gemini", [signed, call])
-    assert sent("gemini", body, "gemini-2.5-flash") == body
+    assert patch_request("gemini", body, "gemini-3-pro-preview") == history("gemini", [signed, call])
+    assert patch_request("gemini", body, "gemini-2.5-flash") == body
 
 
 @pytest.mark.parametrize("name", WIRES_THAT_PASS)
@@ -155,7 +157,7 @@ def test_a_call_without_a_signature_has_googles_stand_in_where_it_is_demanded() 
 )
 def test_any_shape_passes(name: str, junk: Any) -> None:
     member = "contents" if name == "gemini" else "messages"
-    assert member in sent(name, {member: junk})
+    assert member in patch_request(name, {member: junk})
 
 
 @pytest.mark.parametrize("name", WIRES_THAT_PASS)

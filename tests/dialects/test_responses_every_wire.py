@@ -57,7 +57,7 @@ def shape(exchange: Exchange) -> tuple[Any, ...]:
     return exchange.api, exchange.streamed, frozenset(said)
 
 
-def found() -> list[Any]:
+def sample_answers() -> list[Any]:
     """One answer of each shape on each wire."""
     shapes = {
         (name, shape(exchange)): exchange
@@ -97,7 +97,7 @@ def counted(event: Event) -> Event:
     return event
 
 
-def written(name: str, exchange: Exchange) -> tuple[list[dict[str, Any]], dict[str, Any], list[Event]]:
+def encode_stream(name: str, exchange: Exchange) -> tuple[list[dict[str, Any]], dict[str, Any], list[Event]]:
     events = [counted(event) for event in events_of(name, exchange)]
     encoder = DIALECT.stream_encoder(Request(model="some-model"), server_context(response_id="resp_1"))
     told = [frame.data for event in events for frame in encoder.feed(event)]
@@ -105,9 +105,9 @@ def written(name: str, exchange: Exchange) -> tuple[list[dict[str, Any]], dict[s
     return told, encoder.final, events
 
 
-@pytest.mark.parametrize("name, exchange", found())
+@pytest.mark.parametrize("name, exchange", sample_answers())
 def test_a_stream_keeps_the_grammar_and_says_what_the_object_says(name: str, exchange: Exchange) -> None:
-    told, final, events = written(name, exchange)
+    told, final, events = encode_stream(name, exchange)
     assert check_responses_stream(told, ours=True) == []
     assert told[-1]["response"] == final
     folded = generic.fold(events)
@@ -154,8 +154,8 @@ def spoken(response: Response) -> dict[str, Any]:
     return {"text": "".join(texts), "thoughts": sorted(thoughts), "calls": sorted(calls)}
 
 
-@pytest.mark.parametrize("name, exchange", found())
+@pytest.mark.parametrize("name, exchange", sample_answers())
 def test_objects_and_events_pass_the_schemas_of_open_responses(name: str, exchange: Exchange) -> None:
-    told, final, _ = written(name, exchange)
+    told, final, _ = encode_stream(name, exchange)
     assert faults_of_response(final) == []
     assert [fault for event in told for fault in faults_of_event(event)] == []

@@ -28,7 +28,7 @@ ITEMS: dict[str, dict[str, Any]] = {
 }
 
 
-def sent(wire: str, items: list[dict[str, Any]]) -> tuple[str, list[str]]:
+def translate_items(wire: str, items: list[dict[str, Any]]) -> tuple[str, list[str]]:
     """Return what goes out, as text, and the members that were reported lost."""
     request = DIALECT.decode_request({"model": "m", "input": items}, generic.server_context())
     context = generic.client_context(losses=Losses("responses"))
@@ -38,7 +38,7 @@ def sent(wire: str, items: list[dict[str, Any]]) -> tuple[str, list[str]]:
 @pytest.mark.parametrize("name", ITEMS)
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_hosted_item_is_left_out_with_a_warning(wire: str, name: str) -> None:
-    out, lost = sent(wire, [ITEMS[name], END])
+    out, lost = translate_items(wire, [ITEMS[name], END])
     assert "and now" in out
     assert ITEMS[name]["type"] not in out
     assert "input" in lost
@@ -48,5 +48,5 @@ def test_a_hosted_item_is_left_out_with_a_warning(wire: str, name: str) -> None:
 def test_a_content_part_that_no_wire_reads_is_refused(wire: str) -> None:
     strange = {"type": "input_video", "video_url": "https://example.com/v.mp4"}
     with pytest.raises(GatewayError) as caught:
-        sent(wire, [{"role": "user", "content": [strange]}, END])
+        translate_items(wire, [{"role": "user", "content": [strange]}, END])
     assert caught.value.kind.name == "unsupported_parameter"

@@ -178,7 +178,7 @@ CHANGES: dict[str, Change] = {
 WHAT_WAS_SAID = ["hm", "good morning", ("look", '{"city": "Paris"}'), ("look", '{"city": "Rome"}')]
 
 
-def said(output: list[Json]) -> list[Any]:
+def contents_of(output: list[Json]) -> list[Any]:
     """What the items say, by the kind of each."""
     rules: dict[str, Callable[[Json], Any]] = {
         "reasoning": lambda item: "".join(part["text"] for part in item["summary"]),
@@ -203,7 +203,7 @@ def passed(events: list[Json]) -> list[Json]:
 def test_a_stream_that_lacks_something_keeps_the_grammar(name: str) -> None:
     events = passed(CHANGES[name](whole_stream()))
     assert check_responses_stream(events, ours=True) == []
-    assert said(events[-1]["response"]["output"]) == WHAT_WAS_SAID
+    assert contents_of(events[-1]["response"]["output"]) == WHAT_WAS_SAID
     assert faults_of_response(events[-1]["response"]) == []
 
 

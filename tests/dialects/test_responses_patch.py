@@ -18,7 +18,7 @@ from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.openresponses import faults_of_event, faults_of_response
-from tests.dialects.recorded import RESPONSES, told
+from tests.dialects.recorded import RESPONSES, reading_of
 from tests.traffic import load
 from tests.traffic.answers import Answer
 from tests.traffic.grammar import check_responses_stream
@@ -54,7 +54,7 @@ def passage(
     return PassThrough(body, client, server, expanded)
 
 
-def sent(body: dict[str, Any], **members: Any) -> tuple[dict[str, Any], list[str]]:
+def patch_body(body: dict[str, Any], **members: Any) -> tuple[dict[str, Any], list[str]]:
     losses = members.pop("losses", Losses("responses", target="'openai/m'"))
     patched = request_body(passage({"model": "openai/m", **body}, losses=losses, **members))
     return patched, [loss.param for loss in losses.items]
@@ -94,27 +94,27 @@ OUT = [
 
 @pytest.mark.parametrize("body, members, warned", OUT)
 def test_the_request_body(body: dict[str, Any], members: dict[str, Any], warned: list[str]) -> None:
-    patched, params = sent(body)
+    patched, params = patch_body(body)
     assert {name: patched.get(name) for name in members} == members
     assert params == warned
 
 
 def test_chats_own_members_are_left_out_and_told() -> None:
     chats = {"max_tokens": 5, "verbosity": "low", "modalities": ["text"], "top_k": 3}
-    patched, params = sent({"input": "hi", **chats})
+    patched, params = patch_body({"input": "hi", **chats})
     assert not set(chats) & set(patched)
     assert params == ["max_tokens", "verbosity", "top_k"]
 
 
 def test_several_answers_are_refused() -> None:
     with pytest.raises(GatewayError) as raised:
-        sent({"input": "hi", "n": 2})
+        patch_body({"input": "hi", "n": 2})
     assert (raised.value.kind.name, raised.value.param) == ("unsupported_parameter", "n")
 
 
 def test_the_expanded_history_takes_the_place_of_the_input() -> None:
     history = [{"type": "message", "role": "user", "content": "before"}, {"role": "user", "content": "now"}]
-    patched, _ = sent({"input": "now", "previous_response_id": "resp_1"}, expanded={"input": history})
+    patched, _ = patch_body({"input": "now", "previous_response_id": "resp_1"}, expanded={"input": history})
     assert patched["input"] == history
 
 
@@ -140,7 +140,7 @@ def test_a_cipher_goes_to_its_own_realm_alone(
     item: dict[str, Any], out: dict[str, Any] | None, lost: bool
 ) -> None:
     after = {"type": "message", "role": "user", "content": "now"}
-    patched, params = sent({"input": [item, after]})
+    patched, params = patch_body({"input": [item, after]})
     assert patched["input"] == [after] if out is None else [out, after]
     assert params == (["input"] if lost else [])
 
@@ -148,14 +148,14 @@ def test_a_cipher_goes_to_its_own_realm_alone(
 def test_ids_go_with_the_reasoning_that_is_left_out() -> None:
     call = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "f", "arguments": "{}"}
     bare = {name: value for name, value in call.items() if name != "id"}
-    assert sent({"input": [reasoning("ours:elsewhere:abc"), call]})[0]["input"] == [bare]
-    assert sent({"input": [reasoning("ours:here:abc"), call]})[0]["input"] == [reasoning("abc"), call]
+    assert patch_body({"input": [reasoning("ours:elsewhere:abc"), call]})[0]["input"] == [bare]
+    assert patch_body({"input": [reasoning("ours:here:abc"), call]})[0]["input"] == [reasoning("abc"), call]
 
 
 def test_foreign_item_ids_cache_marks_and_names_stay_here() -> None:
     message = {"type": "message", "id": "chatcmpl-1", "role": "user", "name": "bob"}
     content = [{"type": "input_text", "text": "hi", "cache_control": {"type": "ephemeral"}}]
-    patched, params = sent({"input": [{**message, "content": content}]})
+    patched, params = patch_body({"input": [{**message, "content": content}]})
     assert patched["input"] == [
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "hi"}]}
     ]
@@ -182,15 +182,17 @@ def test_a_model_that_does_not_reason_is_not_asked_to(model: str, asked: bool, l
 
 def test_what_a_provider_says_of_its_models_decides() -> None:
     options = ResponsesOptions(reasoning_models=re.compile("^o"), dropped_when_reasoning=frozenset({"top_p"}))
-    patched, params = sent({"input": "hi", "top_p": 0.5}, options=options)
+    patched, params = patch_body({"input": "hi", "top_p": 0.5}, options=options)
     assert ("include" in patched, patched["top_p"], params) == (False, 0.5, [])
-    patched, params = sent({"input": "hi", "top_p": 0.5, "reasoning": {"effort": "low"}}, options=options)
+    patched, params = patch_body(
+        {"input": "hi", "top_p": 0.5, "reasoning": {"effort": "low"}}, options=options
+    )
     assert ("include" in patched, "top_p" in patched, params) == (True, False, ["top_p"])
 
 
 def test_the_text_of_reasoning_stays_here_where_it_is_refused() -> None:
     thought = reasoning("theirs", content=[{"type": "reasoning_text", "text": "hm"}])
-    assert sent({"input": [thought]})[0]["input"] == [reasoning("theirs")]
+    assert patch_body({"input": [thought]})[0]["input"] == [reasoning("theirs")]
 
 
 CALLER = {
@@ -358,7 +360,7 @@ def test_a_recorded_stream_passes_in_order(exchange: Exchange) -> None:
     patch = patch_of(exchange)
     frames = [f for frame in RESPONSES.told_frames(exchange) for f in patch.frames(frame.event, frame.data)]
     events = [frame.data for frame in frames]
-    if told(exchange).error is not None:
+    if reading_of(exchange).error is not None:
         return
     upstream = [frame.data for frame in RESPONSES.told_frames(exchange)]
     assert set(check_responses_stream(events)) <= set(check_responses_stream(upstream))

@@ -15,7 +15,7 @@ from app.dialects.responses.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.generic import server_context
-from tests.dialects.test_responses_every_wire import found, spoken, written
+from tests.dialects.test_responses_every_wire import encode_stream, sample_answers, spoken
 from tests.traffic.load import Exchange
 
 
@@ -34,9 +34,9 @@ def client_of(events: list[dict[str, Any]]) -> openai.OpenAI:
 
 
 @pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")  # hosted items newer than the SDK
-@pytest.mark.parametrize("name, exchange", found())
+@pytest.mark.parametrize("name, exchange", sample_answers())
 def test_the_stream_helper_takes_every_stream(name: str, exchange: Exchange) -> None:
-    told, final, events = written(name, exchange)
+    told, final, events = encode_stream(name, exchange)
     if final["status"] != "completed":
         return
     with client_of(told).responses.stream(model="some-model", input="hello") as stream:

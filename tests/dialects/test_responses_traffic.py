@@ -14,7 +14,7 @@ from app.dialects.responses.dialect import DIALECT
 from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.generic import server_context
-from tests.dialects.recorded import RESPONSES, told
+from tests.dialects.recorded import RESPONSES, reading_of
 from tests.traffic import load
 from tests.traffic.grammar import check_responses_stream
 from tests.traffic.load import Exchange
@@ -37,7 +37,7 @@ def outcome_of(exchange: Exchange) -> Response | GatewayError:
 
 @pytest.mark.parametrize("exchange", load.params(ANSWERS))
 def test_an_answer_holds_what_the_recording_says(exchange: Exchange) -> None:
-    answer, outcome = told(exchange), outcome_of(exchange)
+    answer, outcome = reading_of(exchange), outcome_of(exchange)
     if answer.error is not None:
         assert isinstance(outcome, GatewayError)
         assert (outcome.message, outcome.kind.name) == (answer.error.message, "upstream_quota")
@@ -88,7 +88,7 @@ def without_secrets(response: Response) -> Any:
 
 @pytest.mark.parametrize("exchange", load.params(ERRORS))
 def test_an_error_answer_keeps_its_words(exchange: Exchange) -> None:
-    answer = told(exchange).error
+    answer = reading_of(exchange).error
     assert answer is not None
     error = DIALECT.decode_error(exchange.status, exchange.json(), {})
     if exchange.status == 401:
@@ -111,17 +111,17 @@ def test_an_answer_survives_our_own_stream_and_object(exchange: Exchange) -> Non
     assert all(frame.event == frame.data["type"] for frame in frames)
     again = DIALECT.stream_decoder(generic.client_context())
     folded = generic.fold(generic.decoded(again, frames)).response()
-    assert kept(folded) == kept(outcome)
+    assert essence_of(folded) == essence_of(outcome)
     body = DIALECT.encode_response(outcome, request, server_context(response_id=outcome.id))
     assert body == encoder.final
-    assert kept(DIALECT.decode_response(body, generic.client_context())) == kept(outcome)
+    assert essence_of(DIALECT.decode_response(body, generic.client_context())) == essence_of(outcome)
 
 
 def stream_of(exchange: Exchange, response: Response) -> list[Event]:
     return events_of(exchange) if exchange.streamed else list(replay(response))
 
 
-def kept(response: Response) -> Any:
+def essence_of(response: Response) -> Any:
     """What an answer is made of; its top level is echoed anew, and an item is whole at the end."""
     choice = response.choices[0]
     assert choice.finish is not None

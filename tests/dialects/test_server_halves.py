@@ -99,7 +99,7 @@ THREE = Response(
 @pytest.mark.parametrize("surface", SURFACES)
 def test_blocks_that_overlap_go_out_one_after_another(surface: str) -> None:
     encoder = dialect(surface).stream_encoder(REQUEST, served.sealing_context())
-    frames = served.written(encoder, served.overlapping(THREE))
+    frames = served.frames_of(encoder, served.overlapping(THREE))
     again = generic.fold(served.read_again(dialect(surface), frames)).response()
     assert served.essence(again.choices[0]) == served.essence(THREE.choices[0])
     assert again.usage is not None
@@ -112,7 +112,7 @@ def test_any_arguments_of_a_call_are_written(surface: str, arguments: str) -> No
     call = Message("assistant", (ToolCallPart("c", "f", arguments),))
     response = Response("id", "m", (Choice(0, (call,), Finish("tool_calls")),))
     body = dialect(surface).encode_response(response, REQUEST, served.sealing_context())
-    frames = served.written(
+    frames = served.frames_of(
         dialect(surface).stream_encoder(REQUEST, served.sealing_context()), replay(response)
     )
     assert '"f"' in json.dumps(body)
@@ -124,7 +124,7 @@ def test_a_broken_stream_ends_in_the_surfaces_own_words(surface: str) -> None:
     encoder = dialect(surface).stream_encoder(REQUEST, served.sealing_context())
     events = [Started("id"), Failed(GatewayError("upstream_cut", "It broke off."))]
     failed = generic.decoded(
-        dialect(surface).stream_decoder(generic.client_context()), served.written(encoder, events)
+        dialect(surface).stream_decoder(generic.client_context()), served.frames_of(encoder, events)
     )[-1]
     assert isinstance(failed, Failed)
     assert failed.error.message == "It broke off."

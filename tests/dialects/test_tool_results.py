@@ -25,7 +25,7 @@ def message(word: str) -> Message:
     return Message(role, (TextPart(rest or role),))  # type: ignore[arg-type]
 
 
-def said(one: Message) -> str:
+def role_of(one: Message) -> str:
     part = one.parts[0]
     if isinstance(part, ToolCallPart):
         return f"call {part.id} {part.arguments}".rstrip()
@@ -90,14 +90,14 @@ ORDERS: list[tuple[str, list[str], list[str]]] = [
 def test_a_result_stands_directly_behind_its_calls(given: list[str], wanted: list[str]) -> None:
     losses = Losses("responses")
     request = pair_results(Request("m", tuple(map(message, given)), origin=Origin("responses", {})), losses)
-    assert [said(one) for one in request.messages] == wanted
+    assert [role_of(one) for one in request.messages] == wanted
     assert losses.items == []
 
 
 def test_a_chat_message_is_a_turn_of_its_own() -> None:
     two = ["call c1", "call c2", "out c1", "out c2"]
     request = Request("m", tuple(map(message, two)), origin=Origin("chat", {}))
-    assert [said(one) for one in pair_results(request, Losses()).messages] == [
+    assert [role_of(one) for one in pair_results(request, Losses()).messages] == [
         "call c1", "out c1", "call c2", "out c2",
     ]  # fmt: skip
 
@@ -106,7 +106,7 @@ def test_of_two_different_results_the_later_is_sent_and_told() -> None:
     losses = Losses("responses")
     given = ["call c1", "out c1=early", "user", "out c1=late"]
     request = pair_results(Request("m", tuple(map(message, given)), origin=Origin("responses", {})), losses)
-    assert [said(one) for one in request.messages] == ["call c1", "out c1=late", "user"]
+    assert [role_of(one) for one in request.messages] == ["call c1", "out c1=late", "user"]
     assert [(loss.param, "'c1'" in loss.message) for loss in losses.items] == [("input", True)]
 
 
@@ -116,7 +116,7 @@ def test_results_of_one_message_find_their_calls() -> None:
     )
     given = (message("call c1"), message("user"), message("call c2"), results)
     wanted = ["call c1", "out c1", "user", "call c2", "out c2=B"]
-    assert [said(one) for one in pair_results(Request("m", given), Losses()).messages] == wanted
+    assert [role_of(one) for one in pair_results(Request("m", given), Losses()).messages] == wanted
 
 
 def item(word: str) -> Json:

@@ -192,26 +192,26 @@ def test_a_file_must_be_there(file: Upload | None) -> None:
     assert (caught.value.status, caught.value.param) == (400, "file")
 
 
-def asked(form: str, *granularities: str, **members: Any) -> TranscriptionRequest:
+def request_for(form: str, *granularities: str, **members: Any) -> TranscriptionRequest:
     return TranscriptionRequest("m", FILE, format=form, granularities=granularities, **members)
 
 
 G = "timestamp_granularities[]"
 GOLDEN: list[tuple[str, Any, TranscriptionRequest, list[tuple[str, str]], list[str]]] = [
-    ("whisper-1", OPENAI_OPTIONS, asked("srt", stream=True), [("response_format", "verbose_json"), (G, "segment")], []),
-    ("whisper-1", OPENAI_OPTIONS, asked("verbose_json", "word"), [("response_format", "verbose_json"), (G, "word")], []),
-    ("gpt-4o-transcribe", OPENAI_OPTIONS, asked("text", stream=True), [("response_format", "json"), ("stream", "true")], []),
-    ("gpt-4o-transcribe-diarize", OPENAI_OPTIONS, asked("diarized_json"), [("response_format", "diarized_json")], []),
+    ("whisper-1", OPENAI_OPTIONS, request_for("srt", stream=True), [("response_format", "verbose_json"), (G, "segment")], []),
+    ("whisper-1", OPENAI_OPTIONS, request_for("verbose_json", "word"), [("response_format", "verbose_json"), (G, "word")], []),
+    ("gpt-4o-transcribe", OPENAI_OPTIONS, request_for("text", stream=True), [("response_format", "json"), ("stream", "true")], []),
+    ("gpt-4o-transcribe-diarize", OPENAI_OPTIONS, request_for("diarized_json"), [("response_format", "diarized_json")], []),
     (
-        "whisper-large-v3", GROQ, asked("vtt", language="en", prompt="p", temperature=0.0, include=("logprobs",)),
+        "whisper-large-v3", GROQ, request_for("vtt", language="en", prompt="p", temperature=0.0, include=("logprobs",)),
         [("language", "en"), ("prompt", "p"), ("temperature", "0"), ("response_format", "verbose_json"), (G, "segment")],
         ["include"],
     ),
-    ("voxtral-mini-latest", MISTRAL, asked("srt", prompt="p"), [(G, "segment")], ["prompt"]),
-    ("voxtral-mini-latest", MISTRAL, asked("diarized_json"), [("diarize", "true"), (G, "segment")], []),
-    ("voxtral-mini-latest", MISTRAL, asked("json", stream=True), [("stream", "true")], []),
-    ("cohere-transcribe-03-2026", COHERE, asked("json"), [("language", "en")], ["language"]),
-    ("openai/whisper-1", OPENROUTER, asked("text", "word", language="de"), [("language", "de")], ["timestamp_granularities"]),
+    ("voxtral-mini-latest", MISTRAL, request_for("srt", prompt="p"), [(G, "segment")], ["prompt"]),
+    ("voxtral-mini-latest", MISTRAL, request_for("diarized_json"), [("diarize", "true"), (G, "segment")], []),
+    ("voxtral-mini-latest", MISTRAL, request_for("json", stream=True), [("stream", "true")], []),
+    ("cohere-transcribe-03-2026", COHERE, request_for("json"), [("language", "en")], ["language"]),
+    ("openai/whisper-1", OPENROUTER, request_for("text", "word", language="de"), [("language", "de")], ["timestamp_granularities"]),
 ]  # fmt: skip
 
 
@@ -237,14 +237,14 @@ def test_golden_forms(
 )
 def test_a_form_without_its_times_is_refused(dialect: Any, model: str, options: Any, form: str) -> None:
     with pytest.raises(GatewayError) as caught:
-        dialect.encode_request(asked(form), target(model, options))
+        dialect.encode_request(request_for(form), target(model, options))
     assert (caught.value.kind.name, caught.value.param) == ("unsupported_parameter", "response_format")
 
 
 def test_elevenlabs_form() -> None:
     context = target("scribe_v1")
     extra = {"num_speakers": "2", "keyterms[]": ["a", "b"], "odd": "1"}
-    request = asked("diarized_json", language="en", temperature=0.2, prompt="p", extra=extra)
+    request = request_for("diarized_json", language="en", temperature=0.2, prompt="p", extra=extra)
     encoded = ELEVEN.encode_request(request, context)
     assert encoded.form == Form(
         [
@@ -357,7 +357,7 @@ def test_json_forms_fit_openais_types() -> None:
 
 
 def test_a_transcript_shown_whole_reads_back_the_same() -> None:
-    body = OPENAI.encode_response(TALK, asked("verbose_json", "word", "segment"))
+    body = OPENAI.encode_response(TALK, request_for("verbose_json", "word", "segment"))
     back = OPENAI.decode_response(json.dumps(body).encode(), ASK, target(), {})
     assert (back.text, back.language, back.duration, back.words) == (TALK.text, "en", 3661.5, TALK.words)
     assert [(one.start, one.end, one.text, one.speaker) for one in back.segments] == [

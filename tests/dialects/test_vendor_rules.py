@@ -19,7 +19,7 @@ from app.errors import GatewayError
 from app.providers import chat_rows
 from app.wire.json import dumps
 from tests.dialects import generic
-from tests.dialects.surfaces import both, sent
+from tests.dialects.surfaces import both, translate
 
 Json = dict[str, Any]
 USER = {"role": "user", "content": "hi"}
@@ -51,11 +51,11 @@ def test_mistral_hears_the_assistant_between_a_tool_and_a_user() -> None:
         ("responses", {"model": "m", "input": [USER, *ITEMS, USER]}),
     ]
     for surface, body in bodies:
-        out, warned = sent(surface, body, "chat", "mistral-small", chat_rows.MISTRAL)
+        out, warned = translate(surface, body, "chat", "mistral-small", chat_rows.MISTRAL)
         assert roles(out) == ["user", "assistant", "tool", "assistant", "user"]
         assert [param for param, _ in warned] == ["messages" if surface == "chat" else "input"]
     picture = {**ITEMS[1], "output": [{"type": "input_image", "image_url": PNG}]}
-    out, _ = sent(
+    out, _ = translate(
         "responses", {"model": "m", "input": [USER, ITEMS[0], picture]}, "chat", "m", chat_rows.MISTRAL
     )
     assert roles(out) == ["user", "assistant", "tool", "assistant", "user"]
@@ -81,7 +81,7 @@ def test_perplexity_hears_system_first_and_then_by_turns(
     messages: list[Json], want: list[tuple[str, str]], warnings: int
 ) -> None:
     for surface, body in both(messages):
-        out, warned = sent(surface, body, "chat", "sonar", chat_rows.PERPLEXITY)
+        out, warned = translate(surface, body, "chat", "sonar", chat_rows.PERPLEXITY)
         assert [(one["role"], one["content"]) for one in out["messages"]] == want
         assert len(warned) == warnings
 
@@ -89,7 +89,7 @@ def test_perplexity_hears_system_first_and_then_by_turns(
 def test_perplexity_keeps_the_parts_of_messages_that_become_one() -> None:
     part = {"type": "image_url", "image_url": {"url": PNG}}
     body = {"model": "m", "messages": [say("user", "a"), say("user", [part])]}
-    (message,) = sent("chat", body, "chat", "sonar", chat_rows.PERPLEXITY)[0]["messages"]
+    (message,) = translate("chat", body, "chat", "sonar", chat_rows.PERPLEXITY)[0]["messages"]
     assert [one["type"] for one in message["content"]] == ["text", "image_url"]
 
 
@@ -115,7 +115,7 @@ def test_groqs_efforts_are_those_of_the_model(
         ("responses", {"model": "m", "input": "hi", "reasoning": {"effort": asked}}),
     ]
     for surface, body in bodies:
-        out, warned = sent(surface, body, "chat", model, chat_rows.GROQ)
+        out, warned = translate(surface, body, "chat", model, chat_rows.GROQ)
         assert (out.get("reasoning_effort"), len(warned)) == (want, warnings)
 
 
@@ -125,13 +125,13 @@ def test_openrouter_takes_verbosity() -> None:
         ("responses", {"model": "m", "input": "hi", "text": {"verbosity": "low"}}),
     ]
     for surface, body in bodies:
-        out, warned = sent(surface, body, "chat", "m", chat_rows.OPENROUTER)
+        out, warned = translate(surface, body, "chat", "m", chat_rows.OPENROUTER)
         assert (out["verbosity"], warned) == ("low", [])
 
 
 def test_servers_of_open_models_get_reasoning_under_both_names() -> None:
     thought = {"role": "assistant", "content": "a", "reasoning_content": "hm"}
-    out, _ = sent("chat", {"model": "m", "messages": [USER, thought, USER]}, "chat", "m", chat_rows.SGL)
+    out, _ = translate("chat", {"model": "m", "messages": [USER, thought, USER]}, "chat", "m", chat_rows.SGL)
     assert out["messages"][1] == {
         "role": "assistant",
         "content": "a",
@@ -151,14 +151,16 @@ LIMITS = [
 @pytest.mark.parametrize("wire, options, member, want", LIMITS)
 def test_a_top_k_of_minus_one_is_no_limit(wire: str, options: Any, member: str, want: int | None) -> None:
     for surface, body in both([USER], top_k=-1):
-        out, warned = sent(surface, body, wire, "claude-sonnet-4-5", options)
+        out, warned = translate(surface, body, wire, "claude-sonnet-4-5", options)
         assert (out.get(member), warned) == (want, [])
 
 
 def test_gemini_and_converse_know_no_top_k_of_minus_one() -> None:
     for surface, body in both([USER], top_k=-1):
-        assert "topK" not in sent(surface, body, "gemini", "gemini-2.5-flash")[0].get("generationConfig", {})
-        assert sent(surface, body, "converse", "us.amazon.nova-pro-v1:0")[0].keys() == {"messages"}
+        assert "topK" not in translate(surface, body, "gemini", "gemini-2.5-flash")[0].get(
+            "generationConfig", {}
+        )
+        assert translate(surface, body, "converse", "us.amazon.nova-pro-v1:0")[0].keys() == {"messages"}
 
 
 def test_ollama_refuses_an_address_and_says_why() -> None:
@@ -169,10 +171,10 @@ def test_ollama_refuses_an_address_and_says_why() -> None:
     item = {"role": "user", "content": [{"type": "input_image", "image_url": "https://x/a.png"}]}
     for surface, body in (("chat", chat), ("responses", {"model": "m", "input": [item]})):
         with pytest.raises(GatewayError, match="not fetched from their address") as caught:
-            sent(surface, body, "chat", "llava", chat_rows.OLLAMA)
+            translate(surface, body, "chat", "llava", chat_rows.OLLAMA)
         assert caught.value.kind.name == "unsupported_parameter"
     inline = {"model": "m", "messages": [say("user", [{"type": "image_url", "image_url": {"url": PNG}}])]}
-    assert sent("chat", inline, "chat", "llava", chat_rows.OLLAMA)[1] == []
+    assert translate("chat", inline, "chat", "llava", chat_rows.OLLAMA)[1] == []
 
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -182,13 +184,13 @@ def test_cohere_tells_that_a_schema_beside_tools_is_a_tool() -> None:
     tool = {"type": "function", "function": {"name": "f"}}
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}
     body = {"model": "m", "messages": [USER], "tools": [tool], "response_format": form}
-    out, warned = sent("chat", body, "cohere", "command-a")
+    out, warned = translate("chat", body, "cohere", "command-a")
     assert ("response_format" in out, [param for param, _ in warned]) == (False, ["response_format"])
 
 
 def test_cohere_is_told_of_members_that_it_has_no_place_for() -> None:
     part = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}, "fancy": 1}
-    _, warned = sent("chat", {"model": "m", "messages": [say("user", [part])]}, "cohere", "command-a")
+    _, warned = translate("chat", {"model": "m", "messages": [say("user", [part])]}, "cohere", "command-a")
     assert sorted(param for param, _ in warned) == [
         "messages[0].content[0].cache_control",
         "messages[0].content[0].fancy",
@@ -200,7 +202,7 @@ def test_a_cache_mark_of_a_responses_client_is_told_on_chat_wires(options: Any) 
     mark = {"type": "ephemeral"}
     marked = [{**USER, "cache_control": mark}, {**ITEMS[0]}, {**ITEMS[1], "cache_control": mark}]
     tool = {"type": "function", "name": "f", "cache_control": mark}
-    _, warned = sent("responses", {"model": "m", "input": marked, "tools": [tool]}, "chat", "m", options)
+    _, warned = translate("responses", {"model": "m", "input": marked, "tools": [tool]}, "chat", "m", options)
     assert [param for param, _ in warned] == ["input[0].cache_control"]
 
 

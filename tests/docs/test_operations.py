@@ -39,7 +39,7 @@ def _run(text: str, folder: Path, environ: Mapping[str, str]) -> str:
     return result.stdout
 
 
-def _made(gateway: Gateway, upstream: Upstream, said: str) -> str:
+def _store(gateway: Gateway, upstream: Upstream, said: str) -> str:
     answer = World(gateway, upstream).ask("responses", model="sandbox/echo", input=f"say exactly: {said}")
     identifier: str = answer.json["id"]
     return identifier
@@ -54,9 +54,9 @@ def test_sqlite_comes_back(tmp_path: Path) -> None:
     environ = {"DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db", "SLUICE_ENCRYPT": "on"}
     with Upstream() as upstream:
         with running_gateway(environ) as gateway:
-            first = _made(gateway, upstream, "before")
+            first = _store(gateway, upstream, "before")
             _run(SQLITE_BACKUP, tmp_path, {})
-            second = _made(gateway, upstream, "after")
+            second = _store(gateway, upstream, "after")
             assert _statuses(gateway, upstream, first, second) == [200, 200]
         told = _run(SQLITE_RESTORE.replace("sluice doctor", "sluice doctor || true"), tmp_path, environ)
         assert "sluice.db answers and is up to date" in told
@@ -69,9 +69,9 @@ def test_postgresql_comes_back(tmp_path: Path) -> None:
     with Upstream() as upstream, new_postgres() as url:
         environ = {"DATABASE_URL": url, "SLUICE_SECRET_KEY": SECRET}
         with running_gateway(environ) as gateway:
-            first = _made(gateway, upstream, "before")
+            first = _store(gateway, upstream, "before")
             _run(backup, tmp_path, environ)
-            second = _made(gateway, upstream, "after")
+            second = _store(gateway, upstream, "after")
             assert _statuses(gateway, upstream, first, second) == [200, 200]
         _run(restore, tmp_path, environ)
         with running_gateway(environ) as gateway:

@@ -97,10 +97,10 @@ def _wrap(signature: Signature) -> str:
 
 def record(name: str) -> dict[str, Any]:
     """Return what each surface answers for one trait."""
-    return {surface: _written(surface, ANSWERS[name]) for surface in SURFACES}
+    return {surface: _record(surface, ANSWERS[name]) for surface in SURFACES}
 
 
-def _written(surface: str, response: Response) -> dict[str, Any]:
+def _record(surface: str, response: Response) -> dict[str, Any]:
     row = dialect(surface)
     request = Request(
         "asked-model", (), sampling=Sampling(logprobs=True), reasoning=Reasoning(summary="auto")
@@ -109,10 +109,10 @@ def _written(surface: str, response: Response) -> dict[str, Any]:
     body = row.encode_response(response, request, context)
     encoder = row.stream_encoder(request, server_context(model="asked-model", wrap=_wrap))
     frames = [frame for event in replay(response) for frame in encoder.feed(event)]
-    return {"body": body, "stream": [_shown(frame) for frame in frames]}
+    return {"body": body, "stream": [_frame_json(frame) for frame in frames]}
 
 
-def _shown(frame: Frame) -> Any:
+def _frame_json(frame: Frame) -> Any:
     return {frame.event: frame.data} if frame.event else frame.data
 
 

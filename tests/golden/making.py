@@ -153,7 +153,7 @@ def _outgoing(gateway: Gateway, call: Call) -> Record:
     if isinstance(step, GatewayError):
         raise step
     made = exchange(call, step)
-    return _shown(call, step.target, made, made.send())
+    return _record_of(call, step.target, made, made.send())
 
 
 _MEDIA = ("embedding", "moderation", "speech", "transcription", "translation", *_KINDS)
@@ -179,7 +179,7 @@ class _Anonymous:
         return {}
 
 
-def _shown(call: Call, target: Target, made: Exchange, sent: Sent) -> Record:
+def _record_of(call: Call, target: Target, made: Exchange, sent: Sent) -> Record:
     wire = sent.wire or made.wire
     spec = replace(target.provider.spec, auth=_Anonymous())
     bare = Provider(spec, target.provider.settings, None)

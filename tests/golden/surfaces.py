@@ -50,12 +50,12 @@ _TIME = {**_TOOL, "name": "get_time", "description": "Tells get_time."}
 _USE = ("toolu_aaaaaaaaaaaaaaaaaaaaaaaa", "toolu_bbbbbbbbbbbbbbbbbbbbbbbb")
 
 
-def _said(*turns: Any, **members: Any) -> dict[str, Any]:
+def _messages_body(*turns: Any, **members: Any) -> dict[str, Any]:
     return {"max_tokens": 5678, "messages": list(turns) or [_user("Say HELLOWORD.")], **members}
 
 
-def _shown(*blocks: dict[str, Any]) -> dict[str, Any]:
-    return _said(_user([*blocks, {"type": "text", "text": "READWORD"}]))
+def _blocks_body(*blocks: dict[str, Any]) -> dict[str, Any]:
+    return _messages_body(_user([*blocks, {"type": "text", "text": "READWORD"}]))
 
 
 def _source(kind: str, **members: Any) -> dict[str, Any]:
@@ -75,35 +75,35 @@ _ADAPTIVE = {"type": "adaptive", "display": "summarized"}
 _MCP = {"type": "url", "url": "https://example.com/mcp", "name": "MCPWORD"}
 
 MESSAGES: Mapping[str, Body] = {
-    "text": _said(),
-    "system": _said(system="SYSTEMWORD"),
-    "system_blocks_cached": _said(
+    "text": _messages_body(),
+    "system": _messages_body(system="SYSTEMWORD"),
+    "system_blocks_cached": _messages_body(
         system=[
             {"type": "text", "text": "SYSTEMWORD", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
             {"type": "text", "text": "MOREWORD"},
         ]
     ),
-    "turns": _said(
+    "turns": _messages_body(
         _user("FIRSTWORD"), _assistant("SECONDWORD"), _user([{"type": "text", "text": "THIRDWORD"}])
     ),
-    "prefill": _said(_user("FIRSTWORD"), _assistant("PREFIXWORD")),
-    "image_data": _shown(_PICTURE),
-    "image_url": _shown(_source("image", type="url", url=IMAGE_URL)),
-    "document_data": _shown(
+    "prefill": _messages_body(_user("FIRSTWORD"), _assistant("PREFIXWORD")),
+    "image_data": _blocks_body(_PICTURE),
+    "image_url": _blocks_body(_source("image", type="url", url=IMAGE_URL)),
+    "document_data": _blocks_body(
         {
             **_source("document", type="base64", media_type="application/pdf", data=PDF),
             "title": "TITLEWORD",
             "context": "CONTEXTWORD",
         }
     ),
-    "document_url": _shown(_source("document", type="url", url=FILE_URL)),
-    "document_text_cited": _shown(
+    "document_url": _blocks_body(_source("document", type="url", url=FILE_URL)),
+    "document_text_cited": _blocks_body(
         {
             **_source("document", type="text", media_type="text/plain", data="PLAINWORD"),
             "citations": {"enabled": True},
         }
     ),
-    "search_result": _shown(
+    "search_result": _blocks_body(
         {
             "type": "search_result",
             "source": "SOURCEWORD",
@@ -111,17 +111,19 @@ MESSAGES: Mapping[str, Body] = {
             "content": [{"type": "text", "text": "FOUNDWORD"}],
         }
     ),
-    "tool": _said(tools=[_TOOL]),
-    "tool_strict": _said(tools=[{**_TOOL, "strict": True}]),
-    "tool_any": _said(tools=[_TOOL], tool_choice={"type": "any"}),
-    "tool_none": _said(tools=[_TOOL], tool_choice={"type": "none"}),
-    "tool_named": _said(tools=[_TOOL, _TIME], tool_choice={"type": "tool", "name": "get_weather"}),
-    "tools_one_at_a_time": _said(
+    "tool": _messages_body(tools=[_TOOL]),
+    "tool_strict": _messages_body(tools=[{**_TOOL, "strict": True}]),
+    "tool_any": _messages_body(tools=[_TOOL], tool_choice={"type": "any"}),
+    "tool_none": _messages_body(tools=[_TOOL], tool_choice={"type": "none"}),
+    "tool_named": _messages_body(tools=[_TOOL, _TIME], tool_choice={"type": "tool", "name": "get_weather"}),
+    "tools_one_at_a_time": _messages_body(
         tools=[_TOOL, _TIME], tool_choice={"type": "auto", "disable_parallel_tool_use": True}
     ),
-    "tool_cached": _said(tools=[{**_TOOL, "cache_control": {"type": "ephemeral"}}]),
-    "tool_hosted": _said(tools=[{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]),
-    "tool_results": _said(
+    "tool_cached": _messages_body(tools=[{**_TOOL, "cache_control": {"type": "ephemeral"}}]),
+    "tool_hosted": _messages_body(
+        tools=[{"type": "web_search_20250305", "name": "web_search", "max_uses": 3}]
+    ),
+    "tool_results": _messages_body(
         _user("FIRSTWORD"),
         _assistant([{"type": "text", "text": "CALLWORD"}, _used(0, ROME), _used(1, OSLO)]),
         _user(
@@ -133,17 +135,17 @@ MESSAGES: Mapping[str, Body] = {
         ),
         tools=[_TOOL],
     ),
-    "tool_failed": _said(
+    "tool_failed": _messages_body(
         _user("FIRSTWORD"),
         _assistant([_used(0, ROME)]),
         _user([_gave(0, "BROKENWORD", is_error=True)]),
         tools=[_TOOL],
     ),
-    "thinking_budget": _said(thinking={"type": "enabled", "budget_tokens": 2345}),
-    "thinking_adaptive": _said(thinking=_ADAPTIVE, output_config={"effort": "medium"}),
-    "thinking_disabled": _said(thinking={"type": "disabled"}),
-    "effort": _said(output_config={"effort": "low"}),
-    "thinking_replayed": _said(
+    "thinking_budget": _messages_body(thinking={"type": "enabled", "budget_tokens": 2345}),
+    "thinking_adaptive": _messages_body(thinking=_ADAPTIVE, output_config={"effort": "medium"}),
+    "thinking_disabled": _messages_body(thinking={"type": "disabled"}),
+    "effort": _messages_body(output_config={"effort": "low"}),
+    "thinking_replayed": _messages_body(
         _user("FIRSTWORD"),
         _assistant(
             [
@@ -155,17 +157,19 @@ MESSAGES: Mapping[str, Body] = {
         tools=[_TOOL],
         thinking={"type": "enabled", "budget_tokens": 2345},
     ),
-    "schema": _said(output_config={"format": {"type": "json_schema", "schema": PERSON}}),
-    "sampling": _said(temperature=0.37, stop_sequences=["STOPWORD", "HALTWORD"]),
-    "top_p": _said(top_p=0.83),
-    "top_k": _said(top_k=41),
-    "hints": _said(metadata={"user_id": "USERWORD"}, service_tier="standard_only"),
-    "context_management": _said(context_management={"edits": [{"type": "clear_tool_uses_20250919"}]}),
-    "container": _said(container="CONTAINERWORD"),
-    "mcp_servers": _said(mcp_servers=[_MCP]),
-    "unknown_members": _said(x_unheard_of={"deep": "UNKNOWNWORD"}),
-    "stream": _said(stream=True),
-    "fallbacks": _said(fallbacks=["sandbox/echo"]),
+    "schema": _messages_body(output_config={"format": {"type": "json_schema", "schema": PERSON}}),
+    "sampling": _messages_body(temperature=0.37, stop_sequences=["STOPWORD", "HALTWORD"]),
+    "top_p": _messages_body(top_p=0.83),
+    "top_k": _messages_body(top_k=41),
+    "hints": _messages_body(metadata={"user_id": "USERWORD"}, service_tier="standard_only"),
+    "context_management": _messages_body(
+        context_management={"edits": [{"type": "clear_tool_uses_20250919"}]}
+    ),
+    "container": _messages_body(container="CONTAINERWORD"),
+    "mcp_servers": _messages_body(mcp_servers=[_MCP]),
+    "unknown_members": _messages_body(x_unheard_of={"deep": "UNKNOWNWORD"}),
+    "stream": _messages_body(stream=True),
+    "fallbacks": _messages_body(fallbacks=["sandbox/echo"]),
 }
 
 
@@ -205,7 +209,7 @@ def _calling(mode: str, *names: str) -> dict[str, Any]:
     return {"toolConfig": {"functionCallingConfig": config}}
 
 
-def _called(what: Mapping[str, Any], **members: Any) -> dict[str, Any]:
+def _function_call(what: Mapping[str, Any], **members: Any) -> dict[str, Any]:
     return {"functionCall": {"name": "get_weather", "args": dict(what)}, **members}
 
 
@@ -242,7 +246,7 @@ GEMINI: Mapping[str, Body] = {
     "tool_results": {
         "contents": [
             {"role": "user", "parts": [{"text": "FIRSTWORD"}]},
-            {"role": "model", "parts": [_called(ROME), _called(OSLO)]},
+            {"role": "model", "parts": [_function_call(ROME), _function_call(OSLO)]},
             {"role": "user", "parts": [_returned("SUNNYWORD"), _returned("RAINYWORD")]},
         ],
         "tools": [{"functionDeclarations": [_DECLARED]}],
@@ -250,7 +254,7 @@ GEMINI: Mapping[str, Body] = {
     "signature_replayed": {
         "contents": [
             {"role": "user", "parts": [{"text": "FIRSTWORD"}]},
-            {"role": "model", "parts": [_called(ROME, thoughtSignature=GEMINI_SIGNATURE)]},
+            {"role": "model", "parts": [_function_call(ROME, thoughtSignature=GEMINI_SIGNATURE)]},
             {"role": "user", "parts": [_returned("SUNNYWORD")]},
         ],
         "tools": [{"functionDeclarations": [_DECLARED]}],
@@ -304,7 +308,7 @@ def _tooled(*specs: Any, **members: Any) -> dict[str, Any]:
     return _converse(toolConfig={"tools": list(specs or (_spec(),)), **members})
 
 
-def _asked(number: int, what: Mapping[str, Any]) -> dict[str, Any]:
+def _tool_use(number: int, what: Mapping[str, Any]) -> dict[str, Any]:
     return {"toolUse": {"toolUseId": _USE[number], "name": "get_weather", "input": dict(what)}}
 
 
@@ -342,7 +346,7 @@ CONVERSE: Mapping[str, Body] = {
     "tool_results": {
         "messages": [
             _user([{"text": "FIRSTWORD"}]),
-            _assistant([{"text": "CALLWORD"}, _asked(0, ROME), _asked(1, OSLO)]),
+            _assistant([{"text": "CALLWORD"}, _tool_use(0, ROME), _tool_use(1, OSLO)]),
             _user(
                 [_result(0, {"text": "SUNNYWORD"}), _result(1, {"json": {"weather": "RAINYWORD"}}, _BYTES)]
             ),
@@ -352,7 +356,7 @@ CONVERSE: Mapping[str, Body] = {
     "tool_failed": {
         "messages": [
             _user([{"text": "FIRSTWORD"}]),
-            _assistant([_asked(0, ROME)]),
+            _assistant([_tool_use(0, ROME)]),
             _user([_result(0, {"text": "BROKENWORD"}, status="error")]),
         ],
         "toolConfig": {"tools": [_spec()]},
@@ -360,7 +364,7 @@ CONVERSE: Mapping[str, Body] = {
     "reasoning_replayed": {
         "messages": [
             _user([{"text": "FIRSTWORD"}]),
-            _assistant([{"reasoningContent": _THOUGHT}, _asked(0, ROME)]),
+            _assistant([{"reasoningContent": _THOUGHT}, _tool_use(0, ROME)]),
             _user([_result(0, {"text": "SUNNYWORD"})]),
         ],
         "toolConfig": {"tools": [_spec()]},

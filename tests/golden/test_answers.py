@@ -33,12 +33,12 @@ WORDS = (
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_stream_holds_the_words_of_the_whole_answer(name: str) -> None:
-    def found(value: Any) -> set[str]:
+    def words_in(value: Any) -> set[str]:
         text = json.dumps(value)
         return {word for word in WORDS if word in text}
 
     for surface, both in record(name).items():
-        assert found(both["stream"]) == found(both["body"]), surface
+        assert words_in(both["stream"]) == words_in(both["body"]), surface
 
 
 def test_no_answers_lie_about_without_a_trait() -> None:

@@ -29,20 +29,20 @@ CLIENTS_OWN = {
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[Gateway]:
-    made = make_gateway()
-    yield made
-    made.close()
+    records_of = make_gateway()
+    yield records_of
+    records_of.close()
 
 
 @cache
-def made(gateway: Gateway, operation: str, name: str) -> dict[str, Record]:
+def records_of(gateway: Gateway, operation: str, name: str) -> dict[str, Record]:
     return storing.records(gateway, operation, name)
 
 
 @pytest.mark.parametrize(("operation", "name"), CASES)
 def test_what_goes_out_is_what_was_reviewed(gateway: Gateway, operation: str, name: str) -> None:
     stored = json.loads(path(operation, name).read_text(encoding="utf-8"))
-    now = json.loads(json.dumps(document(operation, name, made(gateway, operation, name))))
+    now = json.loads(json.dumps(document(operation, name, records_of(gateway, operation, name))))
     for model, one in now["outgoing"].items():
         assert one == stored["outgoing"].get(model), f"{model}: see python -m tests.golden --write"
     assert now == stored
@@ -53,7 +53,7 @@ def test_nothing_of_a_request_is_lost_silently(gateway: Gateway, operation: str,
     body = dict(FIXTURES[operation][name])
     lost = {
         model: faults
-        for model, one in made(gateway, operation, name).items()
+        for model, one in records_of(gateway, operation, name).items()
         if one.error is None and (faults := unaccounted(operation, body, [one.url, one.body], one.warnings))
     }
     assert lost == {}
@@ -62,7 +62,7 @@ def test_nothing_of_a_request_is_lost_silently(gateway: Gateway, operation: str,
 @pytest.mark.parametrize(("operation", "name"), CASES)
 def test_what_goes_out_fits_the_vendors_types(gateway: Gateway, operation: str, name: str) -> None:
     found = {}
-    for model, one in made(gateway, operation, name).items():
+    for model, one in records_of(gateway, operation, name).items():
         judged = judge(model.partition("/")[0], one.dialect)
         if one.error is not None or judged is None or (operation, name) in CLIENTS_OWN:
             continue
@@ -76,7 +76,7 @@ def test_what_goes_out_fits_the_vendors_types(gateway: Gateway, operation: str, 
 
 def test_a_refusal_is_a_400_that_names_what_cannot_be_done(gateway: Gateway) -> None:
     for operation, name in CASES:
-        for model, one in made(gateway, operation, name).items():
+        for model, one in records_of(gateway, operation, name).items():
             if one.error is not None:
                 assert (one.error["status"], bool(one.error["param"])) == (400, True), (
                     operation,

@@ -57,7 +57,7 @@ class Hook:
         self.deaf -= 1
         return Reply.json({}, 500 if self.deaf >= 0 else 204)
 
-    def told(self) -> list[dict[str, Any]]:
+    def messages(self) -> list[dict[str, Any]]:
         return [request.json()["data"] for request in self.seen]
 
 
@@ -99,13 +99,13 @@ def test_each_threshold_is_told_once_and_until_it_is_taken() -> None:
         }
         assert city.ask(**SMALL).status == 200
         eventually(lambda: len(hook.seen) == 5)
-        assert sorted(row["threshold"] for row in hook.told()[2:]) == [80, 95, 100]
+        assert sorted(row["threshold"] for row in hook.messages()[2:]) == [80, 95, 100]
         assert len({request.headers["webhook-id"] for request in hook.seen}) == 4
         assert city.ask("bob", **SMALL).status == 200
         eventually(lambda: len(hook.seen) == 9)
-        assert {(row["level"], row["owner"], row["tenant"], row["resets_at"]) for row in hook.told()[5:]} == {
-            ("tenant", "blue", "blue", None)
-        }
+        assert {
+            (row["level"], row["owner"], row["tenant"], row["resets_at"]) for row in hook.messages()[5:]
+        } == {("tenant", "blue", "blue", None)}
         noted(city)
 
 

@@ -408,7 +408,7 @@ def test_a_turn_over_a_websocket_is_refused_by_an_event_and_the_connection_stays
 def test_a_background_run_is_budgeted(city: City) -> None:
     client = city.client("queue")
     members = {"background": True, "model": "groq/x", "max_output_tokens": 20}
-    response = client.ended(client.made("hi", **members)["id"])
+    response = client.ended(client.make("hi", **members)["id"])
     assert response["status"] == "completed"
     assert spent(city, "queue") == 0.5
     assert [row["request_type"] for row in rows(city, "queue")] == ["responses_stream"]
@@ -428,7 +428,7 @@ def test_a_background_run_is_budgeted(city: City) -> None:
     city.upstream.script = slow
     running = gevent.spawn(city.ask, "queue", max_tokens=40)
     assert begun.wait(10)
-    asked = client.made("hi", **members)  # what another call holds may be free when its turn comes
+    asked = client.make("hi", **members)  # what another call holds may be free when its turn comes
     ended = client.ended(asked["id"])
     assert (ended["status"], ended["error"]["code"]) == ("failed", "budget_exceeded")
     over.set()

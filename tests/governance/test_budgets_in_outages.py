@@ -41,7 +41,7 @@ def rows(city: City, key: str) -> list[dict[str, Any]]:
     return answer.json["data"] if answer.status == 200 else []
 
 
-def lost(city: City) -> float:
+def lost_rows(city: City) -> float:
     page = city.client("free").get("/metrics").body.decode()
     return float(page.split("\nsluice_ledger_lost_rows_total ")[1].split("\n")[0])
 
@@ -68,7 +68,7 @@ def test_an_outage_of_the_database_loses_no_money(spools: bool, postgres_url: st
         if spools:
             eventually(lambda: sum(path.read_text().count("\n") for path in folder.glob("*")) >= 4, 30)
         else:
-            eventually(lambda: lost(city) == 3, 30)
+            eventually(lambda: lost_rows(city) == 3, 30)
         relay.mend()
         eventually(lambda: _stands(city) == [{"spent": 1.0, "reserved": 0.0}], 30)
         assert check(city) == []
@@ -77,7 +77,7 @@ def test_an_outage_of_the_database_loses_no_money(spools: bool, postgres_url: st
         assert city.ask("rich", **SMALL).status == 200
         if spools:
             eventually(lambda: not [path for path in folder.glob("*") if path.stat().st_size], 15)
-            assert lost(city) == 0
+            assert lost_rows(city) == 0
 
 
 def _stands(city: City) -> list[dict[str, float]]:

@@ -58,7 +58,7 @@ def city(running: City, request: pytest.FixtureRequest) -> City:
     return running
 
 
-def asked(
+def ask_about(
     city: City, words: str, key: str = "ann", headers: Mapping[str, str] | None = None, **more: Any
 ) -> Any:
     body = {**PROMPT, "messages": [{"role": "user", "content": words}], **more}
@@ -70,7 +70,7 @@ def cached(*answers: Any) -> list[str]:
 
 
 def test_the_same_request_is_answered_again_with_its_own_id_at_no_cost(city: City) -> None:
-    first, second = asked(city, "one"), asked(city, "one", user="u", n=1)
+    first, second = ask_about(city, "one"), ask_about(city, "one", user="u", n=1)
     assert cached(first, second) == ["miss", "hit"]
     assert city.served == 1
     one, two = first.json, second.json
@@ -88,9 +88,9 @@ def test_the_same_request_is_answered_again_with_its_own_id_at_no_cost(city: Cit
 
 
 def test_a_stream_and_a_whole_answer_serve_one_another(city: City) -> None:
-    streamed = asked(city, "streamed first", stream=True)
-    whole = asked(city, "streamed first")
-    again = asked(city, "streamed first", stream=True)
+    streamed = ask_about(city, "streamed first", stream=True)
+    whole = ask_about(city, "streamed first")
+    again = ask_about(city, "streamed first", stream=True)
     assert cached(streamed, whole, again) == ["miss", "hit", "hit"]
     assert city.served == 1
     assert whole.json["choices"][0]["message"]["content"] == "good"
@@ -185,14 +185,14 @@ def test_an_entry_goes_with_the_response_it_came_from(city: City) -> None:
 
 
 def test_tenants_never_share_and_keys_of_one_do(city: City) -> None:
-    answers = [asked(city, "whose", key) for key in ("ann", "bob", "blue", "blue")]
+    answers = [ask_about(city, "whose", key) for key in ("ann", "bob", "blue", "blue")]
     assert cached(*answers) == ["miss", "hit", "miss", "hit"]
     assert city.served == 2
 
 
 def test_a_key_gets_no_answer_of_a_model_that_it_may_not_use(city: City) -> None:
-    assert asked(city, "narrow").status == 200
-    refused = asked(city, "narrow", "narrow")
+    assert ask_about(city, "narrow").status == 200
+    refused = ask_about(city, "narrow", "narrow")
     assert refused.status == 403
     assert refused.json["error"]["param"] == "model"
 
@@ -209,7 +209,7 @@ def test_a_key_gets_no_answer_of_a_model_that_it_may_not_use(city: City) -> None
 )
 def test_headers_of_a_call(city: City, headers: dict[str, str], second: str, third: str) -> None:
     words = f"by header {headers}"
-    answers = [asked(city, words, headers=headers), asked(city, words)]
+    answers = [ask_about(city, words, headers=headers), ask_about(city, words)]
     assert cached(*answers) == [second, third]
 
 
@@ -229,7 +229,7 @@ def test_headers_of_a_call(city: City, headers: dict[str, str], second: str, thi
     ],
 )
 def test_hostile_headers_are_refused_by_name(city: City, name: str, value: str) -> None:
-    answer = asked(city, "hostile", headers={name: value})
+    answer = ask_about(city, "hostile", headers={name: value})
     assert answer.status == 400
     assert answer.json["error"]["param"] == name
     assert city.served == 0
@@ -237,7 +237,7 @@ def test_hostile_headers_are_refused_by_name(city: City, name: str, value: str) 
 
 @pytest.mark.parametrize(("key", "model"), [("off", "groq/x"), ("ann", "plain"), ("ann", "exact")])
 def test_off_is_off(city: City, key: str, model: str) -> None:
-    answers = [asked(city, f"off {key} {model}", key, model=model, temperature=0.5) for _ in range(2)]
+    answers = [ask_about(city, f"off {key} {model}", key, model=model, temperature=0.5) for _ in range(2)]
     assert cached(*answers) == ["off", "off"]
     assert city.served == 2
     assert "cache_debug" not in answers[0].json["extra_fields"]
@@ -245,7 +245,7 @@ def test_off_is_off(city: City, key: str, model: str) -> None:
 
 def test_at_temperature_0_only(city: City) -> None:
     answers = [
-        asked(city, "zero", model="exact", temperature=0, headers={"x-bf-cache-ttl": "nonsense"})
+        ask_about(city, "zero", model="exact", temperature=0, headers={"x-bf-cache-ttl": "nonsense"})
         for _ in range(2)
     ]
     assert cached(*answers) == ["miss", "hit"]
@@ -256,29 +256,29 @@ def test_an_answer_that_is_not_complete_is_not_kept(city: City, finish: str) -> 
     body = chat_body()
     body["choices"][0]["finish_reason"] = finish
     city.upstream.script = lambda request: Reply.json(body)
-    assert cached(*(asked(city, finish) for _ in range(2))) == ["miss", "miss"]
+    assert cached(*(ask_about(city, finish) for _ in range(2))) == ["miss", "miss"]
 
 
 def test_an_error_is_not_kept(city: City) -> None:
     city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, status=500)
-    assert asked(city, "failing").status >= 500
+    assert ask_about(city, "failing").status >= 500
     city.upstream.script = good
-    assert cached(asked(city, "failing"), asked(city, "failing")) == ["miss", "hit"]
+    assert cached(ask_about(city, "failing"), ask_about(city, "failing")) == ["miss", "hit"]
 
 
 def test_a_hit_counts_as_a_request_and_as_no_tokens(city: City) -> None:
-    first, second = asked(city, "limits", "limited"), asked(city, "limits", "limited")
+    first, second = ask_about(city, "limits", "limited"), ask_about(city, "limits", "limited")
     left = [
         (int(a.headers["x-ratelimit-remaining-requests"]), a.headers["x-ratelimit-remaining-tokens"])
-        for a in (first, second, asked(city, "limits", "limited"))
+        for a in (first, second, ask_about(city, "limits", "limited"))
     ]
     assert [requests for requests, _ in left] == [8, 7, 6]
     assert left[1][1] == left[2][1]
 
 
 def test_the_log_and_the_ledger_say_that_it_was_the_cache(city: City) -> None:
-    asked(city, "logged")
-    request = asked(city, "logged").headers["x-request-id"]
+    ask_about(city, "logged")
+    request = ask_about(city, "logged").headers["x-request-id"]
     admin = city.client("master")
     row = eventually(lambda: admin.send("GET", f"/admin/calls?request_id={request}").json["data"])[0]
     assert (row["cache"], row["cost"], row["provider"], row["attempts"]) == ("hit", 0, "groq", [])
@@ -295,7 +295,7 @@ def test_of_equal_calls_at_once_one_goes_out(city: City) -> None:
         return good(request)
 
     city.upstream.script = slow
-    waiting = [gevent.spawn(asked, city, "together") for _ in range(8)]
+    waiting = [gevent.spawn(ask_about, city, "together") for _ in range(8)]
     eventually(lambda: city.served == 1)
     gevent.sleep(0.2)
     gate.set()
@@ -315,7 +315,7 @@ def test_when_the_first_fails_the_next_goes_out_itself(city: City) -> None:
         return good(request)
 
     city.upstream.script = script
-    waiting = [gevent.spawn(asked, city, "first fails") for _ in range(5)]
+    waiting = [gevent.spawn(ask_about, city, "first fails") for _ in range(5)]
     eventually(lambda: city.served == 1)
     gevent.sleep(0.2)
     gate.set()
@@ -379,7 +379,7 @@ def test_the_answer_comes_though_the_first_who_asked_left(city: City) -> None:
     leaver = socket.create_connection(("127.0.0.1", city.gateways[0].port))
     leaver.sendall(head.encode() + f"content-length: {len(text)}\r\n\r\n".encode() + text)
     eventually(lambda: city.served == 1)
-    waiter = gevent.spawn(asked, city, "left alone")
+    waiter = gevent.spawn(ask_about, city, "left alone")
     gevent.sleep(0.3)
     leaver.close()
     gevent.sleep(0.3)

@@ -22,7 +22,7 @@ from sqlalchemy.engine import Engine
 from app import create_app
 from app.config_loading import load
 from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
-from tests.governance.test_cache import asked, cached
+from tests.governance.test_cache import ask_about, cached
 from tests.lifecycle.house import Client, eventually, text_of
 from tests.services import new_postgres, own_redis
 
@@ -69,7 +69,7 @@ class Town:
         self.database = database
         self.store = store
 
-    def kept(self) -> bytes:
+    def stored_bytes(self) -> bytes:
         """Return all that is kept outside the processes, as it lies there."""
         if self.store is not None:
             rows = [self.store.hgetall(name) for name in self.store.scan_iter("sluice:cache:answer:*")]
@@ -148,9 +148,9 @@ def test_a_responses_turn_is_shared_and_goes_with_its_response(town: Town, strea
     assert cached(first, second) == ["miss", "hit"]
     assert text_of(first.json).encode() in second.body
     assert b'"a"' not in second.body
-    before = len(town.kept())
+    before = len(town.stored_bytes())
     assert city.client(gateway=1).send("DELETE", f"/v1/responses/{first.json['id']}").status == 200
-    assert len(town.kept()) < before
+    assert len(town.stored_bytes()) < before
     again = [city.client(gateway=gateway).send("POST", "/v1/responses", body) for gateway in range(2)]
     assert cached(*again) == ["miss", "hit"]
 
@@ -189,8 +189,8 @@ def test_what_is_kept_is_sealed(town: Town) -> None:
     body = {"messages": [{"role": "user", "content": "say exactly: a very private word"}]}
     answer = town.city.client().send("POST", CHAT, {"model": "sandbox/echo", **body})
     assert b"very private" in answer.body
-    assert town.kept()
-    assert b"very private" not in town.kept()
+    assert town.stored_bytes()
+    assert b"very private" not in town.stored_bytes()
 
 
 def test_an_emptied_cache_is_empty_in_every_process(town: Town) -> None:
@@ -198,7 +198,7 @@ def test_an_emptied_cache_is_empty_in_every_process(town: Town) -> None:
     for gateway in (0, 1):
         ask(city, gateway, "to be emptied")
     assert cleared(city) >= 1
-    assert town.kept() == b""
+    assert town.stored_bytes() == b""
     eventually(lambda: cached(ask(city, 1, "to be emptied")) == ["miss"])
     eventually(lambda: cached(ask(city, 1, "to be emptied")) == ["hit"])
 
@@ -218,7 +218,7 @@ def test_an_emptied_cache_is_empty_in_every_process(town: Town) -> None:
 def test_a_part_of_the_cache_is_emptied(town: Town, query: str, gone: list[str]) -> None:
     city = town.city
     cleared(city)
-    eventually(lambda: not town.kept())
+    eventually(lambda: not town.stored_bytes())
     made = {"a": ("ann", {}), "b": ("bob", {}), "c": ("blue", {}), "d": ("ann", {"x-bf-cache-key": "mine"})}
 
     def round_of_calls() -> dict[str, str]:
@@ -337,7 +337,7 @@ def test_a_restart_forgets_nothing(tmp_path: Any) -> None:
     words = []
     for _ in range(2):
         with running_city(CONFIG, env=env) as city:
-            eventually(lambda: asked(city, "warm"))
+            eventually(lambda: ask_about(city, "warm"))
             words += cached(city.client().send("POST", CHAT, body))
     assert words == ["miss", "hit"]
 
@@ -346,32 +346,32 @@ def test_what_a_lost_key_sealed_is_a_miss_and_is_kept_anew(tmp_path: Any) -> Non
     env = {"DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db", "SLUICE_ENCRYPT": "on"}
     for secret, words in (("old", ["miss", "hit"]), ("new", ["miss", "hit"]), ("new", ["hit", "hit"])):
         with running_city(CONFIG, env={**env, "SLUICE_SECRET_KEY": secret}) as city:
-            eventually(lambda: asked(city, "warm"))
+            eventually(lambda: ask_about(city, "warm"))
             body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "sealed"}]}
             assert cached(*(city.client().send("POST", CHAT, body) for _ in range(2))) == words
 
 
 def test_a_redis_that_is_stopped_is_a_miss_and_costs_little() -> None:
     with own_redis() as (url, process), running_city(CONFIG, env={"REDIS_URL": url}) as city:
-        assert cached(asked(city, "before"), asked(city, "before")) == ["miss", "hit"]
+        assert cached(ask_about(city, "before"), ask_about(city, "before")) == ["miss", "hit"]
         process.send_signal(signal.SIGSTOP)
-        assert cached(asked(city, "before")) == ["hit"]  # from the memory of the process
+        assert cached(ask_about(city, "before")) == ["hit"]  # from the memory of the process
         for number in range(6):
-            answer = asked(city, f"meanwhile {number}")
+            answer = ask_about(city, f"meanwhile {number}")
             assert (answer.status, cached(answer)) == (200, ["miss"])
         assert "the shared cache does not answer" in city.gateways[0].log
-        assert cached(asked(city, "meanwhile 0")) == ["hit"]
+        assert cached(ask_about(city, "meanwhile 0")) == ["hit"]
         process.send_signal(signal.SIGCONT)
         numbers = itertools.count()
         eventually(
             lambda: (
-                asked(city, f"back {next(numbers)}")
+                ask_about(city, f"back {next(numbers)}")
                 and "the shared cache answers again" in city.gateways[0].log
             )
         )
         process.kill()
         process.wait()
-        assert asked(city, "after").status == 200
+        assert ask_about(city, "after").status == 200
 
 
 def test_a_table_that_is_locked_is_a_miss_and_costs_little() -> None:
@@ -381,9 +381,9 @@ def test_a_table_that_is_locked_is_a_miss_and_costs_little() -> None:
             connection.autocommit = True
             eventually(lambda: connection.execute("SELECT to_regclass('cached_answer')").fetchone()[0])
             connection.autocommit = False
-            assert cached(asked(city, "warm"), asked(city, "warm")) == ["miss", "hit"]
+            assert cached(ask_about(city, "warm"), ask_about(city, "warm")) == ["miss", "hit"]
             connection.execute("LOCK TABLE cached_answer IN ACCESS EXCLUSIVE MODE")
-            answers = [asked(city, f"locked {number}") for number in range(4)]
+            answers = [ask_about(city, f"locked {number}") for number in range(4)]
             assert {answer.status for answer in answers} == {200}
             assert cached(*answers) == ["miss"] * 4
             assert city.crowd(32) == {200: 32}
@@ -391,7 +391,7 @@ def test_a_table_that_is_locked_is_a_miss_and_costs_little() -> None:
             assert city.client().send("GET", "/v1/key").status == 200  # the pool is not used up
             connection.rollback()
             gevent.sleep(1.2)
-            assert cached(asked(city, "free"), asked(city, "free")) == ["miss", "hit"]
+            assert cached(ask_about(city, "free"), ask_about(city, "free")) == ["miss", "hit"]
 
 
 def test_a_call_that_is_not_cached_asks_neither_redis_nor_the_database(tmp_path: Any) -> None:
@@ -408,7 +408,7 @@ def test_a_call_that_is_not_cached_asks_neither_redis_nor_the_database(tmp_path:
         client = app.test_client()
         event.listen(Engine, "before_cursor_execute", note)
         try:
-            assert _asked(client, "sandbox/echo") == "off"
+            assert _cache_result(client, "sandbox/echo") == "off"
             looked = ("BEGIN", "SELECT revision.number")  # a look for changes now and then, whatever is asked
             assert (_commands(store), [one for one in statements if not one.startswith(looked)]) == ({}, [])
             eventually(
@@ -425,12 +425,12 @@ def test_a_call_that_is_not_cached_asks_neither_redis_nor_the_database(tmp_path:
 def _cost(client: FlaskClient, store: Any, words: str) -> tuple[str, dict[str, int]]:
     """Return what the cache said of a prompt, and the commands of Redis that were run for it."""
     before = Counter(_commands(store))
-    word = _asked(client, "kept", words)
+    word = _cache_result(client, "kept", words)
     gevent.sleep(0.1)
     return word, dict(Counter(_commands(store)) - before)
 
 
-def _asked(client: FlaskClient, model: str, words: str = "hi") -> str:
+def _cache_result(client: FlaskClient, model: str, words: str = "hi") -> str:
     body = {"model": model, "messages": [{"role": "user", "content": words}]}
     answer = client.post(CHAT, json=body, headers={"authorization": "Bearer sk-ann"})
     assert answer.status_code == 200, answer.text

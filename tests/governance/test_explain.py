@@ -146,7 +146,7 @@ def _message(answer: Answer) -> str:
     return str(error["message"])
 
 
-def drawn(seed: int) -> tuple[str, str, dict[str, Any]]:
+def random_request(seed: int) -> tuple[str, str, dict[str, Any]]:
     """Return a path, a key and a body."""
     chance = random.Random(seed)
     path, key = chance.choice(PATHS), chance.choice(("ann", "few", "small", "poor", "sure", "narrow"))
@@ -155,7 +155,7 @@ def drawn(seed: int) -> tuple[str, str, dict[str, Any]]:
 
 @pytest.mark.parametrize("seed", range(200))
 def test_what_is_explained_is_what_happens(city: City, seed: int) -> None:
-    path, key, body = drawn(seed)
+    path, key, body = random_request(seed)
     before = city.served
     explanation = explained(city, path, key, body)
     assert explanation.status == 200, explanation.body

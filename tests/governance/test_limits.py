@@ -69,14 +69,18 @@ def city(running: City) -> City:
     return running
 
 
-def told(answer: Any, kind: str) -> tuple[str | None, ...]:
+def limit_headers(answer: Any, kind: str) -> tuple[str | None, ...]:
     return tuple(answer.headers.get(f"x-ratelimit-{what}-{kind}") for what in ("limit", "remaining", "reset"))
 
 
 def test_a_key_beyond_its_limit_is_refused_and_nothing_goes_upstream(city: City) -> None:
     answers = [city.ask("two") for _ in range(3)]
     assert [answer.status for answer in answers] == [200, 200, 429]
-    assert [told(answer, "requests")[:2] for answer in answers] == [("2", "1"), ("2", "0"), ("2", "0")]
+    assert [limit_headers(answer, "requests")[:2] for answer in answers] == [
+        ("2", "1"),
+        ("2", "0"),
+        ("2", "0"),
+    ]
     refused = answers[-1]
     assert refused.error["code"] == "rate_limit_exceeded"
     assert refused.error["message"].startswith("Rate limit reached for this key: 2 requests per hour.")
@@ -93,14 +97,14 @@ def test_a_key_without_limits_hears_of_none(city: City) -> None:
 
 def test_the_tightest_limit_of_each_kind_is_told(city: City) -> None:
     answer = city.ask("mixed")
-    assert told(answer, "requests")[:2] == ("4", "3")
-    assert told(answer, "tokens")[:2] == ("900", "899")
+    assert limit_headers(answer, "requests")[:2] == ("4", "3")
+    assert limit_headers(answer, "tokens")[:2] == ("900", "899")
 
 
 def test_tokens_are_charged_by_real_usage_also_beyond_the_limit(city: City) -> None:
     seen = [city.ask("tokens") for _ in range(5)]
     assert [answer.status for answer in seen] == [200, 200, 200, 200, 429]
-    assert [told(answer, "tokens")[1] for answer in seen[:4]] == ["19", "14", "9", "4"]
+    assert [limit_headers(answer, "tokens")[1] for answer in seen[:4]] == ["19", "14", "9", "4"]
     assert seen[-1].error["type"] == "tokens"
 
 
@@ -114,7 +118,7 @@ def thirsty() -> Iterator[City]:
 def remaining(city: City, key: str) -> int:
     """Return the tokens left to a key, by an answer that itself takes one of them so far."""
     city.upstream.script = good
-    return int(told(city.ask(key), "tokens")[1] or "") + 1
+    return int(limit_headers(city.ask(key), "tokens")[1] or "") + 1
 
 
 def test_a_failed_attempt_that_was_not_charged_costs_no_tokens(thirsty: City) -> None:
@@ -134,7 +138,7 @@ def test_an_input_above_the_whole_limit_is_told_so(thirsty: City) -> None:
 def test_a_stream_is_charged_at_its_end(thirsty: City) -> None:
     thirsty.upstream.script = lambda request: Reply.sse(chat_stream("good"))
     answer = thirsty.ask("stream", stream=True)
-    assert (answer.text, told(answer, "tokens")[:2]) == ("good", ("20", "19"))
+    assert (answer.text, limit_headers(answer, "tokens")[:2]) == ("good", ("20", "19"))
     assert remaining(thirsty, "stream") == 15
 
 
@@ -188,7 +192,7 @@ def test_a_fallback_does_not_count_again(city: City) -> None:
 
     city.upstream.script = script
     answers = [city.ask("chain", model="groq/y", fallbacks=["groq/x"]) for _ in range(2)]
-    assert [told(answer, "requests")[1] for answer in answers] == ["4", "3"]
+    assert [limit_headers(answer, "requests")[1] for answer in answers] == ["4", "3"]
     assert city.served == 4
 
 
@@ -207,7 +211,7 @@ def test_a_providers_key_at_its_limit_is_passed_over(city: City) -> None:
 def test_a_background_response_is_counted_once_and_its_run_holds_the_place(city: City) -> None:
     client = city.client("queue")
     members = {"background": True, "model": "sandbox/echo"}
-    first = client.made("take 1 seconds\nsay exactly: hello", **members)
+    first = client.make("take 1 seconds\nsay exactly: hello", **members)
     second = client.create("say exactly: hello", **members)
     assert (second.status, second.headers["x-ratelimit-remaining-requests"]) == (200, "0")
     assert [client.ended(one["id"])["status"] for one in (first, second.json)] == ["completed", "completed"]
@@ -222,8 +226,8 @@ def test_a_run_for_which_there_is_no_place_waits_for_one(city: City) -> None:
     assert connection.sock is not None
     received(connection.sock, b"first")
     members = {"background": True, "model": "sandbox/echo"}
-    waiting = client.made("say exactly: hello", **members)["id"]
-    later = other.made("say exactly: hello", **members)["id"]
+    waiting = client.make("say exactly: hello", **members)["id"]
+    later = other.make("say exactly: hello", **members)["id"]
     assert other.ended(later)["status"] == "completed"
     assert client.get(f"/v1/responses/{waiting}").json["status"] in ("queued", "in_progress")
     connection.close()
@@ -240,9 +244,9 @@ def test_a_refused_response_leaves_nothing_stored(city: City) -> None:
 
 
 def test_a_body_that_cannot_be_read_is_charged_nothing(city: City) -> None:
-    before = int(told(city.ask("mixed"), "requests")[1] or "")
+    before = int(limit_headers(city.ask("mixed"), "requests")[1] or "")
     assert city.client("mixed").send("POST", CHAT, {"model": "groq/x"}).status == 400
-    assert told(city.ask("mixed"), "requests")[1] == str(before - 1)
+    assert limit_headers(city.ask("mixed"), "requests")[1] == str(before - 1)
 
 
 def test_a_key_asks_how_its_limits_stand_and_that_costs_nothing(city: City) -> None:

@@ -82,13 +82,13 @@ class Crowd:
                 chance.choice(self._kinds)(client)
 
     def _chat(self, client: Client, **more: Any) -> None:
-        client.post(CHAT, self._asked(**more))
+        client.post(CHAT, self._request_body(**more))
 
     def _stream(self, client: Client) -> None:
         self._chat(client, stream=True)
 
     def _left(self, client: Client) -> None:
-        connection = client.open("POST", CHAT, self._asked(stream=True))
+        connection = client.open("POST", CHAT, self._request_body(stream=True))
         gevent.sleep(0.1)
         connection.close()
 
@@ -111,14 +111,16 @@ class Crowd:
                 continue
 
     def _batch(self, client: Client) -> None:
-        body, headers = form(jsonl(line(str(number), self._asked()) for number in range(3)), purpose="batch")
+        body, headers = form(
+            jsonl(line(str(number), self._request_body()) for number in range(3)), purpose="batch"
+        )
         file = client.send("POST", "/v1/files", body, headers)
         if file.status == 200:
             asked = {"input_file_id": file.json["id"], "endpoint": CHAT, "completion_window": "24h"}
             answer = client.post("/v1/batches", asked)
             self.batches += [answer.json["id"]] if answer.status == 200 else []
 
-    def _asked(self, **more: Any) -> dict[str, Any]:
+    def _request_body(self, **more: Any) -> dict[str, Any]:
         messages = [{"role": "user", "content": WORDS}]
         return {"model": "groq/x", "messages": messages, "max_tokens": 2, **more}
 

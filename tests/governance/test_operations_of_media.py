@@ -51,7 +51,7 @@ def world(running: World) -> World:
     return running.fresh()
 
 
-def asked(world: World, key: str, operation: str) -> Answer:
+def ask_operation(world: World, key: str, operation: str) -> Answer:
     """Put one request of an operation with a key."""
     bearer = {"authorization": f"Bearer {key}"}
     body = {"model": "sandbox/x", "prompt": "a barn", "input": "hi", "size": "8x8"}
@@ -72,14 +72,14 @@ MAY = {"painter": {"image_generation"}, "critic": {"moderation", "translation"}}
 @pytest.mark.parametrize("operation", OPERATIONS)
 @pytest.mark.parametrize("key", MAY)
 def test_a_key_may_do_what_its_operations_name(world: World, key: str, operation: str) -> None:
-    assert asked(world, f"sk-{key}", operation).status == (200 if operation in MAY[key] else 403)
+    assert ask_operation(world, f"sk-{key}", operation).status == (200 if operation in MAY[key] else 403)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_call_has_a_row_in_the_log(world: World, operation: str) -> None:
     key = "sk-slow" if operation.startswith("image_") and operation != "image_generation" else None
     key = key or ("sk-painter" if operation == "image_generation" else "sk-critic")
-    request_id = asked(world, key, operation).headers["x-request-id"]
+    request_id = ask_operation(world, key, operation).headers["x-request-id"]
     master = {"authorization": f"Bearer {MASTER}"}
 
     def rows() -> list[Any]:

@@ -98,7 +98,7 @@ def test_the_turns_of_a_chain_and_of_a_conversation_stay_together(city: City) ->
     client = city.client("ann")
 
     def turn(**members: Any) -> tuple[str, str]:
-        response = client.made("hi", model="mixed", **members)
+        response = client.make("hi", model="mixed", **members)
         return response["id"], city.upstream.requests[-1].json()["model"]
 
     firsts = set()
@@ -149,10 +149,10 @@ def test_the_turns_of_a_thread_stay_where_the_beginning_of_its_prompt_belongs(by
         instructions = f"{number} ".ljust(4_096, "y")
         model, previous = {}, {}
         for turn in range(3):
-            response = client.made(f"turn {turn}", model="mixed", instructions=instructions, **previous)
+            response = client.make(f"turn {turn}", model="mixed", instructions=instructions, **previous)
             previous = {"previous_response_id": response["id"]}
             model[turn] = by_prompt.upstream.requests[-1].json()["model"]
-        other = client.made("another thread", model="mixed", instructions=instructions)
+        other = client.make("another thread", model="mixed", instructions=instructions)
         assert other["id"]
         assert {*model.values(), by_prompt.upstream.requests[-1].json()["model"]} == {model[0]}
         seen.add(model[0])
@@ -162,9 +162,9 @@ def test_the_turns_of_a_thread_stay_where_the_beginning_of_its_prompt_belongs(by
 def test_a_thread_of_one_long_question_stays_in_its_place(by_prompt: City) -> None:
     client = by_prompt.client("ann")
     for number in range(6):
-        first = client.made(f"{number} ".ljust(5_000, "z"), model="mixed")
+        first = client.make(f"{number} ".ljust(5_000, "z"), model="mixed")
         place = by_prompt.upstream.requests[-1].json()["model"]
-        client.made("and then?", model="mixed", previous_response_id=first["id"])
+        client.make("and then?", model="mixed", previous_response_id=first["id"])
         assert by_prompt.upstream.requests[-1].json()["model"] == place
 
 
@@ -202,7 +202,7 @@ def explained_turn(city: City, body: dict[str, Any]) -> dict[str, Any]:
 def test_explain_reads_what_a_turn_goes_on_from(city: City) -> None:
     client = city.client("ann")
     for _ in range(6):
-        first = client.made("hi", model="mixed")["id"]
+        first = client.make("hi", model="mixed")["id"]
         place = city.upstream.requests[-1].json()["model"]
         shown = explained_turn(city, {"model": "mixed", "input": "more", "previous_response_id": first})
         row = shown["targets"][0]
@@ -211,7 +211,7 @@ def test_explain_reads_what_a_turn_goes_on_from(city: City) -> None:
     turn = {"model": "sized", "input": "more", "conversation": conversation}
     before = explained_turn(city, turn)
     assert before["targets"][0]["model"] == "gpt-4"
-    client.made("many words " * 9_000, model="mixed", conversation=conversation)
+    client.make("many words " * 9_000, model="mixed", conversation=conversation)
     after = explained_turn(city, turn)
     assert [row["model"] for row in after["targets"]] == ["gpt-4.1", "gpt-4"]
     assert after["targets"][1]["cost_estimate"] > 2 * before["targets"][0]["cost_estimate"]

@@ -81,7 +81,7 @@ def bounded(surface: str, tokens: int | None) -> tuple[str, dict[str, Any]]:
     return path, {**body, **({table: {name: tokens}} if table else {name: tokens})}
 
 
-def sent(city: City) -> dict[str, Any]:
+def request_members(city: City) -> dict[str, Any]:
     found: dict[str, Any] = city.upstream.requests[-1].json()
     return found
 
@@ -104,7 +104,7 @@ def test_the_cap_bounds_the_answer_at_every_surface(
 ) -> None:
     answer = post(city, *bounded(surface, asked))
     assert answer.status == 200, answer.body
-    assert bound_of(sent(city)) == goes_out
+    assert bound_of(request_members(city)) == goes_out
 
 
 @pytest.mark.parametrize("surface", SURFACES)
@@ -119,7 +119,7 @@ def test_lowering_what_was_asked_for_is_told_at_every_surface(city: City, surfac
 def test_defaults_are_for_clients_that_give_none(city: City, surface: str) -> None:
     path, body = bounded(surface, 30)
     post(city, path, body)
-    assert {name: sent(city).get(name) for name in ("temperature", "seed", "stop")} == {
+    assert {name: request_members(city).get(name) for name in ("temperature", "seed", "stop")} == {
         "temperature": 0.2,
         "seed": 7,
         "stop": ["END"],
@@ -127,21 +127,21 @@ def test_defaults_are_for_clients_that_give_none(city: City, surface: str) -> No
     table = {"gemini": "generationConfig", "converse": "inferenceConfig"}.get(surface)
     given = {"temperature": 0}
     post(city, path, {**body, **({table: {**body.get(table, {}), **given}} if table else given)})
-    assert sent(city)["temperature"] == 0
+    assert request_members(city)["temperature"] == 0
 
 
 def test_the_clients_body_is_passed_unharmed_but_for_the_members(city: City) -> None:
     body = {"model": "fast", "messages": HI, "max_completion_tokens": 9999, "user": "u"}
     post(city, CHAT, body)
-    assert sent(city)["messages"] == HI
-    assert sent(city)["user"] == "u"
-    assert bound_of(sent(city)) == 2000
+    assert request_members(city)["messages"] == HI
+    assert request_members(city)["user"] == "u"
+    assert bound_of(request_members(city)) == 2000
 
 
 def test_streams_are_asked_with_them_too(city: City) -> None:
     city.upstream.script = lambda request: Reply.sse(chat_stream("good"))
     post(city, CHAT, {"model": "fast", "messages": HI, "stream": True})
-    assert (bound_of(sent(city)), sent(city)["temperature"]) == (2000, 0.2)
+    assert (bound_of(request_members(city)), request_members(city)["temperature"]) == (2000, 0.2)
 
 
 def test_headers_go_out(city: City) -> None:
@@ -153,13 +153,17 @@ def test_headers_go_out(city: City) -> None:
 
 def test_the_outer_name_wins_over_the_one_that_it_leads_to(city: City) -> None:
     post(city, CHAT, {"model": "outer", "messages": HI})
-    assert (bound_of(sent(city)), sent(city)["temperature"], sent(city)["seed"]) == (500, 0.9, 7)
+    assert (
+        bound_of(request_members(city)),
+        request_members(city)["temperature"],
+        request_members(city)["seed"],
+    ) == (500, 0.9, 7)
     assert city.upstream.requests[-1].headers["x-team"] == "red"
 
 
 def test_a_model_that_is_asked_by_its_own_name_has_none(city: City) -> None:
     post(city, CHAT, {"model": "groq/x", "messages": HI})
-    assert {"max_tokens", "max_completion_tokens", "temperature"}.isdisjoint(sent(city))
+    assert {"max_tokens", "max_completion_tokens", "temperature"}.isdisjoint(request_members(city))
 
 
 def test_each_target_has_its_own_clocks_and_members(city: City) -> None:

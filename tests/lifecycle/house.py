@@ -101,7 +101,7 @@ class Client:
         """Create a response at a surface."""
         return self.post(f"{surface}/responses", {"model": "sandbox/echo", "input": input, **members})
 
-    def made(self, input: Any = "say exactly: hello there", **members: Any) -> dict[str, Any]:
+    def make(self, input: Any = "say exactly: hello there", **members: Any) -> dict[str, Any]:
         """Create a response that must succeed; return its JSON."""
         answer = self.create(input, **members)
         assert answer.status == 200, answer.body

@@ -42,7 +42,7 @@ class Provider:
     )
 
     def __post_init__(self) -> None:
-        self.made: Callable[[dict[str, Any]], Reply] = self._make
+        self.answer_create: Callable[[dict[str, Any]], Reply] = self._make
 
     def __call__(self, request: Request) -> Reply:
         """Answer a request."""
@@ -81,7 +81,7 @@ class Provider:
         if request.method == "GET" and not identity:
             return Reply.json({"object": "list", "data": list(self.batches.values()), "has_more": False})
         if request.method == "POST" and not identity:
-            return self.refusal or self.made(request.json())
+            return self.refusal or self.answer_create(request.json())
         if identity not in self.batches:
             return no_batch()
         if self.troubles:

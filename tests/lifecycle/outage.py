@@ -27,8 +27,8 @@ def an_outage_passes(database_url: str, folder: Path) -> None:
     """Cut the wire to the database under load, and mend it."""
     with relayed(database_url) as (relay, url), running_house(url) as house:
         ann = house.client()
-        response = ann.made("say exactly: kept")
-        background = ann.made("take 5 seconds\nsay exactly: a b c", background=True)
+        response = ann.make("say exactly: kept")
+        background = ann.make("take 5 seconds\nsay exactly: a b c", background=True)
         text = "take 3 seconds\nsay exactly: a b c d e f g h"
         connection = ann.open(
             "POST", "/v1/responses", {"model": "sandbox/echo", "input": text, "stream": True, "metadata": {}}
@@ -50,12 +50,12 @@ def an_outage_passes(database_url: str, folder: Path) -> None:
         eventually(lambda: ann.get(f"/v1/responses/{response['id']}").status == 200, 10)
         assert ann.get(f"/v1/responses/{response['id']}").json["output"] == response["output"]
         assert text_of(ann.ended(background["id"], seconds=30)) == "a b c"
-        assert ann.made(previous_response_id=response["id"])["status"] == "completed"
+        assert ann.make(previous_response_id=response["id"])["status"] == "completed"
         unfinished = events[0]["response"]["id"]
-        lost = eventually(lambda: _shown(ann, unfinished), 20)
+        lost = eventually(lambda: _stored_response(ann, unfinished), 20)
         assert (lost["status"], lost["error"]["code"]) == ("failed", "server_lost")
 
 
-def _shown(client: Client, response_id: str) -> Any:
+def _stored_response(client: Client, response_id: str) -> Any:
     answer = client.get(f"/v1/responses/{response_id}")
     return answer.json if answer.status == 200 else None

@@ -146,7 +146,7 @@ def test_a_stored_response_of_a_line_can_be_continued(ann: Client) -> None:
         endpoint="/v1/responses",
     )
     (row,) = rows_of(ann, batch["output_file_id"])
-    again = ann.made("echo history", previous_response_id=row["response"]["body"]["id"])
+    again = ann.make("echo history", previous_response_id=row["response"]["body"]["id"])
     assert "before" in json.dumps(again["output"])
 
 

@@ -99,7 +99,7 @@ def test_the_next_turn_understands_it(
         shown = answer.events[-1]["response"] if mode.get("stream") else answer.json
     assert "THE SUMMARY: the cat is Ada." in text_of(shown)
     if mode.get("store", True):
-        later = ann.made("echo history", previous_response_id=shown["id"], model=model)
+        later = ann.make("echo history", previous_response_id=shown["id"], model=model)
         assert "THE SUMMARY: the cat is Ada." in text_of(later)
         items = ann.get(f"/v1/responses/{shown['id']}/input_items?order=asc").json["data"]
         assert items[1]["type"] == "compaction"
@@ -118,7 +118,7 @@ def test_another_tenants_is_refused(bob: Client, summarised: dict[str, Any]) -> 
 
 
 def test_a_stored_history_is_compacted(ann: Client) -> None:
-    first = ann.made("say exactly: one")
+    first = ann.make("say exactly: one")
     made = compact(ann, previous_response_id=first["id"], input=[])
     assert [item["content"][0]["text"] for item in made["output"][:-1]] == ["say exactly: one"]
     again = compact(ann, input=made["output"])
@@ -168,7 +168,7 @@ def test_tokens_of_a_history_are_counted_with_it(ann: Client) -> None:
             ann.post("/v1/responses/input_tokens", {"model": "groq/llama", **body}).json["input_tokens"]
         )
 
-    first = ann.made("say exactly: " + "word " * 200)
+    first = ann.make("say exactly: " + "word " * 200)
     conversation = ann.post("/v1/conversations", {"items": [user("word " * 200)]}).json["id"]
     alone = tokens(input="Hello")
     assert tokens(input="Hello", previous_response_id=first["id"]) > alone + 100
@@ -177,7 +177,7 @@ def test_tokens_of_a_history_are_counted_with_it(ann: Client) -> None:
 
 @pytest.mark.parametrize("model", ["sandbox/echo", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash"])
 def test_context_management_is_answered_honestly(ann: Client, model: str) -> None:
-    response = ann.made(
+    response = ann.make(
         "x", model=model, context_management=[{"type": "compaction", "compact_threshold": 1000}]
     )
     warned = [w["param"] for w in response["extra_fields"].get("warnings", ())]
@@ -215,12 +215,12 @@ def test_a_trigger_at_the_end_gives_one_compaction_item(
         listed = ann.get(f"/v1/responses/{made['id']}/input_items").json["data"]
         assert [one["type"] for one in listed] == ["message"]
     assert not any(b"compaction_trigger" in request.body for request in house.upstream.requests)
-    assert "Summary of the conversation" in text_of(ann.made([item, user("echo history")]))
+    assert "Summary of the conversation" in text_of(ann.make([item, user("echo history")]))
 
 
 def test_a_trigger_after_stored_history_summarises_it(house: House, ann: Client) -> None:
-    first = ann.made("say exactly: the cat is Ada", model="sandbox/echo")
-    second = ann.made([TRIGGER], previous_response_id=first["id"])
+    first = ann.make("say exactly: the cat is Ada", model="sandbox/echo")
+    second = ann.make([TRIGGER], previous_response_id=first["id"])
     assert [item["type"] for item in second["output"]] == ["compaction"]
 
 

@@ -20,12 +20,12 @@ TRUEFOUNDRY = "/api/llm/api/inference/openai"
 ASKED = "echo history"
 
 
-def told(client: Client, **members: Any) -> str:
+def history_of(client: Client, **members: Any) -> str:
     """What the sandbox saw before its turn."""
-    return text_of(client.made(ASKED, **members))
+    return text_of(client.make(ASKED, **members))
 
 
-def sent(house: House, number: int = -1) -> Request:
+def request_at(house: House, number: int = -1) -> Request:
     return house.upstream.requests[number]
 
 
@@ -37,13 +37,13 @@ def test_a_response_made_through_azure_goes_on_through_truefoundry_on_another_pr
         {"model": "openai/gpt-4.1", "input": "My cat is called Ada."},
     ).json
     assert ann_too.get(f"/v1/responses/{first['id']}").json["output"] == first["output"]
-    second = ann_too.made(
+    second = ann_too.make(
         "And now?", surface=TRUEFOUNDRY, model="anthropic/claude-haiku-4-5", previous_response_id=first["id"]
     )
-    history = [message["content"][0]["text"] for message in sent(house).json()["messages"]]
+    history = [message["content"][0]["text"] for message in request_at(house).json()["messages"]]
     assert history == ["My cat is called Ada.", text_of(first), "And now?"]
     assert second["previous_response_id"] == first["id"]
-    third = told(ann, previous_response_id=second["id"])
+    third = history_of(ann, previous_response_id=second["id"])
     assert "My cat is called Ada." in third
     assert "And now?" in third
 
@@ -52,8 +52,8 @@ def test_a_response_made_through_azure_goes_on_through_truefoundry_on_another_pr
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_turn_sees_all_turns_before_it(ann: Client, background: bool, stream: bool) -> None:
     mode = {"background": background, "stream": stream}
-    first = ann.made("say exactly: one")
-    second = ann.made("say exactly: two", previous_response_id=first["id"])
+    first = ann.make("say exactly: one")
+    second = ann.make("say exactly: two", previous_response_id=first["id"])
     answer = ann.create(ASKED, previous_response_id=second["id"], **mode)
     assert answer.status == 200
     if stream:
@@ -67,20 +67,20 @@ def test_a_turn_sees_all_turns_before_it(ann: Client, background: bool, stream: 
 
 
 def test_branches_see_their_own_branch_alone(ann: Client) -> None:
-    root = ann.made("say exactly: the root")
-    response = ann.made("say exactly: the left", previous_response_id=root["id"])
-    right = ann.made("say exactly: the right", previous_response_id=root["id"])
-    seen = told(ann, previous_response_id=response["id"])
+    root = ann.make("say exactly: the root")
+    response = ann.make("say exactly: the left", previous_response_id=root["id"])
+    right = ann.make("say exactly: the right", previous_response_id=root["id"])
+    seen = history_of(ann, previous_response_id=response["id"])
     assert "the root" in seen
     assert "the left" in seen
     assert "the right" not in seen
-    assert "the left" not in told(ann, previous_response_id=right["id"])
+    assert "the left" not in history_of(ann, previous_response_id=right["id"])
 
 
 def test_instructions_do_not_carry_over(ann: Client) -> None:
-    first = ann.made("say exactly: one", instructions="Speak like a pirate.")
+    first = ann.make("say exactly: one", instructions="Speak like a pirate.")
     assert first["instructions"] == "Speak like a pirate."
-    second = ann.made(ASKED, previous_response_id=first["id"])
+    second = ann.make(ASKED, previous_response_id=first["id"])
     assert "pirate" not in text_of(second)
     assert second["instructions"] is None
 
@@ -89,10 +89,10 @@ def test_instructions_do_not_carry_over(ann: Client) -> None:
 def test_a_conversation_is_read_and_grows(ann: Client, form: str) -> None:
     body = ann.post("/v1/conversations", {"items": [{"role": "user", "content": "I am Ann."}]}).json
     named: Any = body["id"] if form == "string" else {"id": body["id"]}
-    first = ann.made("say exactly: hello Ann", conversation=named)
+    first = ann.make("say exactly: hello Ann", conversation=named)
     assert first["conversation"] == {"id": body["id"]}
     assert first["conversation_id"] == body["id"]
-    seen = told(ann, conversation=named)
+    seen = history_of(ann, conversation=named)
     assert [word in seen for word in ("I am Ann.", "say exactly: hello Ann")] == [True, True]
     items = ann.get(f"/v1/conversations/{body['id']}/items?order=asc").json["data"]
     assert [item["role"] for item in items] == ["user", "user", "assistant", "user", "assistant"]
@@ -103,17 +103,17 @@ def test_a_conversation_is_read_and_grows(ann: Client, form: str) -> None:
 
 def test_a_conversation_is_only_read_without_store(ann: Client) -> None:
     body = ann.post("/v1/conversations", {"items": [{"role": "user", "content": "I am Ann."}]}).json
-    assert "I am Ann." in told(ann, conversation=body["id"], store=False)
+    assert "I am Ann." in history_of(ann, conversation=body["id"], store=False)
     assert len(ann.get(f"/v1/conversations/{body['id']}/items").json["data"]) == 1
 
 
 @pytest.mark.parametrize("typed", [True, False])
 @pytest.mark.parametrize("store", [True, False])
 def test_an_item_is_referred_to(ann: Client, ann_too: Client, typed: bool, store: bool) -> None:
-    first = ann.made("say exactly: the referred text")
+    first = ann.make("say exactly: the referred text")
     reference = {"id": first["output"][0]["id"]} | ({"type": "item_reference"} if typed else {})
     ask = {"role": "user", "content": ASKED}
-    second = ann_too.made([reference, ask], store=store)
+    second = ann_too.make([reference, ask], store=store)
     assert "the referred text" in text_of(second)
     if store:
         listed = ann.get(f"/v1/responses/{second['id']}/input_items?order=asc").json["data"]
@@ -122,9 +122,9 @@ def test_an_item_is_referred_to(ann: Client, ann_too: Client, typed: bool, store
 
 def test_history_holds_after_a_fallback(house: House, ann: Client) -> None:
     house.upstream.add(Reply.json({"error": {"message": "no"}}, 500), path="*/chat/completions", times=9)
-    first = ann.made("say exactly: rescued", model="rescued")
+    first = ann.make("say exactly: rescued", model="rescued")
     assert first["extra_fields"]["provider"] == "sandbox"
-    second = ann.made(ASKED, model="rescued", previous_response_id=first["id"])
+    second = ann.make(ASKED, model="rescued", previous_response_id=first["id"])
     assert "rescued" in text_of(second)
 
 
@@ -138,17 +138,17 @@ TOOL = {
 @pytest.mark.parametrize("model", ["sandbox/echo", "sandbox/responses-echo", "sandbox/messages-echo"])
 @pytest.mark.parametrize("background", [False, True])
 def test_a_tool_turn_goes_on(ann: Client, model: str, background: bool) -> None:
-    response = ann.made("call tool add with a=5", model=model, tools=[TOOL], background=background)
+    response = ann.make("call tool add with a=5", model=model, tools=[TOOL], background=background)
     first = ann.ended(response["id"])
     (call,) = [item for item in first["output"] if item["type"] == "function_call"]
     assert (call["name"], json.loads(call["arguments"])) == ("add", {"a": 5})
     output = {"type": "function_call_output", "call_id": call["call_id"], "output": "the sum is 11"}
-    response = ann.made(
+    response = ann.make(
         [output], model=model, tools=[TOOL], previous_response_id=first["id"], background=background
     )
     second = ann.ended(response["id"])
     assert "the sum is 11" in text_of(second)
-    third = ann.made(ASKED, model=model, previous_response_id=second["id"])
+    third = ann.make(ASKED, model=model, previous_response_id=second["id"])
     assert "11" in text_of(third)
 
 
@@ -163,13 +163,13 @@ def test_an_image_goes_on(house: House, ann: Client, size: int) -> None:
     image = PIXEL + "A" * (size - size % 4)
     part = {"type": "input_image", "image_url": image, "detail": "low"}
     content = [{"type": "input_text", "text": "Look at this."}, part]
-    first = ann.made([{"role": "user", "content": content}], model="openai/gpt-4.1")
+    first = ann.make([{"role": "user", "content": content}], model="openai/gpt-4.1")
     listed = ann.get(f"/v1/responses/{first['id']}/input_items").json["data"]
     assert listed[0]["content"] == content
-    ann.made("What was it?", model="openai/gpt-4.1", previous_response_id=first["id"])
-    assert sent(house).json()["input"][0]["content"] == content
-    ann.made("What was it?", model="anthropic/claude-haiku-4-5", previous_response_id=first["id"])
-    source = sent(house).json()["messages"][0]["content"][1]["source"]
+    ann.make("What was it?", model="openai/gpt-4.1", previous_response_id=first["id"])
+    assert request_at(house).json()["input"][0]["content"] == content
+    ann.make("What was it?", model="anthropic/claude-haiku-4-5", previous_response_id=first["id"])
+    source = request_at(house).json()["messages"][0]["content"][1]["source"]
     assert source == {"type": "base64", "media_type": "image/png", "data": image.partition(",")[2]}
 
 
@@ -227,22 +227,22 @@ def test_signed_reasoning_goes_back_to_its_maker_alone(
         links = {"previous_response_id": first["id"]}
     if by == "client":
         links, input = {"store": False}, [*items, {"role": "user", "content": "Go on."}]
-    again = ann.made(input, model=maker, **links)
-    body = json.dumps(sent(house).json())
+    again = ann.make(input, model=maker, **links)
+    body = json.dumps(request_at(house).json())
     assert any(secret in body for secret in secrets_of(maker)), body
     assert not any("reasoning" in w["message"] for w in again["extra_fields"].get("warnings", ()))
     if by == "conversation":
         return  # the maker's second answer is now the newest
     for other in set(REASONED) - {maker}:
-        foreign = ann.made(input, model=other, **links)
-        body = json.dumps(sent(house).json())
+        foreign = ann.make(input, model=other, **links)
+        body = json.dumps(request_at(house).json())
         assert not any(secret in body for secret in secrets_of(maker))
         assert "slr1." not in body
         assert [w for w in foreign["extra_fields"]["warnings"] if "easoning" in w["message"]], foreign
 
 
 def test_a_warning_of_a_background_turn_is_told_by_get(house: House, ann: Client) -> None:
-    response = ann.made("say exactly: x", background=True, seed=7, model="anthropic/claude-haiku-4-5")
+    response = ann.make("say exactly: x", background=True, seed=7, model="anthropic/claude-haiku-4-5")
     ended = ann.ended(response["id"])
     assert [w["param"] for w in ended["extra_fields"]["warnings"]] == ["seed"]
 
@@ -250,7 +250,7 @@ def test_a_warning_of_a_background_turn_is_told_by_get(house: House, ann: Client
 def test_the_next_turn_may_follow_as_soon_as_the_stream_has_ended(ann: Client) -> None:
     for _ in range(3):
         first = ann.create("say exactly: x", stream=True).events[-1]["response"]
-        assert ann.made("say exactly: y", previous_response_id=first["id"])["status"] == "completed"
+        assert ann.make("say exactly: y", previous_response_id=first["id"])["status"] == "completed"
 
 
 def test_what_a_client_left_is_history_too(ann: Client) -> None:
@@ -263,7 +263,7 @@ def test_what_a_client_left_is_history_too(ann: Client) -> None:
     response_id = head.partition('"id":"')[2].partition('"')[0]
     connection.close()
     eventually(lambda: ann.get(f"/v1/responses/{response_id}").status == 200, 3)
-    assert "take 5 seconds" in told(ann, previous_response_id=response_id)
+    assert "take 5 seconds" in history_of(ann, previous_response_id=response_id)
 
 
 TWO_KEYS = """
@@ -282,22 +282,22 @@ def test_what_an_account_holds_goes_back_to_that_account() -> None:
         ann = house.client()
         used = set()
         for _ in range(8):
-            first = ann.made("x", model="openai/gpt-4.1")
-            key = sent(house).headers["authorization"]
+            first = ann.make("x", model="openai/gpt-4.1")
+            key = request_at(house).headers["authorization"]
             used.add(key)
-            second = ann.made("y", model="openai/gpt-4.1", previous_response_id=first["id"])
-            assert sent(house).headers["authorization"] == key
-            response = ann.made(
+            second = ann.make("y", model="openai/gpt-4.1", previous_response_id=first["id"])
+            assert request_at(house).headers["authorization"] == key
+            response = ann.make(
                 "z", model="openai/gpt-4.1", previous_response_id=second["id"], background=True
             )
             ann.ended(response["id"])
-            assert sent(house).headers["authorization"] == key
+            assert request_at(house).headers["authorization"] == key
         assert used == {"Bearer sk-first", "Bearer sk-second"}
 
 
 def test_three_hundred_references_to_one_item_store_it_once(ann: Client) -> None:
     conversation = ann.post("/v1/conversations", {"items": [{**LARGE, "id": f"msg_{ann.port}"}]}).json["id"]
-    response = ann.made([{"type": "item_reference", "id": f"msg_{ann.port}"}] * 300)
+    response = ann.make([{"type": "item_reference", "id": f"msg_{ann.port}"}] * 300)
     stored = ann.get(f"/v1/responses/{response['id']}/input_items?limit=100").json
     assert [item["content"][0]["text"] for item in stored["data"]] == [LARGE["content"]]
     assert ann.delete(f"/v1/conversations/{conversation}").status == 200
@@ -309,7 +309,7 @@ LARGE = {"role": "user", "content": "word " * 40_000}
 @pytest.mark.parametrize("forged", [{"sluice:blob": "0" * 64}, {"sluice:blob": ["x"]}, {"sluice:blob": None}])
 def test_a_thread_outlives_a_clients_own_mark(ann: Client, forged: dict[str, Any]) -> None:
     items = [{"role": "user", "content": [{"type": "input_text", "text": "a", "extra": forged}]}]
-    response = ann.made(items, model="sandbox/echo")
+    response = ann.make(items, model="sandbox/echo")
     data = ann.get(f"/v1/responses/{response['id']}/input_items").json["data"]
     assert data[0]["content"][0]["extra"] == forged
     assert ann.create("b", previous_response_id=response["id"]).status == 200

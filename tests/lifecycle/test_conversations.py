@@ -76,7 +76,7 @@ def test_a_conversation_needs_no_body(ann: Client, body: Any) -> None:
 
 
 def test_a_reference_among_items_becomes_a_copy(ann: Client) -> None:
-    response = ann.made("say exactly: the original")
+    response = ann.make("say exactly: the original")
     items = [{"type": "item_reference", "id": response["output"][0]["id"]}, user("mine")]
     conversation = ann.post("/v1/conversations", {"items": items}).json["id"]
     added = ann.post(f"/v1/conversations/{conversation}/items", {"items": items[:1]}).json
@@ -94,7 +94,7 @@ def test_turns_at_once_follow_one_another_whole(ann: Client, ann_too: Client, ba
     answers: list[dict[str, Any]] = []
 
     def turn(client: Client, number: int) -> None:
-        made = client.made(f"say exactly: answer {number}", conversation=conversation, background=background)
+        made = client.make(f"say exactly: answer {number}", conversation=conversation, background=background)
         answers.append(client.ended(made["id"]))
 
     threads = [threading.Thread(target=turn, args=((ann, ann_too)[n % 2], n)) for n in range(4)]
@@ -106,13 +106,13 @@ def test_turns_at_once_follow_one_another_whole(ann: Client, ann_too: Client, ba
     said = words(ann, conversation)
     pairs = [(said[at], said[at + 1]) for at in range(0, len(said), 2)]
     assert sorted(pairs) == [(f"say exactly: answer {n}", f"answer {n}") for n in range(4)]
-    heard = text_of(ann.made("echo history", conversation=conversation))
+    heard = text_of(ann.make("echo history", conversation=conversation))
     assert all(f"answer {n}" in heard for n in range(4))
 
 
 def test_a_turn_that_runs_long_keeps_the_others_out(ann: Client) -> None:
     conversation = ann.post("/v1/conversations").json["id"]
-    slow = ann.made("take 30 seconds\nsay exactly: a b c", conversation=conversation, background=True)
+    slow = ann.make("take 30 seconds\nsay exactly: a b c", conversation=conversation, background=True)
     eventually(lambda: ann.get(f"/v1/responses/{slow['id']}").json["status"] == "in_progress")
     answer = ann.create("x", conversation=conversation)
     assert (answer.status, answer.error["code"], answer.error["param"]) == (
@@ -121,9 +121,9 @@ def test_a_turn_that_runs_long_keeps_the_others_out(ann: Client) -> None:
         "conversation",
     )
     assert answer.headers["retry-after"].isdigit()
-    assert "30 seconds" not in text_of(ann.made("echo history", conversation=conversation, store=False))
+    assert "30 seconds" not in text_of(ann.make("echo history", conversation=conversation, store=False))
     assert ann.post(f"/v1/responses/{slow['id']}/cancel").status == 200
-    assert ann.made("say exactly: y", conversation=conversation)["status"] == "completed"
+    assert ann.make("say exactly: y", conversation=conversation)["status"] == "completed"
     assert words(ann, conversation) == ["say exactly: y", "y"]
 
 
@@ -150,8 +150,8 @@ def test_only_a_finished_turn_is_appended(
 
 def test_a_turn_of_a_deleted_conversation_still_ends(ann: Client) -> None:
     conversation = ann.post("/v1/conversations").json["id"]
-    ann.made("say exactly: before", conversation=conversation)
-    made = ann.made("echo history", conversation=conversation, background=True)
+    ann.make("say exactly: before", conversation=conversation)
+    made = ann.make("echo history", conversation=conversation, background=True)
     assert ann.delete(f"/v1/conversations/{conversation}").status == 200
     ended = ann.ended(made["id"])
     assert ended["status"] == "completed"
@@ -161,10 +161,10 @@ def test_a_turn_of_a_deleted_conversation_still_ends(ann: Client) -> None:
 
 def test_what_a_queued_turn_refers_to_may_be_deleted_before_it_runs(ann: Client) -> None:
     for _ in range(4):
-        first = ann.made("say exactly: the parent")
-        other = ann.made("say exactly: the other")
+        first = ann.make("say exactly: the parent")
+        other = ann.make("say exactly: the other")
         input = [{"type": "item_reference", "id": other["output"][0]["id"]}, user("echo history")]
-        response = ann.made(input, previous_response_id=first["id"], background=True)
+        response = ann.make(input, previous_response_id=first["id"], background=True)
         ann.delete(f"/v1/responses/{first['id']}")
         ann.delete(f"/v1/responses/{other['id']}")
         ended = ann.ended(response["id"])

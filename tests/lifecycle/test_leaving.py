@@ -47,7 +47,7 @@ def test_cancelling_ends_the_response_and_its_log(ann: Client, surface: str, str
         connection, response_id = begun(ann, background=True)
         connection.close()
     else:
-        response_id = ann.made(SLOW, background=True)["id"]
+        response_id = ann.make(SLOW, background=True)["id"]
         eventually(lambda: ann.get(f"/v1/responses/{response_id}").json["status"] == "in_progress")
     answer = ann.send(
         "POST", f"{surface}/responses/{response_id}/cancel", b"", {"content-type": "application/json"}
@@ -88,14 +88,14 @@ def test_a_reader_sees_the_cancelling_as_the_end(ann: Client) -> None:
 def test_cancelling_closes_the_upstream(house: House, ann: Client) -> None:
     recording = exchange("openai-responses_stream-text")
     house.upstream.add(Reply.of(recording, chunk=FRAME, hang=2000), path="*/responses")
-    made = ann.made("x", model="openai/gpt-4.1", background=True)
+    made = ann.make("x", model="openai/gpt-4.1", background=True)
     (request,) = house.upstream.wait_for(1)
     assert ann.post(f"/v1/responses/{made['id']}/cancel").status == 200
     assert request.closed.wait(3)
 
 
 def test_cancelling_what_nobody_runs_yet(ann: Client) -> None:
-    made = [ann.made(SLOW, background=True) for _ in range(3)]
+    made = [ann.make(SLOW, background=True) for _ in range(3)]
     for one in made:
         assert ann.post(f"/v1/responses/{one['id']}/cancel").json["status"] == "cancelled"
     assert {ann.ended(one["id"])["status"] for one in made} == {"cancelled"}
@@ -157,7 +157,7 @@ def test_background_goes_on_when_its_client_leaves(ann: Client, stream: bool) ->
         connection, response_id = begun(ann, **members)
         connection.close()
     else:
-        response_id = ann.made(**members)["id"]
+        response_id = ann.make(**members)["id"]
     ended = ann.ended(response_id)
     assert (ended["status"], text_of(ended)) == ("completed", "a b c d")
     assert [e["type"] for e in ann.log(response_id)][-1] == "response.completed"
@@ -177,7 +177,7 @@ def test_a_running_synchronous_response_is_not_there_yet(ann: Client) -> None:
 
 
 def test_get_on_a_log_that_opens_late_waits_for_it(ann: Client) -> None:
-    made = ann.made("take 1 seconds\nsay exactly: a b c d", background=True)
+    made = ann.make("take 1 seconds\nsay exactly: a b c d", background=True)
     log = ann.log(made["id"])
     assert log[-1]["type"] == "response.completed"
     assert [event["sequence_number"] for event in log] == list(range(len(log)))

@@ -51,7 +51,7 @@ def path(surface: str, tail: str = "", query: str = "") -> str:
     return f"{made}{'&' if '?' in made else '?'}{query}"
 
 
-def said(ann: Client, surface: str, response_id: str) -> dict[str, Any]:
+def plain_response(ann: Client, surface: str, response_id: str) -> dict[str, Any]:
     """The plain response object that a GET shows, without its surface's envelope."""
     answer = ann.get(path(surface, f"/{response_id}"))
     assert answer.status == 200, answer.body
@@ -87,7 +87,7 @@ def test_a_response_lives_as_the_table_says(
         unknown(ann, surface, response_id)
         return
     ended = ann.ended(response_id) if background else None
-    stored = said(ann, surface, response_id)
+    stored = plain_response(ann, surface, response_id)
     assert ended is None or ended["output"] == stored["output"]
     assert stored["status"] in ("completed", "incomplete"), stored
     assert text_of(stored)
@@ -198,7 +198,7 @@ def goes_when_deleted(ann: Client, surface: str, response_id: str) -> None:
 def test_background_without_store_runs_and_is_fetched_but_not_continued(
     ann: Client, surface: str, stream: bool
 ) -> None:
-    first = ann.made("say exactly: one")
+    first = ann.make("say exactly: one")
     body = {"model": "sandbox/echo", "input": "say exactly: two", "store": False, "background": True}
     answer = ann.post(path(surface), {**body, "stream": stream, "previous_response_id": first["id"]})
     assert answer.status == 200, answer.body

@@ -175,14 +175,14 @@ def test_a_batch_that_fails_before_a_line_ran_runs_here(ann: Client, provider: P
 
 
 def test_a_batch_whose_making_was_not_answered_is_found_again(ann: Client, provider: Provider) -> None:
-    made = provider.made
+    original = provider.answer_create
 
     def unheard(body: dict[str, Any]) -> Reply:
-        made(body)
-        provider.made = made
+        original(body)
+        provider.answer_create = original
         return Reply.json({"error": {"message": "Try again", "type": "server_error"}}, 500)
 
-    provider.made = unheard
+    provider.answer_create = unheard
     batch = ran(ann, content("openai/gpt-4o"))
     assert texts_of(rows_of(ann, batch["output_file_id"])) == ["natively"]
     assert len(provider.batches) == 1
@@ -304,13 +304,13 @@ def test_a_setting_keeps_all_batches_here() -> None:
 def test_a_kill_while_a_batch_is_made_makes_no_second_one() -> None:
     with running_house(env=NATIVE) as house:
         house.upstream.script = provider = Provider()
-        made = provider.made
+        original = provider.answer_create
 
         def silent(body: dict[str, Any]) -> Reply:
-            made(body)
+            original(body)
             return Reply.json({}, wait=60.0)
 
-        provider.made = silent
+        provider.answer_create = silent
         ann = house.client("ann")
         batch = started(ann, uploaded(ann, content("openai/gpt-4o", "openai/gpt-4o")))
         eventually(lambda: provider.batches)
@@ -343,13 +343,13 @@ def test_a_worker_that_leaves_while_lines_go_out_hands_the_batch_over(tmp_path: 
     env = {"SLUICE_BACKGROUND": "off", "SLUICE_WORKER_GRACE": "1", **NATIVE}
     with running_house(workers=1, env=env) as house:
         house.upstream.script = provider = Provider()
-        made = provider.made
+        original = provider.answer_create
 
         def slow(body: dict[str, Any]) -> Reply:
-            made(body)
+            original(body)
             return Reply.json({}, wait=60.0)
 
-        provider.made = slow
+        provider.answer_create = slow
         ann = house.client("ann")
         batch = started(ann, uploaded(ann, content("openai/gpt-4o")))
         eventually(lambda: provider.batches)

@@ -93,7 +93,7 @@ def test_wrapped_reasoning_comes_back_without_a_store(dark: House) -> None:
     items = ann.create("Think.", stream=True, **members).events[-1]["response"]["output"]
     secret = next(item["encrypted_content"] for item in items if item["type"] == "reasoning")
     assert secret.startswith("slr1.")
-    ann.made([*items, {"role": "user", "content": "x"}], **members)
+    ann.make([*items, {"role": "user", "content": "x"}], **members)
     sent = dark.upstream.requests[-1].json()["input"]
     inner = next(item["encrypted_content"] for item in sent if item.get("type") == "reasoning")
     assert inner in recording.content().decode()

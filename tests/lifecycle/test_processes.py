@@ -77,9 +77,9 @@ def two_gateways_and_a_worker_serve_one_response(url: str, folder: Path) -> None
         assert [event["sequence_number"] for event in followed] == list(range(len(followed)))
         assert text_of(there.ended(response_id)) == LETTERS
         assert there.log(response_id, after=7) == followed[8:]
-        goes_on_there = there.made("echo history", previous_response_id=response_id, surface="/api/llm")
+        goes_on_there = there.make("echo history", previous_response_id=response_id, surface="/api/llm")
         assert LETTERS in text_of(goes_on_there)
-        slow = here.made(LONG, background=True)
+        slow = here.make(LONG, background=True)
         eventually(lambda: there.get(f"/v1/responses/{slow['id']}").json["status"] == "in_progress")
         assert there.post(f"/v1/responses/{slow['id']}/cancel").json["status"] == "cancelled"
         assert here.get(f"/v1/responses/{slow['id']}").json["status"] == "cancelled"
@@ -111,14 +111,14 @@ def what_a_killed_process_left_is_done_again_or_ends_clearly(url: str, folder: P
         house = stack.enter_context(running_house(url))
         other = stack.enter_context(second_gateway(house.upstream, url, SLUICE_BACKGROUND="off"))
         first, survivor = house.client(), client_of(other)
-        kept = [first.made(f"say exactly: kept {number}") for number in range(3)]
-        quiet = first.made(f"take 3 seconds\nsay exactly: {LETTERS}", background=True)
+        kept = [first.make(f"say exactly: kept {number}") for number in range(3)]
+        quiet = first.make(f"take 3 seconds\nsay exactly: {LETTERS}", background=True)
         _, shown = begin_stream(first, background=True)
         _, synchronous = begin_stream(first)
         eventually(lambda: survivor.get(f"/v1/responses/{quiet['id']}").json["status"] == "in_progress")
         shot(house.gateways[0])
         died = time.monotonic()
-        waiting = survivor.made("say exactly: waited", background=True)
+        waiting = survivor.make("say exactly: waited", background=True)
         stack.enter_context(running_worker(variables(house.upstream, url), folder / "worker"))
         assert text_of(survivor.ended(waiting["id"])) == "waited"
         runs_again(survivor, quiet["id"])
@@ -166,7 +166,7 @@ def a_worker_that_is_told_to_leave_hands_its_work_over(url: str, folder: Path) -
     with ExitStack() as stack:
         house = stack.enter_context(running_house(url, workers=1, env=env))
         ann = house.client()
-        quiet = ann.made("take 3 seconds\nsay exactly: x y z", background=True)
+        quiet = ann.make("take 3 seconds\nsay exactly: x y z", background=True)
         _, shown = begin_stream(ann, background=True)
         eventually(lambda: ann.get(f"/v1/responses/{quiet['id']}").json["status"] == "in_progress")
         house.workers[0].send_signal(signal.SIGTERM)
@@ -188,7 +188,7 @@ def a_gateway_that_leaves_lets_its_work_end(url: str, folder: Path) -> None:
         other = stack.enter_context(second_gateway(house.upstream, url, SLUICE_BACKGROUND="off"))
         ann, survivor = house.client(), client_of(other)
         text = f"take 3 seconds\nsay exactly: {LETTERS}"
-        background = ann.made(text, background=True)
+        background = ann.make(text, background=True)
         streamed, shown = begin_stream(ann, background=True, input=f"take 6 seconds\nsay exactly: {LETTERS}")
         streamed.close()
         connection = ann.open(

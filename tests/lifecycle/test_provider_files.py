@@ -66,16 +66,16 @@ class Keeper:
         if request.path.endswith("/content"):
             return Reply(200, PDF, {"content-type": "application/pdf"})
         self.there = True
-        return Reply.json(self.told(request))
+        return Reply.json(self.file_object(request))
 
     def google(self, request: Request) -> Reply:
         """Take both steps of an upload."""
         if "upload_id" not in request.query:
             return Reply.json({}, headers={"x-goog-upload-url": f"{self.url}{request.path}?upload_id=7"})
         self.there = True
-        return Reply.json({"file": self.told(request)})
+        return Reply.json({"file": self.file_object(request)})
 
-    def told(self, request: Request) -> dict[str, Any]:
+    def file_object(self, request: Request) -> dict[str, Any]:
         """Return a file in the words of the provider that is asked."""
         if "/gemini/" in request.path:
             ends = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + 172_800))
@@ -125,7 +125,7 @@ def put(world: World, provider: str = "openai", *, surface: str = "/v1", **field
     return world.send("POST", f"{surface}/files", body, {**headers, **as_of("ann"), **named})
 
 
-def kept(world: World, provider: str = "openai") -> str:
+def upload(world: World, provider: str = "openai") -> str:
     """Upload a document that must be taken; return its id."""
     answer = put(world, provider)
     assert answer.status == 200, answer.body
@@ -200,7 +200,7 @@ def test_a_provider_is_named_in_any_of_four_ways(world: World, keeper: Keeper, n
 
 
 def test_a_file_is_looked_at_read_and_deleted_at_its_account(world: World, keeper: Keeper) -> None:
-    file_id = kept(world)
+    file_id = upload(world)
     account = keeper.asked[0].headers["authorization"]
     assert world.send("GET", f"/v1/files/{file_id}", headers=as_of("ann")).json["id"] == file_id
     read = world.send("GET", f"/v1/files/{file_id}/content", headers=as_of("ann"))
@@ -219,7 +219,7 @@ def test_a_file_is_looked_at_read_and_deleted_at_its_account(world: World, keepe
 
 
 def test_a_file_that_its_provider_lost_can_be_deleted(world: World, keeper: Keeper) -> None:
-    file_id = kept(world)
+    file_id = upload(world)
     keeper.there = False
     answer = world.send("GET", f"/v1/files/{file_id}", headers=as_of("ann"))
     assert (answer.status, file_id in answer.error["message"]) == (404, True)
@@ -227,7 +227,7 @@ def test_a_file_that_its_provider_lost_can_be_deleted(world: World, keeper: Keep
 
 
 def test_uploads_that_cannot_be_read_again_say_so(world: World, keeper: Keeper) -> None:
-    file_id = kept(world, "anthropic")
+    file_id = upload(world, "anthropic")
     answer = world.send("GET", f"/v1/files/{file_id}/content", headers=as_of("ann"))
     assert (answer.status, answer.error["code"]) == (400, "unsupported_operation")
     assert len(keeper.asked) == 1
@@ -272,7 +272,7 @@ def chat_file(file_id: str) -> list[dict[str, Any]]:
 
 
 def test_a_prompt_names_a_file_in_openais_words(world: World, keeper: Keeper) -> None:
-    file_id = kept(world)
+    file_id = upload(world)
     account = keeper.asked[0].headers["authorization"]
     for _ in range(4):
         answer = ask(world, "/v1/responses", {"model": "openai/gpt-5", "input": input_file(file_id)})
@@ -284,7 +284,7 @@ def test_a_prompt_names_a_file_in_openais_words(world: World, keeper: Keeper) ->
 
 
 def test_a_later_turn_still_knows_the_file_and_its_account(world: World, keeper: Keeper) -> None:
-    file_id = kept(world)
+    file_id = upload(world)
     account = keeper.asked[0].headers["authorization"]
     first = ask(world, "/v1/responses", {"model": "openai/gpt-5", "input": input_file(file_id)}).json
     for _ in range(4):
@@ -298,7 +298,7 @@ def test_a_later_turn_still_knows_the_file_and_its_account(world: World, keeper:
 
 
 def test_a_background_turn_names_its_file(world: World, keeper: Keeper) -> None:
-    file_id = kept(world)
+    file_id = upload(world)
     body = {"model": "openai/gpt-5", "input": input_file(file_id), "background": True}
     made = ask(world, "/v1/responses", body).json
     limit = time.monotonic() + 30
@@ -314,7 +314,7 @@ def test_a_background_turn_names_its_file(world: World, keeper: Keeper) -> None:
 def test_a_background_turn_that_no_account_can_read_is_refused_when_it_is_asked_for(
     world: World, keeper: Keeper
 ) -> None:
-    file_id, other = kept(world), kept(world, "anthropic")
+    file_id, other = upload(world), upload(world, "anthropic")
     asked = {"model": "anthropic/claude-x", "input": input_file(file_id), "background": True}
     both = {**asked, "input": [*input_file(file_id), *input_file(other)]}
     refused = [
@@ -328,7 +328,7 @@ def test_a_background_turn_that_no_account_can_read_is_refused_when_it_is_asked_
 
 @pytest.mark.parametrize("surface", ["messages", "chat"])
 def test_a_document_at_anthropic_is_a_file_of_its_own(world: World, keeper: Keeper, surface: str) -> None:
-    file_id = kept(world, "anthropic")
+    file_id = upload(world, "anthropic")
     source = {"type": "file", "file_id": file_id}
     spoken = [{"role": "user", "content": [{"type": "document", "source": source}]}]
     body = {"model": "anthropic/claude-sonnet-4-5", "max_tokens": 9}
@@ -345,7 +345,7 @@ def test_a_document_at_anthropic_is_a_file_of_its_own(world: World, keeper: Keep
 
 @pytest.mark.parametrize("surface", ["gemini", "chat"])
 def test_a_file_at_google_is_named_by_its_address(world: World, keeper: Keeper, surface: str) -> None:
-    file_id = kept(world, "gemini")
+    file_id = upload(world, "gemini")
     model = "gemini/gemini-2.5-flash"
     if surface == "gemini":
         data = {"fileData": {"mimeType": "application/pdf", "fileUri": file_id}}
@@ -360,13 +360,13 @@ def test_a_file_at_google_is_named_by_its_address(world: World, keeper: Keeper, 
 
 
 def test_a_document_at_mistral_is_named_by_its_id(world: World, keeper: Keeper) -> None:
-    body = {"model": "mistral/mistral-large-latest", "messages": chat_file(kept(world, "mistral"))}
+    body = {"model": "mistral/mistral-large-latest", "messages": chat_file(upload(world, "mistral"))}
     assert ask(world, "/v1/chat/completions", body).status == 200
     assert last(world).json()["messages"][0]["content"][0] == {"type": "file", "file_id": "up-1"}
 
 
 def test_another_provider_is_refused_and_a_fallback_goes_home(world: World, keeper: Keeper) -> None:
-    body: dict[str, Any] = {"model": "mistral/x", "messages": chat_file(kept(world))}
+    body: dict[str, Any] = {"model": "mistral/x", "messages": chat_file(upload(world))}
     answer = ask(world, "/v1/chat/completions", body)
     assert (answer.status, answer.error["param"]) == (400, "file_id")
     assert "'openai'" in answer.error["message"]
@@ -375,13 +375,13 @@ def test_another_provider_is_refused_and_a_fallback_goes_home(world: World, keep
 
 
 def test_files_of_two_accounts_are_no_one_prompt(world: World, keeper: Keeper) -> None:
-    messages = chat_file(kept(world)) + chat_file(kept(world, "mistral"))
+    messages = chat_file(upload(world)) + chat_file(upload(world, "mistral"))
     answer = ask(world, "/v1/chat/completions", {"model": "openai/gpt-4o", "messages": messages})
     assert (answer.status, answer.error["param"]) == (400, "file_id")
 
 
 def test_another_tenant_has_no_such_file(world: World, keeper: Keeper) -> None:
-    file_id = kept(world)
+    file_id = upload(world)
     for method, path in (("GET", ""), ("GET", "/content"), ("DELETE", "")):
         assert world.send(method, f"/v1/files/{file_id}{path}", headers=as_of("bob")).status == 404
     answer = ask(
@@ -398,7 +398,7 @@ def test_a_file_for_batches_is_for_batches_alone(world: World, keeper: Keeper) -
 
 
 def test_what_only_looks_like_a_file_is_sent_as_it_is(world: World, keeper: Keeper) -> None:
-    file_id = kept(world)
+    file_id = upload(world)
     messages = [{"role": "user", "content": f"What is {file_id}?"}, *chat_file("file-abc")]
     answer = ask(world, "/v1/chat/completions", {"model": "openai/gpt-4o", "messages": messages})
     assert answer.status == 200
@@ -407,7 +407,7 @@ def test_what_only_looks_like_a_file_is_sent_as_it_is(world: World, keeper: Keep
 
 
 def test_a_line_of_a_batch_names_its_file(world: World, keeper: Keeper) -> None:
-    asked = {"model": "openai/gpt-4o", "messages": chat_file(kept(world))}
+    asked = {"model": "openai/gpt-4o", "messages": chat_file(upload(world))}
     body, headers = form(jsonl([line("a", asked)]), purpose="batch")
     made = world.send("POST", "/v1/files", body, {**headers, **as_of("ann")}).json
     wish = {"input_file_id": made["id"], "endpoint": "/v1/chat/completions", "completion_window": "1h"}
@@ -423,7 +423,7 @@ def test_a_line_of_a_batch_names_its_file(world: World, keeper: Keeper) -> None:
 
 
 def test_a_turn_over_a_socket_names_its_file(world: World, keeper: Keeper) -> None:
-    file_id = kept(world)
+    file_id = upload(world)
     with opened(world, key=KEYS["ann"]) as connection:
         create(connection, model="openai/gpt-5", input=input_file(file_id))
         assert events(connection)[-1]["type"] == "response.completed"

@@ -22,7 +22,7 @@ NO_CONVERSATION = "conv_" + "0" * 48
 INVALID = "invalid_request_error"
 
 
-def shown(answer: Answer) -> tuple[Any, ...]:
+def error_of(answer: Answer) -> tuple[Any, ...]:
     error = answer.error
     return answer.status, error["type"], error["param"], error["code"], error["message"]
 
@@ -103,7 +103,7 @@ CREATES: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
 def test_a_create_is_refused(ann: Client, surface: str, case: str, mode: dict[str, Any]) -> None:
     members, wanted = CREATES[case]
     answer = ann.create(**{"input": "x", **mode, **members}, surface=surface)
-    found = shown(answer)
+    found = error_of(answer)
     assert found[:4] == wanted[:4], answer.body
     assert wanted[4] in (None, found[4])
 
@@ -122,7 +122,7 @@ READS = [
 def test_an_unknown_response_is_404(ann: Client, method: str, tail: str, response_id: str) -> None:
     for surface in SURFACES:
         answer = ann.send(method, f"{surface}/responses/{response_id}{tail}")
-        assert shown(answer)[:4] == (404, INVALID, None, None), answer.body
+        assert error_of(answer)[:4] == (404, INVALID, None, None), answer.body
         assert answer.error["message"].startswith("Response with id '")
 
 
@@ -138,10 +138,10 @@ def test_an_unknown_response_is_404(ann: Client, method: str, tail: str, respons
     ],
 )
 def test_a_bad_query_is_refused(ann: Client, query: str, wanted: tuple[str, str]) -> None:
-    response = ann.made()
+    response = ann.make()
     for surface in SURFACES:
         answer = ann.get(f"{surface}/responses/{response['id']}?{query}")
-        assert shown(answer)[:4] == (400, INVALID, *wanted), answer.body
+        assert error_of(answer)[:4] == (400, INVALID, *wanted), answer.body
 
 
 @pytest.mark.parametrize("of", ["responses/{response}/input_items", "conversations/{conversation}/items"])
@@ -158,19 +158,19 @@ def test_a_bad_query_is_refused(ann: Client, query: str, wanted: tuple[str, str]
     ],
 )
 def test_a_bad_page_is_refused(ann: Client, of: str, query: str, wanted: tuple[str, str]) -> None:
-    ids = {"response": ann.made()["id"], "conversation": ann.post("/v1/conversations").json["id"]}
+    ids = {"response": ann.make()["id"], "conversation": ann.post("/v1/conversations").json["id"]}
     answer = ann.get(f"/v1/{of.format(**ids)}?{query}")
-    assert shown(answer)[:4] == (400, INVALID, *wanted), answer.body
+    assert error_of(answer)[:4] == (400, INVALID, *wanted), answer.body
 
 
 def test_an_unknown_query_member_is_ignored(ann: Client) -> None:
-    response = ann.made()
+    response = ann.make()
     assert ann.get(f"/v1/responses/{response['id']}?beta=true&colour=red").status == 200
 
 
 def running(client: Client, **members: Any) -> str:
     """Begin a long background response; return its id once it runs."""
-    response = client.made("take 20 seconds\nsay exactly: a b c d e f g h", background=True, **members)
+    response = client.make("take 20 seconds\nsay exactly: a b c d e f g h", background=True, **members)
     eventually(lambda: client.get(f"/v1/responses/{response['id']}").json["status"] == "in_progress")
     return str(response["id"])
 
@@ -179,7 +179,7 @@ def running(client: Client, **members: Any) -> str:
 def test_a_running_background_response_cannot_be_deleted(ann: Client, surface: str) -> None:
     response_id = running(ann)
     answer = ann.delete(f"{surface}/responses/{response_id}")
-    assert shown(answer) == (400, INVALID, None, None, "Cannot delete an in-flight response.")
+    assert error_of(answer) == (400, INVALID, None, None, "Cannot delete an in-flight response.")
     assert ann.post(f"{surface}/responses/{response_id}/cancel").status == 200
     assert ann.delete(f"{surface}/responses/{response_id}").status == 200
 
@@ -187,7 +187,7 @@ def test_a_running_background_response_cannot_be_deleted(ann: Client, surface: s
 def test_what_still_runs_cannot_be_continued(ann: Client) -> None:
     response_id = running(ann)
     answer = ann.create(previous_response_id=response_id)
-    assert shown(answer)[:4] == (400, INVALID, "previous_response_id", "previous_response_in_progress")
+    assert error_of(answer)[:4] == (400, INVALID, "previous_response_id", "previous_response_in_progress")
     ann.post(f"/v1/responses/{response_id}/cancel")
 
 
@@ -197,11 +197,11 @@ FORCED = {"tools": [{"type": "web_search"}], "tool_choice": {"type": "web_search
 @pytest.mark.parametrize("background", [False, True])
 def test_what_no_target_can_do_is_refused_before_it_is_queued(ann: Client, background: bool) -> None:
     answer = ann.create(background=background, model="groq/llama", **FORCED)
-    assert shown(answer)[:4] == (400, INVALID, "tool_choice", "unsupported_parameter")
+    assert error_of(answer)[:4] == (400, INVALID, "tool_choice", "unsupported_parameter")
     strict = {"x-sluice-strict": "true"}
     body = {"model": "anthropic/claude-haiku-4-5", "input": "x", "seed": 7, "background": background}
     answer = ann.send("POST", "/v1/responses", body, strict)
-    assert shown(answer)[:4] == (400, INVALID, "seed", "unsupported_parameter")
+    assert error_of(answer)[:4] == (400, INVALID, "seed", "unsupported_parameter")
     answer = ann.create(background=background, model="elevenlabs/x")
     assert (answer.status, answer.error["code"]) in (
         (400, "unsupported_operation"),
@@ -211,7 +211,7 @@ def test_what_no_target_can_do_is_refused_before_it_is_queued(ann: Client, backg
 
 @pytest.mark.parametrize("background", [False, True])
 def test_what_one_target_cannot_do_another_may(ann: Client, background: bool) -> None:
-    response = ann.made(background=background, model="elevenlabs/x", fallbacks=["sandbox/echo"])
+    response = ann.make(background=background, model="elevenlabs/x", fallbacks=["sandbox/echo"])
     assert ann.ended(response["id"])["extra_fields"]["provider"] == "sandbox"
 
 
@@ -222,25 +222,25 @@ def test_a_background_answer_says_who_will_answer(ann: Client) -> None:
 
 
 def test_a_deleted_response_is_no_parent(ann: Client) -> None:
-    first = ann.made()
+    first = ann.make()
     ann.delete(f"/v1/responses/{first['id']}")
     answer = ann.create(previous_response_id=first["id"])
-    assert shown(answer)[:4] == (400, INVALID, "previous_response_id", "previous_response_not_found")
+    assert error_of(answer)[:4] == (400, INVALID, "previous_response_id", "previous_response_not_found")
 
 
 def test_a_failed_response_cannot_be_cancelled(ann: Client) -> None:
-    response = ann.made("fail with 400", background=True)
+    response = ann.make("fail with 400", background=True)
     assert ann.ended(response["id"])["status"] == "failed"
     answer = ann.post(f"/v1/responses/{response['id']}/cancel")
-    assert shown(answer) == (400, INVALID, None, None, "Cannot cancel a failed response.")
+    assert error_of(answer) == (400, INVALID, None, None, "Cannot cancel a failed response.")
 
 
 def test_a_tool_call_without_its_output_is_refused(ann: Client) -> None:
     tool = {"type": "function", "name": "add", "parameters": {"type": "object", "properties": {}}}
-    first = ann.made("call tool add with a=5", tools=[tool])
+    first = ann.make("call tool add with a=5", tools=[tool])
     call_id = next(item["call_id"] for item in first["output"] if item["type"] == "function_call")
     answer = ann.create("Go on.", previous_response_id=first["id"])
-    assert shown(answer) == (
+    assert error_of(answer) == (
         400,
         INVALID,
         "input",
@@ -271,7 +271,7 @@ def test_an_input_that_lacks_what_must_follow_is_refused(
     ann: Client, items: list[dict[str, Any]], message: str
 ) -> None:
     for more in ({}, {"store": False}, {"background": True}, {"stream": True}):
-        assert shown(ann.create(items, **more)) == (400, INVALID, "input", None, message)
+        assert error_of(ann.create(items, **more)) == (400, INVALID, "input", None, message)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_an_input_that_lacks_nothing_is_taken(ann: Client, items: list[dict[str,
 def test_too_many_items_of_a_conversation_are_refused(ann: Client) -> None:
     items = [{"role": "user", "content": "x"}] * 21
     answer = ann.post("/v1/conversations", {"items": items})
-    assert shown(answer)[:4] == (400, INVALID, "items", "array_above_max_length")
+    assert error_of(answer)[:4] == (400, INVALID, "items", "array_above_max_length")
     body = ann.post("/v1/conversations").json
     assert ann.post(f"/v1/conversations/{body['id']}/items", {"items": items}).status == 400
     assert ann.post(f"/v1/conversations/{body['id']}/items", {}).error["code"] == "missing_required_parameter"
@@ -300,4 +300,4 @@ def test_too_many_items_of_a_conversation_are_refused(ann: Client) -> None:
 @pytest.mark.parametrize("more", [{}, {"instructions": "Be brief."}, {"input": None}])
 def test_a_create_that_asks_nothing_is_refused(ann: Client, more: dict[str, Any]) -> None:
     answer = ann.post("/v1/responses", {"model": "sandbox/echo", **more})
-    assert shown(answer)[:4] == (400, INVALID, "input", "missing_required_parameter")
+    assert error_of(answer)[:4] == (400, INVALID, "input", "missing_required_parameter")

@@ -12,9 +12,9 @@ CANARY = "c4n4ry-of-a-prompt"
 def test_a_sealed_house_lives_as_an_open_one_and_its_files_tell_nothing() -> None:
     with running_house(env={"SLUICE_ENCRYPT": "on"}) as house:
         ann, said = house.client("ann"), f"say exactly: {CANARY}"
-        first = ann.made(said, metadata={"note": CANARY})
-        assert text_of(ann.made("echo history", previous_response_id=first["id"])).count(CANARY) >= 1
-        background = ann.made(said, background=True)
+        first = ann.make(said, metadata={"note": CANARY})
+        assert text_of(ann.make("echo history", previous_response_id=first["id"])).count(CANARY) >= 1
+        background = ann.make(said, background=True)
         assert text_of(ann.ended(background["id"])) == CANARY
         assert ann.log(background["id"])[-1]["type"] == "response.completed"
         conversation = ann.post("/v1/conversations", {"items": [{"role": "user", "content": CANARY}]}).json

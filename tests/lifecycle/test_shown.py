@@ -113,7 +113,7 @@ ASKED: dict[str, Any] = {
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("background", [False, True])
 def test_the_echo_is_the_clients_own_request(ann: Client, model: str, background: bool) -> None:
-    response = ann.made("say exactly: x", model=model, background=background, **ASKED)
+    response = ann.make("say exactly: x", model=model, background=background, **ASKED)
     ended = ann.ended(response["id"])
     for shown in (response, ended):
         assert {name: shown[name] for name in ASKED} == ASKED
@@ -172,7 +172,7 @@ def test_include_shows_what_is_left_out_otherwise(house: House, ann: Client, sur
         assert (
             "encrypted_content" not in ann.get(f"{surface}/responses/{response_id}?{query}").body.decode()
         ), query
-    follower = ann.made("x", previous_response_id=response_id)
+    follower = ann.make("x", previous_response_id=response_id)
     assert "encrypted_content" not in json.dumps(follower["output"])
 
 
@@ -184,7 +184,7 @@ def test_obfuscation_goes_when_it_is_not_wanted(ann: Client) -> None:
     assert all(e["obfuscation"].isalnum() or not e["obfuscation"] for e in padded)
     bare = ann.create(**members, stream_options={"include_obfuscation": False}).events
     assert not any("obfuscation" in event for event in bare)
-    response = ann.made("say exactly: x", background=True)
+    response = ann.make("say exactly: x", background=True)
     ann.ended(response["id"])
     for value in ("true", "false"):
         answer = ann.get(f"/v1/responses/{response['id']}?stream=true&include_obfuscation={value}")
@@ -195,7 +195,7 @@ def test_obfuscation_goes_when_it_is_not_wanted(ann: Client) -> None:
 def listed(ann: Client) -> tuple[str, list[str]]:
     """A response of 25 input items: its id, and theirs in order."""
     input = [{"role": "user", "content": f"item {number}"} for number in range(24)]
-    response = ann.made([*input, {"role": "user", "content": "say exactly: x"}])
+    response = ann.make([*input, {"role": "user", "content": "say exactly: x"}])
     page = ann.get(f"/v1/responses/{response['id']}/input_items?order=asc&limit=100").json
     return response["id"], [item["id"] for item in page["data"]]
 
@@ -238,7 +238,7 @@ def test_input_items_come_in_pages(ann: Client, listed: tuple[str, list[str]], s
 
 
 def test_get_on_the_unified_surface_says_who_answered(ann: Client) -> None:
-    response = ann.made(model="openai/gpt-4.1")
+    response = ann.make(model="openai/gpt-4.1")
     fields = ann.get(f"/v1/responses/{response['id']}").json["extra_fields"]
     names = {"model_requested": "openai/gpt-4.1", "original_model_requested": "openai/gpt-4.1"}
     names |= {"resolved_model_used": "gpt-4.1", "model_deployment": "gpt-4.1", "provider": "openai"}

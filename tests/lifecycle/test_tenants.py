@@ -23,7 +23,7 @@ NOBODYS = {
 def things(client: Client) -> dict[str, str]:
     """Make a background response, a conversation, a file and a batch; return their ids, and those of items:
     one that the response made, one that it was asked, one of the conversation."""
-    response = client.ended(client.made(background=True)["id"])
+    response = client.ended(client.make(background=True)["id"])
     conversation = client.post("/v1/conversations", {"items": [{"role": "user", "content": "secret"}]}).json
     file = uploaded(client, chat_lines(["say exactly: secret"]))
     batch = started(client, file)
@@ -127,13 +127,13 @@ def test_not_yours_is_missing(
 def test_the_keys_of_one_tenant_share_everything(ann: Client, ann_too: Client) -> None:
     ids = things(ann)
     assert ann_too.get(f"/v1/responses/{ids['resp']}").status == 200
-    assert ann_too.made(previous_response_id=ids["resp"])["status"] == "completed"
-    assert ann_too.made(conversation=ids["conv"])["status"] == "completed"
+    assert ann_too.make(previous_response_id=ids["resp"])["status"] == "completed"
+    assert ann_too.make(conversation=ids["conv"])["status"] == "completed"
     assert ann_too.delete(f"/v1/responses/{ids['resp']}").status == 200
     assert ann.get(f"/v1/responses/{ids['resp']}").status == 404
 
 
 def test_ids_hold_at_least_128_random_bits(ann: Client) -> None:
-    made = {ann.made()["id"] for _ in range(5)} | {ann.post("/v1/conversations").json["id"] for _ in range(5)}
+    made = {ann.make()["id"] for _ in range(5)} | {ann.post("/v1/conversations").json["id"] for _ in range(5)}
     assert len(made) == 10
     assert all(re.fullmatch(r"(resp|conv)_[0-9a-f]{48}", one) for one in made)

@@ -31,7 +31,7 @@ def test_a_worker_tells_its_health_and_counts_and_logs_background_calls(
         with running_worker(env, tmp_path / "worker"):
             assert json.loads(page(port, "/healthz")[1])["status"] == "ok"
             assert page(port, "/readyz")[0] == 200
-            made = house.client().made("say exactly: counted", background=True)
+            made = house.client().make("say exactly: counted", background=True)
             assert text_of(house.client().ended(made["id"])) == "counted"
             done = 'sluice_requests_total{model="other",operation="responses",provider="sandbox",status="200"} 1.0'
             assert eventually(lambda: done in page(port, "/metrics")[1])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.world import World, called, chat_body
+from tests.behaviour.world import World, chat_body, upstream_requests
 from tests.pages.quoting import folded, misfits, page
 from tests.traffic.replay import Reply
 
@@ -239,7 +239,7 @@ def test_a_chat_provider_gets_the_chat_parameters_with_their_meaning(world: Worl
     world.fresh().upstream.add(Reply.json(chat_body("good")))
     answer = ask(world, model="groq/x", stop="END", seed=7, max_tokens=9, messages=SAID)
     assert answer.status == 200
-    (request,) = called(world)
+    (request,) = upstream_requests(world)
     body = request.json()
     assert request.path.endswith("/chat/completions")
     assert (body["stop"], body["seed"]) in (("END", 7), (["END"], 7))

@@ -132,7 +132,7 @@ def text(shared_dir: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def made(world: World) -> dict[str, Any]:
+def full_response(world: World) -> dict[str, Any]:
     """A response made at this surface, with all that the page's example shows."""
     answer = world.send("POST", "/openai/v1/responses", ASKED)
     assert answer.status == 200, answer.body
@@ -148,10 +148,10 @@ def test_the_quotes_are_the_pages(text: str) -> None:
         assert word in text
 
 
-def test_every_member_of_the_example_is_answered(world: World, made: dict[str, Any]) -> None:
+def test_every_member_of_the_example_is_answered(world: World, full_response: dict[str, Any]) -> None:
     example = quoted(EXAMPLE)
     assert set(example) - SDK_ONLY == {path for path in SHAPE if "." not in path and "[" not in path}
-    body = world.send("GET", f"/openai/v1/responses/{made['id']}").json
+    body = world.send("GET", f"/openai/v1/responses/{full_response['id']}").json
     assert misfits(body, SHAPE) == []
     assert body["object"] == example["object"]
     assert not SDK_ONLY & set(body)
@@ -175,13 +175,13 @@ def test_every_member_of_the_example_is_answered(world: World, made: dict[str, A
     "path", ["/openai/v1/responses", "/openai/responses", "/openai/deployments/x/responses"]
 )
 def test_the_query_members_are_taken(
-    world: World, made: dict[str, Any], version: str | None, path: str
+    world: World, full_response: dict[str, Any], version: str | None, path: str
 ) -> None:
     query = f"api-version={version}" if version else ""
     listed = "&".join(f"include[]={name}" for name in INCLUDES)
     for members in ("", "include_obfuscation=true", "include_obfuscation=false", listed):
-        answer = world.send("GET", f"{path}/{made['id']}?{'&'.join(filter(None, (query, members)))}")
-        assert (answer.status, answer.json["id"]) == (200, made["id"])
+        answer = world.send("GET", f"{path}/{full_response['id']}?{'&'.join(filter(None, (query, members)))}")
+        assert (answer.status, answer.json["id"]) == (200, full_response["id"])
         assert answer.headers["apim-request-id"]
 
 
@@ -189,9 +189,9 @@ def test_the_query_members_are_taken(
     "query", ["api-version=latest", "api-version=2025-13-01", "include_obfuscation=perhaps"]
 )
 def test_a_query_that_the_page_does_not_know_is_refused(
-    world: World, made: dict[str, Any], query: str
+    world: World, full_response: dict[str, Any], query: str
 ) -> None:
-    answer = world.send("GET", f"/openai/v1/responses/{made['id']}?{query}")
+    answer = world.send("GET", f"/openai/v1/responses/{full_response['id']}?{query}")
     assert (answer.status, answer.error["code"], answer.error["param"]) == (
         400,
         "invalid_value",
@@ -225,8 +225,8 @@ def test_each_status_of_the_page_is_seen(world: World, prompt: str, status: str)
         assert "in_progress" in seen
 
 
-def test_instructions_are_not_carried_over(world: World, made: dict[str, Any]) -> None:
-    body = {"model": "sandbox/echo", "input": "echo history", "previous_response_id": made["id"]}
+def test_instructions_are_not_carried_over(world: World, full_response: dict[str, Any]) -> None:
+    body = {"model": "sandbox/echo", "input": "echo history", "previous_response_id": full_response["id"]}
     next_one = world.send("POST", "/openai/v1/responses", body).json
-    assert (next_one["instructions"], next_one["previous_response_id"]) == (None, made["id"])
+    assert (next_one["instructions"], next_one["previous_response_id"]) == (None, full_response["id"])
     assert "Be brief." not in next_one["output"][-1]["content"][0]["text"]

@@ -126,7 +126,7 @@ def events_of(script: Script, request: Request, name: str) -> list[Event]:
     return decoded(decoder, sse_frames(body_of(script), 1 << 30))
 
 
-def told(response: Response) -> dict[str, Any]:
+def summary_of(response: Response) -> dict[str, Any]:
     """The first choice in a few words: what a test compares."""
     choice = response.choices[0]
     parts = parts_of(choice)

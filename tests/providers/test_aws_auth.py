@@ -47,7 +47,7 @@ def test_a_profile_that_is_not_there_is_named() -> None:
     assert caught.value.kind.name == "provider_not_configured"
 
 
-def sent(provider: Any, model: str, body: bytes | None, operation: str = "chat") -> Outgoing:
+def sign(provider: Any, model: str, body: bytes | None, operation: str = "chat") -> Outgoing:
     wire = provider.wire(operation, model)
     outgoing: Outgoing = provider.outgoing(wire, provider.keys(model)[0], model, body)
     return outgoing
@@ -100,7 +100,7 @@ def test_the_signature_covers_exactly_what_is_sent(
 ) -> None:
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: DATE)
     environ = STATIC | ({"AWS_SESSION_TOKEN": token} if token else {})
-    request = sent(provider_of("bedrock", environ), model, body, operation)
+    request = sign(provider_of("bedrock", environ), model, body, operation)
     authorization = request.headers["authorization"]
     assert request.headers["x-amz-date"] == "20261120T010203Z"
     assert request.headers.get("x-amz-security-token") == token
@@ -123,15 +123,15 @@ def test_another_body_path_or_date_is_another_signature(
 ) -> None:
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: DATE)
     provider = provider_of("bedrock", STATIC)
-    requests = [sent(provider, model, body) for model, body in (("a:0", b"1"), ("a:0", b"2"), ("b:0", b"1"))]
+    requests = [sign(provider, model, body) for model, body in (("a:0", b"1"), ("a:0", b"2"), ("b:0", b"1"))]
     monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda: DATE + datetime.timedelta(seconds=1))
-    requests.append(sent(provider, "a:0", b"1"))
+    requests.append(sign(provider, "a:0", b"1"))
     assert len({request.headers["authorization"] for request in requests}) == 4
 
 
 def test_a_bearer_key_goes_before_the_chain(provider_of: MakeProvider) -> None:
     provider = provider_of("bedrock", {**STATIC, "AWS_BEARER_TOKEN_BEDROCK": "k"})
-    assert sent(provider, "m", b"{}").headers == {
+    assert sign(provider, "m", b"{}").headers == {
         "content-type": "application/json",
         "authorization": "Bearer k",
     }
@@ -141,7 +141,7 @@ def test_the_signature_survives_the_transport(provider_of: MakeProvider) -> None
     """What arrives over a socket still has the signature of its bytes: host with port, path, body."""
     with serving(lambda sock, request: sock.sendall(answer(b"{}"))) as server:
         provider = provider_of("bedrock", {**STATIC, "BEDROCK_BASE_URL": f"http://127.0.0.1:{server.port}"})
-        request = sent(provider, ARN, b'{"a": 1}')
+        request = sign(provider, ARN, b'{"a": 1}')
         from app.wire.egress import Clocks
 
         provider.transport.open(
@@ -176,7 +176,7 @@ def test_region_and_credentials_follow_the_chain(
 ) -> None:
     for name, text in PROFILES.items():
         (tmp_path / name).write_text(text)
-    request = sent(provider_of("bedrock", environ), "m", b"{}")
+    request = sign(provider_of("bedrock", environ), "m", b"{}")
     assert f"Credential={key}/" in request.headers["authorization"]
     assert f"/{region}/bedrock/" in request.headers["authorization"]
     assert request.url.startswith(f"https://bedrock-runtime.{region}.amazonaws.com/")
@@ -184,7 +184,7 @@ def test_region_and_credentials_follow_the_chain(
 
 def test_without_any_region_it_is_us_east_1(provider_of: MakeProvider) -> None:
     environ = {"AWS_ACCESS_KEY_ID": "E", "AWS_SECRET_ACCESS_KEY": "e"}
-    assert sent(provider_of("bedrock", environ), "m", b"{}").url.startswith(
+    assert sign(provider_of("bedrock", environ), "m", b"{}").url.startswith(
         "https://bedrock-runtime.us-east-1."
     )
 
@@ -192,14 +192,14 @@ def test_without_any_region_it_is_us_east_1(provider_of: MakeProvider) -> None:
 def test_an_empty_chain_says_what_to_set(provider_of: MakeProvider) -> None:
     provider = provider_of("bedrock", {}, "[providers.bedrock]\n")
     with pytest.raises(GatewayError, match="AWS_ACCESS_KEY_ID") as caught:
-        sent(provider, "m", b"{}")
+        sign(provider, "m", b"{}")
     assert caught.value.kind.name == "provider_not_configured"
 
 
 def test_a_profile_that_does_not_exist_is_no_fault_of_the_callers(provider_of: MakeProvider) -> None:
     provider = provider_of("bedrock", {"AWS_PROFILE": "nowhere", "AWS_REGION": "us-east-1"})
     with pytest.raises(GatewayError) as caught:
-        sent(provider, "m", b"{}")
+        sign(provider, "m", b"{}")
     assert caught.value.kind.name == "upstream_auth"
     assert "nowhere" in str(caught.value.raw)
 

@@ -37,7 +37,7 @@ from tests.providers.sandbox_calls import (
     sandbox_script,
     script_of,
     sse_frames,
-    told,
+    summary_of,
     user,
     with_result,
 )
@@ -247,12 +247,12 @@ def title(value):
 
 @pytest.mark.parametrize(("request_", "name", "expected"), CASES, ids=title)
 def test_a_whole_answer_obeys(request_, name, expected):
-    assert told(answer_to(request_, name, stream=False)) == expected
+    assert summary_of(answer_to(request_, name, stream=False)) == expected
 
 
 @pytest.mark.parametrize(("request_", "name", "expected"), CASES, ids=title)
 def test_a_streamed_answer_obeys(request_, name, expected):
-    assert told(answer_to(request_, name, stream=True)) == expected
+    assert summary_of(answer_to(request_, name, stream=True)) == expected
 
 
 @pytest.mark.parametrize(("request_", "name", "expected"), CASES, ids=title)
@@ -297,7 +297,7 @@ def test_history_is_told_as_the_model_sees_it():
         ),
         instructions="Be kind.",
     )
-    assert told(answer_to(request, "messages", stream=False))["text"] == (
+    assert summary_of(answer_to(request, "messages", stream=False))["text"] == (
         "system: Be kind.\nuser: look [image]\nassistant: [reasoning, signed: hm] I see\nuser: echo history"
     )
 
@@ -318,13 +318,13 @@ def test_what_came_with_the_words_is_told():
             ),
         ),
     )
-    assert told(answer_to(request, "chat", stream=False))["text"] == (
+    assert summary_of(answer_to(request, "chat", stream=False))["text"] == (
         "You said: look\nYou sent 2 images, 1 file and 1 recording (a.pdf)."
     )
 
 
 def test_a_long_message_is_restated_in_short():
-    text = told(answer_to(asking("word " * 500), "chat", stream=False))["text"]
+    text = summary_of(answer_to(asking("word " * 500), "chat", stream=False))["text"]
     assert text == f"You said: {' '.join(['word'] * 30)} … (470 more words)"
 
 
@@ -332,7 +332,7 @@ def test_each_of_several_choices_is_told_and_counted():
     request = asking("say exactly: a b", sampling=Sampling(n=3))
     for stream in (False, True):
         response = answer_to(request, "chat", stream=stream)
-        assert [told(replace(response, choices=(choice,)))["text"] for choice in response.choices] == [
+        assert [summary_of(replace(response, choices=(choice,)))["text"] for choice in response.choices] == [
             "a b"
         ] * 3
         assert response.usage is not None
@@ -357,7 +357,7 @@ def test_reasoning_is_signed_and_the_signature_comes_back():
             "some-model",
             (user("think: hm\nsay exactly: ok"), *response.choices[0].messages, user("echo history")),
         )
-        text = told(answer_to(again, name, stream=False))["text"]
+        text = summary_of(answer_to(again, name, stream=False))["text"]
         assert "[reasoning, signed: hm]" in text
 
 
@@ -373,7 +373,7 @@ def test_reasoning_is_told_in_the_form_asked_for(stream, summary, form):
 def test_the_answer_to_one_request_is_always_the_same():
     request = asking(f"think: a\n{CALL_PARIS}", tools=TOOLS)
     first, second = (answer_to(request, "responses", stream=True) for _ in range(2))
-    assert told(first) == told(second)
+    assert summary_of(first) == summary_of(second)
 
 
 @pytest.mark.parametrize("name", DIALECTS)
@@ -407,7 +407,7 @@ def test_a_cut_stream_ends_without_its_terminal(name):
 def test_a_failure_may_be_meant_for_one_model_only():
     request = asking("fail with 503 for primary\nsay exactly: ok")
     assert script_of(replace(request, model="primary"), "chat", stream=False).status == 503
-    assert told(answer_to(replace(request, model="backup"), "chat", stream=False))["text"] == "ok"
+    assert summary_of(answer_to(replace(request, model="backup"), "chat", stream=False))["text"] == "ok"
 
 
 def test_streams_keep_the_grammar_of_their_wire():
@@ -446,7 +446,7 @@ def test_a_strict_tool_gets_what_its_schema_wants():
         "chat",
         stream=False,
     )
-    ((_, arguments),) = told(response)["calls"]
+    ((_, arguments),) = summary_of(response)["calls"]
     jsonschema.validate(arguments, dict(tool.parameters or {}))
     assert arguments == {"city": "Rome"}
 
@@ -492,7 +492,7 @@ def test_no_directive_is_found_in_a_message_without_text():
     request = Request("x", (Message("user", ()),))
     context = context_of(request, "chat")
     assert dialect("chat").encode_request(request, context).body["messages"]
-    assert told(
+    assert summary_of(
         answer_to(Request("x", (Message("system", (TextPart("refuse"),)),)), "chat", stream=False)
     ) == {
         "text": "You said nothing.",

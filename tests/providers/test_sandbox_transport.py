@@ -52,7 +52,7 @@ def arrivals(upstream):
     return found
 
 
-def said(pieces):
+def body_of(pieces):
     return b"".join(piece for _, piece in pieces)
 
 
@@ -63,7 +63,7 @@ def test_a_stream_comes_in_pieces_at_the_pace_that_was_set():
         words += piece.count(b"word")
         assert words <= 50 * seconds + 2
     assert words == 20
-    assert said(pieces).endswith(b"data: [DONE]\n\n")
+    assert body_of(pieces).endswith(b"data: [DONE]\n\n")
 
 
 def test_without_a_pace_all_comes_at_once():
@@ -89,7 +89,7 @@ def test_silence_comes_before_the_first_byte(sandbox):
     started = time.monotonic()
     upstream = sandbox.ask("be silent for 0.3 seconds\nsay exactly: hi")
     assert time.monotonic() - started >= 0.3
-    assert b"hi" in said(arrivals(upstream))
+    assert b"hi" in body_of(arrivals(upstream))
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_a_cut_whole_answer_is_told_as_cut(sandbox):
 
 
 def test_a_cut_stream_ends_like_a_closed_connection(sandbox):
-    assert b"[DONE]" not in said(arrivals(sandbox.ask("cut\nsay exactly: a b c d")))
+    assert b"[DONE]" not in body_of(arrivals(sandbox.ask("cut\nsay exactly: a b c d")))
 
 
 def test_after_its_end_an_answer_stays_ended_and_cannot_be_aborted(sandbox):
@@ -179,7 +179,7 @@ def test_a_body_in_pieces_is_read_whole(sandbox):
 def test_many_streams_run_side_by_side(sandbox):
     started = time.monotonic()
     calls = [
-        gevent.spawn(lambda: said(arrivals(sandbox.ask("take 0.4 seconds\nsay exactly: a b c"))))
+        gevent.spawn(lambda: body_of(arrivals(sandbox.ask("take 0.4 seconds\nsay exactly: a b c"))))
         for _ in range(50)
     ]
     assert all(b"[DONE]" in call.get(timeout=20) for call in calls)

@@ -142,12 +142,12 @@ def _prompted(chat: bool = False) -> Json:
 
 def _plain(exchange: Exchange, wanted: Answer) -> Json:
     body: Json = {"model": model_of(exchange)}
-    tools = [_tool(name, kind) for name, kind in sorted(_called(wanted).items())]
+    tools = [_tool(name, kind) for name, kind in sorted(_tool_kinds(wanted).items())]
     body |= {"tools": tools} if tools else {}
     return body | ({"stream": True} if exchange.operation.endswith("_stream") else {})
 
 
-def _called(wanted: Answer) -> dict[str, str]:
+def _tool_kinds(wanted: Answer) -> dict[str, str]:
     calls = (call for choice in wanted.choices for call in choice.tool_calls)
     return {call.name: "custom" if call.kind == "custom" else "function" for call in calls}
 
@@ -289,6 +289,6 @@ def outcome(exchange: Exchange) -> Outcome:
     return extract(exchange)
 
 
-def shown(body: Any) -> str:
+def excerpt(body: Any) -> str:
     """A body for a failure's message."""
     return body[:300].decode("latin-1") if isinstance(body, bytes) else json.dumps(body)[:600]

@@ -58,7 +58,7 @@ def _vectors(answer: Http) -> Vectors:
     body = answer.json
     vectors = [_numbers(entry["embedding"]) for entry in body["data"]]
     assert [entry["index"] for entry in body["data"]] == list(range(len(vectors)))
-    return embeddings.found(vectors, chat.usage(body["usage"]), body["model"])
+    return embeddings.vectors_of(vectors, chat.usage(body["usage"]), body["model"])
 
 
 def _numbers(vector: str | list[float]) -> list[float]:

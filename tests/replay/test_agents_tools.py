@@ -80,7 +80,7 @@ def ask(world: World, *, stream: bool = False, **members: Any) -> Json:
     return response
 
 
-def sent(world: World) -> Json:
+def request_body(world: World) -> Json:
     body: Json = world.upstream.requests[-1].json()
     return body
 
@@ -93,13 +93,13 @@ def names(body: Json) -> list[str]:
 def test_tools_that_an_item_brings_are_offered_also_out_of_history(world: World, stream: bool) -> None:
     call(world, "shell", stream=stream)
     first = ask(world, stream=stream, input=[ADDITIONAL, GO], tools=[function("own")])
-    assert sorted(names(sent(world))) == ["own", "patch", "shell"]
-    assert [m["role"] for m in sent(world)["messages"]] == ["user"]
+    assert sorted(names(request_body(world))) == ["own", "patch", "shell"]
+    assert [m["role"] for m in request_body(world)["messages"]] == ["user"]
     assert first["output"][0]["name"] == "shell"
     output = {"type": "function_call_output", "call_id": "c1", "output": "done"}
     call(world, "patch", stream=stream)
     ask(world, stream=stream, input=[output], previous_response_id=first["id"])
-    assert names(sent(world)) == ["shell", "patch"]
+    assert names(request_body(world)) == ["shell", "patch"]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_tools_that_an_item_brings_are_offered_also_out_of_history(world: World,
 def test_a_choice_may_name_a_tool_that_an_item_brings(world: World, choice: Any, wanted: Any) -> None:
     call(world, "patch")
     ask(world, input=[ADDITIONAL, GO], tool_choice=choice)
-    assert sent(world)["tool_choice"] == wanted
+    assert request_body(world)["tool_choice"] == wanted
 
 
 WIRES = ("anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash", "cohere/command-a-03-2025")
@@ -123,7 +123,7 @@ def test_every_wire_is_offered_them(world: World, model: str) -> None:
     world.upstream.add(Reply.json({"error": {"message": "seen"}, "message": "seen"}, 400))
     body = {"model": model, "input": [ADDITIONAL, GO], "tools": [space("a", function("f")), function("f")]}
     assert world.send("POST", RESPONSES, body).status == 400
-    told = json.dumps(sent(world))
+    told = json.dumps(request_body(world))
     assert all(f'"name": "{name}"' in told for name in ("shell", "patch", "f", "a_f"))
 
 
@@ -176,9 +176,9 @@ def test_a_call_out_of_a_namespace_comes_back_by_it_and_goes_on(
     output = {"type": f"{item['type']}_output", "call_id": "c1", "output": "done"}
     world.upstream.add(Reply.json(chat_body()), times=2)
     ask(world, input=[output], previous_response_id=first["id"], tools=tools)
-    assert sent(world)["messages"][1]["tool_calls"][0]["function"]["name"] == "b_f"
+    assert request_body(world)["messages"][1]["tool_calls"][0]["function"]["name"] == "b_f"
     ask(world, input=[GO, item, output], tools=tools)
-    assert sent(world)["messages"][1]["tool_calls"][0]["function"]["name"] == "b_f"
+    assert request_body(world)["messages"][1]["tool_calls"][0]["function"]["name"] == "b_f"
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ def test_a_choice_names_the_tool_that_its_namespace_says(world: World, choice: J
     ask(
         world, tools=[space("a", function("f")), space("b", function("f"), function("g"))], tool_choice=choice
     )
-    assert sent(world)["tool_choice"]["function"]["name"] == wanted
+    assert request_body(world)["tool_choice"]["function"]["name"] == wanted
 
 
 SEARCH = {"type": "tool_search", "execution": "client", "description": "Finds tools."}
@@ -214,7 +214,7 @@ def test_a_clients_own_search_for_tools_is_offered_answered_and_loaded(
 ) -> None:
     call(world, "tool_search", stream=stream, arguments='{"query": "weather"}')
     first = ask(world, stream=stream, tools=[SEARCH])
-    assert names(sent(world)) == ["tool_search"]
+    assert names(request_body(world)) == ["tool_search"]
     (item,) = first["output"]
     assert item | {"id": ""} == {
         "id": "", "type": "tool_search_call", "status": "completed", "execution": "client", "call_id": "c1",
@@ -224,10 +224,10 @@ def test_a_clients_own_search_for_tools_is_offered_answered_and_loaded(
     call(world, "late", stream=stream)
     more = {"input": [FOUND], "previous_response_id": first["id"]} if by_id else {"input": [GO, item, FOUND]}
     second = ask(world, stream=stream, tools=[SEARCH], **more)
-    assert names(sent(world)) == ["tool_search", "late", "deep"]
-    roles = [message["role"] for message in sent(world)["messages"]]
+    assert names(request_body(world)) == ["tool_search", "late", "deep"]
+    roles = [message["role"] for message in request_body(world)["messages"]]
     assert roles == ["user", "assistant", "tool"]
-    assert "late, deep" in sent(world)["messages"][2]["content"]
+    assert "late, deep" in request_body(world)["messages"][2]["content"]
     assert second["output"][0]["name"] == "late"
 
 
@@ -273,7 +273,11 @@ def test_texts_alone_are_one_string_for_servers_that_know_no_lists(world: World,
     for model, lists in (("groq/x", True), ("sgl/x", False), ("parasail/x", False)):
         world.upstream.add(Reply.json(chat_body()))
         ask(world, model=model, input=items)
-        told = [message["content"] for message in sent(world)["messages"] if message["role"] != "assistant"]
+        told = [
+            message["content"]
+            for message in request_body(world)["messages"]
+            if message["role"] != "assistant"
+        ]
         assert (told == ["one\ntwo", "one\ntwo"]) is not lists
 
 
@@ -283,7 +287,7 @@ def test_a_provider_of_responses_gets_all_of_it_as_it_came(world: World) -> None
     for model in ("openai/gpt-5", "responder/x"):
         body = {"model": model, "input": [ADDITIONAL, GO], "tools": tools}
         assert world.send("POST", RESPONSES, body).status == 400
-        told = sent(world)
+        told = request_body(world)
         brought = [item for item in told["input"] if item.get("type") == "additional_tools"]
         everything = [*told["tools"], *(tool for item in brought for tool in item["tools"])]
         assert [tool.get("name") or tool["type"] for tool in everything] == [

@@ -93,7 +93,7 @@ def answered(request: Request) -> Reply:
         address = {"x-goog-upload-url": f"http://{request.headers['host']}{request.path}"}
         return Reply.json({**told, "file": told}, headers=address)
     if "count" in request.path or "tokenize" in request.path or "input_tokens" in request.path:
-        return Reply.json(_found(COUNTS, request.path))
+        return Reply.json(_member_at(COUNTS, request.path))
     if "/images" in request.path:
         return _pictures(request)
     if b'"sampleCount"' in request.body:
@@ -118,7 +118,7 @@ def answered(request: Request) -> Reply:
     stream = stream or b'name="stream"\r\n\r\ntrue' in request.body
     if request.path.endswith(":predict"):
         return Reply.json({"predictions": [_PREDICTED]})
-    api, operation = _found(APIS, request.path)
+    api, operation = _member_at(APIS, request.path)
     if api == "mistral.audio.speech":
         return _mistral_speech(stream)
     return Reply.of(good(api, operation, stream), chunk=0)
@@ -133,7 +133,7 @@ def _pictures(request: Request) -> Reply:
     return Reply.sse(event_frame({"type": f"{kind}.completed", "b64_json": "QUJD", "created_at": 1}))
 
 
-def _found(table: dict[str, Any], path: str) -> Any:
+def _member_at(table: dict[str, Any], path: str) -> Any:
     for form, value in table.items():
         if re.search(f"({form})$", path):
             return value

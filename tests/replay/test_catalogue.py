@@ -70,7 +70,7 @@ def ids(listed: Any) -> list[str]:
     return [entry["id"] for entry in listed["data"]]
 
 
-def wanted(provider: str) -> list[str]:
+def expected_ids(provider: str) -> list[str]:
     told = extract(recordings()[provider])
     assert isinstance(told, Catalogue)
     return [f"{provider}/{name.removeprefix('models/')}" for name in dict.fromkeys(told.ids)]
@@ -80,7 +80,7 @@ def test_the_lists_of_all_providers_are_merged(world: World) -> None:
     world.fresh().upstream.script = lists()
     found = ids(ask(world))
     for provider in recordings():
-        assert [name for name in found if name.startswith(f"{provider}/")] == wanted(provider)
+        assert [name for name in found if name.startswith(f"{provider}/")] == expected_ids(provider)
     assert len({name.partition("/")[0] for name in found}) >= len(recordings()) >= 10
     assert len(found) == len(set(found))
 
@@ -90,7 +90,7 @@ def test_every_surface_has_the_list_in_openais_shape(world: World, surface: str)
     world.fresh().upstream.script = lists()
     listed = ask(world, f"{surface}/models?provider=groq")
     assert listed["object"] == "list"
-    assert ids(listed) == wanted("groq")
+    assert ids(listed) == expected_ids("groq")
     for entry in listed["data"]:
         assert entry["object"] == "model"
         assert isinstance(entry["created"], int)
@@ -104,7 +104,7 @@ def test_one_that_fails_and_one_that_hangs_do_not_spoil_the_list(world: World) -
     found = ids(ask(world))
     assert time.monotonic() - began < 8
     assert not [name for name in found if name.startswith(("mistral/", "openai/"))]
-    assert [name for name in found if name.startswith("groq/")] == wanted("groq")
+    assert [name for name in found if name.startswith("groq/")] == expected_ids("groq")
 
 
 def test_asked_alone_a_providers_failure_is_the_answer(world: World) -> None:
@@ -123,7 +123,7 @@ def test_a_key_sees_its_own_models_alone(world: World) -> None:
     world.fresh().upstream.script = lists()
     found = ids(ask(world, headers=SOME))
     assert {name.partition("/")[0] for name in found} == {"groq", "openrouter"}
-    answer = world.send("GET", "/v1/models/" + wanted("mistral")[0], headers=SOME)
+    answer = world.send("GET", "/v1/models/" + expected_ids("mistral")[0], headers=SOME)
     assert answer.status == 404
 
 
@@ -137,11 +137,11 @@ def test_pages_cover_the_list_once(world: World) -> None:
         if not page["has_more"]:
             break
         after = f"&after={everything[-1]}"
-    assert everything == wanted("openrouter")
+    assert everything == expected_ids("openrouter")
 
 
 def test_one_model_is_found_by_an_id_with_slashes(world: World) -> None:
-    name = next(name for name in wanted("openrouter") if name.count("/") == 2)
+    name = next(name for name in expected_ids("openrouter") if name.count("/") == 2)
     world.fresh().upstream.script = lists()
     found = ask(world, f"/v1/models/{name}")
     assert (found["id"], found["object"]) == (name, "model")
@@ -170,5 +170,5 @@ def test_a_list_is_kept_for_a_while() -> None:
         world.upstream.script = lists()
         first = ids(world.send("GET", "/v1/models?provider=groq").json)
         world.upstream.script = lists({"groq": Reply.json({}, 500)})
-        assert ids(world.send("GET", "/v1/models?provider=groq").json) == first == wanted("groq")
+        assert ids(world.send("GET", "/v1/models?provider=groq").json) == first == expected_ids("groq")
         assert len(world.upstream.requests) == 1

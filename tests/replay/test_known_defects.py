@@ -100,7 +100,7 @@ class Sent:
     warned: tuple[str, ...] = ()
 
 
-def asked(**members: Any) -> Json:
+def chat_request(**members: Any) -> Json:
     return {"messages": HI, **members}
 
 
@@ -113,7 +113,7 @@ SENT: dict[str, Sent] = {
         f"{model}: a limit goes out as max_tokens": Sent(
             model,
             lambda body: body["max_tokens"] == 77 and "max_completion_tokens" not in body,
-            members=asked(max_completion_tokens=77),
+            members=chat_request(max_completion_tokens=77),
         )
         for model in ("ollama/x", "sgl/x", "parasail/x", "mistral/x", "perplexity/sonar", "mine/x")
     },
@@ -121,7 +121,7 @@ SENT: dict[str, Sent] = {
         CLAUDE,
         lambda body: list(body["tools"][0]["input_schema"]["properties"]) == ["zz", "aa"],
         claude(),
-        members=asked(tools=[TOOL]),
+        members=chat_request(tools=[TOOL]),
     ),
     "every system and developer message reaches Claude": Sent(
         CLAUDE,
@@ -140,11 +140,11 @@ SENT: dict[str, Sent] = {
         CLAUDE,
         lambda body: not keys(body) & {"seed", "presence_penalty", "frequency_penalty", "logit_bias"},
         claude(),
-        members=asked(seed=1, presence_penalty=0.5, frequency_penalty=0.5, logit_bias={"1": 2}),
+        members=chat_request(seed=1, presence_penalty=0.5, frequency_penalty=0.5, logit_bias={"1": 2}),
         warned=("seed", "presence_penalty", "frequency_penalty", "logit_bias"),
     ),
     "the user is told to Claude on chat": Sent(
-        CLAUDE, lambda body: body["metadata"] == {"user_id": "me"}, claude(), members=asked(user="me")
+        CLAUDE, lambda body: body["metadata"] == {"user_id": "me"}, claude(), members=chat_request(user="me")
     ),
     "the user is told to Claude on Responses": Sent(
         CLAUDE,
@@ -157,14 +157,14 @@ SENT: dict[str, Sent] = {
         CLAUDE,
         lambda body: body["temperature"] == 0.5 and "top_p" not in body,
         claude(),
-        members=asked(temperature=0.5, top_p=0.5),
+        members=chat_request(temperature=0.5, top_p=0.5),
         warned=("top_p",),
     ),
     "a thinking budget lies below the limit": Sent(
         CLAUDE,
         lambda body: 1024 <= body["thinking"]["budget_tokens"] < body["max_tokens"],
         claude(),
-        members=asked(reasoning={"max_tokens": 9000}, max_completion_tokens=3000),
+        members=chat_request(reasoning={"max_tokens": 9000}, max_completion_tokens=3000),
         warned=("reasoning.max_tokens",),
     ),
     "empty arguments are an object": Sent(
@@ -198,7 +198,7 @@ SENT: dict[str, Sent] = {
         "gemini/gemini-2.5-flash",
         lambda body: (body["generationConfig"]["seed"], body["generationConfig"]["candidateCount"]) == (5, 2),
         gemini(),
-        members=asked(seed=5, n=2),
+        members=chat_request(seed=5, n=2),
     ),
     "Gemini gets a tool's result from the user": Sent(
         "gemini/gemini-2.5-flash",
@@ -217,28 +217,28 @@ SENT: dict[str, Sent] = {
         "cohere/command-a-03-2025",
         lambda body: "tool_choice" not in body and body["tools"],
         cohere(),
-        members=asked(tools=[TOOL], tool_choice="auto"),
+        members=chat_request(tools=[TOOL], tool_choice="auto"),
     ),
     "Cohere gets seed": Sent(
-        "cohere/command-a-03-2025", lambda body: body["seed"] == 5, cohere(), members=asked(seed=5)
+        "cohere/command-a-03-2025", lambda body: body["seed"] == 5, cohere(), members=chat_request(seed=5)
     ),
     "Cohere's tools have no strict": Sent(
         "cohere/command-a-03-2025",
         lambda body: "strict" not in body["tools"][0]["function"],
         cohere(),
-        members=asked(tools=[{**TOOL, "function": {**TOOL["function"], "strict": True}}]),  # type: ignore[dict-item]
+        members=chat_request(tools=[{**TOOL, "function": {**TOOL["function"], "strict": True}}]),  # type: ignore[dict-item]
     ),
     "Perplexity gets no nulls and an object of search options": Sent(
         "perplexity/sonar",
         lambda body: (
             None not in body.values() and body["web_search_options"] == {"search_context_size": "low"}
         ),
-        members=asked(web_search_options={"search_context_size": "low"}),
+        members=chat_request(web_search_options={"search_context_size": "low"}),
     ),
     "Perplexity's own members go out by name": Sent(
         "perplexity/sonar",
         lambda body: (body["search_mode"], body["search_domain_filter"]) == ("academic", ["a.org"]),
-        members=asked(search_mode="academic", search_domain_filter=["a.org"]),
+        members=chat_request(search_mode="academic", search_domain_filter=["a.org"]),
     ),
     "Mistral's seed has its own name, and a last answer is a prefix": Sent(
         "mistral/x",
@@ -249,7 +249,7 @@ SENT: dict[str, Sent] = {
         "bedrock/anthropic.claude-3-haiku-20240307-v1:0",
         lambda body: body["inferenceConfig"]["temperature"] == 1,
         CONVERSED,
-        members=asked(temperature=1.7),
+        members=chat_request(temperature=1.7),
         warned=("temperature",),
     ),
     "Bedrock gets the tools that its history needs": Sent(

@@ -123,7 +123,7 @@ def aws_frames(body: bytes) -> list[tuple[str, Json]]:
     return [(message.headers[":event-type"], json.loads(message.payload)) for message in messages]
 
 
-def told(body: bytes) -> list[Json]:
+def events_of(body: bytes) -> list[Json]:
     return [event for _, event in sse_frames(body)]
 
 
@@ -147,7 +147,7 @@ SURFACES: Mapping[str, Surface] = {
         ".messages",
         messages_body,
         messages.from_message,
-        lambda body: messages.from_events(told(body)),
+        lambda body: messages.from_events(events_of(body)),
         messages_grammar,
     ),
     "cohere": Surface(
@@ -155,7 +155,7 @@ SURFACES: Mapping[str, Surface] = {
         "cohere.v2.chat",
         cohere_body,
         cohere_answer,
-        lambda body: cohere.from_events(told(body)),
+        lambda body: cohere.from_events(events_of(body)),
         cohere_grammar,
     ),
     "gemini": Surface(
@@ -163,7 +163,7 @@ SURFACES: Mapping[str, Surface] = {
         "enerateContent",
         gemini_body,
         lambda body: gemini.fold([body], stream=False),
-        lambda body: gemini.fold(told(body), stream=True),
+        lambda body: gemini.fold(events_of(body), stream=True),
         gemini_grammar,
         stream_path="/v1beta/models/{model}:streamGenerateContent?alt=sse",
     ),
@@ -244,12 +244,12 @@ def faults(surface: Surface, recording: Exchange, wanted: Choice, got: Choice) -
     pairs = {
         "text": (got.text or got.refusal, wanted.text or wanted.refusal),
         "thoughts": (comparing.thoughts(got), comparing.thoughts(wanted)),
-        "calls": (called(got), called(wanted)),
+        "calls": (calls_of(got), calls_of(wanted)),
     }
     return [f"{name}: {a!r:.300}, wanted {b!r:.300}" for name, (a, b) in pairs.items() if a != b]
 
 
-def called(choice: Choice) -> list[Any]:
+def calls_of(choice: Choice) -> list[Any]:
     """The calls; Google's wire has no call without arguments, only one with none."""
     return [(*call[:-1], call[-1] or {}) for call in comparing.calls(choice)]
 

@@ -46,7 +46,7 @@ def world() -> Iterator[World]:
         yield running
 
 
-def asked(world: World, recording: Exchange, **headers: str) -> Answer:
+def send_recording(world: World, recording: Exchange, **headers: str) -> Answer:
     """Send a recording's own request to the surface of its provider."""
     world.fresh().upstream.add(told_as_events(recording))
     prefix, _ = HOMES[recording.provider]
@@ -69,7 +69,7 @@ def told_as_events(recording: Exchange) -> Reply:
 def test_a_recorded_body_goes_out_and_its_answer_comes_back_as_they_were(
     world: World, recording: Exchange
 ) -> None:
-    answer = asked(world, recording)
+    answer = send_recording(world, recording)
     (requests,) = world.upstream.requests[:1]
     lost = {entry["param"] for entry in json.loads(answer.headers.get("x-sluice-warnings", "[]"))}
     assert lost <= SAMPLING

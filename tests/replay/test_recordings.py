@@ -39,7 +39,7 @@ def test_a_client_gets_the_recorded_answer(world: World, recording: Exchange, as
         assert_asked(world, recording, http)
     got = reading.read(ask.reads, http)
     fault_lines = comparing.faults(recording, wanted, ask, got, http)
-    assert fault_lines == [], "; ".join([*fault_lines, asking.shown(ask.body)])
+    assert fault_lines == [], "; ".join([*fault_lines, asking.excerpt(ask.body)])
     if reading.is_stream(http) and ask.reads in OPERATIONS and not _breaks_itself(recording, ask):
         assert http.broken(ask.reads) == []
     assert not any(secret.encode() in http.body for secret in SECRETS.values())

@@ -62,7 +62,7 @@ def raw(state: State) -> list[bytes]:
     return state.db.read(work)
 
 
-def read_back(state: State, response_id: str) -> None:
+def check_readable(state: State, response_id: str) -> None:
     stored = state.responses.get(TENANT, response_id)
     assert (texts(stored.object["output"]), stored.extra["x"]) == ([CANARY], CANARY)
     (shown,) = state.responses.input_items(TENANT, response_id, PageQuery())["data"]
@@ -80,7 +80,7 @@ def rewritten(state: State, keys: list[str], *, encrypt: bool) -> int:
 def test_nothing_of_a_content_can_be_read_in_the_database(database_url: str) -> None:
     with opened(database_url, "first", encrypt=True) as state:
         response_id = fill(state)
-        read_back(state, response_id)
+        check_readable(state, response_id)
         values = raw(state)
         assert len(values) > 20
         assert [value for value in values if CANARY.encode() in value or value[:1] == b"{"] == []
@@ -91,24 +91,24 @@ def test_what_was_stored_before_is_read_and_then_sealed_and_opened_again(databas
         response_id = fill(state)
         assert CANARY.encode() in b"".join(raw(state))
     with opened(database_url, "first", encrypt=True) as state:
-        read_back(state, response_id)
+        check_readable(state, response_id)
         assert rewritten(state, ["first"], encrypt=True) > 5
         assert CANARY.encode() not in b"".join(raw(state))
         assert rewritten(state, ["first"], encrypt=True) == 0
-        read_back(state, response_id)
+        check_readable(state, response_id)
         assert rewritten(state, ["first"], encrypt=False) > 5
     with opened(database_url, "another", encrypt=False) as state:
-        read_back(state, response_id)
+        check_readable(state, response_id)
 
 
 def test_a_key_is_changed_while_the_old_one_still_reads(database_url: str) -> None:
     with opened(database_url, "old", encrypt=True) as state:
         response_id = fill(state)
     with opened(database_url, "new,old", encrypt=True) as state:
-        read_back(state, response_id)
+        check_readable(state, response_id)
         rewritten(state, ["new", "old"], encrypt=True)
     with opened(database_url, "new", encrypt=True) as state:
-        read_back(state, response_id)
+        check_readable(state, response_id)
     with opened(database_url, "old", encrypt=True) as state:
         error = refusal(state.responses.get, TENANT, response_id)
         assert (error.status, error.code) == (503, "store_unavailable")

@@ -17,7 +17,7 @@ REMOTE = RemoteBatch("openai", "openai:one", "gpt-4o", "file-up", True)
 MEMBERS = {"endpoint": "/v1/chat/completions", "completion_window": "24h", "total": 1}
 
 
-def made(state: State) -> BatchWork:
+def claim_batch(state: State) -> BatchWork:
     """Make a batch, claim it, and write down that a provider is asked for it."""
     state.batches.create(NewBatch("batch_1", TENANT, "k", "unified", "file-1", 86_400, MEMBERS))
     (work,) = state.batch_queue.claim(1)
@@ -27,7 +27,7 @@ def made(state: State) -> BatchWork:
 
 
 def test_a_parked_batch_is_due_when_its_owner_cancels_it(state: State) -> None:
-    work = made(state)
+    work = claim_batch(state)
     assert state.remote_batches.park(work.id, work.fence, 60, {"completed": 3, "failed": 1})
     assert state.batches.get(TENANT, work.id).object["request_counts"] == {
         "total": 1,
@@ -41,7 +41,7 @@ def test_a_parked_batch_is_due_when_its_owner_cancels_it(state: State) -> None:
 
 
 def test_who_lost_a_batch_cannot_move_or_park_it(state: State) -> None:
-    work = made(state)
+    work = claim_batch(state)
     state.batch_queue.release(work.id, work.fence)
     (other,) = state.batch_queue.claim(1)
     assert not state.remote_batches.assign(work.id, work.fence, None)
@@ -53,7 +53,7 @@ def test_who_lost_a_batch_cannot_move_or_park_it(state: State) -> None:
 
 
 def test_the_batch_of_a_deleted_tenant_is_cancelled_before_it_goes(state: State) -> None:
-    work = made(state)
+    work = claim_batch(state)
     assert state.remote_batches.park(work.id, work.fence, 60)
     gone = text("INSERT INTO gone_tenant (name, gone_at) VALUES (:name, 0)").bindparams(name=TENANT)
     state.db.write(lambda connection: connection.execute(gone) and None)

@@ -44,7 +44,7 @@ def ids(answer: Answer) -> list[str]:
 
 
 def test_a_list_is_of_all_tenants_the_newest_first_and_by_pages(city: City) -> None:
-    made = [city.client(who).made(WORDS)["id"] for who in ("ann", "bob", "ann", "bob")]
+    made = [city.client(who).make(WORDS)["id"] for who in ("ann", "bob", "ann", "bob")]
     assert ids(admin(city, "/responses?limit=100"))[:4] == made[::-1]
     first = admin(city, "/responses?limit=3")
     assert first.json["has_more"] is True
@@ -58,8 +58,8 @@ def test_a_list_is_of_all_tenants_the_newest_first_and_by_pages(city: City) -> N
 
 def test_a_row_tells_all_but_the_content(city: City, reads: bool) -> None:
     client = city.client("ann")
-    first = client.made(WORDS)["id"]
-    second = client.made(f"say exactly: {WORDS}", previous_response_id=first)["id"]
+    first = client.make(WORDS)["id"]
+    second = client.make(f"say exactly: {WORDS}", previous_response_id=first)["id"]
     row = admin(city, f"/responses?previous_response_id={first}").json["data"][0]
     assert row["id"] == second
     assert (row["tenant"], row["key"], row["door"], row["status"]) == ("red", "ann", "unified", "completed")
@@ -75,7 +75,7 @@ def test_a_row_tells_all_but_the_content(city: City, reads: bool) -> None:
 
 def test_the_content_is_what_its_owner_sees(city: City, reads: bool) -> None:
     client = city.client("ann")
-    made = client.made("say exactly: one two", background=True, stream=False)["id"]
+    made = client.make("say exactly: one two", background=True, stream=False)["id"]
     ended = client.ended(made)
     body = admin(city, f"/responses/{made}").json
     if not reads:
@@ -89,7 +89,7 @@ def test_the_content_is_what_its_owner_sees(city: City, reads: bool) -> None:
 
 def test_what_is_deleted_or_not_stored_is_not_there(city: City) -> None:
     client = city.client("ann")
-    gone, unstored = client.made(WORDS)["id"], client.made(WORDS, store=False)["id"]
+    gone, unstored = client.make(WORDS)["id"], client.make(WORDS, store=False)["id"]
     assert client.delete(f"/v1/responses/{gone}").status == 200
     for one in (gone, unstored, "resp_nobody", "%00"):
         answer = admin(city, f"/responses/{one}")
@@ -102,7 +102,7 @@ def test_conversations_and_their_items(city: City, reads: bool) -> None:
     client = city.client("bob")
     item: dict[str, Any] = {"type": "message", "role": "user", "content": WORDS}
     made = client.post("/v1/conversations", {"metadata": {"topic": WORDS}, "items": [item]}).json["id"]
-    turn = client.made("say exactly: yes", conversation=made)["id"]
+    turn = client.make("say exactly: yes", conversation=made)["id"]
     assert ids(admin(city, "/conversations?tenant=blue"))[0] == made
     assert ids(admin(city, f"/responses?conversation={made}")) == [turn]
     assert WORDS not in str(admin(city, "/conversations").json)
@@ -120,7 +120,7 @@ def test_conversations_and_their_items(city: City, reads: bool) -> None:
 
 
 def test_a_client_sees_nothing_of_it(city: City) -> None:
-    made = city.client("ann").made(WORDS)["id"]
+    made = city.client("ann").make(WORDS)["id"]
     for path in ("/responses", f"/responses/{made}", "/conversations"):
         assert city.client("ann").get(f"/admin{path}").status == 403
         assert city.client("nobody").get(f"/admin{path}").status == 401

@@ -41,7 +41,7 @@ CLAUDE = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9}
 SIGNED = {"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/bedrock/aws4_request"}
 
 
-def said(text: str = "say exactly: hello", **more: Any) -> dict[str, Any]:
+def converse_body(text: str = "say exactly: hello", **more: Any) -> dict[str, Any]:
     """Return a Converse body that says ``text``."""
     return {"messages": [{"role": "user", "content": [{"text": text}]}], **more}
 
@@ -96,7 +96,7 @@ STRINGS = [
 def test_a_path_holds_any_model_string(
     surface: World, written: str, provider: str, model: str | None
 ) -> None:
-    answer = surface.send("POST", f"/bedrock/model/{written}/converse", said())
+    answer = surface.send("POST", f"/bedrock/model/{written}/converse", converse_body())
     assert message_of(answer) == {"role": "assistant", "content": [{"text": "hello"}]}
     assert answer.headers["x-sluice-provider"] == provider
     assert answer.headers["x-sluice-model"] == (model or "us.anthropic.claude-sonnet-4-5-20250929-v1:0")
@@ -109,7 +109,7 @@ ARN = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-p
 @pytest.mark.parametrize("model", ["us.amazon.nova-pro-v1:0", ARN])
 def test_a_body_passes_to_bedrock_and_back_as_it_is(surface: World, model: str) -> None:
     surface.fresh().upstream.add(Reply.json(GOOD))
-    body = said(guardrailConfig={"odd": 1}, fallbacks=["sandbox/x"])
+    body = converse_body(guardrailConfig={"odd": 1}, fallbacks=["sandbox/x"])
     written = model.replace("/", "%2F").replace(":", "%3A")
     answer = surface.send("POST", f"/bedrock/model/{written}/converse", body)
     assert answer.json == GOOD
@@ -121,12 +121,12 @@ def test_a_body_passes_to_bedrock_and_back_as_it_is(surface: World, model: str) 
 def test_a_stream_passes_from_bedrock_as_it_is(surface: World) -> None:
     data = b"".join(encode_event(name, json.dumps(event).encode()) for name, event in STREAM)
     surface.fresh().upstream.add(Reply(200, data, {"content-type": "application/vnd.amazon.eventstream"}))
-    answer = surface.send("POST", "/bedrock/model/us.amazon.nova-pro-v1%3A0/converse-stream", said())
+    answer = surface.send("POST", "/bedrock/model/us.amazon.nova-pro-v1%3A0/converse-stream", converse_body())
     assert events(answer) == STREAM
 
 
 def test_a_stream_is_written_in_the_order_of_the_service(surface: World) -> None:
-    answer = surface.send("POST", "/bedrock/model/sandbox%2Fx/converse-stream", said())
+    answer = surface.send("POST", "/bedrock/model/sandbox%2Fx/converse-stream", converse_body())
     names = [name for name, _ in events(answer)]
     assert names[0] == "messageStart"
     assert names[-3:] == ["contentBlockStop", "messageStop", "metadata"]
@@ -138,7 +138,7 @@ def test_a_stream_is_written_in_the_order_of_the_service(surface: World) -> None
 @pytest.mark.parametrize("verb", ["converse-stream", "invoke-with-response-stream"])
 def test_a_broken_stream_ends_in_an_exception(surface: World, verb: str) -> None:
     surface.fresh().upstream.add(Reply.sse(chat_chunk({"role": "assistant", "content": "half"})))
-    body = said() if verb.startswith("converse") else claude()
+    body = converse_body() if verb.startswith("converse") else claude()
     found = events(surface.send("POST", f"/bedrock/model/groq%2Fx/{verb}", body))
     assert [name.startswith("!") for name, _ in found] == [False] * (len(found) - 1) + [True]
     name, error = found[-1]
@@ -148,7 +148,9 @@ def test_a_broken_stream_ends_in_an_exception(surface: World, verb: str) -> None
 
 def test_a_silent_stream_is_kept_open_by_an_event_that_sdks_pass_over() -> None:
     with running_world({**ENV, "SLUICE_COMMENT_EVERY": "0.05"}, key=KEY) as world:
-        answer = world.send("POST", "/bedrock/model/sandbox%2Fx/converse-stream", said("take 1 seconds"))
+        answer = world.send(
+            "POST", "/bedrock/model/sandbox%2Fx/converse-stream", converse_body("take 1 seconds")
+        )
         assert ("ping", {}) in events(answer)
         assert events(answer)[-1][0] == "metadata"
 
@@ -156,7 +158,7 @@ def test_a_silent_stream_is_kept_open_by_an_event_that_sdks_pass_over() -> None:
 @pytest.mark.parametrize("verb", ["converse", "converse-stream"])
 def test_a_fallback_answers_in_the_surfaces_dialect(surface: World, verb: str) -> None:
     surface.fresh().upstream.add(Reply.json({"message": "no"}, 503), times=2)
-    body = said(fallbacks=["sandbox/x"])
+    body = converse_body(fallbacks=["sandbox/x"])
     answer = surface.send("POST", f"/bedrock/model/us.amazon.nova-pro-v1%3A0/{verb}", body)
     assert (answer.status, answer.headers["x-sluice-provider"]) == (200, "sandbox")
     assert b"hello" in answer.body
@@ -189,7 +191,7 @@ def test_vectors_come_in_the_form_of_their_family(surface: World, body: dict[str
 
 
 COUNTED = [
-    {"input": {"converse": said("one two")}},
+    {"input": {"converse": converse_body("one two")}},
     {"input": {"invokeModel": {"body": base64.b64encode(json.dumps(claude("one two")).encode()).decode()}}},
 ]
 
@@ -213,7 +215,7 @@ KEYS = [
 @pytest.mark.parametrize("headers, status", KEYS)
 def test_a_signature_is_no_key(surface: World, headers: dict[str, str], status: int) -> None:
     keyless = World(surface.gateway, surface.upstream)
-    answer = keyless.send("POST", "/bedrock/model/sandbox%2Fx/converse", said(), headers)
+    answer = keyless.send("POST", "/bedrock/model/sandbox%2Fx/converse", converse_body(), headers)
     assert answer.status == status
     if status == 401:
         assert ("AWS4-HMAC-SHA256" in answer.json["message"]) is bool(headers)
@@ -221,21 +223,23 @@ def test_a_signature_is_no_key(surface: World, headers: dict[str, str], status: 
 
 def test_an_open_gateway_ignores_a_signature() -> None:
     with running_world() as world:
-        assert world.send("POST", "/bedrock/model/sandbox%2Fx/converse", said(), SIGNED).status == 200
+        assert (
+            world.send("POST", "/bedrock/model/sandbox%2Fx/converse", converse_body(), SIGNED).status == 200
+        )
 
 
 PLACE = "/bedrock/model/sandbox%2Fx"
 REFUSED = [
-    ("POST", f"{PLACE}/converse", said(), None, 401, "AccessDeniedException"),
+    ("POST", f"{PLACE}/converse", converse_body(), None, 401, "AccessDeniedException"),
     ("GET", "/bedrock/nothing", None, None, 401, "AccessDeniedException"),
     ("GET", "/bedrock/nothing", None, KEY, 404, "ResourceNotFoundException"),
     ("GET", f"{PLACE}/converse", None, KEY, 405, "ValidationException"),
-    ("POST", f"{PLACE}/guess", said(), KEY, 404, "ResourceNotFoundException"),
+    ("POST", f"{PLACE}/guess", converse_body(), KEY, 404, "ResourceNotFoundException"),
     ("POST", f"{PLACE}/converse", b"{", KEY, 400, "ValidationException"),
     ("POST", f"{PLACE}/converse", {}, KEY, 400, "ValidationException"),
     ("POST", f"{PLACE}/converse", {"messages": [5]}, KEY, 400, "ValidationException"),
     ("POST", f"{PLACE}/converse-stream", {"messages": 5}, KEY, 400, "ValidationException"),
-    ("POST", f"{PLACE}/converse-stream", said("fail with 429"), KEY, 429, "ThrottlingException"),
+    ("POST", f"{PLACE}/converse-stream", converse_body("fail with 429"), KEY, 429, "ThrottlingException"),
     ("POST", f"{PLACE}/invoke", {"prompt": "x"}, KEY, 400, "ValidationException"),
     ("POST", f"{PLACE}/invoke", {**CLAUDE, "messages": [5]}, KEY, 400, "ValidationException"),
     ("POST", f"{PLACE}/invoke-with-response-stream", {"inputText": "x"}, KEY, 400, "ValidationException"),
@@ -261,7 +265,7 @@ def test_models_are_listed_in_awss_form(surface: World) -> None:
 
 
 def test_what_was_lost_is_in_a_header(surface: World) -> None:
-    answer = surface.send("POST", f"{PLACE}/converse", said(oddMember=1))
+    answer = surface.send("POST", f"{PLACE}/converse", converse_body(oddMember=1))
     (warning,) = json.loads(answer.headers["x-sluice-warnings"])
     assert warning["param"] == "oddMember"
 

@@ -40,7 +40,7 @@ def draw(world: World, what: str, model: str, *files: tuple[str, bytes], **field
     return world.send("POST", f"/v1/images/{what}", form, HEAD)
 
 
-def sent(world: World) -> Any:
+def request_body(world: World) -> Any:
     (request,) = world.upstream.requests
     assert request.path.endswith("/invoke")
     return json.loads(request.body)
@@ -51,7 +51,7 @@ def test_amazons_families_vary_pictures(world: World, model: str) -> None:
     world.upstream.add(Reply.json({"images": ["QUJD", "REVG"]}))
     answer = draw(world, "variations", model, n="2", size="512x512")
     assert [one["b64_json"] for one in answer.json["data"]] == ["QUJD", "REVG"]
-    assert sent(world) == {
+    assert request_body(world) == {
         "taskType": "IMAGE_VARIATION",
         "imageVariationParams": {"images": [DATA]},
         "imageGenerationConfig": {"numberOfImages": 2, "width": 512, "height": 512},
@@ -64,14 +64,14 @@ def test_amazons_families_edit_by_a_prompt(world: World, model: str) -> None:
     answer = draw(world, "edits", model, ("image[]", PNG), ("image[]", PNG), prompt="at night")
     assert answer.json["data"][0]["b64_json"] == "QUJD"
     wanted = {"images": [DATA, DATA], "text": "at night"}
-    assert sent(world) == {"taskType": "IMAGE_VARIATION", "imageVariationParams": wanted}
+    assert request_body(world) == {"taskType": "IMAGE_VARIATION", "imageVariationParams": wanted}
 
 
 def test_stable_diffusion_draws_a_picture_anew(world: World) -> None:
     world.upstream.add(Reply.json({"images": ["QUJD"], "finish_reasons": [None]}))
     answer = draw(world, "edits", SD, prompt="at night", strength="0.6", size="512x512")
     assert answer.json["data"][0]["b64_json"] == "QUJD"
-    assert sent(world) == {
+    assert request_body(world) == {
         "prompt": "at night",
         "mode": "image-to-image",
         "image": DATA,

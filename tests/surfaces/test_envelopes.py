@@ -37,7 +37,7 @@ ENVELOPED = [prefix for prefix, mount in PREFIXES.items() if mount != "truefound
 PLAIN = [prefix for prefix, mount in PREFIXES.items() if mount == "truefoundry"]
 
 
-def asked(world: World, prefix: str, call: tuple[str, Any, dict[str, str]], **more: Any) -> Answer:
+def ask(world: World, prefix: str, call: tuple[str, Any, dict[str, str]], **more: Any) -> Answer:
     path, body, headers = call
     sent = {"model": "sandbox/x", **body, **more} if isinstance(body, dict) else body
     return world.send("POST", prefix + path, sent, headers)
@@ -50,7 +50,7 @@ def events_of(answer: Answer) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("prefix", ENVELOPED)
 def test_every_json_answer_has_the_whole_envelope(world: World, prefix: str, name: str) -> None:
-    answer = asked(world, prefix, CALLS[name])
+    answer = ask(world, prefix, CALLS[name])
     fields = answer.json["extra_fields"]
     assert {key: type(fields[key]) for key in ALWAYS} == ALWAYS
     assert (fields["request_type"], fields["provider"], fields["chunk_index"]) == (name, "sandbox", 0)
@@ -65,7 +65,7 @@ def test_every_json_answer_has_the_whole_envelope(world: World, prefix: str, nam
 @pytest.mark.parametrize("name", STREAMS)
 @pytest.mark.parametrize("prefix", ENVELOPED)
 def test_every_event_of_a_stream_has_it_too(world: World, prefix: str, name: str) -> None:
-    events = events_of(asked(world, prefix, STREAMS[name], stream=True))
+    events = events_of(ask(world, prefix, STREAMS[name], stream=True))
     for index, event in enumerate(events):
         fields = event["extra_fields"]
         assert {key: type(fields[key]) for key in ALWAYS} == ALWAYS
@@ -75,12 +75,12 @@ def test_every_event_of_a_stream_has_it_too(world: World, prefix: str, name: str
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("prefix", PLAIN)
 def test_the_other_envelope_is_one_member(world: World, prefix: str, name: str) -> None:
-    answer = asked(world, prefix, CALLS[name])
+    answer = ask(world, prefix, CALLS[name])
     assert answer.json["provider"] == "sandbox"
     assert "extra_fields" not in answer.json
     assert answer.headers["x-tfy-resolved-model"] == "x"
     if name in STREAMS:
-        streamed = asked(world, prefix, STREAMS[name], stream=True)
+        streamed = ask(world, prefix, STREAMS[name], stream=True)
         assert streamed.headers["x-tfy-resolved-model"] == "x"
         assert not [event for event in events_of(streamed) if "extra_fields" in event]
 
@@ -96,17 +96,17 @@ def test_sound_tells_the_model_that_made_it(world: World, prefix: str) -> None:
 @pytest.mark.parametrize("prefix", PREFIXES)
 def test_the_pages_own_members_are_on_two_surfaces_only(world: World, prefix: str) -> None:
     own = {"conversation_id", "stop_reason", "stop_sequence", "finish_reason", "created"}
-    shown = own & set(asked(world, prefix, CALLS["responses"]).json)
+    shown = own & set(ask(world, prefix, CALLS["responses"]).json)
     assert shown == (own if PREFIXES[prefix] in ("unified", "azure") else set())
 
 
 def test_latency_is_the_upstreams_whole_and_the_gaps_between(world: World) -> None:
     body = {"input": "take 1 seconds. say exactly: one two three four five"}
-    whole = asked(world, "/v1", ("/responses", body, {})).json["extra_fields"]["latency"]
+    whole = ask(world, "/v1", ("/responses", body, {})).json["extra_fields"]["latency"]
     assert 900 <= whole <= 5000
     latencies = [
         e["extra_fields"]["latency"]
-        for e in events_of(asked(world, "/v1", ("/responses", body, {}), stream=True))
+        for e in events_of(ask(world, "/v1", ("/responses", body, {}), stream=True))
     ]
     assert 900 <= latencies[-1] <= 5000
     assert max(latencies[:-1]) < latencies[-1]
@@ -115,10 +115,10 @@ def test_latency_is_the_upstreams_whole_and_the_gaps_between(world: World) -> No
 
 def test_warnings_are_in_the_first_and_the_last_event_only(world: World) -> None:
     call = ("/responses", {"input": "hi", "no_such_member": 1, "prompt_cache_retention": "24h"}, {})
-    whole = asked(world, "/v1", call).json["extra_fields"]["warnings"]
+    whole = ask(world, "/v1", call).json["extra_fields"]["warnings"]
     assert {"no_such_member"} <= {row["param"] for row in whole}
     assert all(set(row) == {"param", "message"} for row in whole)
-    events = events_of(asked(world, "/v1", call, stream=True))
+    events = events_of(ask(world, "/v1", call, stream=True))
     told = [index for index, event in enumerate(events) if "warnings" in event["extra_fields"]]
     assert told == [0, len(events) - 1]
     assert events[0]["extra_fields"]["warnings"] == events[-1]["extra_fields"]["warnings"] == whole
@@ -127,9 +127,7 @@ def test_warnings_are_in_the_first_and_the_last_event_only(world: World) -> None
 def test_attempts_are_told_when_there_was_more_than_one(world: World) -> None:
     fails = {"input": "fail with 503 for first. say exactly: saved", "fallbacks": ["sandbox/second"]}
     for stream in (False, True):
-        answer = asked(
-            world, "/v1", ("/responses", {**fails, "model": "sandbox/first", "stream": stream}, {})
-        )
+        answer = ask(world, "/v1", ("/responses", {**fails, "model": "sandbox/first", "stream": stream}, {}))
         assert answer.status == 200
         fields = events_of(answer)[-1]["extra_fields"] if stream else answer.json["extra_fields"]
         rows = fields["attempts"]
@@ -187,7 +185,7 @@ def test_the_cost_of_a_stream_comes_with_the_final_usage(world: World, prefix: s
 
 def test_an_unknown_price_is_null_and_never_zero(world: World) -> None:
     for name in ("responses", "chat_completion", "text_completion", "embedding"):
-        answer = asked(world, "/v1", CALLS[name])
+        answer = ask(world, "/v1", CALLS[name])
         assert answer.json["usage"]["cost"] is None
         assert "x-sluice-cost" not in answer.headers
 
@@ -198,7 +196,7 @@ def test_an_unknown_price_is_null_and_never_zero(world: World) -> None:
 @pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("stream", [False, True])
 def test_every_answer_tells_who_gave_it(world: World, prefix: str, stream: bool) -> None:
-    answer = asked(world, prefix, CALLS["responses"], stream=stream)
+    answer = ask(world, prefix, CALLS["responses"], stream=stream)
     headers = {
         name: answer.headers[f"x-sluice-{name}"] for name in ("provider", "model", "cache", "attempts")
     }
@@ -212,7 +210,7 @@ def test_every_answer_tells_who_gave_it(world: World, prefix: str, stream: bool)
 
 
 def test_failed_calls_tell_where_they_were_tried(world: World) -> None:
-    answer = asked(world, "/v1", ("/responses", {"input": "fail with 400"}, {}))
+    answer = ask(world, "/v1", ("/responses", {"input": "fail with 400"}, {}))
     assert answer.status == 400
     assert answer.headers["x-sluice-provider"] == "sandbox"
     assert answer.headers["x-sluice-model"] == "x"
@@ -321,7 +319,7 @@ def test_a_count_for_no_model_names_none(world: World) -> None:
 
 
 def test_a_background_stream_is_the_bare_log(world: World) -> None:
-    events = asked(world, "/v1", CALLS["responses"], stream=True, background=True).events
+    events = ask(world, "/v1", CALLS["responses"], stream=True, background=True).events
     assert events[-1]["type"] == "response.completed"
     assert not [event for event in events if "extra_fields" in event or "obfuscation" in event]
     made = events[-1]["response"]["id"]

@@ -49,7 +49,7 @@ def spoken(**config: Any) -> dict[str, Any]:
     return {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": wanted}
 
 
-def sent(surface: World) -> Any:
+def request_body(surface: World) -> Any:
     """Return the body of the one request that went out."""
     (request,) = surface.upstream.requests
     return json.loads(request.body)
@@ -79,7 +79,7 @@ def test_sound_is_asked_for_and_comes_back_in_googles_words(surface: World, stre
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
     path = f"/v1beta/models/openai/gpt-audio:{verb}"
     answer = surface.send("POST", path, spoken(speechConfig=KORE))
-    asked = sent(surface)
+    asked = request_body(surface)
     assert asked["modalities"] == ["text", "audio"]
     assert asked["audio"] == {"voice": "Kore", "format": "pcm16"}
     assert [part for part in parts(answer) if part != {"text": ""}] == [SOUND]
@@ -89,7 +89,7 @@ def test_sound_is_asked_for_and_comes_back_in_googles_words(surface: World, stre
 def test_a_voice_that_must_be_named_is_told(surface: World) -> None:
     surface.fresh().upstream.add(Reply.json(chat_body()))
     answer = surface.send("POST", "/v1beta/models/openai/gpt-audio:generateContent", spoken())
-    assert sent(surface)["audio"] == {"voice": "alloy", "format": "pcm16"}
+    assert request_body(surface)["audio"] == {"voice": "alloy", "format": "pcm16"}
     (warning,) = json.loads(answer.headers["x-sluice-warnings"])
     assert warning["param"] == "generationConfig.speechConfig"
 
@@ -111,7 +111,10 @@ def test_google_is_asked_for_sound_alone(surface: World) -> None:
         modalities=["text", "audio"],
         audio={"voice": "Kore", "format": "pcm16"},
     )
-    assert sent(surface)["generationConfig"] == {"responseModalities": ["AUDIO"], "speechConfig": KORE}
+    assert request_body(surface)["generationConfig"] == {
+        "responseModalities": ["AUDIO"],
+        "speechConfig": KORE,
+    }
     assert answer.json["choices"][0]["message"]["audio"]["data"] == PCM
     warnings = answer.json["extra_fields"]["warnings"]
     assert [warning["param"] for warning in warnings] == ["modalities"]
@@ -240,6 +243,6 @@ def test_a_thought_that_was_not_shown_comes_back_with_its_call(surface: World, s
     body["contents"] = [message, {"role": "model", "parts": kept}, {"role": "user", "parts": [result]}]
     surface.fresh().upstream.add(Reply.json(CLAUDE))
     surface.send("POST", path.replace("streamGenerateContent?alt=sse", "generateContent"), body)
-    _, turn, _ = sent(surface)["messages"]
+    _, turn, _ = request_body(surface)["messages"]
     assert turn["content"][0] == CLAUDE["content"][0]
     assert [block["type"] for block in turn["content"]] == ["thinking", "text", "tool_use"]

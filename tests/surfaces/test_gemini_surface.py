@@ -65,7 +65,7 @@ def chunks(answer: Answer) -> list[dict[str, Any]]:
     return found
 
 
-def said(answer: Answer) -> str:
+def text_of(answer: Answer) -> str:
     """Return the text of an answer, whole or streamed."""
     parts = [
         part
@@ -88,17 +88,17 @@ def surface() -> Iterator[World]:
 @pytest.mark.parametrize("prefix", GEMINI)
 def test_every_prefix_answers_whole_and_streamed(surface: World, prefix: str) -> None:
     path = f"{prefix}/models/sandbox/x"
-    assert said(surface.send("POST", f"{path}:generateContent", contents())) == "hello"
-    assert said(surface.send("POST", f"{path}:streamGenerateContent", contents())) == "hello"
-    assert said(surface.send("POST", f"{path}:streamGenerateContent?alt=sse", contents())) == "hello"
+    assert text_of(surface.send("POST", f"{path}:generateContent", contents())) == "hello"
+    assert text_of(surface.send("POST", f"{path}:streamGenerateContent", contents())) == "hello"
+    assert text_of(surface.send("POST", f"{path}:streamGenerateContent?alt=sse", contents())) == "hello"
 
 
 @pytest.mark.parametrize("prefix", VERTEX)
 def test_a_publisher_is_a_provider(surface: World, prefix: str) -> None:
     path = f"{prefix}/publishers/sandbox/models/x"
     answer = surface.send("POST", f"{path}:generateContent", contents())
-    assert (said(answer), answer.headers["x-sluice-provider"]) == ("hello", "sandbox")
-    assert said(surface.send("POST", f"{path}:streamGenerateContent?alt=sse", contents())) == "hello"
+    assert (text_of(answer), answer.headers["x-sluice-provider"]) == ("hello", "sandbox")
+    assert text_of(surface.send("POST", f"{path}:streamGenerateContent?alt=sse", contents())) == "hello"
 
 
 STRINGS = [
@@ -115,7 +115,7 @@ STRINGS = [
 @pytest.mark.parametrize("path, provider, model", STRINGS)
 def test_a_path_holds_any_model_string(surface: World, path: str, provider: str, model: str) -> None:
     answer = surface.send("POST", f"{path}:generateContent", contents())
-    assert (answer.status, said(answer)) == (200, "hello")
+    assert (answer.status, text_of(answer)) == (200, "hello")
     assert (answer.headers["x-sluice-provider"], answer.headers["x-sluice-model"]) == (provider, model)
 
 
@@ -151,7 +151,7 @@ def test_a_fallback_answers_in_the_surfaces_dialect(surface: World, stream: bool
     verb = "streamGenerateContent?alt=sse" if stream else "generateContent"
     body = contents(fallbacks=["sandbox/x"])
     answer = surface.send("POST", f"/v1beta/models/gemini-2.5-flash:{verb}", body)
-    assert (said(answer), answer.headers["x-sluice-provider"]) == ("hello", "sandbox")
+    assert (text_of(answer), answer.headers["x-sluice-provider"]) == ("hello", "sandbox")
 
 
 def test_a_chat_only_provider_calls_functions_in_the_surfaces_words(surface: World) -> None:

@@ -20,7 +20,7 @@ _FIELDS = st.dictionaries(
 )
 
 
-def sent(response: Response, method: str) -> tuple[str, list[tuple[str, str]], bytes]:
+def wire_form(response: Response, method: str) -> tuple[str, list[tuple[str, str]], bytes]:
     """Return what a response puts before a server: status line, headers in order of their names, body."""
     heads: list[Any] = []
     environ = {"REQUEST_METHOD": method, "wsgi.url_scheme": "http", "HTTP_HOST": "x"}
@@ -49,7 +49,7 @@ def test_a_whole_answer_is_what_flask_would_send(
     for name, value in {"cache-control": "no-store", "x-three": "3"}.items():
         theirs.headers.setdefault(name, value)
     assert (ours.status_code, ours.get_data(), ours.mimetype) == (status, b"{}", theirs.mimetype)
-    assert sent(ours, method) == sent(theirs, method)
+    assert wire_form(ours, method) == wire_form(theirs, method)
 
 
 def test_who_waits_for_the_end_of_a_whole_answer_hears_of_it() -> None:

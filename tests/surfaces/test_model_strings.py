@@ -22,7 +22,7 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def asked(world: World, model: Any, prefix: str = "/v1", operation: str = "chat", **more: Any) -> Answer:
+def ask_model(world: World, model: Any, prefix: str = "/v1", operation: str = "chat", **more: Any) -> Answer:
     """Ask with a model string; None leaves the member out."""
     path, body = OPERATIONS[operation]
     named = {} if model is None else {"model": model}
@@ -50,14 +50,14 @@ def test_a_name_means_the_same_at_every_surface(
     world: World, prefix: str, model: str, meant: tuple[str, str]
 ) -> None:
     for operation in ("chat", "responses"):
-        assert resolved(asked(world, model, prefix, operation)) == meant
+        assert resolved(ask_model(world, model, prefix, operation)) == meant
 
 
 def test_the_left_part_is_a_provider_only_if_it_is_one(world: World) -> None:
-    refused = asked(world, "meta-llama/llama-3")
+    refused = ask_model(world, "meta-llama/llama-3")
     assert (refused.status, refused.error["code"]) == (400, "model_not_found")
     assert "meta-llama/llama-3" in refused.error["message"]
-    upper = asked(world, "Sandbox/x")
+    upper = ask_model(world, "Sandbox/x")
     assert upper.error["code"] == "model_not_found"
 
 
@@ -66,7 +66,7 @@ def test_the_left_part_is_a_provider_only_if_it_is_one(world: World) -> None:
 def test_an_unknown_name_is_model_not_found_on_every_operation(
     world: World, prefix: str, operation: str
 ) -> None:
-    answer = asked(world, "no-such-model", prefix, operation)
+    answer = ask_model(world, "no-such-model", prefix, operation)
     assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "model_not_found", "model")
     assert answer.error["type"] == "invalid_request_error"
     assert world.upstream.requests == []  # found out without a network call
@@ -74,7 +74,7 @@ def test_an_unknown_name_is_model_not_found_on_every_operation(
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_provider_without_a_key_names_the_variable_to_set(world: World, operation: str) -> None:
-    answer = asked(world, "mistral/mistral-small", operation=operation)
+    answer = ask_model(world, "mistral/mistral-small", operation=operation)
     assert (answer.status, answer.error["code"], answer.error["param"]) == (
         400,
         "provider_not_configured",
@@ -85,7 +85,7 @@ def test_a_provider_without_a_key_names_the_variable_to_set(world: World, operat
 
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_missing_model_is_missed_by_name(world: World, operation: str) -> None:
-    answer = asked(world, None, operation=operation)
+    answer = ask_model(world, None, operation=operation)
     if operation == "input_tokens":
         assert answer.json["object"] == "response.input_tokens"  # all members are optional there
         return
@@ -95,7 +95,7 @@ def test_a_missing_model_is_missed_by_name(world: World, operation: str) -> None
 
 @pytest.mark.parametrize("model", ["", "  ", 5, ["a"], "sandbox/", "/x", "a\nb"])
 def test_what_is_no_model_string_is_refused(world: World, model: Any) -> None:
-    answer = asked(world, model)
+    answer = ask_model(world, model)
     assert answer.status == 400
     assert answer.error["param"] == "model"
 
@@ -105,25 +105,25 @@ def test_what_is_no_model_string_is_refused(world: World, model: Any) -> None:
 )
 def test_a_bare_name_below_openai_is_openais(world: World, prefix: str, provider: str) -> None:
     world.upstream.add(Reply.json(chat_body("good")))
-    assert resolved(asked(world, "unheard-of-model", prefix)) == (provider, "unheard-of-model")
+    assert resolved(ask_model(world, "unheard-of-model", prefix)) == (provider, "unheard-of-model")
 
 
 def test_a_bare_name_elsewhere_is_the_first_providers_that_lists_it(world: World) -> None:
     world.upstream.add(Reply.json(chat_body("good")), times=float("inf"))
-    assert resolved(asked(world, "my-own-model")) == ("mine", "my-own-model")
-    assert resolved(asked(world, "my-own-model", "/api/llm")) == ("mine", "my-own-model")
-    assert resolved(asked(world, "gpt-4o"))[0] in ("openai", "azure")
+    assert resolved(ask_model(world, "my-own-model")) == ("mine", "my-own-model")
+    assert resolved(ask_model(world, "my-own-model", "/api/llm")) == ("mine", "my-own-model")
+    assert resolved(ask_model(world, "gpt-4o"))[0] in ("openai", "azure")
 
 
 def test_a_weighted_alias_shares_by_weight(world: World) -> None:
-    drawn = [resolved(asked(world, "weighted"))[1] for _ in range(40)]
+    drawn = [resolved(ask_model(world, "weighted"))[1] for _ in range(40)]
     assert set(drawn) == {"light", "heavy"}
     assert drawn.count("heavy") > drawn.count("light")
 
 
 def test_an_alias_falls_back_along_its_chain(world: World) -> None:
     messages = [{"role": "user", "content": "fail with 503 for first. say exactly: saved"}]
-    answer = asked(world, "chain", messages=messages)
+    answer = ask_model(world, "chain", messages=messages)
     assert resolved(answer) == ("sandbox", "second")
     tried = [(row["model"], row["status"]) for row in answer.json["extra_fields"]["attempts"]]
     assert tried[0] == ("first", 503)
@@ -134,7 +134,7 @@ def test_an_alias_falls_back_along_its_chain(world: World) -> None:
 
 @pytest.mark.parametrize("operation", ["chat", "responses", "completion", "embedding", "speech"])
 def test_fallbacks_are_taken_on_every_operation(world: World, operation: str) -> None:
-    answer = asked(world, "mistral/x", operation=operation, fallbacks=["nowhere", "sandbox/saved"])
+    answer = ask_model(world, "mistral/x", operation=operation, fallbacks=["nowhere", "sandbox/saved"])
     assert resolved(answer) == ("sandbox", "saved")
 
 
@@ -151,7 +151,7 @@ def test_fallbacks_of_a_form(world: World) -> None:
 
 def test_if_all_fail_the_first_error_is_shown_with_every_try(world: World) -> None:
     messages = [{"role": "user", "content": "fail with 503"}]
-    answer = asked(world, "sandbox/a", messages=messages, fallbacks=["mistral/x", "sandbox/b"])
+    answer = ask_model(world, "sandbox/a", messages=messages, fallbacks=["mistral/x", "sandbox/b"])
     assert answer.status == 503
     models = [row["model"] for row in answer.json["extra_fields"]["attempts"]]
     assert models[0] == "a"
@@ -162,11 +162,11 @@ def test_if_all_fail_the_first_error_is_shown_with_every_try(world: World) -> No
 
 def test_each_candidate_must_be_allowed_for_the_key(world: World) -> None:
     narrow = World(world.gateway, world.upstream, NARROW_KEY)
-    assert resolved(asked(narrow, "sandbox/allowed-1")) == ("sandbox", "allowed-1")
-    refused = asked(narrow, "sandbox/other")
+    assert resolved(ask_model(narrow, "sandbox/allowed-1")) == ("sandbox", "allowed-1")
+    refused = ask_model(narrow, "sandbox/other")
     assert (refused.status, refused.error["param"]) == (403, "model")
     messages = [{"role": "user", "content": "fail with 503 for allowed-1"}]
-    kept_in = asked(narrow, "sandbox/allowed-1", messages=messages, fallbacks=["sandbox/other"])
+    kept_in = ask_model(narrow, "sandbox/allowed-1", messages=messages, fallbacks=["sandbox/other"])
     assert kept_in.status == 503
 
 
@@ -188,25 +188,25 @@ def test_a_deployment_and_the_bodys_model(
     world: World, path: str, model: str | None, meant: tuple[str, str]
 ) -> None:
     for operation in ("chat", "responses", "completion", "embedding"):
-        assert resolved(asked(world, model, f"{DEPLOYMENTS}/{path}", operation)) == meant
+        assert resolved(ask_model(world, model, f"{DEPLOYMENTS}/{path}", operation)) == meant
 
 
 def test_one_segment_is_a_deployment_of_azure(world: World) -> None:
     world.upstream.add(Reply.json(chat_body("good")))
-    assert resolved(asked(world, "other", f"{DEPLOYMENTS}/my-gpt")) == ("azure", "my-gpt")
+    assert resolved(ask_model(world, "other", f"{DEPLOYMENTS}/my-gpt")) == ("azure", "my-gpt")
     (request,) = world.upstream.requests
     assert "/deployments/my-gpt/" in request.path or request.json()["model"] == "my-gpt"
 
 
 @pytest.mark.parametrize("deployment", ["..", ".", "a/../b", "%2e%2e", "a%2F%2Fb", "%20", "a%0Ab"])
 def test_what_is_no_deployment_is_not_found(world: World, deployment: str) -> None:
-    answer = asked(world, None, f"{DEPLOYMENTS}/{deployment}")
+    answer = ask_model(world, None, f"{DEPLOYMENTS}/{deployment}")
     assert answer.status in (400, 404)
     assert world.upstream.requests == []
 
 
 def test_an_operation_that_a_provider_lacks_names_both(world: World) -> None:
-    answer = asked(world, "anthropic/claude-sonnet-4-5", operation="embedding")
+    answer = ask_model(world, "anthropic/claude-sonnet-4-5", operation="embedding")
     assert (answer.status, answer.error["code"]) == (400, "unsupported_operation")
     assert "anthropic" in answer.error["message"]
     assert "embedding" in answer.error["message"]

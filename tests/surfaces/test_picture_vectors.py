@@ -40,7 +40,7 @@ def embed(surface: World, model: str, body: dict[str, Any]) -> Answer:
     return surface.send("POST", "/cohere/v2/embed", {"model": model, "embedding_types": ["float"], **body})
 
 
-def sent(surface: World) -> Any:
+def request_body(surface: World) -> Any:
     """Return the body of the one request that went out."""
     (request,) = surface.upstream.requests
     return json.loads(request.body)
@@ -62,7 +62,7 @@ def by_type(*vectors: list[float]) -> dict[str, Any]:
 def test_coheres_models_get_pictures_as_they_were_given(surface: World, model: str) -> None:
     surface.fresh().upstream.add(Reply.json(by_type([0.5, 0.25])))
     answer = embed(surface, model, IMAGES)
-    body = sent(surface)
+    body = request_body(surface)
     assert (body["images"], body["input_type"]) == ([URI], "image")
     assert not {"texts", "inputs"} & set(body)
     assert answer.json["embeddings"] == {"float": [[0.5, 0.25]]}
@@ -71,7 +71,7 @@ def test_coheres_models_get_pictures_as_they_were_given(surface: World, model: s
 
     surface.fresh().upstream.add(Reply.json(by_type([0.5], [0.25])))
     assert embed(surface, model, MIXED).json["embeddings"]["float"] == [[0.5], [0.25]]
-    assert sent(surface)["inputs"] == MIXED["inputs"]
+    assert request_body(surface)["inputs"] == MIXED["inputs"]
 
 
 def test_gemini_embeds_pictures_among_texts(surface: World) -> None:
@@ -79,7 +79,7 @@ def test_gemini_embeds_pictures_among_texts(surface: World) -> None:
     answer = embed(surface, "gemini/gemini-embedding-2", MIXED)
     assert answer.json["embeddings"]["float"] == [[0.5], [0.25]]
     picture = {"inlineData": {"mimeType": "image/png", "data": "UElDVFVSRQ=="}}
-    assert [one["content"]["parts"] for one in sent(surface)["requests"]] == [
+    assert [one["content"]["parts"] for one in request_body(surface)["requests"]] == [
         [{"text": "a cat"}, picture],
         [{"text": "a dog"}],
     ]
@@ -99,7 +99,7 @@ def test_nova_embeds_a_picture_alone(surface: World) -> None:
     model = "bedrock/amazon.nova-2-multimodal-embeddings-v1:0"
     surface.fresh().upstream.add(Reply.json({"embeddings": [{"embedding": [0.5]}]}))
     assert embed(surface, model, ALONE).json["embeddings"]["float"] == [[0.5]]
-    params = sent(surface)["singleEmbeddingParams"]
+    params = request_body(surface)["singleEmbeddingParams"]
     assert params["image"] == {"format": "png", "source": {"bytes": "UElDVFVSRQ=="}}
     assert "text" not in params
     answer = embed(surface.fresh(), model, MIXED)
@@ -143,4 +143,4 @@ def test_bedrocks_surface_takes_coheres_pictures(surface: World) -> None:
     body = {**IMAGES, "embedding_types": ["float"]}
     answer = surface.send("POST", "/bedrock/model/cohere%2Fembed-v4.0/invoke", body)
     assert (answer.status, answer.json["embeddings"]["float"]) == (200, [[0.5, 0.25]])
-    assert sent(surface)["images"] == [URI]
+    assert request_body(surface)["images"] == [URI]

@@ -25,7 +25,7 @@ NOT_ALONE = frozenset({"ConversationItemsBody", "ConversationUpdateBody", "Batch
 
 
 @pytest.fixture(scope="module")
-def shown() -> dict[str, Any]:
+def page_document() -> dict[str, Any]:
     """The document that the page shows."""
     app = create_app(Settings())
     return reference(describe(app), surface_rules(app))
@@ -66,35 +66,35 @@ def test_the_viewer_is_kept_by_browsers_and_is_the_file_that_was_published(world
     assert f"RapiDoc {page.VERSION}".encode() in answer.body
 
 
-def test_what_the_page_reads_is_a_valid_document(shown: dict[str, Any]) -> None:
-    errors = OpenAPIV31SpecValidator({**shown, "servers": [{"url": "/"}]}).iter_errors()
+def test_what_the_page_reads_is_a_valid_document(page_document: dict[str, Any]) -> None:
+    errors = OpenAPIV31SpecValidator({**page_document, "servers": [{"url": "/"}]}).iter_errors()
     assert [error.message for error in errors] == []
 
 
-def test_each_operation_is_shown_once_and_names_its_other_paths(shown: dict[str, Any]) -> None:
+def test_each_operation_is_shown_once_and_names_its_other_paths(page_document: dict[str, Any]) -> None:
     rules = [rule for rule in surface_rules(create_app(Settings())) if rule.route.method != "OPTIONS"]
     every = {(rule.route.method, rule.route.view, rule.route.answer) for rule in rules}
-    assert len(operations(shown)) == len(every)
-    named = set(shown["paths"])
-    for _, _, operation in operations(shown):
+    assert len(operations(page_document)) == len(every)
+    named = set(page_document["paths"])
+    for _, _, operation in operations(page_document):
         named.update(re.findall(r"`([^`]+)`", operation["description"]))
     assert named == {path_of(rule) for rule in rules}
 
 
-def test_the_unified_surface_comes_first(shown: dict[str, Any]) -> None:
-    tags = [tag["name"] for tag in shown["tags"]]
+def test_the_unified_surface_comes_first(page_document: dict[str, Any]) -> None:
+    tags = [tag["name"] for tag in page_document["tags"]]
     assert tags[0] == "OpenAI's API, any provider"
     assert tags[-1] == "The gateway itself"
-    assert {operation["tags"][0] for _, _, operation in operations(shown)} == set(tags)
-    assert "post" in shown["paths"]["/v1/responses"]
-    assert "/openai/v1/responses" not in shown["paths"]
+    assert {operation["tags"][0] for _, _, operation in operations(page_document)} == set(tags)
+    assert "post" in page_document["paths"]["/v1/responses"]
+    assert "/openai/v1/responses" not in page_document["paths"]
     assert len(tags) <= len(MOUNTS)
 
 
-def test_every_body_has_an_example(shown: dict[str, Any]) -> None:
+def test_every_body_has_an_example(page_document: dict[str, Any]) -> None:
     bodies = [
         operation["requestBody"]["content"]
-        for _, _, operation in operations(shown)
+        for _, _, operation in operations(page_document)
         if "requestBody" in operation
     ]
     assert all(
@@ -112,9 +112,9 @@ FILES = {
 """A file for each kind of form, by the first part of its path."""
 
 
-def test_each_form_is_answered_by_the_sandbox(world: World, shown: dict[str, Any]) -> None:
+def test_each_form_is_answered_by_the_sandbox(world: World, page_document: dict[str, Any]) -> None:
     tried = set()
-    for path, method, operation in operations(shown):
+    for path, method, operation in operations(page_document):
         schema = (
             operation.get("requestBody", {}).get("content", {}).get("multipart/form-data", {}).get("schema")
         )
@@ -140,9 +140,9 @@ def test_each_form_is_answered_by_the_sandbox(world: World, shown: dict[str, Any
     }
 
 
-def test_each_example_is_answered_by_the_sandbox(world: World, shown: dict[str, Any]) -> None:
+def test_each_example_is_answered_by_the_sandbox(world: World, page_document: dict[str, Any]) -> None:
     tried = set()
-    for path, method, operation in operations(shown):
+    for path, method, operation in operations(page_document):
         content = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
         name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
         if "example" not in content or name in NOT_ALONE or "{verb}" in path:

@@ -43,14 +43,16 @@ def world(running: World) -> World:
     return running.fresh()
 
 
-def asked(world: World, model: str, *fields: tuple[str, str], path: str = SURFACES[0], **file: Any) -> Answer:
+def send_form(
+    world: World, model: str, *fields: tuple[str, str], path: str = SURFACES[0], **file: Any
+) -> Answer:
     """Send a form with a file."""
     return world.send("POST", path, form([("model", model), *fields], **file), HEAD)
 
 
 @pytest.mark.parametrize("path", SURFACES)
 def test_what_is_spoken_is_written(world: World, path: str) -> None:
-    answer = asked(world, "sandbox/echo", path=path, file=wav_file("good morning"))
+    answer = send_form(world, "sandbox/echo", path=path, file=wav_file("good morning"))
     assert (answer.status, answer.json["text"]) == (200, "good morning")
     if "llm" not in path:
         assert answer.json["extra_fields"]["request_type"] == "translation"
@@ -67,7 +69,7 @@ def test_what_is_spoken_is_written(world: World, path: str) -> None:
 )
 def test_a_provider_is_asked_at_its_path(world: World, model: str, path: str) -> None:
     world.upstream.add(Reply.json({"text": "Hello there"}))
-    answer = asked(world, model, ("prompt", "greetings"))
+    answer = send_form(world, model, ("prompt", "greetings"))
     assert (answer.status, answer.json["text"]) == (200, "Hello there")
     (request,) = world.upstream.requests
     assert request.path == path
@@ -78,7 +80,7 @@ def test_a_provider_is_asked_at_its_path(world: World, model: str, path: str) ->
 @pytest.mark.parametrize("wanted", ["verbose_json", "srt", "vtt"])
 def test_timed_forms_are_made_of_the_timed_answer(world: World, wanted: str) -> None:
     world.upstream.add(Reply.json(VERBOSE))
-    answer = asked(world, "groq/whisper-large-v3", ("response_format", wanted))
+    answer = send_form(world, "groq/whisper-large-v3", ("response_format", wanted))
     (request,) = world.upstream.requests
     assert b'name="response_format"\r\n\r\nverbose_json\r\n' in request.body
     assert b"timestamp_granularities" not in request.body
@@ -95,7 +97,7 @@ def test_timed_forms_are_made_of_the_timed_answer(world: World, wanted: str) -> 
 def test_what_translations_lack_is_named(world: World) -> None:
     world.upstream.add(Reply.json(VERBOSE))
     fields = [("language", "de"), ("stream", "true"), ("timestamp_granularities[]", "word")]
-    answer = asked(world, "openai/whisper-1", *fields, ("response_format", "verbose_json"))
+    answer = send_form(world, "openai/whisper-1", *fields, ("response_format", "verbose_json"))
     assert answer.status == 200
     params = {warning["param"] for warning in answer.json["extra_fields"]["warnings"]}
     assert params == {"language", "stream", "timestamp_granularities"}
@@ -121,7 +123,7 @@ def test_a_bad_form_is_named(world: World, body: bytes, param: str | None, statu
 
 
 def test_a_provider_without_translations_is_refused_or_passed_over(world: World) -> None:
-    refused = asked(world, "anthropic/claude-sonnet-4-5")
+    refused = send_form(world, "anthropic/claude-sonnet-4-5")
     assert (refused.status, refused.error["code"]) == (400, "unsupported_operation")
-    answer = asked(world, "anthropic/claude-sonnet-4-5", ("fallbacks", "sandbox/echo"))
+    answer = send_form(world, "anthropic/claude-sonnet-4-5", ("fallbacks", "sandbox/echo"))
     assert (answer.status, answer.headers["x-sluice-provider"]) == (200, "sandbox")

@@ -45,9 +45,9 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 def test_a_thread_is_a_tree_of_its_turns(place: Place) -> None:
-    root = place.client.made("say exactly: root")["id"]
-    left, right = (place.client.made(word, previous_response_id=root)["id"] for word in ("left", "right"))
-    leaf = place.client.made("leaf", previous_response_id=left)["id"]
+    root = place.client.make("say exactly: root")["id"]
+    left, right = (place.client.make(word, previous_response_id=root)["id"] for word in ("left", "right"))
+    leaf = place.client.make("leaf", previous_response_id=left)["id"]
     page = place.page(f"/responses/{right}")
     turns = re.findall(r'<li class="depth-(\d)"><a class="code" href="/ui/responses/(resp_[^"]+)"', page)
     assert turns == [("0", root), ("1", left), ("2", leaf), ("1", right)]
@@ -57,7 +57,7 @@ def test_a_thread_is_a_tree_of_its_turns(place: Place) -> None:
 
 
 def test_contents_are_text_and_shown_only_where_that_is_allowed(place: Place) -> None:
-    made = place.client.made(f"say exactly: {EVIL}")["id"]
+    made = place.client.make(f"say exactly: {EVIL}")["id"]
     page = place.page(f"/responses/{made}")
     assert (EVIL in page) is place.reads
     assert ("SLUICE_ADMIN_READS_CONTENT" in page) is not place.reads
@@ -75,7 +75,7 @@ def test_the_events_of_a_background_response_can_be_replayed(place: Place) -> No
 def test_a_conversation_has_its_turns_and_items(place: Place) -> None:
     item = {"type": "message", "role": "user", "content": EVIL}
     made = place.client.post("/v1/conversations", {"metadata": {"topic": EVIL}, "items": [item]}).json["id"]
-    turn = place.client.made("say exactly: yes", conversation=made)["id"]
+    turn = place.client.make("say exactly: yes", conversation=made)["id"]
     assert made in place.page("/conversations")
     page = eventually(lambda: place.page(f"/conversations/{made}"))
     assert turn in page

@@ -78,7 +78,7 @@ class Ours(Requests):
         self.unreader = Unreader(sock)
 
 
-def seen(kind: type[Parser], packet: bytes, peer: Any, pieces: int, listener: Any = _LISTENER) -> Any:
+def parse_pieces(kind: type[Parser], packet: bytes, peer: Any, pieces: int, listener: Any = _LISTENER) -> Any:
     """Return all that a parser makes of a packet that comes in so many pieces, or the kind of its refusal."""
     size = -(-len(packet) // pieces)
     sock = _Sock([packet[at : at + size] for at in range(0, len(packet), size)])
@@ -112,7 +112,7 @@ def _environ_of(request: Any, sock: Any, peer: Any, listener: Any) -> dict[str, 
 @pytest.mark.parametrize("name", HEADS)
 def test_a_head_is_read_as_gunicorn_reads_it(name: str, peer: tuple[str, int], pieces: int) -> None:
     packet = HEADS[name]
-    assert seen(Ours, packet, peer, pieces) == seen(Theirs, packet, peer, pieces)
+    assert parse_pieces(Ours, packet, peer, pieces) == parse_pieces(Theirs, packet, peer, pieces)
 
 
 _NAMES = st.sampled_from(
@@ -155,26 +155,28 @@ def test_any_head_is_read_as_gunicorn_reads_it(
 ) -> None:
     lines = "".join(f"{name}: {value}\r\n" for name, value in [("Host", "h:81"), *headers])
     packet = f"{method} {uri} {version}\r\n{lines}\r\n{body}".encode("latin-1")
-    assert seen(Ours, packet, peer, pieces, listener) == seen(Theirs, packet, peer, pieces, listener)
+    assert parse_pieces(Ours, packet, peer, pieces, listener) == parse_pieces(
+        Theirs, packet, peer, pieces, listener
+    )
 
 
 def test_a_plain_head_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message.Message, "__init__", _never)
-    assert seen(Ours, _PLAIN, _PEER, 1)[0]["PATH_INFO"] == "/v1/chat/completions"
-    assert seen(Ours, HEADS["https"], _PEER, 1)[1] == "https"
+    assert parse_pieces(Ours, _PLAIN, _PEER, 1)[0]["PATH_INFO"] == "/v1/chat/completions"
+    assert parse_pieces(Ours, HEADS["https"], _PEER, 1)[1] == "https"
 
 
 def test_a_body_that_is_not_all_here_takes_the_short_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(message.Message, "__init__", _never)
-    assert seen(Ours, _PLAIN + b" " * len(_PLAIN), _PEER, 2)[4] == b"{}"
+    assert parse_pieces(Ours, _PLAIN + b" " * len(_PLAIN), _PEER, 2)[4] == b"{}"
     head, _, _ = _PLAIN.partition(b"{}")
     sock = _Sock([head, b"{", b"}"])
     assert next(Ours(config(), sock, _PEER)).body.read() == b"{}"
 
 
 def test_another_client_than_a_proxy_moves_nothing() -> None:
-    assert seen(Ours, HEADS["below a path"], _STRANGER, 1)[0]["SCRIPT_NAME"] == ""
-    assert seen(Ours, HEADS["https"], _STRANGER, 1)[1] == "http"
+    assert parse_pieces(Ours, HEADS["below a path"], _STRANGER, 1)[0]["SCRIPT_NAME"] == ""
+    assert parse_pieces(Ours, HEADS["https"], _STRANGER, 1)[1] == "http"
 
 
 HEADERS = [("content-type", "application/json"), ("content-length", "2"), ("x-request-id", "req_1")]

@@ -221,14 +221,17 @@ def test_a_chunk_that_is_one_event_is_read_as_if_it_came_in_bytes(pieces: list[b
     pieces = [b":\n", *pieces]  # a stream that has begun
     whole, bytewise = SSEDecoder(), SSEDecoder()
     for piece in pieces:
-        read = [_told(whole, [piece]), _told(bytewise, [piece[at : at + 1] for at in range(len(piece))])]
+        read = [
+            _frames_or_fault(whole, [piece]),
+            _frames_or_fault(bytewise, [piece[at : at + 1] for at in range(len(piece))]),
+        ]
         assert read[0] == read[1]
         if isinstance(read[0], str):
             return
     assert whole.pending == bytewise.pending
 
 
-def _told(decoder: SSEDecoder, chunks: list[bytes]) -> list[RawFrame] | str:
+def _frames_or_fault(decoder: SSEDecoder, chunks: list[bytes]) -> list[RawFrame] | str:
     try:
         return [frame for chunk in chunks for frame in decoder.feed(chunk)]
     except GatewayError as error:

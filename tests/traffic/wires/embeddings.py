@@ -24,7 +24,7 @@ def openai(exchange: Exchange) -> Vectors:
         cost=cost.get("total_cost") if isinstance(cost, dict) else cost,
         raw=raw,
     )
-    return found(vectors, used, body["model"])
+    return vectors_of(vectors, used, body["model"])
 
 
 def numbers(vector: str | list[float], coded: str) -> list[float]:
@@ -44,7 +44,7 @@ def cohere(exchange: Exchange) -> Vectors:
     units = body.get("meta", {}).get("billed_units", {})
     by_type: Any = body["embeddings"]
     vectors = by_type["float"] if isinstance(by_type, dict) else by_type
-    return found(vectors, counted(units.get("input_tokens"), exchange), exchange.model)
+    return vectors_of(vectors, counted(units.get("input_tokens"), exchange), exchange.model)
 
 
 def google(exchange: Exchange) -> Vectors:
@@ -58,7 +58,7 @@ def google(exchange: Exchange) -> Vectors:
     else:
         entries = body.get("embeddings") or [body["embedding"]]
         tokens = body.get("usageMetadata", {}).get("promptTokenCount")
-    return found([entry["values"] for entry in entries], counted(tokens, exchange), exchange.model)
+    return vectors_of([entry["values"] for entry in entries], counted(tokens, exchange), exchange.model)
 
 
 def invoke(exchange: Exchange) -> Vectors:
@@ -67,7 +67,7 @@ def invoke(exchange: Exchange) -> Vectors:
         return Vectors(error=error)
     body = exchange.json()
     vectors = [e["embedding"] for e in body["embeddings"]] if "embeddings" in body else [body["embedding"]]
-    return found(vectors, counted(body.get("inputTextTokenCount"), exchange), exchange.model)
+    return vectors_of(vectors, counted(body.get("inputTextTokenCount"), exchange), exchange.model)
 
 
 def counted(tokens: int | None, exchange: Exchange) -> Usage | None:
@@ -77,7 +77,7 @@ def counted(tokens: int | None, exchange: Exchange) -> Usage | None:
     return None if tokens is None else Usage(input=tokens, total=tokens)
 
 
-def found(vectors: list[list[float]], used: Usage | None, model: str | None) -> Vectors:
+def vectors_of(vectors: list[list[float]], used: Usage | None, model: str | None) -> Vectors:
     sizes = {len(vector) for vector in vectors}
     if len(sizes) != 1:
         raise ValueError(f"vectors of {len(sizes)} sizes")
