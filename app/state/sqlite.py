@@ -27,6 +27,7 @@ from sqlalchemy.pool import StaticPool
 from app.state.cipher import Cipher
 from app.state.encryption import use_cipher
 from app.state.threads import Job, WorkerThreads, original
+from app.state.upserts import driver_of
 
 BUSY_SECONDS: Final = 15.0  # an index of a million rows is built in less
 _BATCH: Final = 256
@@ -52,7 +53,7 @@ def open_engine(path: str, *, write: bool) -> Engine:
     )
     begin = "BEGIN IMMEDIATE" if write else "BEGIN"
     event.listen(engine, "connect", _prepare)
-    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql(begin))
+    event.listen(engine, "begin", lambda connection: driver_of(connection).execute(begin))
     return engine
 
 
@@ -98,10 +99,12 @@ class SQLiteBackend:
 
     def __init__(self, path: str, cipher: Cipher, *, readers: int = 2) -> None:
         self._log = f"{os.path.realpath(path)}-wal"  # the name that SQLite gives it
-        self._writer = use_cipher(open_engine(path, write=True), cipher)
-        self._readers = [use_cipher(open_engine(path, write=False), cipher) for _ in range(readers)]
+        self._writer = _Transactions(use_cipher(open_engine(path, write=True), cipher))
+        self._readers = [
+            _Transactions(use_cipher(open_engine(path, write=False), cipher)) for _ in range(readers)
+        ]
         self._idle = list(self._readers)
-        self._writes = WorkerThreads(self._serve_writes, threads=1, batch=_BATCH)
+        self._writes = WorkerThreads(self._writer.serve, threads=1, batch=_BATCH)
         self._reads = WorkerThreads(self._serve_read, threads=readers, batch=1)
 
     def write(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
@@ -122,30 +125,55 @@ class SQLiteBackend:
     def close(self) -> None:
         self._reads.close()
         self._writes.close()
-        for engine in (self._writer, *self._readers):
-            engine.dispose()
+        for transactions in (self._writer, *self._readers):
+            transactions.close()
 
-    def _serve_writes(self, jobs: list[Job]) -> None:
+    def _serve_read(self, jobs: list[Job]) -> None:
+        reader = self._idle.pop()
+        reader.serve(jobs)
+        self._idle.append(reader)
+
+
+class _Transactions:
+    """The transactions of an engine's connection, for one thread at a time.
+
+    SQLAlchemy takes several times as long to lend a connection and take it back as a small transaction takes, so one is kept
+    until something fails."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+
+    def serve(self, jobs: Sequence[Job]) -> None:
+        """Run jobs in one transaction; set their results and errors."""
         try:
-            with self._writer.begin() as connection:
-                if len(jobs) == 1:
-                    jobs[0].result = jobs[0].run(connection)
-                elif _run_in_savepoint(jobs, connection) is not None:
-                    for job in jobs:
-                        job.error = _run_in_savepoint([job], connection)
+            if self._connection is None:
+                self._connection = self._engine.connect()
+            with self._connection.begin():
+                _run(jobs, self._connection)
         except Exception as error:  # noqa: BLE001 - the caller's greenlet raises it
+            self._give_back()
             for job in jobs:
                 job.error = job.error or error
 
-    def _serve_read(self, jobs: list[Job]) -> None:
-        engine = self._idle.pop()
-        try:
-            with engine.begin() as connection:
-                jobs[0].result = jobs[0].run(connection)
-        except Exception as error:  # noqa: BLE001 - the caller's greenlet raises it
-            jobs[0].error = error
-        finally:
-            self._idle.append(engine)
+    def close(self) -> None:
+        """Close the connection."""
+        self._give_back()
+        self._engine.dispose()
+
+    def _give_back(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+def _run(jobs: Sequence[Job], connection: Connection) -> None:
+    """Run jobs; an error of one of several undoes that one alone."""
+    if len(jobs) == 1:
+        jobs[0].result = jobs[0].run(connection)
+    elif _run_in_savepoint(jobs, connection) is not None:
+        for job in jobs:
+            job.error = _run_in_savepoint([job], connection)
 
 
 def _run_in_savepoint(jobs: Sequence[Job], connection: Connection) -> Exception | None:
@@ -153,8 +181,7 @@ def _run_in_savepoint(jobs: Sequence[Job], connection: Connection) -> Exception 
 
     An error escapes only when it ended the whole transaction. SQLite copies each page that changes in a savepoint, so one
     for each job would take a sixth longer."""
-    driver: Any = connection.connection.driver_connection
-    failure = None
+    driver, failure = driver_of(connection), None
     driver.execute("SAVEPOINT jobs")
     try:
         for job in jobs:

@@ -24,7 +24,7 @@ def refusal(action: Any, *args: Any, **kwargs: Any) -> GatewayError:
 def writing_engine(state: State) -> Engine:
     """The engine that a store's writes go through."""
     backend: Any = state.db.backend
-    return backend._writer if hasattr(backend, "_writer") else backend._engine
+    return getattr(backend, "_writer", backend)._engine
 
 
 @contextmanager

@@ -121,18 +121,14 @@ def test_one_transaction_builds_one_index_of_a_large_table(
 ) -> None:
     """On SQLite nobody writes until it ends. On PostgreSQL there is none: a concurrent build has no transaction."""
     move(engine, "0009")
-    transactions: list[list[str]] = []
+    transactions: list[list[str]] = [[]]
     opening = migrations._engine
 
     def traced(*given: Any, **more: Any) -> Engine:
         made = opening(*given, **more)
-        event.listen(made, "before_cursor_execute", lambda *told: note(told[2]))
+        event.listen(made, "begin", lambda connection: transactions.append([]))
+        event.listen(made, "before_cursor_execute", lambda *told: transactions[-1].append(told[2]))
         return made
-
-    def note(statement: str) -> None:
-        if statement.startswith("BEGIN"):
-            transactions.append([])
-        transactions[-1].append(statement)
 
     monkeypatch.setattr(migrations, "_engine", traced)
     migrations.upgrade(parse_url(url))
