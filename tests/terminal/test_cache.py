@@ -9,7 +9,7 @@ import pytest
 
 from app import cli
 from tests.governance.city import running_city
-from tests.governance.test_cache import ask, cached
+from tests.governance.test_cache import ask_about, cached
 from tests.lifecycle.house import eventually
 
 CONFIG = """
@@ -28,12 +28,14 @@ def test_a_running_server_forgets_what_the_terminal_takes_away(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DATABASE_URL", database)
     with running_city(CONFIG, env={"DATABASE_URL": database}) as city:
-        eventually(lambda: cached(ask(city, "gone"), ask(city, "gone")) == ["hit", "hit"])
+        eventually(lambda: cached(ask_about(city, "gone"), ask_about(city, "gone")) == ["hit", "hit"])
         assert cli.main(["cache", "clear", "--tenant", "blue"]) == 0
         assert capsys.readouterr().out == "0 answers were deleted\n"
         assert cli.main(["cache", "clear", "--tenant", "red", "--json"]) == 0
         assert json.loads(capsys.readouterr().out)["entries"] == 1
-        eventually(lambda: cached(ask(city, "gone", headers={"x-bf-cache-no-store": "true"})) == ["miss"])
+        eventually(
+            lambda: cached(ask_about(city, "gone", headers={"x-bf-cache-no-store": "true"})) == ["miss"]
+        )
 
 
 def test_what_cannot_be_meant_is_refused(
