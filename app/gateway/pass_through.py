@@ -120,6 +120,7 @@ class PassStream:
         self._breaks = Breaks() if exchange.patch.breaks_fail else None
         self.repeats: Repeats | None = getattr(self._decoder, "repeats", None)
         self._original: Original | None = None
+        self._event: str | None = None  # the name of the last frame that grew a block
 
     def feed(self, event: str | None, data: Any) -> list[Frame]:
         """Take one upstream frame."""
@@ -127,6 +128,7 @@ class PassStream:
         if len(events) == 1 and isinstance(events[0], BlockDelta):  # a block grows, and nothing else
             self.content = True
             self._fold.grow(events[0])
+            self._event = event
             return self._patch.frames(event, data)
         self._observe(events)
         if self.failure is not None or not isinstance(data, dict):
@@ -147,7 +149,7 @@ class PassStream:
         if original is not None:
             return Repetition(original, rows)
         again = [fill(repeats.latest, repeats.places, strings) for strings in rows]
-        return [frame for data in again for frame in self._patch.frames(None, data)]
+        return [frame for data in again for frame in self._patch.frames(self._event, data)]
 
     def keep_original(self, frame: Frame) -> None:
         """Keep the last frame where one that repeats it goes out alike."""

@@ -19,13 +19,15 @@ from app.wire.json_template import JsonTemplate, template_of
 from app.wire.offload import LARGE
 
 _EVENT_END: Final = b"\n\n"
+_BRACKET_END: Final = b"}" + _EVENT_END
 _MAX_MISSES: Final = 4  # templates in a row that no further read filled, before none is made any more
 
 
 @record
 class Original:
-    """The data of a frame that goes out again and again, with other strings at ``places``, the text first."""
+    """A frame that goes out again and again, with other strings at ``places`` of its data, the text first."""
 
+    event: str | None
     data: dict[str, Any]
     places: Sequence[Place]
 
@@ -52,8 +54,8 @@ class Repetition:
     def frames(self) -> list[Frame]:
         """The frames; who changes one changes what goes out."""
         if self.is_untouched:
-            data, places = self.original.data, self.original.places
-            self._frames = [Frame(None, fill(data, places, strings)) for strings in self.rows]
+            event, data, places = self.original.event, self.original.data, self.original.places
+            self._frames = [Frame(event, fill(data, places, strings)) for strings in self.rows]
             self.is_untouched = False
         return self._frames
 
@@ -94,7 +96,7 @@ class RepetitionReader:
         """Return what a read brings that repeats the last event; None for any other, of which nothing is kept."""
         if self._next is None or len(chunk) >= LARGE:
             return None
-        rows = self._next.rows(chunk)
+        rows = self._next.rows(_without_padding(chunk))
         if rows is None:
             return None
         for row in rows:
@@ -122,8 +124,18 @@ class RepetitionReader:
 
 
 def _last_event(chunk: bytes) -> bytes:
-    events = chunk.split(_EVENT_END)
+    events = _without_padding(chunk).split(_EVENT_END)
     return events[-2] + _EVENT_END if len(events) > 1 else chunk
+
+
+def _without_padding(chunk: bytes) -> bytes:
+    """Return a read without the spaces before the last bracket of an event, which Anthropic sends more or fewer of.
+
+    No string goes on to the end of a line, so no text loses any."""
+    if b" " + _BRACKET_END not in chunk:
+        return chunk
+    *events, rest = chunk.split(_BRACKET_END)
+    return b"".join([event.rstrip(b" ") + _BRACKET_END for event in events]) + rest
 
 
 def _string_at(frame: Any, place: Place) -> Any:
@@ -140,9 +152,9 @@ def original_of(frame: Frame, repeats: Repeats) -> Original | None:
     """Return a frame that went out for the one that ``repeats`` remembers; None where it lacks one of its strings."""
     latest, places = repeats.latest, repeats.places
     strings = [_string_at(latest, place) for place in places]
-    if frame.event is not None or strings != [_string_at(frame.data, place) for place in places]:
+    if strings != [_string_at(frame.data, place) for place in places]:
         return None
-    return Original(fill(frame.data, places, strings), places)
+    return Original(frame.event, fill(frame.data, places, strings), places)
 
 
 def _shape_of(repeats: Repeats) -> Any:
@@ -159,7 +171,8 @@ def _template_of(chunk: bytes, repeats: Repeats) -> JsonTemplate | None:
         return None
     others = [f"{text}?" for text in strings]
     try:
+        ((event, _),) = SSEReader().feed(chunk)
         found = list(SSEReader().feed(template.filled(others)))
-    except GatewayError:
+    except (GatewayError, ValueError):
         return None
-    return template if found == [(None, fill(frame, places, others))] else None
+    return template if found == [(event, fill(frame, places, others))] else None

@@ -115,7 +115,7 @@ def test_chunks_of_more_text_pass_as_any_other(chunks: list[dict[str, Any]], ask
         assert _passed(chunks, asked) == quick
 
 
-_WIRES = ("chat", "completions", "gemini")
+_WIRES = ("chat", "completions", "gemini", "messages", "cohere")
 _USAGES = tuple({"usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": n}} for n in (2, 3))
 
 

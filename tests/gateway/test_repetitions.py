@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from app.canonical.request import Request
 from app.canonical.response import Usage
 from app.dialects import dialect
-from app.dialects.base import PassThrough
+from app.dialects.base import Dialect, PassThrough
 from app.gateway.framing import SSEReader
 from app.gateway.pass_through import PassStream
 from app.gateway.repetitions import Repetition, RepetitionReader
 from app.gateway.translation import TranslateStream
 from app.wire.sse import encode_frame
+from benchmarks.decoders import BLOCKS
 from tests.dialects import generic
 
 CHAT = dialect("chat")
@@ -58,22 +59,22 @@ def _chunk(text: str, **members: Any) -> dict[str, Any]:
     return {**constant, "choices": [choice], **members}
 
 
-def _passing(asks_usage: bool = False) -> PassStream:
+def _passing(asks_usage: bool = False, wire: Dialect = CHAT) -> PassStream:
     body = {"stream_options": {"include_usage": asks_usage}}
     context, server = generic.client_context(), generic.server_context()
-    assert CHAT.patch is not None
-    patch = CHAT.patch(PassThrough(body, context, server, None, True))
+    assert wire.patch is not None
+    patch = wire.patch(PassThrough(body, context, server, None, True))
     exchange: Any = SimpleNamespace(
-        patch=patch, dialect=CHAT, context=context, estimate=lambda _: Usage(1, 2)
+        patch=patch, dialect=wire, context=context, estimate=lambda _: Usage(1, 2)
     )
     return PassStream(exchange)
 
 
-def _translating(server: str) -> TranslateStream:
+def _translating(server: str, wire: Dialect = CHAT) -> TranslateStream:
     request = Request(model="m", messages=())
     encoder = dialect(server).stream_encoder(request, generic.server_context(response_id="resp_1"))
     return TranslateStream(
-        CHAT.stream_decoder(generic.client_context()), encoder, lambda body: (), lambda _: Usage(1, 2)
+        wire.stream_decoder(generic.client_context()), encoder, lambda body: (), lambda _: Usage(1, 2)
     )
 
 
@@ -92,7 +93,8 @@ def _read(translator: Any, reads: list[bytes], quick: bool) -> tuple[list[Any], 
             taken = batch.frames if isinstance(batch, Repetition) else batch
         frames += json.loads(json.dumps(taken))  # as they are now: who writes them may change them
         for frame in taken:
-            frame.data["extra_fields"] = "of an envelope"
+            if isinstance(frame.data, dict):
+                frame.data["extra_fields"] = "of an envelope"
     return [*frames, *translator.done()], found
 
 
@@ -129,6 +131,49 @@ def test_every_order_of_reads_makes_the_same_on_both_ways(server: str, reads: li
         frames, _ = _read(translator, _bytes(reads), quick)
         outcomes.append((frames, repr(translator.response()), translator.content, translator.usage))
     assert outcomes[0] == outcomes[1]
+
+
+_PADDING = st.sampled_from([b"", b"", b" ", b"    "])  # as Anthropic has before the last bracket
+
+
+_TIMES = st.sampled_from([1, 1, 4])
+
+
+def _padded(frame: tuple[str | None, Any], padding: bytes) -> bytes:
+    event, data = frame
+    return encode_frame(event, json.dumps(data).encode()[:-1] + padding + b"}")
+
+
+@pytest.mark.parametrize("wire", ["messages", "cohere"])
+@pytest.mark.parametrize("way", ["pass", "chat", "messages"])
+@settings(max_examples=60)
+@given(data=st.data())
+def test_named_events_in_every_order_make_the_same_on_both_ways(wire: str, way: str, data: Any) -> None:
+    blocks = [block for block in BLOCKS if block.wire == wire]
+    texts = [block.delta(text) for block in blocks for text in ("a", "b }\n\n", "") for _ in range(3)]
+    start, *_ = blocks[0].before
+    others = [f for block in blocks for f in block.before + block.after if f[0] != start[0]]
+    runs = data.draw(st.lists(st.tuples(st.sampled_from([*others, *texts]), _TIMES, _PADDING), max_size=12))
+    events = [_padded(start, b"")]
+    events += [_padded(frame, padding) for frame, times, padding in runs for _ in range(times)]
+    joined = data.draw(st.integers(1, 3))
+    reads = [b"".join(events[at : at + joined]) for at in range(0, len(events), joined)]
+    outcomes = []
+    for quick in (True, False):
+        translator: Any = _passing(wire=dialect(wire)) if way == "pass" else _translating(way, dialect(wire))
+        frames_made, _ = _read(translator, reads, quick)
+        outcomes.append((frames_made, repr(translator.response()), translator.content))
+    assert outcomes[0] == outcomes[1]
+
+
+@pytest.mark.parametrize("translator", [_passing, _translating])
+@pytest.mark.parametrize("wire", ["messages", "cohere"])
+def test_text_after_text_of_named_events_is_found_to_repeat(translator: Any, wire: str) -> None:
+    for block in (block for block in BLOCKS if block.wire == wire and block.kind != "signature"):
+        deltas = [block.delta(f"text {number}") for number in range(20)]
+        reads = [_padded(frame, b" " * (number % 3)) for number, frame in enumerate([*block.before, *deltas])]
+        made = translator(wire=dialect(wire)) if translator is _passing else translator("chat", dialect(wire))
+        assert _read(made, reads, quick=True)[1] == 18, block
 
 
 @pytest.mark.parametrize("translator", [_passing, lambda: _translating("responses")])

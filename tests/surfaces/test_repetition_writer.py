@@ -16,7 +16,7 @@ from app.surfaces.replies.repetition_writer import RepetitionWriter
 _PLACES = (("choices", 0, "delta", "content"), ("obfuscation",))
 
 
-def _original(*places: Any, **members: Any) -> Original:
+def _original(*places: Any, event: str | None = None, **members: Any) -> Original:
     choice = {"index": 0, "delta": {"content": "a"}, "finish_reason": None}
     data = {
         "id": "c %d",
@@ -25,7 +25,7 @@ def _original(*places: Any, **members: Any) -> Original:
         "obfuscation": "x",
         **members,
     }
-    return Original(data, places)
+    return Original(event, data, places)
 
 
 def _envelope(kind: str, monkeypatch: pytest.MonkeyPatch) -> FrameEnvelope:
@@ -50,6 +50,7 @@ def test_repetitions_are_written_as_frames_are(kind: str, places: Any, texts: li
     with pytest.MonkeyPatch.context() as monkeypatch:
         quick, slow = _envelope(kind, monkeypatch), _envelope(kind, monkeypatch)
         writer, originals = RepetitionWriter(quick), [_original(*places), _original(*places, model="é%")]
+        originals.append(_original(*places, event="content_block_delta"))
         for original in originals:
             rows = [[text, *["pad"] * (len(places) - 1)] for text in texts]
             for several in [*([row] for row in rows), rows]:

@@ -35,6 +35,7 @@ def decode_count(body: Any) -> int:
 class _Patch(PlainPatch):
     def frames(self, event: str | None, data: Body) -> list[Frame]:
         """Return a frame unchanged; ``message-end`` is held back if it reports no valid usage."""
+        self.is_steady = data.get("type") != "message-end" and not self._waiting
         usage = as_dict(data.get("delta")).get("usage")
         has_usage = decode_usage(usage) is not None and counts_only(as_dict(usage))
         return self._forward(

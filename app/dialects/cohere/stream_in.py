@@ -26,12 +26,19 @@ from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, call_part, finish_of, name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_str, count, label, opt_str
+from app.dialects.shared.repeats import Grow, Place, Repeats
 from app.dialects.shared.tool_forms import ANSWER_TOOL, custom_tool_names
 
 Members = dict[str, Any]
 Key = tuple[str, int | None]
 
 _PLAN: Final[Key] = ("plan", 0)
+_GROWING: Final = {"content-delta": "content", "tool-call-delta": "call"}
+_PLACES: Final[tuple[Place, ...]] = (
+    ("delta", "message", "content", "text"),
+    ("delta", "message", "content", "thinking"),
+    ("delta", "message", "tool_calls", "function", "arguments"),
+)
 
 
 class CohereDecoder(TerminalDecoder):
@@ -45,14 +52,22 @@ class CohereDecoder(TerminalDecoder):
         self._ended: set[Key] = set()
         self._started = False
         self._late_citations: list[Members] = []
+        self.repeats = Repeats(*_PLACES)
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one frame. Events of unknown types are ignored."""
         frame = as_dict(data)
-        if self._over:
-            return []
+        if (delta := self.repeats.delta_of(frame)) is not None:
+            return [delta]
         method = _METHODS.get(opt_str(frame.get("type")) or "error")
-        return [] if method is None else method(self, frame)
+        events = [] if method is None or self._over else method(self, frame)
+        self.repeats.learn(frame, events, self._grow_of(frame))
+        return events
+
+    def _grow_of(self, frame: Members) -> Grow | None:
+        kind = _GROWING.get(as_str(frame.get("type")))
+        block = None if kind is None else self._blocks.get((kind, count(frame.get("index"))))
+        return None if block is None else block.pieces.append
 
     def _error(self, frame: Members) -> list[Event]:
         """Take an error body, which also comes without a type; a frame without a message is ignored."""

@@ -122,6 +122,7 @@ class MessagesPatch(PlainPatch):
             if not _is_valid(message.get("usage")):
                 message["usage"] = encode_usage(decode_usage(message.get("usage")))
         lacks = kind == "message_delta" and not _is_valid(data.get("usage"))
+        self.is_steady = kind == "content_block_delta" and not self._waiting
         return self._forward(Frame(event or opt_str(kind), data), lacks_usage=lacks)
 
     def _write_usage(self, data: Body, usage: Usage) -> None:

@@ -50,6 +50,7 @@ from app.dialects.shared.lenient_json import (
     rest,
     without_nulls,
 )
+from app.dialects.shared.repeats import Grow, Repeats
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 
 Members = dict[str, Any]
@@ -64,12 +65,23 @@ class MessagesDecoder(TerminalDecoder):
         self._blocks = OpenBlocks()
         self._usage: Members = {}
         self._late: Members = {}
+        self.repeats = Repeats(*(("delta", member) for member in ("text", "thinking", "partial_json")))
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one frame. Unknown events are ignored, as Anthropic's documentation of streaming requires."""
         frame = as_dict(data)
+        if (delta := self.repeats.delta_of(frame)) is not None:
+            return [delta]
         method = _METHODS.get(as_str(frame.get("type")) or as_str(event))
-        return [] if method is None or self._over else method(self, frame)
+        events = [] if method is None or self._over else method(self, frame)
+        self.repeats.learn(frame, events, self._grow_of(frame))
+        return events
+
+    def _grow_of(self, frame: Members) -> Grow | None:
+        if frame.get("type") != "content_block_delta":
+            return None
+        block = self._blocks.get(count(frame.get("index")))
+        return None if block is None else block.pieces.append
 
     def _usage_so_far(self) -> Usage | None:
         return decode_usage(self._usage)

@@ -45,7 +45,7 @@ class RepetitionWriter:
         marks = [_MARK % number for number in range(len(original.places) + self._envelope.numbers)]
         data = fill(original.data, original.places, marks[: len(original.places)])
         self._envelope.seal_with(data, marks[len(original.places) :])
-        event = encode_frame(None, dumps_ascii(data)).replace(b"%", b"%%")
+        event = encode_frame(original.event, dumps_ascii(data)).replace(b"%", b"%%")
         gaps = [dumps_ascii(mark) for mark in marks]
         if any(event.count(gap) != 1 for gap in gaps):
             return
