@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -216,6 +217,52 @@ def test_odd_shapes_at_home_are_the_providers_to_judge(
     world.upstream.script = lambda request: Reply.json({"message": "odd", "error": {"message": "odd"}}, 400)
     answer = surface.ask(world, surface.home, stream=stream, **members)
     assert (answer.status, surface.word(answer.json)) in [(400, word) for word in REFUSED]
+
+
+FOUND = {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "found"}]}
+FOREIGN: dict[str, tuple[str, dict[str, Any]]] = {
+    "in a prompt": ("/anthropic/v1/messages", {"messages": [{"role": "user", "content": [FOUND]}]}),
+    "in a result": (
+        "/anthropic/v1/messages",
+        {
+            "messages": [
+                {"role": "user", "content": "hi"},
+                {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "f", "input": {}}]},
+                {
+                    "role": "user",
+                    "content": [{"type": "tool_result", "tool_use_id": "a", "content": [FOUND]}],
+                },
+            ]
+        },
+    ),
+    "of Bedrock": (
+        "/bedrock/model/{model}/converse",
+        {"messages": [{"role": "user", "content": [{"guardContent": {"text": {"text": "hi"}}}]}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("model", ["sandbox/echo", "sandbox/responses-x", "gemini/x", "cohere/x"])
+@pytest.mark.parametrize("where", FOREIGN)
+def test_a_part_of_a_prompt_that_the_target_cannot_read_is_refused_by_its_type(
+    world: World, where: str, model: str
+) -> None:
+    path, members = FOREIGN[where]
+    body = members if "{model}" in path else {"model": model, "max_tokens": 99, **members}
+    answer = world.send("POST", path.format(model=quote(model, safe="")), body)
+    assert answer.status == 400, answer.body
+    assert (b"guardContent" if "bedrock" in path else b"search_result") in answer.body
+    assert world.upstream.requests == []
+
+
+def test_a_refused_member_is_named_as_it_is_at_googles_surface(world: World) -> None:
+    body = {
+        "contents": [{"role": "user", "parts": [{"text": "hi"}]}],
+        "generationConfig": {"candidateCount": 2},
+    }
+    answer = world.send("POST", "/v1beta/models/sandbox%2Fresponses-x:generateContent", body)
+    (violation,) = answer.json["error"]["details"][0]["fieldViolations"]
+    assert (answer.status, violation["field"]) == (400, "generationConfig.candidateCount")
 
 
 @pytest.mark.parametrize(

@@ -304,7 +304,7 @@ def test_what_an_item_cannot_say_is_refused_or_told() -> None:
     losses = Losses("messages")
     body = DIALECT.encode_request(Request("m", (foreign,)), generic.client_context("m", losses=losses)).body
     assert [item["content"] for item in body["input"]] == ["a"]
-    assert [loss.param for loss in losses.items] == ["input"]
+    assert [loss.param for loss in losses.items] == ["messages"]
 
 
 @pytest.mark.parametrize(

@@ -79,15 +79,18 @@ class ResponsesOptions:
         return may_reason and PLAIN_MODELS.search(model) is None
 
 
-def fit(body: Mapping[str, Any], options: ResponsesOptions, losses: Losses) -> dict[str, Any]:
+def fit(
+    body: Mapping[str, Any], options: ResponsesOptions, losses: Losses, *, native: bool = True
+) -> dict[str, Any]:
     """Return a stateless copy of ``body`` in OpenAI's form, without what the target does not support.
 
-    Losses are reported; raises GatewayError if one would change the answer.
+    Losses are reported; raises GatewayError if one would change the answer. ``native``: the client's own
+    members, so reports name them as they are.
     """
     outgoing = {k: v for k, v in body.items() if k not in STATE_MEMBERS and v is not None}
     _normalize(outgoing)
     _ask_logprobs(outgoing)
-    _leave_out(outgoing, losses)
+    _leave_out(outgoing, losses, native)
     _fit_tokens(outgoing, losses)
     _fit_reasoning(outgoing, options, losses)
     outgoing["store"] = False
@@ -125,10 +128,10 @@ def _ask_logprobs(outgoing: dict[str, Any]) -> None:
         outgoing.setdefault("top_logprobs", count(logprobs))
 
 
-def _leave_out(outgoing: dict[str, Any], losses: Losses) -> None:
+def _leave_out(outgoing: dict[str, Any], losses: Losses, native: bool) -> None:
     for name in [name for name in outgoing if name in LACKING or outgoing[name] == _DEFAULTS.get(name)]:
         if outgoing[name] != _DEFAULTS.get(name):
-            losses.report(_FEATURES.get(name, name), param=name)
+            losses.report(_FEATURES.get(name, name), param=name if native else None)
         del outgoing[name]
 
 

@@ -36,6 +36,7 @@ from app.dialects.shared.lenient_json import as_dict, as_list, rest, without_nul
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import own_members
 from app.dialects.shared.sampling_paths import sampling_members
+from app.dialects.shared.unmapped_members import report_opaque
 
 HOSTED_TOOLS: Final = frozenset(
     {
@@ -72,7 +73,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     if not isinstance(body.get("input"), str):
         body["input"] = encode_input(request, context)
     body["stream"] = request.stream
-    return EncodedRequest(fit(body, options, context.losses))
+    return EncodedRequest(fit(body, options, context.losses, native=native))
 
 
 def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
@@ -87,7 +88,7 @@ def encode_input(request: Request, context: ClientContext) -> list[dict[str, Any
         if message.name is not None:
             context.losses.report("message_name")
         for part in message.parts:
-            _report_part(part, context.losses)
+            _report_part(part, message.role, context.losses)
     writer = ItemWriter(_sealer(context), places=places_of(request.tools) or None)
     return writer.items(request.messages)
 
@@ -102,15 +103,15 @@ def _sealer(context: ClientContext) -> Callable[[Signature], str | None]:
     return seal
 
 
-def _report_part(part: Part, losses: Losses) -> None:
+def _report_part(part: Part, role: str, losses: Losses) -> None:
     """Report a part that Responses items do not have, or have in another form."""
     if isinstance(part, AudioPart):
         losses.report("audio")
     elif isinstance(part, OpaquePart) and part.native[0] != NAME:
-        losses.report("hosted_item", f"A '{part.type}' block of another API was left out.", param="input")
+        report_opaque(part, role, losses)
     elif isinstance(part, ToolResultPart):
         for piece in part.content:
-            _report_part(piece, losses)
+            _report_part(piece, role, losses)
     elif isinstance(part, FilePart) and part.text is not None and part.data is None:
         losses.report("file_form", "A text document was sent as plain text.", param="input")
 
