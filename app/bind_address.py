@@ -142,7 +142,7 @@ def turn_newcomers_away(listener: socket.socket) -> None:
 
     Closing a listener resets what the kernel has accepted and nobody has taken yet, a request
     and all. After this and a moment all that is there can be taken. Who comes now tries again
-    after a second and finds the door closed. Does nothing where the system has no such filter.
+    after a second and finds the port closed. Does nothing where the system has no such filter.
     """
     if not sys.platform.startswith("linux") or listener.family not in (socket.AF_INET, socket.AF_INET6):
         return

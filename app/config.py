@@ -279,7 +279,7 @@ class Settings:
     ``app.config_loading.members``. ``environ`` holds the variables that say how to get out
     (proxies, authorities) and nothing else; ``secret_variables`` names those that held a
     secret, for the server's entry to remove. ``generated_key`` is what a start made in place of a
-    ``master_key`` (``app.master_key``); no door takes it.
+    ``master_key`` (``app.master_key``); no surface accepts it.
     """
 
     host: str | None = None

@@ -2,7 +2,7 @@
 
 gunicorn's first process makes the key and leaves it in its environment; each worker takes it from
 there, so that all of them know the same one, also after a reload. The key opens ``/admin`` and ``/ui``
-and no door. What is printed is not the key but a link, which works once.
+and no surface. What is printed is not the key but a link, which works once.
 """
 
 from __future__ import annotations

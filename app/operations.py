@@ -17,14 +17,14 @@ Method = Literal["GET", "POST", "DELETE", "OPTIONS"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One path of an operation, below the prefixes of a door.
+    """One path of an operation, below the prefixes of a surface.
 
-    ``view`` is a function below ``app.surfaces``, ``body`` a schema there (``chat_body`` at doors
+    ``view`` is a function below ``app.surfaces``, ``body`` a schema there (``chat_body`` at surfaces
     that take a chat-shaped body, too); ``optional_body``: it may be absent; ``form``: the body is
     multipart, whose fields ``body`` checks. ``answer`` is a component of the API's description: a name of ``openapi.shapes``, or
     the place of a shape below ``app.surfaces``. ``streams``: events come instead where the request
-    asks for them. ``sealed``: the answer has its door's envelope. ``query`` names the query's
-    members. ``dialect`` is read and written at this path, where it is not its door's. ``upgrades``: it is
+    asks for them. ``sealed``: the answer has its surface's envelope. ``query`` names the query's
+    members. ``dialect`` is read and written at this path, where it is not its surface's. ``upgrades``: it is
     served over a WebSocket alone, whose messages have the ``body``.
     """
 
@@ -48,7 +48,7 @@ class Operation:
     """One row. ``wires`` can serve it, best first (a provider's table has a wire for each name).
 
     ``request_type`` is its name in ``extra_fields``, None for the same. ``dialect`` is read and
-    written where a door has no dialect of its own. ``exchange`` makes one attempt's exchange,
+    written where a surface has no dialect of its own. ``exchange`` makes one attempt's exchange,
     below ``app.gateway``.
     """
 

@@ -1,6 +1,6 @@
 """Warnings about valid settings that are probably not intended, for ``sluice check-config``.
 
-Like a fault, each has a place. There is no warning about a name that only a catalogue or a door's
+Like a fault, each has a place. There is no warning about a name that only a catalogue or a surface's
 own default could explain.
 """
 
@@ -150,7 +150,7 @@ def _explain_unserved(target: str, settings: Settings, find: Find) -> str | None
     if closest:
         return f"matches no provider; did you mean '{closest[0]}'?"
     return (
-        "matches no provider unless a door's default provider or a catalogue knows it; write provider/model"
+        "matches no provider unless a surface's default provider or a catalogue knows it; write provider/model"
     )
 
 

@@ -270,8 +270,8 @@ class Call:
     the conversation, or the first response, that it continues, its own response for a first turn. ``host``
     stores the turn of a Responses call, None for calls that are no turns. ``signs``: what providers need
     again of tool calls is restored, and stored where ``keeps_signatures``. ``keep_raw`` names what to keep
-    of the exchange with the provider (``raw_request``, ``raw_response``). ``door`` is the name of its door,
-    "" for none. ``status_of`` returns the status of an error at that door. ``size`` is that of the body in
+    of the exchange with the provider (``raw_request``, ``raw_response``). ``door`` is the name of its surface,
+    "" for none. ``status_of`` returns the status of an error there. ``size`` is that of the body in
     bytes. ``created_at`` is in Unix seconds, ``deadline`` and ``started`` are monotonic.
     """
 

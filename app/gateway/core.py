@@ -177,7 +177,7 @@ class Gateway:
             outcome.end()
 
     def note_request(self, operation: str, error: GatewayError | None, status: int, **fields: Any) -> None:
-        """Log and count a request at a door that was no call."""
+        """Log and count a request at a surface that was no call."""
         log_request(self.redactor.text, error, operation=operation, status=status, **fields)
         if self.metrics is not None:
             self.metrics.note_request(operation, status, error)

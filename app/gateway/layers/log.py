@@ -176,7 +176,7 @@ def _cause(error: GatewayError) -> str:
 
 
 def log_request(redact: Redact, error: GatewayError | None, **fields: Any) -> None:
-    """Log a request of a door that was no call: it was refused before, or answered from the store."""
+    """Log a request of a surface that was no call: it was refused before, or answered from the store."""
     line: dict[str, Any] = {"level": "info" if error is None else "warning", "event": "request", **fields}
     if error is not None:
         line |= {"error": error.code or error.kind.name, "cause": redact(_cause(error))[:_MOST_OF_CAUSE]}

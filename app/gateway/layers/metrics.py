@@ -66,7 +66,7 @@ class Metrics:
             self._of("sluice_breaker_open", provider).set(count)
 
     def note_request(self, operation: str, status: int, error: GatewayError | None = None) -> None:
-        """Count a request of a door that was no call."""
+        """Count a request of a surface that was no call."""
         self.count("sluice_requests", operation, _NONE, OTHER, str(status))
         if error is not None:
             self.count("sluice_errors", operation, _NONE, error.kind.name)
