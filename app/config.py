@@ -1,7 +1,7 @@
 """Settings: what the operator decided, from the environment and one TOML file.
 
 Frozen values only; loading and validation live in ``app.config_loading``. The
-environment wins over the file (contract/surfaces.md 7). Secrets are of a type that
+environment wins over the file. Secrets are of a type that
 never prints.
 """
 

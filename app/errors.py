@@ -4,7 +4,7 @@ The table says what a client sees (status, type, code) and what dispatch may do
 (retry the same target, fall back to the next). Policy reads the table, never an
 error's text. This module knows no wire and no framework.
 
-Statuses and codes: contract/responses.md 1.2 and contract/reliability.md 3.
+Statuses and codes: docs/surfaces.md, "Errors".
 """
 
 from __future__ import annotations

@@ -53,6 +53,17 @@ def test_the_tests_that_a_module_names_exist(repo_dir: Path) -> None:
     assert [(path, test) for path, test in named if not (repo_dir / test).exists()] == []
 
 
+def test_the_pages_that_a_module_cites_exist(repo_dir: Path) -> None:
+    files = [file for part in ("app", "tests") for file in (repo_dir / part).rglob("*.py")]
+    cited = [
+        (file.relative_to(repo_dir).as_posix(), page)
+        for file in files
+        for page in re.findall(r"[\w/]*\b(?:docs|contract)/[\w/-]+\.md", file.read_text(encoding="utf-8"))
+    ]
+    assert len(cited) > 50
+    assert [(file, page) for file, page in cited if not (repo_dir / page).exists()] == []
+
+
 LONG_BODY = "def f():\n" + "    x = 1\n" * 60
 
 # rule, where the source would stand, a source that breaks the rule, one that keeps it

@@ -149,9 +149,7 @@ def _explain_unserved(target: str, settings: Settings, find: Find) -> str | None
     )
     if closest:
         return f"matches no provider; did you mean '{closest[0]}'?"
-    return (
-        "matches no provider unless a surface's default provider or a catalogue knows it; write provider/model"
-    )
+    return "matches no provider unless a surface's default provider or a catalogue knows it; write provider/model"
 
 
 def _listed_models(settings: Settings) -> set[str]:

@@ -1,7 +1,6 @@
 """The members of ``[server]``: variable, kind and meaning, one row each.
 
-The schema of the file, the reader of the environment and ``docs/configuration.md`` come from this table
-(contract/surfaces.md 7).
+The schema of the file, the reader of the environment and ``docs/configuration.md`` come from this table.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The attempts of a background response, written down before and after, and shown on GET.
 
 An attempt without an end, under a run that another one followed, died with its process; a run of
-which no attempt was written died before it reached a provider. Both are told as ``server_lost``
-(contract/surfaces.md 3: a response picked up after a crash must say so). Tests: tests/lifecycle/test_processes.py,
+which no attempt was written died before it reached a provider. Both are reported as ``server_lost``,
+because a response that is run again after a crash must say so. Tests: tests/lifecycle/test_processes.py,
 tests/lifecycle/test_kill_loop.py.
 """
 

@@ -3,7 +3,7 @@
 They only change the order. A target whose calls failed half the time lately, or that asked for a pause, goes
 behind the others; it is still tried when nothing else is left. When a circuit has been open long enough, one
 call is its probe: a success closes it, a failure opens it for twice as long. State is kept per worker; breakers
-are off unless configured (contract/governance.md 6).
+are off unless configured (docs/configuration.md, "Models").
 
 Tests: tests/gateway/test_breaker.py.
 """

@@ -1,8 +1,8 @@
 """Compaction: the model of a conversation summarizes its history.
 
 The gateway does it for every provider. The summary travels in the item's ``encrypted_content``, sealed for its
-tenant, and becomes a message when the item comes with a later turn (contract/responses.md 1: "Compaction on the
-wire"). A turn whose last item is ``compaction_trigger`` is answered with one such item, whole or streamed, stored
+tenant, and becomes a message when the item comes with a later turn (docs/responses.md, "Compact and
+count"). A turn whose last item is ``compaction_trigger`` is answered with one such item, whole or streamed, stored
 or in the background; the trigger is neither sent nor stored.
 
 Tests: tests/lifecycle/test_compaction.py.

@@ -1,6 +1,6 @@
 """The cost of a call: the provider's own figure, else the operator's price, else the catalogue.
 
-Costs are US dollars; an unknown price is None, never 0 (contract/surfaces.md 3).
+Costs are US dollars; an unknown price is None, never 0.
 
 Tests: tests/golden/accounting.py, tests/gateway/test_pricebook.py.
 """

@@ -1,7 +1,7 @@
 """The list of models: those of all configured providers, read at the same time and cached.
 
 A provider that fails or is slow does not fail the list; where it alone is listed, its failure is
-the answer (contract/surfaces.md 1).
+the answer.
 
 Tests: tests/replay/test_catalogue.py.
 """

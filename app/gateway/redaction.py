@@ -1,8 +1,8 @@
 """Remove the gateway's secrets from the words of others.
 
 A provider that refuses a key may repeat it, and a proxy its password. ``scrub`` of the
-dialects knows what keys look like; this module knows the secrets themselves, in every spelling
-(contract/reliability.md 2, A10). They are replaced by value, before anyone sees them.
+dialects knows what keys look like; this module knows the secrets themselves, in every spelling.
+They are replaced by value, before anyone sees them.
 
 Tests: tests/behaviour/test_secrets.py.
 """

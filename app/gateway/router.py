@@ -1,6 +1,6 @@
 """Resolve model strings to ordered targets.
 
-The rules are contract/surfaces.md 2: ``provider/model`` where the left part is a
+The rules are those of docs/surfaces.md, "Model strings": ``provider/model`` where the left part is a
 provider's name; then the operator's aliases; then the mount's default provider, or the
 first configured provider that lists the model offline. The caller must be allowed to use each
 candidate. No network is used.

@@ -1,7 +1,7 @@
 """The table of providers: their names, modules and environment variables.
 
 Modules are imported when a provider is first used. Nothing outside this package names
-a provider (contract/surfaces.md 2 and 7).
+a provider.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Azure: OpenAI's models by deployment or by the v1 paths, Claude by its own, one endpoint.
 
-Two forms of URL (contract/providers.md 3.10): ``/openai/deployments/{deployment}/…`` with a
+Two forms of URL: ``/openai/deployments/{deployment}/…`` with a
 dated ``api-version``, and ``/openai/v1/…`` with the deployment as ``model`` in the body. The
 second is taken when ``api_version`` is ``v1`` or ``preview``, or the endpoint ends in
 ``/openai/v1``. Responses have the second form only.
@@ -25,7 +25,7 @@ from app.providers.azure_auth import MISSING, AzureAuth
 from app.providers.base import Spec, Wire, default_url
 
 API_VERSION: Final = "2024-10-21"
-_EDITS_VERSION: Final = "2025-04-01-preview"  # the first that edits pictures (contract/providers.md 3.2)
+_EDITS_VERSION: Final = "2025-04-01-preview"  # the first that edits pictures
 
 _DEPLOYMENT: Final = "/openai/deployments/{model}"
 _V1: Final = "/openai/v1"

@@ -2,7 +2,7 @@
 
 ``BEDROCK_BASE_URL`` serves the control plane (the list of models) too. Model ids go into the
 path percent-encoded, ARNs of inference profiles with their colons and slashes
-(contract/providers.md 3.5, recorded traffic).
+(docs/contract/providers.md, recorded traffic).
 """
 
 from __future__ import annotations

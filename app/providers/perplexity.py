@@ -1,7 +1,7 @@
 """Perplexity: chat completions that search.
 
 Its Responses API is left aside: citations, search results, videos and the cost exist on
-chat completions only (contract/providers.md).
+chat completions only.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Google Cloud's models (Vertex): Gemini, Imagen, rankers, Claude, Mistral and others, chosen by the model's id.
 
-Each maker's models speak their own dialect below their own path (contract/providers.md 3.9):
+Each maker's models speak their own dialect below their own path:
 ``publishers/google`` Gemini, ``publishers/anthropic`` Claude's Messages, ``publishers/mistralai``
 chat, all others the OpenAI-compatible endpoint. A model of digits only is a tuned endpoint.
 """

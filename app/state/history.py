@@ -1,6 +1,6 @@
 """History: what ``previous_response_id``, ``conversation`` and ``item_reference`` stand for.
 
-``instructions`` never carry over. Errors are in OpenAI's words (contract/responses.md 1.2); a history is never silently
+``instructions`` never carry over. Errors are in OpenAI's words; a history is never silently
 shortened.
 """
 

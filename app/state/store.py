@@ -1,7 +1,6 @@
 """Stored responses: created before the upstream call, finished once, fetched, cancelled, deleted.
 
 Every method takes the tenant. A response of another tenant is missing, by the same query and with the same message.
-Messages and codes: contract/responses.md 1.1, 1.2.
 """
 
 from __future__ import annotations

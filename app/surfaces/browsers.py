@@ -2,7 +2,7 @@
 
 A web page can send requests to any address that the browser reaches, and its owner can point a host name there to read
 the answers. Without client keys the gateway therefore serves only its developer: under a loopback name, not for pages of
-other sites, and not through a proxy (contract/surfaces.md 1).
+other sites, and not through a proxy (docs/surfaces.md, "The surfaces").
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def make_call(
 
 
 def model_string(body: Mapping[str, Any], deployment: str | None, providers: frozenset[str]) -> str:
-    """Return the model of body or path (contract/surfaces.md 2): a body's ``provider/model``, else the path's deployment,
+    """Return the model of body or path (docs/surfaces.md, "Model strings"): a body's ``provider/model``, else the path's deployment,
     else the body's bare model.
 
     Raises GatewayError ``bad_request`` for an invalid or missing one.

@@ -1,8 +1,7 @@
 """Authentication: from a request's headers to a Principal.
 
 The key is in ``Authorization: Bearer``, else in the first header of the rule that is set, else in the query, if the rule
-allows that. Keys of the configuration come first: a keyed hash finds them, then they are compared in constant time
-(contract/reliability.md, rule 13).
+allows that. Keys of the configuration come first: a keyed hash finds them, then they are compared in constant time.
 """
 
 from __future__ import annotations

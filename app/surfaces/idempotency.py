@@ -1,7 +1,7 @@
 """Idempotency-Key: a request claims its key before it is served, and its answer is stored before it is sent.
 
 ``body`` claims the key once the body is read and checked, so an invalid body claims nothing. The answer is stored whole, or
-recorded chunk by chunk, before its last byte is sent (decision 44, contract/governance.md 8).
+recorded chunk by chunk, before its last byte is sent (decision 44).
 
 Tests: tests/governance/test_idempotency.py.
 """

@@ -1,6 +1,6 @@
 """The mounts: at which paths each surface is served, who may call it, and what it reads, writes and adds.
 
-They are the rows of contract/surfaces.md 1: prefixes, credentials, operations with their paths, the dialect, the
+Each is a row (docs/surfaces.md, "The surfaces"): prefixes, credentials, operations with their paths, the dialect, the
 envelope and the form of errors.
 """
 

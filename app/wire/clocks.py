@@ -1,7 +1,7 @@
 """The four clocks of an upstream call, and the watchdog that enforces them.
 
 A read time-out bounds one read, not a call: a body that drips a byte a second never
-trips it. So the clocks run outside the read (contract/reliability.md 1, finding 4),
+trips it. So the clocks run outside the read,
 on a timer of gevent's hub, and end the wait of the reader.
 """
 

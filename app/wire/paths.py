@@ -2,7 +2,7 @@
 
 Whatever a caller may influence (model, deployment, id, region) enters a URL only
 through here. ``quote`` alone is not enough: it leaves ``..`` alone, and the HTTP
-library then collapses it (contract/reliability.md 1, finding 10).
+library then collapses it.
 """
 
 from __future__ import annotations

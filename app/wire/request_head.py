@@ -1,7 +1,7 @@
 """What goes out: a URL, headers and a body that mean on the wire what they say here.
 
 A caller's value that would change the target or add a header is refused before
-anything is connected (contract/reliability.md 2, A1 and A2).
+anything is connected.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Attacks on the surface (contract/reliability.md 2): values, bodies, framing and keys that mean harm.
+"""Attacks on the surfaces (SECURITY.md): values, bodies, framing and keys that mean harm.
 
 Each is refused in JSON with the right status, or made harmless; what reaches the provider is looked at.
 """

@@ -1,6 +1,6 @@
 """Answers that lack a member which clients read unasked: it is there, whichever way the answer takes.
 
-Each chunk has id, object, created, model and choices; the first tells the role (contract/surfaces.md 6).
+Each chunk has id, object, created, model and choices; the first tells the role.
 """
 
 from __future__ import annotations
@@ -181,7 +181,7 @@ def test_a_whole_message_has_what_every_message_has(world: World) -> None:
 
 
 def test_a_thought_that_a_cut_left_alone_stays_out_of_the_next_turn(world: World) -> None:
-    # OpenAI tells no status of it, and refuses a thought that nothing follows (contract/responses.md 1.2)
+    # OpenAI tells no status of it, and refuses a thought that nothing follows
     thought = {"id": "rs_1", "type": "reasoning", "summary": [], "encrypted_content": "secret"}
     cut = responses_body(status="incomplete", incomplete_details={"reason": "max_output_tokens"})
     world.upstream.add(Reply.json({**cut, "output": [thought]}))

@@ -1,4 +1,4 @@
-"""The fault table, part one: what the provider does before any content (contract/reliability.md 3).
+"""The fault table, part one: what the provider does before any content.
 
 Each row is asked through every surface, as JSON and as a stream, of a provider that is translated or
 of one that is passed: the same real status, code and number of tries everywhere. (Not all ways

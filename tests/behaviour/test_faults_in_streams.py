@@ -1,4 +1,4 @@
-"""The fault table, part two: what goes wrong inside a stream (contract/reliability.md 3; responses.md 4.6).
+"""The fault table, part two: what goes wrong inside a stream.
 
 Before content a fault has a real status and may be tried again elsewhere; after it, the stream ends in
 one error, with all that was good before it, and nothing is tried again.

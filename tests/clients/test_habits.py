@@ -1,6 +1,6 @@
 """What clients that are not installed here really send, replayed request by request.
 
-Each row is the habit of a client as contract/responses.md section 6 has it: the OpenAI agents SDKs,
+Each row is the habit of a client: the OpenAI agents SDKs,
 LangChain, pydantic-ai, instructor, the AI SDK, LiteLLM and Codex.
 """
 

@@ -1,4 +1,4 @@
-"""Where a request ends (contract/reliability.md, A8): direct and behind nginx, one request has one answer.
+"""Where a request ends: direct and behind nginx, one request has one answer.
 
 Every case is sent on a connection of its own, all at once; what belongs to no request would come back
 as a second answer, or as somebody else's.

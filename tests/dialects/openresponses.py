@@ -1,7 +1,7 @@
 """Holds response objects and stream events to the published schemas of Open Responses.
 
 The schemas know neither hosted items nor custom tools, and name reasoning events otherwise than
-every server that was recorded (contract/responses.md 4.2); those alone are passed over.
+every server that was recorded; those alone are passed over.
 """
 
 from __future__ import annotations

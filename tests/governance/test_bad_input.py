@@ -1,5 +1,5 @@
 """Bad names, patterns, windows and amounts are refused alike in the file, by the admin API and on the command line:
-the same place, the same sentence. contract/governance.md, 9."""
+the same place, the same sentence."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Idempotency-Key at every surface: one run, its answer again, and the refusals (contract/governance.md 8)."""
+"""Idempotency-Key at every surface: one run, its answer again, and the refusals (docs/governance.md)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The life-cycle matrix: store × background × stream × surface × provider family.
 
 For each: what POST answers, and what GET, GET stream, resuming, input_items, cancel and DELETE do then
-(contract/responses.md 1.1).
+(docs/responses.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the life cycle refuses, in OpenAI's words (contract/responses.md 1.2), at every surface."""
+"""What the life cycle refuses, in OpenAI's words, at every surface."""
 
 from __future__ import annotations
 

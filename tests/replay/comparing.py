@@ -47,7 +47,7 @@ RESPONSES_ENDS: Mapping[str, str] = {
 }
 
 STATUSES: Mapping[int, int] = {401: 502, 402: 429, 403: 502, 424: 502, 498: 429, 529: 503}
-"""Upstream status -> the client's, where they differ (contract/reliability.md, decisions)."""
+"""Upstream status -> the client's, where they differ."""
 
 
 def faults(exchange: Exchange, wanted: Outcome, ask: Ask, got: Outcome, http: Http) -> Faults:

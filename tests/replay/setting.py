@@ -1,6 +1,6 @@
 """The gateway whose sixteen providers are one fake upstream, each below a path of its own.
 
-Addresses are given as an operator gives them: by the variables of contract/surfaces.md 7. Two custom
+Addresses are given as an operator gives them: by the variables of docs/configuration.md. Two custom
 providers stand for wires that a recording has and a built-in provider does not call: ``responder``
 speaks Responses only, ``compat`` is Google's OpenAI-compatible endpoint.
 """

@@ -1,4 +1,4 @@
-"""Defects that other gateways have (contract/providers.md), each shown not to be ours.
+"""Defects that other gateways have, each shown not to be ours.
 
 Two tables: what a provider must get for a client's request, and what a client must get for a
 provider's answer. All go through the running gateway.

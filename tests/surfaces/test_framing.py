@@ -1,4 +1,4 @@
-"""How streams are framed: chat, text completions, Responses, speech and transcription (contract/surfaces.md 6)."""
+"""How streams are framed: chat, text completions, Responses, speech and transcription (docs/surfaces.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a model string means at each surface (contract/surfaces.md 2)."""
+"""What a model string means at each surface (docs/surfaces.md)."""
 
 from __future__ import annotations
 

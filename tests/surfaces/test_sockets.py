@@ -1,4 +1,4 @@
-"""Responses over WebSocket, at real sockets: messages, turns, memory, credentials, ends (contract/surfaces.md 4)."""
+"""Responses over WebSocket, at real sockets: messages, turns, memory, credentials, ends (docs/responses.md)."""
 
 from __future__ import annotations
 

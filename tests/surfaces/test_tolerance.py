@@ -1,4 +1,4 @@
-"""What is taken in without complaint, and what it comes to (contract/surfaces.md 4)."""
+"""What is taken in without complaint, and what it comes to."""
 
 from __future__ import annotations
 

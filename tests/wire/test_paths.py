@@ -10,7 +10,7 @@ from app.errors import GatewayError
 from app.wire import request_head
 from app.wire.paths import host_label, segment
 
-# Shapes of attack A2 (contract/reliability.md 2).
+# Segments that would change the target of a call.
 TRAVERSALS = [
     *("", ".", "..", "a/../b", "../x", "a/b", "//host", "%2e%2e", "%252e", "a%2fb", "x?y=1", "x#y", "a\\b"),
     *(

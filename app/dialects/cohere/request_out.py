@@ -1,6 +1,6 @@
 """Encode a canonical request as a Cohere v2 chat request (client half).
 
-Sources: contract/providers.md (top section and 3.7), the request types of the cohere SDK's
+Sources: docs/contract/providers.md (Others), the request types of the cohere SDK's
 ``V2Client.chat``, recorded traffic.
 """
 

@@ -1,6 +1,6 @@
 """Decode a Cohere v2 chat response (client half): content, plans, calls, citations, usage, errors.
 
-Sources: contract/providers.md 3.7, the cohere SDK's ``V2ChatResponse``, recorded traffic.
+Sources: docs/contract/providers.md (Others), the cohere SDK's ``V2ChatResponse``, recorded traffic.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Encode canonical parts as content blocks of a Converse request (client half).
 
-Bytes are base64 text. Sources: contract/providers.md 3.5, botocore's service model of
-``bedrock-runtime``.
+Bytes are base64 text. Sources: docs/contract/providers.md (Bedrock's Converse), botocore's
+service model of ``bedrock-runtime``.
 """
 
 from __future__ import annotations

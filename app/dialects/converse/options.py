@@ -1,7 +1,7 @@
 """What the model families on Bedrock's Converse support, by model id.
 
-Converse is one format for models of many vendors. Sources: contract/providers.md 3.5,
-botocore's service model, recorded traffic, Amazon's lists of models with structured
+Converse is one format for models of many vendors. Sources: docs/contract/providers.md
+(Bedrock's Converse), botocore's service model, recorded traffic, Amazon's lists of models with structured
 output, prompt caching and system tools.
 """
 

@@ -1,7 +1,7 @@
 """Encode a canonical request as a Converse body (client half).
 
-The body has no model: it is part of the URL. Sources: contract/providers.md (top section
-and 3.5), botocore's service model.
+The body has no model: it is part of the URL. Sources: docs/contract/providers.md
+(Bedrock's Converse), botocore's service model.
 """
 
 from __future__ import annotations

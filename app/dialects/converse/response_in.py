@@ -1,6 +1,6 @@
 """Decode a Converse response (client half): content blocks, stop reasons, usage, errors.
 
-Sources: contract/providers.md 3.5, botocore's service model, recorded traffic.
+Sources: docs/contract/providers.md (Bedrock's Converse), botocore's service model, recorded traffic.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Hosts differ in ``GeminiOptions``, which a provider sets. Families differ in how thinking is
 requested and in what a turn may hold; a family is found by the model's id. Sources of ranges
-and levels: Google's thinking guide, contract/providers.md 3.6.
+and levels: Google's thinking guide, docs/contract/providers.md (Gemini and Vertex).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Encode canonical requests for generateContent, streamGenerateContent and countTokens (client half).
 
 Model, version and streaming are part of the URL. Reasoning is requested by levels (Gemini 3) or by token
-budgets (before); a budget takes precedence over an effort, since Google refuses both together. Sources: contract/providers.md 3.6,
-contract/responses.md 5.5, google-genai's request types.
+budgets (before); a budget takes precedence over an effort, since Google refuses both together. Sources:
+docs/contract/providers.md (Gemini and Vertex), google-genai's request types.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """ElevenLabs' text to speech: the voice is part of the path, the format of the query (client half).
 
-The API has no WAV: it is made of PCM here. Sources: contract/providers.md 3.11, ElevenLabs'
-published request schema.
+The API has no WAV: it is made of PCM here. Source: ElevenLabs' published request
+schema.
 """
 
 from __future__ import annotations

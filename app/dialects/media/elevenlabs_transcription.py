@@ -1,7 +1,7 @@
 """ElevenLabs' speech to text: the request is a form, the response has words with times (client half).
 
-Segments are made of the words, since the API has none. Sources: contract/providers.md
-3.11, recorded traffic (words of type ``word``, ``spacing`` and ``audio_event``).
+Segments are made of the words, since the API has none. Source: recorded
+traffic (words of type ``word``, ``spacing`` and ``audio_event``).
 """
 
 from __future__ import annotations

@@ -1,7 +1,6 @@
 """Cohere v2 embed, server and client half: texts, or texts with images; vectors by type.
 
-The API requires an ``input_type``: ``search_document`` is sent unless the client sets another
-(contract/providers.md 3.7). Vectors are sent as floats or base64; vectors of integers (``int8`` …) only
+The API requires an ``input_type``: ``search_document`` is sent unless the client sets another. Vectors are sent as floats or base64; vectors of integers (``int8`` …) only
 Cohere can make. Sources: the cohere SDK's ``V2Client.embed`` and ``EmbedByTypeResponse``.
 """
 

@@ -2,8 +2,7 @@
 
 As a server the member ``requests``, ``content`` or ``instances`` decides the form, which the response has,
 too. The provider chooses one by ``GoogleEmbeddingOptions.form``. Only predict reports tokens; for the
-others the usage is an estimate unless there is a ``usageMetadata`` (contract/providers.md 3.6,
-3.9). Sources: google-genai's types, Vertex's reference of text embeddings.
+others the usage is an estimate unless there is a ``usageMetadata``. Sources: google-genai's types, Vertex's reference of text embeddings.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """OpenAI's embeddings, server and client half.
 
 The format of Azure, Mistral, Ollama, SGLang, OpenRouter and Perplexity, too; their quirks are
-``EmbeddingOptions`` (contract/providers.md 3.3, recorded traffic).
+``EmbeddingOptions`` (recorded traffic).
 """
 
 from __future__ import annotations

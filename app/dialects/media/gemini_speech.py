@@ -1,7 +1,6 @@
 """Speech of Gemini's generateContent: the response is PCM, the client gets a WAV file (client half).
 
-The samples are 16 bit, mono, and 24 kHz unless the media type has another rate
-(contract/providers.md 3.6).
+The samples are 16 bit, mono, and 24 kHz unless the media type has another rate.
 """
 
 from __future__ import annotations

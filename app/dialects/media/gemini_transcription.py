@@ -1,6 +1,6 @@
 """Transcription of Gemini's generateContent: inline audio with a prompt to write it down (client half).
 
-The response has no times, so that formats with times are refused (contract/providers.md 3.6).
+The response has no times, so that formats with times are refused.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Encode canonical parts as content blocks of a Messages request (client half).
 
-What a Claude does not take is reported. Sources: contract/providers.md 3.4, the block types
-of the anthropic SDK.
+What a Claude does not take is reported. Sources: docs/contract/providers.md (Claude), the block
+types of the anthropic SDK.
 """
 
 from __future__ import annotations

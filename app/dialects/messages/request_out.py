@@ -2,8 +2,8 @@
 
 Thinking depends on the conversation and the tools, and sampling on thinking; this is the
 order in which they are encoded. The beta flags that a body needs are found from its members (sources: the
-anthropic SDK's list of betas, recorded requests); features that have left beta need none. Sources: contract/providers.md 3.4, contract/responses.md
-5.4, the request types of the anthropic SDK.
+anthropic SDK's list of betas, recorded requests); features that have left beta need none. Sources: docs/contract/providers.md
+(Claude), the request types of the anthropic SDK.
 """
 
 from __future__ import annotations

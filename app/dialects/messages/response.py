@@ -1,6 +1,6 @@
 """Decode and encode Messages responses: content, stop reasons, usage, errors.
 
-Sources: contract/providers.md 3.4, the ``Message`` and ``Usage`` types of the anthropic SDK.
+Sources: docs/contract/providers.md (Claude), the ``Message`` and ``Usage`` types of the anthropic SDK.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Decode the event stream of Messages (client half).
 
 Each content block is a canonical block. Blocks of hosted tools are opaque: their deltas are
-collected and the complete block comes with its end. Sources: contract/providers.md 3.4,
-recorded traffic.
+collected and the complete block comes with its end. Sources: Anthropic's documentation of
+streaming, recorded traffic.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Parse the sandbox's language: what the last user message tells the model to do.
 
 This is about words alone, not about requests, wires or schemas. The language and its rules
-are in docs/sandbox.md (contract/surfaces.md 8).
+are in docs/sandbox.md.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Members that would redirect or authorise a call; they are never forwarded.
 
-SDKs and other gateways accept URLs, credentials and headers under these names. Here only the operator sets them
-(contract/reliability.md 2, A4): every dialect drops them with a warning, and their values are never shown.
+SDKs and other gateways accept URLs, credentials and headers under these names. Here only the operator sets them:
+every dialect drops them with a warning, and their values are never shown.
 """
 
 from __future__ import annotations

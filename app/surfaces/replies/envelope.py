@@ -1,6 +1,6 @@
 """Envelopes: what a surface adds to an answer, a chunk, an event or an error.
 
-That is ``extra_fields`` (contract/surfaces.md 3), which has both generations of names, or the one member ``provider``.
+That is ``extra_fields`` (docs/surfaces.md, "Envelopes"), which has both generations of names, or the one member ``provider``.
 All values come from the outcome.
 """
 

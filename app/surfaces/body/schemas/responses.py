@@ -1,4 +1,4 @@
-"""The bodies of responses and conversations (pages 000 to 002 and contract/responses.md 2)."""
+"""The bodies of responses and conversations."""
 
 from __future__ import annotations
 
