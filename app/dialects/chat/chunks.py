@@ -171,6 +171,6 @@ def is_opening(frame: Frame) -> bool:
 def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
     """Yield the ids of the tool calls in the history of a chat body."""
     for message in dicts(body.get("messages")):
-        for call in dicts(message.get("tool_calls")):
+        for call in dicts(message["tool_calls"]) if "tool_calls" in message else ():
             if isinstance(call.get("id"), str):
                 yield call["id"]

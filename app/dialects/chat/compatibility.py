@@ -153,11 +153,10 @@ class _Adapter:
 
 def _is_plain(message: Json) -> bool:
     """Tell whether a message has only members that all providers have, as most messages of a history do."""
-    calls = message.get("tool_calls")
-    return (
-        message.keys() <= _EVERYWHERE
-        and not isinstance(message.get("content"), list)
-        and not any("extra_content" in call for call in dicts(calls))
+    if not message.keys() <= _EVERYWHERE or isinstance(message.get("content"), list):
+        return False
+    return "tool_calls" not in message or not any(
+        "extra_content" in call for call in dicts(message["tool_calls"])
     )
 
 

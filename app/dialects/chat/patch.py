@@ -69,7 +69,12 @@ class ChatPatch(Patch):
         if self._passage.stream:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
         if isinstance(body.get("messages"), list):
-            body["messages"] = [self._message(message) for message in body["messages"]]
+            body["messages"] = [
+                self._message(message)
+                if isinstance(message, dict) and "reasoning_details" in message
+                else message
+                for message in body["messages"]
+            ]
         return body
 
     def answer(self, body: dict[str, Any]) -> dict[str, Any]:
@@ -124,8 +129,9 @@ class ChatPatch(Patch):
         repair_usage(last, usage, encode_usage)
         return [Frame(None, last), DONE]
 
-    def _message(self, message: Any) -> Any:
-        details = message.get("reasoning_details") if isinstance(message, dict) else None
+    def _message(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return a message with the original signatures of its reasoning details."""
+        details = message["reasoning_details"]
         if not isinstance(details, list):
             return message
         entries = [detail for detail in map(self._open, details) if detail is not None]

@@ -38,7 +38,10 @@ def chat_message(message: Any) -> Faults:
         return {"role": [wrong_value(role, ROLES)]}
     if role == "tool" and not isinstance(message.get("tool_call_id"), str):
         return missing("tool_call_id")
-    return content_faults(message.get("content")) or _array_faults(message, "tool_calls", _object)
+    content = message.get("content")
+    if not isinstance(content, str) and (faults := content_faults(content)):
+        return faults
+    return _array_faults(message, "tool_calls", _object) if "tool_calls" in message else None
 
 
 def require_string(member: str) -> Callable[[dict[str, Any]], Faults]:
