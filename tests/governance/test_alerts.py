@@ -6,6 +6,9 @@ import base64
 import hashlib
 import hmac
 import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -118,6 +121,24 @@ def noted(city: City) -> None:
     page = city.client().get("/metrics").body.decode()
     assert 'sluice_budget_alerts_total{level="key",threshold="50"} 1.0' in page
     assert 'sluice_budget_alerts_total{level="tenant",threshold="100"} 1.0' in page
+
+
+def test_a_threshold_that_a_killed_process_did_not_record_is_told_by_the_next_refusal(tmp_path: Path) -> None:
+    """A process may be killed after it charged a call and before it recorded the threshold: so the database is then."""
+    hook, env = Hook(), {"DATABASE_URL": f"sqlite:///{tmp_path}/s.db"}
+    with running_city(CONFIG, script=hook, env=env) as city:
+        assert [city.ask("bob", **SMALL).status for _ in range(2)] == [200, 402]
+        eventually(lambda: len(hook.messages()) == 4)
+    hook.seen.clear()
+    with closing(sqlite3.connect(tmp_path / "s.db")) as database:
+        database.execute("UPDATE budget SET alerted = 0")
+        database.execute("DELETE FROM alert")
+        database.commit()
+    with running_city(CONFIG, script=hook, env=env) as city:
+        assert [city.ask("bob", **SMALL).status for _ in range(3)] == [402] * 3
+        eventually(lambda: len(hook.messages()) == 4)
+        assert [one["threshold"] for one in hook.messages()] == [50, 80, 95, 100]
+        assert {one["owner"] for one in hook.messages()} == {"blue"}
 
 
 def test_without_a_receiver_thresholds_are_logged_all_the_same() -> None:

@@ -132,6 +132,7 @@ class Accounts:
             self.start()
             raise
         if verdict.refused is not None:
+            self.check_alerts(status.as_charged(lines, verdict.balances))
             raise status.refusal(
                 touches[verdict.refused], verdict.balances[verdict.refused], estimate.cost or 0, now
             )
@@ -207,7 +208,7 @@ class Accounts:
     def start(self) -> None:
         """Begin to renew, and to look for what processes that are gone have left."""
         if self._loop.start():
-            gevent.spawn_later(_SPREAD, self._look_again)
+            gevent.spawn_later(3 * _SPREAD, self._look_again)
         self._alerts.start()
 
     def close(self) -> None:
@@ -332,7 +333,8 @@ class Accounts:
                 return  # the database is still away, and each try may take seconds
 
     def check_alerts(self, budgets: Sequence[ChargedBudget]) -> None:
-        """Send alerts for budgets after a charge. If a threshold cannot be recorded now, the next charge finds it."""
+        """Send alerts for budgets after a charge. If a threshold cannot be recorded now, or this process is killed before it
+        is, the next charge or refusal finds it."""
         try:
             self._alerts.check(budgets)
         except GatewayError as error:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _LOG: Final = logging.getLogger(__name__)
 
 THRESHOLDS: Final = (50, 80, 95, 100)
+_MOST_RECORDED: Final = 10_000
 _POLL_SECONDS: Final = 5.0
 _LEASE: Final = 60.0
 _CLOCKS: Final = Clocks(connect=5.0, first_byte=10.0, idle=10.0, total=15.0)
@@ -65,6 +66,7 @@ class AlertSender:
         self._transport = egress.transport() if self._url else None
         self._metrics = metrics
         self._clock = clock
+        self._recorded: dict[str, int] = {}
         self._wake = Event()
         self._loop = Loop(self._run)
 
@@ -82,13 +84,17 @@ class AlertSender:
     def check(self, budgets: Sequence[ChargedBudget]) -> None:
         """Record the thresholds that budgets have newly reached."""
         for one in budgets:
-            reached = thresholds_reached(one)
+            known = max(one.alerted, self._recorded.get(one.id, 0))
+            reached = thresholds_reached(one._replace(alerted=known))
             if not reached:
                 continue
             now = self._clock()
             bodies = {threshold: message(one, threshold, now) for threshold in reached}
             for threshold in self._state().alerts.note(one.id, bodies, sends=self._url is not None):
                 self._announce(one, threshold)
+            if len(self._recorded) >= _MOST_RECORDED:
+                self._recorded.clear()
+            self._recorded[one.id] = reached[-1]
 
     def _announce(self, budget: ChargedBudget, threshold: int) -> None:
         whose = f"the {budget.level} '{budget.owner}'" if budget.owner else "the whole gateway"

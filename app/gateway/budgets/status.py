@@ -13,7 +13,7 @@ from app.config import NANO, budget_row
 from app.errors import GatewayError
 from app.gateway.budgets.charges import Touch
 from app.gateway.budgets.periods import period_of
-from app.state.budget_lines import Balance
+from app.state.budget_lines import Balance, ChargedBudget, Line
 
 
 def refusal(touch: Touch, balance: Balance, amount: int, now: float) -> GatewayError:
@@ -49,6 +49,16 @@ def balance_rows(touches: Sequence[Touch], balances: Sequence[Balance], now: flo
             "resets_at": period_of(touch.budget.per, now)[1],
         }
         for touch, balance in zip(touches, balances, strict=True)
+    ]
+
+
+def as_charged(lines: Sequence[Line], balances: Sequence[Balance]) -> list[ChargedBudget]:
+    """Return budgets as a charge returns them, as if no alert had reported any threshold."""
+    return [
+        ChargedBudget(
+            one.id, one.level, one.name, one.per, one.models, one.period, balance.spent, 0, one.most
+        )
+        for one, balance in zip(lines, balances, strict=True)
     ]
 
 
