@@ -45,9 +45,9 @@ class Mount:
     ``provider`` in answers, or ``headers`` alone. ``default_provider`` is the provider of a bare model name, unless one
     of ``home_providers`` is configured, of which the first counts. ``request_id`` is another header for the request's id,
     ``error_id`` a member of errors for it, ``error`` the component that describes errors. ``versioned``: ``api-version``
-    is checked. ``page_members``: JSON answers of POST responses also have the members of pages 000 and 001.
+    is checked. ``summary_members``: JSON answers of POST responses also have ``conversation_id``, ``stop_reason`` and others.
     ``plain_retrieve``: GET responses has no envelope. ``chat_shaped``: POST responses also accepts a chat-shaped body.
-    ``cost_object``: ``usage.cost`` of chat is an object, as on page 003.
+    ``cost_object``: ``usage.cost`` of chat is an object.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Mount:
     error_id: str | None = None
     error: str = "Error"
     versioned: bool = False
-    page_members: bool = False
+    summary_members: bool = False
     plain_retrieve: bool = False
     chat_shaped: bool = False
     cost_object: bool = False
@@ -204,7 +204,7 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         ("/v1",),
         Credentials(("x-bf-vk", "x-api-key", "api-key", "x-goog-api-key")),
         at_root=True,
-        page_members=True,
+        summary_members=True,
     ),
     Mount(
         "unified_v2",
@@ -233,7 +233,7 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         default_provider="azure",
         request_id="apim-request-id",
         versioned=True,
-        page_members=True,
+        summary_members=True,
         plain_retrieve=True,
     ),
     Mount(

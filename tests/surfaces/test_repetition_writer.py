@@ -37,7 +37,7 @@ def _envelope(kind: str, monkeypatch: pytest.MonkeyPatch) -> FrameEnvelope:
     call.progress, call.keep_raw = SimpleNamespace(cache_debug=None), ()
     target = SimpleNamespace(provider=SimpleNamespace(name="a"), model="m")
     outcome: Any = SimpleNamespace(call=call, target=target, losses=(), upstream_ms=1)
-    mount: Any = SimpleNamespace(envelope=kind, cost_object=False, page_members=False)
+    mount: Any = SimpleNamespace(envelope=kind, cost_object=False, summary_members=False)
     envelope = FrameEnvelope(mount, outcome)
     envelope.seal(Repetition(_original(*_PLACES), [["first", "f"]]).frames, last=False)
     return envelope

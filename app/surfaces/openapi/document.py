@@ -276,7 +276,7 @@ def _envelope_schema(route: Route, mount: Mount | None) -> Shape:
         return shape
     if mount.envelope == "provider":
         return {"allOf": [shape, record({"provider": STRING_OR_NULL})]}
-    page = [ref("PageMembers")] if mount.page_members and route.answer == "Response" else []
+    page = [ref("PageMembers")] if mount.summary_members and route.answer == "Response" else []
     return {"allOf": [shape, record({"extra_fields": ref("ExtraFields")}), *page]}
 
 

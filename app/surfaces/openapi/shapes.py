@@ -1,7 +1,7 @@
 """The JSON of answers as OpenAPI schemas.
 
 They list the members on which a client can rely; objects may have more, so no schema is closed.
-Sources: OpenAI's published description of the Responses API, and pages 000 to 004.
+Sources: OpenAI's published description of the Responses API, and answers of Bifrost and TrueFoundry.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ _PARAMS: Final[Mapping[str, str]] = {
 
 
 def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sampling parameters of a body, under the names of page 000."""
+    """Return the sampling parameters of a body, under the names that ``extra_fields`` has for them."""
     text = body.get("text")
     limit = {"max_tokens": text.get("max_tokens")} if isinstance(text, Mapping) else {}
     members = {
@@ -51,7 +51,7 @@ def model_params(body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _nest(tool: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a tool in the form of page 000, in which functions are nested."""
+    """Return a tool with the members of a function nested."""
     kind = tool["type"]
     if kind not in _NESTING:
         return dict(tool)
@@ -145,14 +145,14 @@ def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[st
     _form_cost(mount, outcome, body)
     if mount.envelope == "provider":
         return {**body, "provider": outcome.target.provider.name if outcome.target else None}
-    if mount.page_members and outcome.call.operation == "responses":
-        body = body | page_members(body, outcome.finish)
+    if mount.summary_members and outcome.call.operation == "responses":
+        body = body | summary_members(body, outcome.finish)
     latency = outcome.upstream_ms if outcome.upstream_ms is not None else outcome.call.elapsed_ms()
     return {**body, "extra_fields": extra_fields(outcome, latency=latency)}
 
 
-def page_members(body: Mapping[str, Any], finish: Finish | None) -> dict[str, Any]:
-    """Return the members that pages 000 and 001 have in addition to the response object."""
+def summary_members(body: Mapping[str, Any], finish: Finish | None) -> dict[str, Any]:
+    """Return the members that some surfaces add to the response object (docs/surfaces.md, "Envelopes")."""
     conversation = body.get("conversation")
     return {
         "conversation_id": conversation.get("id") if isinstance(conversation, dict) else conversation,

@@ -1,4 +1,4 @@
-"""The bodies of ``POST chat/completions`` and ``completions`` (page 003 and OpenAI's description)."""
+"""The bodies of ``POST chat/completions`` and ``completions`` (OpenAI's API description)."""
 
 from __future__ import annotations
 

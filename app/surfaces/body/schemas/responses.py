@@ -93,7 +93,7 @@ class ResponsesBody(ToolsBody):
 
 
 class ChatShapedResponsesBody(ResponsesBody, ChoicesBody):
-    """A Responses body with ``messages`` and other members of chat as well (page 002)."""
+    """A Responses body with ``messages`` and other members of chat as well."""
 
     messages = Array(each=chat_message, longest=MOST_MESSAGES)
     max_tokens = Integer(least=1, most=MOST_TOKENS)
