@@ -58,7 +58,9 @@ def test_the_pages_that_a_module_cites_exist(repo_dir: Path) -> None:
     cited = [
         (file.relative_to(repo_dir).as_posix(), page)
         for file in files
-        for page in re.findall(r"[\w/]*\b(?:docs|contract)/[\w/-]+\.md", file.read_text(encoding="utf-8"))
+        for page in re.findall(
+            r"[\w/]*\b(?:docs|contract|design)/[\w/-]+\.md", file.read_text(encoding="utf-8")
+        )
     ]
     assert len(cited) > 50
     assert [(file, page) for file, page in cited if not (repo_dir / page).exists()] == []

@@ -1,6 +1,6 @@
 """Checks of configuration, database and Redis, and the order of all checks: findings with remedies.
 
-Nothing is changed, and providers are asked for their list of models only. Tests: tests/terminal/test_doctor.py.
+The checks change nothing, and request only the list of models from providers. Tests: tests/terminal/test_doctor.py.
 """
 
 from __future__ import annotations

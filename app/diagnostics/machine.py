@@ -109,7 +109,7 @@ def _is_ours(host: str, port: int) -> bool:
 
 
 def _receivers(settings: Settings) -> Iterator[Finding]:
-    """Yield whether what is sent alerts and traces can be reached; through a proxy nobody is tried."""
+    """Yield the receivers of alerts and traces that cannot be reached; those behind a proxy are not tried."""
     for check, variable, url in (
         ("alerts", "SLUICE_ALERT_URL", settings.alert_url),
         ("traces", "OTEL_EXPORTER_OTLP_ENDPOINT", settings.otlp_endpoint),

@@ -1,4 +1,4 @@
-"""Checks of providers: whether each key can have the list of models, and what stands in the way.
+"""Checks of providers: whether each key can have the list of models, and what prevents it.
 
 Tests: tests/terminal/test_doctor.py.
 """

@@ -29,7 +29,7 @@ class Row:
 
     ``keys``, ``urls``: variables in order of preference. ``options``: its own settings.
     ``keyless``: no key is needed. ``always``: nothing at all is needed. A vendor's own chain of
-    credentials stands for a key where one of the options ``chain_options`` or of the variables
+    credentials takes the place of a key where one of the options ``chain_options`` or of the variables
     ``chain`` is set or, where it is ``ambient`` (a machine's role), the file has a section.
     ``needs``: what must be set besides: ``base_url`` or options.
     """

@@ -1,8 +1,8 @@
 """Access tokens: one greenlet fetches them for all that wait, and renews them before they end.
 
-With the vendors' libraries every waiting call fetches its own token (design/stack.md); a lock for each
-credential makes that one. Token servers are called through the provider's own transport, so its proxy
-and certificate authorities hold for them, too.
+With the vendors' libraries every waiting call fetches its own token; a lock for each credential makes that
+one. Token servers are called through the provider's own transport, so its proxy and certificate authorities
+apply to them, too.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ class Line:
 
 
 class _NoLine(Line):
-    """A line that is not shown, because nobody watches."""
+    """A line that is not shown, because standard error is no terminal."""
 
     def draw(self) -> None:
         """Write nothing."""

@@ -2,8 +2,8 @@
 
 A client that leaves during a silent stretch is otherwise noticed at the second write
 after it. Waiting for the socket to become readable does not do: a pipelined request
-makes it readable, too (design/stack.md, finding 7). So the kernel is asked for the
-state of every open connection, twice a second.
+makes it readable, too. So the sweeper asks the kernel for the state of every open
+connection, twice a second.
 """
 
 from __future__ import annotations

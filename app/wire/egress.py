@@ -5,7 +5,7 @@ One ``Egress`` per worker holds what the operator said about proxies and authori
 each provider gets one long-lived ``Transport`` from it, and each call an ``Upstream``.
 There is no Session: no cookies, no .netrc, no environment, no redirects and no retries
 exist here. Requests are prepared by hand and sent by an adapter, bodies are read
-straight from the connection under ``app.wire.http1`` (design/performance.md 5).
+straight from the connection under ``app.wire.http1``.
 """
 
 from __future__ import annotations

@@ -3,8 +3,7 @@
 ``http.client`` takes a head cut short by a closed socket for a whole one, 103 for the
 final answer, and hands out chunked bodies a chunk a call. Here a head is whole or an
 error, interim answers are skipped, and all chunks of one read come out joined, which
-is what makes many small events cheap (design/performance.md 4). Sockets and pools are
-not known here.
+is what makes many small events cheap. Sockets and pools are not known here.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Every authority named by the operator is added to the system's and certifi's; none
 replaces them. Parsing a bundle takes some 15 ms of CPU, so a context is built at its
-first use and shared by all connections (design/performance.md 2).
+first use and shared by all connections.
 """
 
 from __future__ import annotations

@@ -42,7 +42,7 @@ class EmbeddingOptions:
 
     ``limit``: inputs per call. ``dimensions``: the name of the member. ``tokens``: takes token
     arrays. ``user``: has the member. ``base64``: takes ``encoding_format`` base64. ``coding``: how
-    the provider packs vectors of its own accord.
+    the provider packs vectors if the request does not say.
     """
 
     limit: int = 2_048

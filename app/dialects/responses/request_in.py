@@ -102,7 +102,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
 
 
 def refuse_several(body: Mapping[str, Any]) -> None:
-    """Raise GatewayError ``bad_request`` if several choices are asked for: an answer in this form has one."""
+    """Raise GatewayError ``bad_request`` if the body requests several choices: an answer in this form has one."""
     n = body.get("n")
     if isinstance(n, int) and not isinstance(n, bool) and n > 1:
         raise GatewayError(

@@ -29,7 +29,7 @@ class CallDirective:
 
 @record
 class Directives:
-    """What one message asks for; None, False or empty where it says nothing.
+    """The directives of one message; None, False or empty for those that it does not have.
 
     ``seconds`` spreads the answer; ``silence`` (seconds, may be infinite) comes before its
     first byte. ``status`` is the whole answer where it is set. ``midway`` says how the
