@@ -158,41 +158,46 @@ class MemoryWindows:
 
     def admit(self, charges: Sequence[Charge], holder: str) -> Decision:
         """Charge all, or none."""
-        now = self._clock()
-        windows, refused, wait = self._of(charges, now), None, 0.0
-        for place, (window, charge) in enumerate(zip(windows, charges, strict=True)):
+        now = self._begin()
+        windows, refused, wait = [], None, 0.0
+        for place, charge in enumerate(charges):
+            window = self._of(charge)
+            windows.append(window)
             if window.used(now) + charge.amount > charge.most:
                 longer = window.wait(charge, now)
                 refused, wait = (place, longer) if longer > wait else (refused, wait)
-        amounts = [0 if refused is not None else charge.amount for charge in charges]
-        standings = [
-            window.take(amount, holder, now) for window, amount in zip(windows, amounts, strict=True)
-        ]
+        standings = []
+        for window, charge in zip(windows, charges, strict=True):
+            standings.append(window.take(0 if refused is not None else charge.amount, holder, now))
         return Decision(standings, refused, wait)
 
     def note(self, charges: Sequence[Charge], holder: str) -> None:
         """Charge all, whatever the limits say: another back end admitted them."""
-        now = self._clock()
-        for window, charge in zip(self._of(charges, now), charges, strict=True):
+        now = self._begin()
+        for charge in charges:
+            window = self._of(charge)
             window.used(now)
             window.take(charge.amount, holder, now)
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
         """Charge the rest, whatever the limits say, and release ``holder``."""
         now = self._clock()
-        windows = self._of([settlement.charge for settlement in settlements], now)
-        for window, (_, part, amount) in zip(windows, settlements, strict=True):
-            window.settle(part, amount, holder, now)
+        for charge, part, amount in settlements:
+            self._of(charge).settle(part, amount, holder, now)
 
-    def _of(self, charges: Sequence[Charge], now: float) -> list[_SlidingWindow | _Places]:
-        """Return what counts for each charge. When there is twice as much as after the last look, forget that of which
-        nothing is used."""
+    def _begin(self) -> float:
+        """Return the time. When there are twice as many limits as after the last look, forget those of which nothing is used."""
+        now = self._clock()
         if len(self._windows) >= self._most:
             self._windows = {key: window for key, window in self._windows.items() if window.used(now)}
             self._most = max(_FEW, 2 * len(self._windows))
-        find = self._windows.get
-        return [find(charge.key) or self._open(charge) for charge in charges]
+        return now
 
-    def _open(self, charge: Charge) -> _SlidingWindow | _Places:
-        window = _SlidingWindow(charge.seconds) if charge.seconds else _Places()
-        return self._windows.setdefault(charge.key, window)
+    def _of(self, charge: Charge) -> _SlidingWindow | _Places:
+        """Return what counts for a charge."""
+        window = self._windows.get(charge.key)
+        if window is None:
+            window = self._windows[charge.key] = (
+                _SlidingWindow(charge.seconds) if charge.seconds else _Places()
+            )
+        return window
