@@ -49,7 +49,7 @@ class Entry(NamedTuple):
 
     def as_json(self) -> bytes:
         """Return the entry as JSON."""
-        return dumps(self._asdict())
+        return dumps(self._asdict(), parsed=True)  # no cost is a NaN
 
 
 def from_json(body: bytes) -> Entry:

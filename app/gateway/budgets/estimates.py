@@ -86,7 +86,8 @@ def units_of(operation: str, body: Mapping[str, Any], prices: Mapping[str, float
 
 def output_of_body(body: Mapping[str, Any], most: int, cap: int | None = None) -> int:
     """Return the tokens that a client's body in any dialect lets a model answer with, ``cap`` of each answer."""
-    tables = [body, *(table for name in _BELOW if isinstance(table := body.get(name), Mapping))]
+    below = [body[name] for name in _BELOW if name in body]
+    tables = [body, *(table for table in below if isinstance(table, Mapping))]
     caps = list(_counts(tables, _CAPS))
     answers = max((1, *_counts(tables, _ANSWERS)))
     bound = max(caps) if caps else most
