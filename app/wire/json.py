@@ -142,6 +142,19 @@ def _openers(data: bytes) -> int:
     return data.count(b"[") + data.count(b"{")
 
 
+def _has_many_openers(data: bytes, most: int) -> bool:
+    """Tell whether ``data`` has more than ``most`` brackets that open. It looks at those alone, which are few in most bodies."""
+    count = 0
+    for opener in (b"[", b"{"):
+        place = data.find(opener)
+        while place >= 0:
+            count += 1
+            if count > most:
+                return True
+            place = data.find(opener, place + 1)
+    return False
+
+
 def _structure(data: bytes, others: bytes = _NOT_STRUCTURE) -> bytes:
     """Return the brackets and commas of ``data`` that stand outside strings, in order: all but ``others``."""
     return b"".join(_unescaped(data).translate(None, others).split(b'"')[::2])
@@ -161,8 +174,8 @@ def _depth(structure: bytes) -> int:
 
 def _check_size(data: bytes) -> None:
     """Refuse a body too deep or of too many elements, before anything is built from it."""
-    openers = _openers(data)
-    if openers <= MAX_DEPTH and openers + data.count(b",") <= MAX_ELEMENTS:
+    may_be_many = len(data) > MAX_ELEMENTS and _openers(data) + data.count(b",") > MAX_ELEMENTS
+    if not may_be_many and not _has_many_openers(data, MAX_DEPTH):
         return
     too_many = f"The JSON has more than {MAX_ELEMENTS} members and elements."
     if data.count(b'"') > 5 * MAX_ELEMENTS and _unescaped(data).count(b'"') > 5 * MAX_ELEMENTS:
@@ -177,7 +190,7 @@ def _check_size(data: bytes) -> None:
 def _check_size_lenient(data: bytes) -> None:
     """Refuse an answer too deep or of too many values, before anything is built from it."""
     size = len(data)
-    if size <= MAX_MEMBERS_LENIENT and _openers(data) <= MAX_DEPTH_LENIENT:
+    if size <= MAX_MEMBERS_LENIENT and not _has_many_openers(data, MAX_DEPTH_LENIENT):
         return
     strings, members = max(MAX_STRINGS_LENIENT, size // 12), max(MAX_MEMBERS_LENIENT, size // 16)
     holders, elements = max(MAX_HOLDERS_LENIENT, size // 24), max(MAX_ELEMENTS_LENIENT, size // 6)
@@ -229,10 +242,12 @@ def _may_have_lost_members(data: bytes, value: dict[str, Any]) -> bool:
     """
     if len(data) > MAX_COPY:
         return b"\\u00" in data or any(data.count(b'"%b"' % name.encode()) > 1 for name in GOVERNING)
-    if b"\\u003a" in data or b"\\u003A" in data:
-        return True
     again = _write(value)
-    return again != data and again.count(b":") != data.count(b":")
+    if again == data:
+        return False
+    if b"\\u003" in data and (b"\\u003a" in data or b"\\u003A" in data):
+        return True
+    return again.count(b":") != data.count(b":")
 
 
 def _refuse_non_finite(value: Any) -> None:
