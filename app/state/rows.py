@@ -17,7 +17,7 @@ from app.state.ids import storable
 from app.state.items import ItemRow, Packed, show_item
 from app.state.records import JSON, Ending, Fence, NewResponse
 from app.state.tables import RUNNING, AnyRow, db_now, item, response, thread
-from app.state.upserts import insert_for, insert_new, inserted, returning_if_new, run, upsert_for
+from app.state.upserts import insert_new, insert_of_new, is_inserted, run, upsert_for
 from app.wire.json import dumps, loads_lenient
 
 RUNNING_STATUSES: Final = frozenset({"queued", "in_progress"})
@@ -149,7 +149,7 @@ def insert_response(
     }
     if fence is not None:
         values["lease_seconds"] = lease
-    return inserted(connection, _insert_response(connection.dialect.name, fence is not None), values)
+    return is_inserted(connection, _insert_response(connection.dialect.name, fence is not None), values)
 
 
 def insert_items(
@@ -263,7 +263,7 @@ def _insert_response(dialect: str, leased: bool) -> Any:
     values["created_at"] = db_now()
     if leased:
         values["lease_until"] = db_now() + bindparam("lease_seconds")
-    return returning_if_new(insert_for(dialect, response).values(**values), response)
+    return insert_of_new(dialect, response, values)
 
 
 @cache

@@ -65,21 +65,23 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
 def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert ``row`` (values or expressions); return false when its key exists already."""
-    statement = insert_for(connection.dialect.name, table).values(**row)
-    return connection.execute(returning_if_new(statement, table)).first() is not None
+    statement = insert_for(connection.dialect.name, table).values(**row).on_conflict_do_nothing()
+    return connection.execute(statement.returning(*table.primary_key)).first() is not None
 
 
-def returning_if_new(statement: Any, table: Table) -> Any:
-    """Make an insert give its key back when it inserted, and nothing when the key existed.
-
-    Drivers do not agree on the row count of such an insert; what comes back is certain.
-    """
-    return statement.on_conflict_do_nothing().returning(*table.primary_key)
+def insert_of_new(dialect: str, table: Table, row: Mapping[str, Any]) -> Any:
+    """Return the statement that inserts ``row`` (parameters or expressions) unless its key exists, for `is_inserted`."""
+    statement = insert_for(dialect, table).values(**row).on_conflict_do_nothing()
+    return statement if dialect == "sqlite" else statement.returning(*table.primary_key)
 
 
-def inserted(connection: Connection, statement: Any, row: Mapping[str, Any]) -> bool:
-    """Run what `returning_if_new` made, once, and say whether there is a new row."""
-    return bool(run(connection, statement, row).fetchall())
+def is_inserted(connection: Connection, statement: Any, values: Mapping[str, Any]) -> bool:
+    """Execute what `insert_of_new` returned; tell whether there is a new row.
+
+    Drivers do not agree on the row count of such an insert; what comes back is certain. So is SQLite's count, and there
+    RETURNING costs as much as the insert."""
+    result = run(connection, statement, values)
+    return bool(result.rowcount if connection.dialect.name == "sqlite" else result.fetchall())
 
 
 def upsert_for(dialect: str, table: Table, row: Mapping[str, Any], change: Sequence[str]) -> Any:
