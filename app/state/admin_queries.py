@@ -46,7 +46,7 @@ _LIVING: Final = (conversation.c.deleted_at.is_(None),)
 
 
 class AdminQueries(Repository):
-    """Reads stored responses and conversations, whoever owns them."""
+    """Reads stored responses and conversations of all owners."""
 
     def responses(self, limit: int, after: str | None, filters: Mapping[str, str], span: Span) -> Page[JSON]:
         """Return some responses, the newest first; raises ``bad_request`` for an unknown ``after``."""
@@ -62,9 +62,9 @@ class AdminQueries(Repository):
 
         def work(connection: Connection) -> JSON:
             row = _one(connection, response, response_id, _STORED)
-            shown = _response(row)
-            _name_keys(connection, [shown])
-            return shown | (_content(connection, row) if content else {})
+            body = _response(row)
+            _name_keys(connection, [body])
+            return body | (_content(connection, row) if content else {})
 
         return self._db.read(work)
 
@@ -93,15 +93,15 @@ class AdminQueries(Repository):
 def _conditions(
     columns: Mapping[str, Any], filters: Mapping[str, str], created_at: Any, span: Span
 ) -> list[Any]:
-    named = {name: columns[name] == value for name, value in filters.items()}
-    if "key" in named:
+    equals = {name: columns[name] == value for name, value in filters.items()}
+    if "key" in equals:
         of_name = select(client_key.c.id).where(client_key.c.name == filters["key"])
-        named["key"] = or_(named["key"], columns["key"].in_(of_name))
-    return [*named.values(), *within(created_at, span)]
+        equals["key"] = or_(equals["key"], columns["key"].in_(of_name))
+    return [*equals.values(), *within(created_at, span)]
 
 
 def _name_keys(connection: Connection, rows: Sequence[JSON]) -> None:
-    """Put the names of keys of the database for their ids; a key that is gone keeps its id."""
+    """Replace the ids of keys by their names; a deleted key keeps its id."""
     columns = (client_key.c.id, client_key.c.name)
     some = select(*columns).where(client_key.c.id.in_({row["key"] for row in rows}))
     names = {row.id: row.name for row in connection.execute(some)}

@@ -211,7 +211,7 @@ def test_a_client_that_reads_slowly_gets_all_of_its_stream(world: World) -> None
     texts = [f"{number:05d}" + "x" * 1000 for number in range(6000)]
     world.upstream.add(Reply.sse([ROLE, *map(chat_text, texts), chat_end()]), model="slow")
     answer = answer_of(to_the_end(slow_reader(world, CHAT, "groq/slow", stream=True)))
-    assert CHAT.said(answer) == "".join(texts)
+    assert CHAT.text_of(answer) == "".join(texts)
     assert CHAT.ended_well(answer)
 
 
