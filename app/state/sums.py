@@ -14,7 +14,19 @@ from functools import cache
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Integer, Table, Text, or_, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    Table,
+    Text,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from app.state import histogram
 from app.state.database import Database
@@ -29,6 +41,8 @@ Members = Mapping[str, Any]
 
 HOUR: Final = 3_600
 NANO: Final = 1_000_000_000
+MOST: Final = 4 * 10**18
+"""The most that a sum is: two of them still fit in 64 bits. A provider may report any number of tokens."""
 GROUPS: Final = (
     *("key", "tenant", "provider", "model", "request_type", "user", "door", "error_code", "metadata"),
 )
@@ -91,6 +105,10 @@ class Sums:
             times = Counter([row[name] for row in rows if row.get(name) is not None])
             setattr(self, name, getattr(self, name) + histogram.of_times(times))
 
+    def figures(self) -> dict[str, int]:
+        """Return the sums themselves by name, none above ``MOST``."""
+        return {name: min(getattr(self, name), MOST) for name in _SUMS}
+
     def take(self, figures: Sequence[int], *times: str) -> None:
         """Add other sums, as ``numbers`` writes them; older ones lack the last."""
         for name, figure in zip(_SUMS, figures, strict=False):
@@ -132,7 +150,7 @@ def add(connection: Connection, added: Added) -> None:
     """Add sums to those that are there."""
     add_sums, add_times = _additions(connection.dialect.name)
     grown = [
-        {"id": label, "hour": hour, "members": dumps(dict(members)), **{n: getattr(sums, n) for n in _SUMS}}
+        {"id": label, "hour": hour, "members": dumps(dict(members)), **sums.figures()}
         for label, hour, members, sums in added
     ]
     run_all(connection, add_sums, grown)
@@ -188,7 +206,7 @@ def join(hours: Sequence[Any], times: Histograms) -> Iterator[tuple[int, Members
 def numbers(sums: Sums) -> list[Any]:
     """Return what a row holds: a list of the sums themselves, then each time's histogram, packed."""
     return [
-        [getattr(sums, name) for name in _SUMS],
+        list(sums.figures().values()),
         *(histogram.packed(getattr(sums, name)) for name in _TIMES),
     ]
 
@@ -211,7 +229,9 @@ def _members(row: Members, kind: str) -> Members:
 def _additions(dialect: str) -> tuple[Any, dict[str, Any]]:
     """Return the statements that insert the sums of an hour and its times, or add to those that are there."""
     sums = insert_for(dialect, usage_hour)
-    grown = {name: usage_hour.c[name] + sums.excluded[name] for name in _SUMS}
+    least: Any = func.min if dialect == "sqlite" else func.least
+    most: Any = literal_column(str(MOST))
+    grown = {name: least(usage_hour.c[name] + sums.excluded[name], most) for name in _SUMS}
     return (
         sums.on_conflict_do_update(index_elements=[usage_hour.c.id], set_=grown),
         {name: _addition(dialect, table) for name, table in _TIMES.items()},

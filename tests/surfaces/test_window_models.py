@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import html
 import re
+from contextlib import ExitStack
 from typing import Any
+
+import pytest
 
 from tests.behaviour.world import Answer, chat_body, running_world
 from tests.lifecycle.house import eventually
+from tests.services import new_postgres
 from tests.surfaces.test_window import ENV, MASTER, Visitor
 from tests.traffic.replay import Reply, Request
 
@@ -82,3 +86,23 @@ def test_sums_say_what_they_do_not_know() -> None:
         assert "Cost at least $5.00 2 of unknown price" in page
         assert "unknown 3 1 0 10 unknown" in page
         assert "x 2 0 0 5 $5.00" in page
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_tokens_without_measure_leave_the_log_and_its_sums_whole(kind: str) -> None:
+    """A provider may report any number; the calls beside and after it are logged, and sums end at a bound."""
+    dear = "[providers.groq.prices]\nx = { input = 1000000, output = 1000000 }\n"
+    with ExitStack() as stack:
+        more = {"DATABASE_URL": stack.enter_context(new_postgres())} if kind == "postgres" else {}
+        env = {**ENV, **more, "WEB_CONCURRENCY": "1"}
+        world = stack.enter_context(running_world(env, config=dear, key=MASTER))
+        usage = {"prompt_tokens": 2**53 - 1, "completion_tokens": 2, "total_tokens": 2**53 + 1}
+        for huge in (True, False, True, False):
+            body = {**chat_body(), "usage": usage} if huge else chat_body()
+            world.upstream.script = lambda request, body=body: Reply.json(body)
+            assert world.ask(model="groq/x", messages=[MESSAGE]).status == 200
+        rows = eventually(lambda: len(got := world.send("GET", "/admin/calls").json["data"]) == 4 and got)
+        assert [row["usage"]["input_tokens"] for row in rows] == [3, 2**53 - 1] * 2
+        (sums,) = world.send("GET", "/admin/usage").json["data"]
+        assert (sums["calls"], sums["input_tokens"], sums["cost"]) == (4, 2 * (2**53 - 1) + 6, 4e9)
+        assert "the call log cannot be written" not in world.gateway.log

@@ -71,14 +71,11 @@ def _member(name: str, hour: int, members: Members) -> Any:
 
 
 def _show_sums(sums: Sums) -> dict[str, Any]:
+    figures = sums.figures()
     return {
-        "calls": sums.calls,
-        "errors": sums.errors,
-        "input_tokens": sums.input_tokens,
-        "output_tokens": sums.output_tokens,
-        "cost": sums.cost / NANO,
-        "unpriced": sums.unpriced,
-        "cache_hits": sums.cache_hits,
+        **{name: figures[name] for name in ("calls", "errors", "input_tokens", "output_tokens")},
+        "cost": figures["cost"] / NANO,
+        **{name: figures[name] for name in ("unpriced", "cache_hits")},
         "latency": _percentiles(sums.latency),
         "first_content": _percentiles(sums.first_content),
     }
