@@ -89,13 +89,6 @@ def running() -> Iterator[City]:
         assert check(city) == (0, [])
 
 
-@pytest.fixture
-def city(running: City) -> City:
-    running.upstream.forget()
-    running.upstream.script = good
-    return running
-
-
 def check(city: City) -> tuple[int, list[str]]:
     """Return what ``sluice ledger check`` says of a city's database: its exit code, and the faults."""
     gateway = city.gateways[0]

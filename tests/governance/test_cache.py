@@ -51,13 +51,6 @@ def running() -> Iterator[City]:
         yield city
 
 
-@pytest.fixture
-def city(running: City, request: pytest.FixtureRequest) -> City:
-    running.upstream.forget()
-    running.upstream.script = good
-    return running
-
-
 def ask_about(
     city: City, words: str, key: str = "ann", headers: Mapping[str, str] | None = None, **more: Any
 ) -> Any:

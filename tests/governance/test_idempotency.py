@@ -50,13 +50,6 @@ def running() -> Iterator[City]:
 
 
 @pytest.fixture
-def city(running: City) -> City:
-    running.upstream.forget()
-    running.upstream.script = good
-    return running
-
-
-@pytest.fixture
 def key() -> str:
     return uuid.uuid4().hex
 

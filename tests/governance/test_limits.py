@@ -62,13 +62,6 @@ def running() -> Iterator[City]:
         yield city
 
 
-@pytest.fixture
-def city(running: City) -> City:
-    running.upstream.forget()
-    running.upstream.script = good
-    return running
-
-
 def limit_headers(answer: Any, kind: str) -> tuple[str | None, ...]:
     return tuple(answer.headers.get(f"x-ratelimit-{what}-{kind}") for what in ("limit", "remaining", "reset"))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.behaviour.world import Answer, chat_body, chat_stream
-from tests.governance.city import CHAT, City, good, running_city
+from tests.governance.city import CHAT, City, running_city
 from tests.traffic.replay import Reply, Request
 
 CONFIG = """
@@ -40,13 +40,6 @@ HI = [{"role": "user", "content": "hi"}]
 def running() -> Iterator[City]:
     with running_city(CONFIG, env={"SLUICE_MASTER_KEY": "sk-master", "SLUICE_SECRET_KEY": "s"}) as city:
         yield city
-
-
-@pytest.fixture
-def city(running: City) -> City:
-    running.upstream.forget()
-    running.upstream.script = good
-    return running
 
 
 def post(city: City, path: str, body: dict[str, Any], who: str = "ann", **headers: str) -> Answer:
