@@ -26,6 +26,7 @@ MAX_HOLDERS_LENIENT: Final = 1_000_000
 MAX_MEMBERS_LENIENT: Final = 1_000_000  # a name that was not seen before costs most of all
 MAX_STRINGS_LENIENT: Final = 2_000_000  # names included; log probabilities have two to an object or array
 MAX_ELEMENTS_LENIENT: Final = 6_000_000  # of all kinds: a thousand embeddings are millions of numbers
+MAX_WALKED: Final = 256 * 1024  # bytes; the depth of larger bodies is found before they are parsed
 MAX_COPY: Final = 4 * 1024 * 1024  # bytes; larger bodies are not written again to be checked
 INT_BOUND: Final = 2**63
 GOVERNING: Final = ("model", "stream", "input", "messages")  # policy and upstream must read the same one
@@ -36,6 +37,7 @@ _NOT_BRACKET: Final = b',"'
 _STEPS: Final = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(i, 0) for i in range(256))
 _DIGITS_AS_ZERO: Final = bytes(ord("0") if chr(i).isdecimal() and i < 128 else i for i in range(256))
 _SOUND: Final = frozenset({str, int, bool, type(None)})
+_TOO_DEEP: Final = f"The JSON is nested deeper than {MAX_DEPTH} levels."
 _LONE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -54,15 +56,16 @@ def loads(data: bytes, *, strict: bool = True) -> Any:
     """
     if not strict:
         return loads_lenient(data)
-    _check_size(data)
+    is_small = len(data) <= MAX_WALKED
+    if not is_small:
+        _check_size(data)
     try:
         value = orjson.loads(data)
-    except UnicodeDecodeError as error:
-        raise _refusal(f"The body is not UTF-8 (byte {error.start}).") from error
-    except RecursionError as error:
-        raise _refusal(f"The JSON is nested deeper than {MAX_DEPTH} levels.") from error
-    except ValueError as error:
-        raise _refusal(f"The body is not valid JSON: {error}.") from error
+    except (ValueError, RecursionError) as error:
+        _check_size(data)  # its refusals come first
+        raise _refusal_of(error) from error
+    if is_small and _has_many_openers(data, MAX_DEPTH) and _is_deeper(value, MAX_DEPTH):
+        raise _refusal(_TOO_DEEP)
     _check_numbers(data)
     if isinstance(value, dict):
         _check_duplicates(data, value)
@@ -138,6 +141,14 @@ def _refusal(message: str) -> GatewayError:
     return GatewayError("bad_request", message)
 
 
+def _refusal_of(error: ValueError | RecursionError) -> GatewayError:
+    if isinstance(error, UnicodeDecodeError):
+        return _refusal(f"The body is not UTF-8 (byte {error.start}).")
+    return _refusal(
+        _TOO_DEEP if isinstance(error, RecursionError) else f"The body is not valid JSON: {error}."
+    )
+
+
 def _openers(data: bytes) -> int:
     return data.count(b"[") + data.count(b"{")
 
@@ -184,7 +195,22 @@ def _check_size(data: bytes) -> None:
     if len(structure) > 2 * MAX_ELEMENTS and _openers(structure) + structure.count(b",") > MAX_ELEMENTS:
         raise _refusal(too_many)
     if _depth(structure) > MAX_DEPTH:
-        raise _refusal(f"The JSON is nested deeper than {MAX_DEPTH} levels.")
+        raise _refusal(_TOO_DEEP)
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Tell whether objects and arrays are nested deeper than ``most`` levels."""
+    level: list[Any] = [(value,)]
+    for _ in range(most + 1):
+        level = [
+            item
+            for holder in level
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 def _check_size_lenient(data: bytes) -> None:

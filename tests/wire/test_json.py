@@ -84,6 +84,30 @@ def test_depth_100_is_taken_and_101_refused() -> None:
     assert "nested deeper" in refusal(b"[" * 100_000)
 
 
+@settings(max_examples=200)
+@given(
+    st.integers(98, 103), st.integers(0, 3), VALUES, st.sampled_from(["", "[", "}", '\\"[']), st.booleans()
+)
+def test_the_depth_of_a_small_body_is_found_as_that_of_a_large_one(
+    depth: int, place: int, other: Any, text: str, is_cut: bool
+) -> None:
+    nested: Any = text
+    for level in range(depth):
+        nested = [nested, other] if level % 4 == place else {"a": text, "b": nested}
+    data = stdlib.dumps(nested).encode()
+    data = data[:-1] if is_cut else data
+    with pytest.MonkeyPatch.context() as patch:
+        outcomes = []
+        for size in (json.MAX_WALKED, 0):
+            patch.setattr(json, "MAX_WALKED", size)
+            try:
+                outcomes.append(repr(json.loads(data)))
+            except GatewayError as error:
+                outcomes.append(error.message)
+    assert outcomes[0] == outcomes[1]
+    assert depth <= 100 or "nested deeper" in outcomes[0]
+
+
 @pytest.mark.parametrize(
     "text",
     ["[" * 500, '\\"[' * 500, "\\\\" * 3, '\\\\\\"' + "{" * 300, "{}[]," * 200, '\\\\","b":"' + "[" * 500],
