@@ -20,6 +20,7 @@ from app.wire.offload import LARGE
 
 _EVENT_END: Final = b"\n\n"
 _BRACKET_END: Final = b"}" + _EVENT_END
+_PADDED_END: Final = b" " + _BRACKET_END
 _MAX_MISSES: Final = 4  # templates in a row that no further read filled, before none is made any more
 
 
@@ -96,7 +97,7 @@ class RepetitionReader:
         """Return what a read brings that repeats the last event; None for any other, of which nothing is kept."""
         if self._next is None or len(chunk) >= LARGE:
             return None
-        rows = self._next.rows(_without_padding(chunk))
+        rows = self._next.rows(_without_padding(chunk) if _PADDED_END in chunk else chunk)
         if rows is None:
             return None
         for row in rows:
@@ -132,8 +133,6 @@ def _without_padding(chunk: bytes) -> bytes:
     """Return a read without the spaces before the last bracket of an event, which Anthropic sends more or fewer of.
 
     No string goes on to the end of a line, so no text loses any."""
-    if b" " + _BRACKET_END not in chunk:
-        return chunk
     *events, rest = chunk.split(_BRACKET_END)
     return b"".join([event.rstrip(b" ") + _BRACKET_END for event in events]) + rest
 

@@ -121,7 +121,8 @@ class Run:
             source = self._source(self)
             try:
                 for batch in source:
-                    passed = self._pass_on(batch)
+                    flows = self.content and not batch.last
+                    passed = self._flow(batch) if flows else self._begin_or_end(batch)
                     if isinstance(passed, Repetition) or len(passed.frames) <= _AT_ONCE:
                         yield passed
                     else:
@@ -139,7 +140,7 @@ class Run:
     def relay(self, batch: Batch | Repetition) -> None:
         """Give ``sink`` a batch of frames after the first content, while the reader of this run waits for it."""
         assert self.sink is not None
-        self.sink(self._pass_on(batch))
+        self.sink(self._flow(batch))
 
     def announce(self, attempt: Attempt) -> None:
         """Tell listeners that the first request of ``attempt`` follows; raises their error."""
@@ -177,22 +178,19 @@ class Run:
             self.outcome.capture.add(frames)
         return frames
 
-    def _pass_on(self, batch: Batch | Repetition) -> Batch | Repetition:
-        """Return the batch that goes out for ``batch``, captured where the call has a capture."""
-        passed = self._after_held(batch)
-        if self.outcome.capture is not None:
-            self._capture(passed.frames)
-        return passed
+    def _flow(self, batch: Batch | Repetition) -> Batch | Repetition:
+        """Return a batch between the first content and the end, with numbers."""
+        outcome, is_repetition = self.outcome, isinstance(batch, Repetition)
+        if self._identity or not is_repetition:  # a repetition has no number
+            self._number(batch.frames)
+        if outcome.gaps is not None and (is_repetition or batch.frames):
+            outcome.gaps.note()
+        if outcome.capture is not None:
+            self._capture(batch.frames)
+        return batch
 
-    def _after_held(self, batch: Batch | Repetition) -> Batch | Repetition:
-        """Hold frames until content comes; return held frames together with the first content."""
-        if self.content and not batch.last:
-            is_repetition = isinstance(batch, Repetition)
-            if self._identity or not is_repetition:  # a repetition has no number
-                self._number(batch.frames)
-            if self.outcome.gaps is not None and (is_repetition or batch.frames):
-                self.outcome.gaps.note()
-            return batch
+    def _begin_or_end(self, batch: Batch | Repetition) -> Batch:
+        """Hold frames until content comes; return held frames together with the first content, or with the end."""
         frames = batch.frames
         if not self.content:
             frames = self._drop_sent(frames)
@@ -210,7 +208,7 @@ class Run:
             self._settle_end(batch.answer, frames)
         else:
             self._number(frames)
-        return Batch(frames, batch.last)
+        return Batch(self._capture(frames), batch.last)
 
     def _settle_end(self, answer: Answer | None, frames: list[Frame]) -> None:
         """Settle with the last frames. If that fails, the frames before the end remain in the tail."""

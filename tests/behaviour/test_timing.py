@@ -288,7 +288,13 @@ def test_no_comment_comes_before_the_status(world: World) -> None:
     at_each(check)
 
 
-def test_comments_bridge_silence_in_the_middle(world: World) -> None:
+REPEATED = [step for number in range(8) for step in (chat_text(f"w{number} "), 0.02)]
+
+
+@pytest.mark.parametrize("lead", [[], REPEATED], ids=["at first", "after events that repeat"])
+def test_comments_bridge_silence_in_the_middle(lead: list[bytes | float], world: World) -> None:
+    said = "".join(f"w{number} " for number in range(len(lead) // 2))
+
     def check(surface: Surface) -> None:
         written = writes(everything := to_the_end(surface.open(world, "groq/x")))
         one, two = (
@@ -297,9 +303,21 @@ def test_comments_bridge_silence_in_the_middle(world: World) -> None:
         )
         assert 2 <= written[one:two].count(surface.silence) <= 4
         answer = answer_of(everything)
-        assert (surface.text_of(answer), surface.ended_well(answer)) == ("one two", True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == (f"{said}one two", True)
 
     world.upstream.script = lambda request: Reply.sse(
-        paced(ROLE, chat_text("one "), 0.75, chat_text("two"), chat_end())
+        paced(ROLE, *lead, chat_text("one "), 0.75, chat_text("two"), chat_end())
+    )
+    at_each(check)
+
+
+def test_silence_after_events_that_repeat_ends_the_stream(world: World) -> None:
+    def check(surface: Surface) -> None:
+        answer = answer_of(to_the_end(surface.open(world, "groq/x")))
+        assert surface.text_of(answer).startswith("w0 w1 w2 w3 w4 w5 w6 w7 ")
+        assert not surface.ended_well(answer)
+
+    world.upstream.script = lambda request: Reply.sse(
+        paced(ROLE, *REPEATED, 2.4, chat_text("late"), chat_end())
     )
     at_each(check)
