@@ -7,7 +7,17 @@ from operator import attrgetter
 from typing import Any
 from urllib.parse import urlsplit
 
-from app.config import Budget, CacheSettings, Limit, ProviderSettings, Settings, TargetMembers, dollars_of
+from app.config import (
+    Alias,
+    Budget,
+    CacheSettings,
+    Limit,
+    ProviderSettings,
+    Settings,
+    TargetMembers,
+    VirtualKey,
+    dollars_of,
+)
 from app.config_loading.members import MEMBERS
 from app.providers import PROVIDERS
 
@@ -17,6 +27,25 @@ _HIDDEN = "***"
 def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
     """Yield lines that describe ``settings``; ``configured`` are the providers ready for use."""
     yield "[server]"
+    yield from _server(settings)
+    yield "[keys]"
+    yield from map(_key, settings.keys)
+    if settings.tenants:
+        yield "[tenants]"
+    for tenant in settings.tenants.values():
+        parts = [text for text in (_limits(tenant.limits), _budgets(tenant.budgets)) if text]
+        yield f"  {tenant.name} = {'; '.join(parts) or 'no limits'}"
+    yield "[models]"
+    for name, alias in settings.aliases.items():
+        yield from _alias(name, alias)
+    yield "[providers]"
+    for name in dict.fromkeys([*settings.providers, *configured, *PROVIDERS]):
+        provider = settings.providers.get(name)
+        state = "ready" if name in configured else "incomplete" if provider else "not configured"
+        yield f"  {name}: {'; '.join([state, *(_details(provider) if provider else ())])}"
+
+
+def _server(settings: Settings) -> Iterator[str]:
     for member in MEMBERS:
         value = attrgetter(".".join(member.path))(settings)
         if value not in (None, ()):
@@ -28,33 +57,25 @@ def describe(settings: Settings, configured: tuple[str, ...]) -> Iterator[str]:
         yield f"  budgets = {_budgets(settings.budgets)}"
     if settings.cache is not None:
         yield f"  cache = {_cache(settings.cache)}"
-    yield "[keys]"
-    for key in settings.keys:
-        allowed = ", ".join(key.models) if key.models is not None else "every model"
-        limited = f"; {_limits(key.limits)}" if key.limits else ""
-        limited += f"; {_budgets(key.budgets)}" if key.budgets else ""
-        limited += f"; cache {_cache(key.cache)}" if key.cache is not None else ""
-        yield f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed}{limited})"
-    if settings.tenants:
-        yield "[tenants]"
-    for tenant in settings.tenants.values():
-        parts = [text for text in (_limits(tenant.limits), _budgets(tenant.budgets)) if text]
-        yield f"  {tenant.name} = {'; '.join(parts) or 'no limits'}"
-    yield "[models]"
-    for name, alias in settings.aliases.items():
-        targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
-        yield f'  "{name}" = {targets}' + "".join(f", then {target}" for target in alias.fallbacks)
-        for target, members in alias.members.items():
-            yield f"    {target}: {', '.join(_target_members(members))}"
-        if alias.strategy != "weighted":
-            yield f"    strategy {alias.strategy}"
-        if alias.cache is not None:
-            yield f"    cache {_cache(alias.cache)}"
-    yield "[providers]"
-    for name in dict.fromkeys([*settings.providers, *configured, *PROVIDERS]):
-        provider = settings.providers.get(name)
-        state = "ready" if name in configured else "incomplete" if provider else "not configured"
-        yield f"  {name}: {'; '.join([state, *(_details(provider) if provider else ())])}"
+
+
+def _key(key: VirtualKey) -> str:
+    allowed = ", ".join(key.models) if key.models is not None else "every model"
+    limited = f"; {_limits(key.limits)}" if key.limits else ""
+    limited += f"; {_budgets(key.budgets)}" if key.budgets else ""
+    limited += f"; cache {_cache(key.cache)}" if key.cache is not None else ""
+    return f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed}{limited})"
+
+
+def _alias(name: str, alias: Alias) -> Iterator[str]:
+    targets = ", ".join(f"{target} ({weight:g})" for target, weight in alias.targets)
+    yield f'  "{name}" = {targets}' + "".join(f", then {target}" for target in alias.fallbacks)
+    for target, members in alias.members.items():
+        yield f"    {target}: {', '.join(_target_members(members))}"
+    if alias.strategy != "weighted":
+        yield f"    strategy {alias.strategy}"
+    if alias.cache is not None:
+        yield f"    cache {_cache(alias.cache)}"
 
 
 def members_shown(settings: Settings) -> dict[str, Any]:
