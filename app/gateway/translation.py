@@ -82,7 +82,13 @@ def server_context(call: Call, model: str | None) -> ServerContext:
 
 def losses_of(call: Call, target: Target) -> Losses:
     """Return a collector of this attempt's losses in the caller's words."""
-    return Losses(call.dialect, target=f"'{target.label}'", strict=call.strict, warn_only=call.may_leave_out)
+    return Losses(
+        call.dialect,
+        target=f"'{target.label}'",
+        strict=call.strict,
+        warn_only=call.may_leave_out,
+        body=call.body,
+    )
 
 
 def decode_once(call: Call, decode: Callable[[Mapping[str, Any], ServerContext], T]) -> T:

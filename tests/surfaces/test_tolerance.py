@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -134,6 +135,55 @@ def test_words_inside_members_are_checked(
 def test_whether_to_obfuscate_is_a_boolean(world: World) -> None:
     refused = world.ask("responses", model="sandbox/x", stream_options={"include_obfuscation": "no"})
     assert (refused.status, refused.error["param"]) == (400, "stream_options.include_obfuscation")
+
+
+_DOCUMENT = {"format": "txt", "name": "d", "source": {"text": "hi"}, "citations": {"enabled": True}}
+_CONVERSE = "/bedrock/model/sandbox%2Fecho/converse"
+_GOOGLE = "/v1beta/models/sandbox%2Fmessages-x:generateContent"
+PLACES: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "/v1/chat/completions",
+        {"model": "sandbox/responses-x", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},
+        "max_tokens",
+    ),
+    (
+        _CONVERSE,
+        {"messages": [{"role": "user", "content": [{"text": "hi"}, {"document": _DOCUMENT}]}]},
+        "messages[0].content[1].document.citations",
+    ),
+    (
+        _CONVERSE,
+        {
+            "system": [{"text": "a"}, {"cachePoint": {"type": "default"}}],
+            "messages": [{"role": "user", "content": [{"text": "hi"}]}],
+        },
+        "system[1].cachePoint",
+    ),
+    (
+        _GOOGLE,
+        {"contents": [{"parts": [{"text": "hi"}]}], "generation_config": {"presence_penalty": 1}},
+        "generation_config.presence_penalty",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "body", "param"), PLACES, ids=[param for _, _, param in PLACES])
+def test_a_warning_names_the_place_in_the_clients_body(
+    world: World, path: str, body: dict[str, Any], param: str
+) -> None:
+    answer = world.send("POST", path, body)
+    told = answer.headers.get("x-sluice-warnings")
+    rows = json.loads(told) if told else answer.json["extra_fields"]["warnings"]
+    assert [row["param"] for row in rows] == [param]
+
+
+def test_a_search_for_tools_brings_no_warning_of_our_own_members(world: World) -> None:
+    call = {"type": "tool_search_call", "call_id": "a", "arguments": {}, "execution": "client"}
+    found = {"type": "tool_search_output", "call_id": "a", "tools": [FLAT], "execution": "client"}
+    said = [{"role": "user", "content": "hi"}, call, found]
+    answer = world.ask("responses", model="sandbox/x", input=said, tools=[{"type": "tool_search"}])
+    assert answer.status == 200
+    assert "whole" not in json.dumps(answer.json["extra_fields"])
 
 
 def test_of_both_chat_limits_the_newer_wins(world: World) -> None:

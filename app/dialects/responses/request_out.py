@@ -113,7 +113,7 @@ def _report_part(part: Part, role: str, losses: Losses) -> None:
         for piece in part.content:
             _report_part(piece, role, losses)
     elif isinstance(part, FilePart) and part.text is not None and part.data is None:
-        losses.report("file_form", "A text document was sent as plain text.", param="input")
+        losses.report("file_form", "A text document was sent as plain text.")
 
 
 # --- a client's Responses body -----------------------------------------------------------

@@ -25,6 +25,7 @@ _IN_MESSAGES: Final = (
     "message_name",
     "message_role",
     "message_text",
+    "file_form",
 )
 _IN_TOOLS: Final = ("hosted_tool", "custom_tool", "tool_schema", "tool_strict")
 _IN_CHOICE: Final = ("forced_tool", "tool_choice")

@@ -8,9 +8,10 @@ that the next target can be tried. Nothing is dropped without a report.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from app.canonical.record import record
+from app.dialects.shared.body_paths import BodyPaths
 from app.dialects.shared.loss_paths import CONTAINERS, LOSS_PATHS
 from app.errors import GatewayError
 
@@ -97,7 +98,7 @@ def _name(feature: str, path: str) -> str:
 class Losses:
     """Collects the losses of encoding one request.
 
-    ``origin`` is the dialect of the client's body, which determines the member paths. ``target``
+    ``origin`` is the dialect of the client's ``body``, which determines the member paths. ``target``
     names the model in messages. With ``strict`` (header ``x-sluice-strict``) every loss is refused.
     The features in ``warn_only`` are warnings although their loss changes the answer, because the
     surface documents them as optional (TrueFoundry's chat members).
@@ -110,7 +111,9 @@ class Losses:
         target: str = "this model",
         strict: bool = False,
         warn_only: frozenset[str] = frozenset(),
+        body: Mapping[str, Any] | None = None,
     ) -> None:
+        self._body = BodyPaths(body) if body is not None else None
         self._paths = LOSS_PATHS.get(origin or "", {})
         self._target = target
         self._strict = strict
@@ -133,7 +136,8 @@ class Losses:
         """
         feature = param if param is not None and param in _CONTENT else feature
         path = self._path_of_extra(param) if feature == "extra" else param
-        path = (path or self._paths.get(feature, feature))[:_MAX_NAME]
+        path = path or self._paths.get(feature, feature)
+        path = (self._body.find(path) if self._body is not None else path)[:_MAX_NAME]
         loss_class = "hint" if feature in self._warn_only else LOSS_CLASSES.get(feature, "hint")
         text = (message or f"{_name(feature, path)} is not supported by {self._target}")[:_MAX_MESSAGE]
         refuses = loss_class == "changes" or self._strict

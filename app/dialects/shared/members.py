@@ -11,13 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.request import Message, Native, OpaquePart, Part, Request, Tool, ToolResultPart
+from app.dialects.shared.body_paths import members_of
 from app.dialects.shared.lenient_json import as_dict, rest, without_nulls
 from app.dialects.shared.losses import Losses
-
-_LISTS: Final = ("messages", "input", "contents", "system", "tools")
-_INNER: Final = ("content", "parts", "output", "tool_calls", "function")
-_HISTORY: Final = ("previous_response_id", "conversation")
-"""Members that add history before the input: indexes into the body would then not be the client's."""
 
 
 class MemberPaths:
@@ -34,7 +30,7 @@ class MemberPaths:
         """
         if self._paths is None:
             self._paths = {}
-            for path, member, content in _members(self._body):
+            for path, member, content in members_of(self._body):
                 self._paths.setdefault((member, _key(content)), deque()).append(path)
         paths = self._paths.get((name, _key(value)))
         return paths.popleft() if paths else name
@@ -43,24 +39,6 @@ class MemberPaths:
 def _key(value: Any) -> Any:
     """Return a key for a value. Containers are compared by identity: a decoded request refers to the client's own."""
     return id(value) if isinstance(value, dict | list) else (type(value), value)
-
-
-def _members(body: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    if all(body.get(name) is None for name in _HISTORY):
-        for name in _LISTS:
-            yield from _walk(body.get(name), name)
-
-
-def _walk(value: Any, path: str) -> Iterator[tuple[str, str, Any]]:
-    """Yield (path, name, value) of all members of an object, or of the objects in a list, and of those within."""
-    if isinstance(value, list):
-        for at, one in enumerate(value):
-            yield from _walk(one, f"{path}[{at}]")
-    elif isinstance(value, dict):
-        for name, member in value.items():
-            yield f"{path}.{name}", name, member
-        for name in _INNER:
-            yield from _walk(value.get(name), f"{path}.{name}")
 
 
 _MARK_NAMES: Final = ("cache_control", "prompt_cache_breakpoint")
@@ -80,7 +58,7 @@ _SILENT: Final = frozenset(
 )
 """Members of answers that clients send back unchanged, and members that only structure a message."""
 
-_INTERNAL: Final = frozenset({"as_document", "as_source", "mimeType", "plan", "signed"})
+_INTERNAL: Final = frozenset({"as_document", "as_source", "mimeType", "plan", "signed", "whole"})
 """Members by which decoders record the original form of a part; the part itself has the content."""
 
 MemberTable = Mapping[type, frozenset[str]]
