@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -27,6 +28,7 @@ from app.surfaces.context import request_context
 from app.surfaces.rules import current_mount
 from app.wire.offload import aside
 
+_LOG: Final = logging.getLogger(__name__)
 HEADER: Final = "idempotency-key"
 REPLAYED: Final = "idempotent-replayed"
 _HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
@@ -77,10 +79,17 @@ class Claim:
         self._gateway.state().first_answers.keep(self._name, answer)
 
     def release(self) -> None:
-        """Let the next request claim the key, unless the answer is stored."""
-        if self._open:
-            self._open = False
+        """Let the next request claim the key, unless the answer is stored. If that cannot be written down now, the lease ends
+        by itself, and the answer is not withheld for it."""
+        if not self._open:
+            return
+        self._open = False
+        try:
             self._gateway.state().first_answers.release(self._name)
+        except GatewayError as error:
+            _LOG.warning(
+                "an Idempotency-Key is not free before its lease ends: %s", error.raw or error.message
+            )
 
 
 def claim_json(gateway: Gateway, body: Any, size: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import resource
 import threading
 import time
 import uuid
@@ -265,6 +266,26 @@ def test_a_malformed_body_claims_no_key(city: City, key: str) -> None:
     assert post(city, key, {"model": "groq/x", "messages": "none"}).status == 400
     assert post(city, key, b"{").status == 400
     assert replays(post(city, key)) == [None]
+
+
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_full_disk_hides_no_refusal_of_the_moment(city: City, key: str, status: int, stream: bool) -> None:
+    """The key comes free when its lease ends, so nothing that was promised is broken."""
+    workers = children_of(city.gateways[0].process)
+
+    def refuse(request: Request) -> Reply:
+        for pid in workers:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        return Reply.json({"error": {"message": "no"}}, status)
+
+    city.upstream.script = refuse
+    answer = post(city, key, {**PROMPT, "stream": stream})
+    for pid in workers:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert answer.status == status, answer.body
+    city.upstream.script = good
+    eventually(lambda: post(city, key, {**PROMPT, "stream": stream}).status == 200)
 
 
 def test_a_stream_that_failed_is_not_kept(city: City, key: str) -> None:
