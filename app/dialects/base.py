@@ -198,8 +198,7 @@ def not_supported(*_: object, **__: object) -> NoReturn:
 class Row:
     """What every dialect has: its name, errors in both directions, and facts about its frames.
 
-    ``is_opening``: a frame only opens a stream. ``is_terminal``: a frame ends a stream and has the
-    whole response. ``identity`` returns the members that all frames of one stream have in common.
+    ``is_opening``: a frame only opens a stream. ``identity`` returns the members that all frames of one stream have in common.
     ``reports_cost``: the gateway adds a call's cost to its usage, as OpenAI's formats allow.
     ``reports_failure``: a response can say that the server aborted it. ``error_status`` and
     ``error_headers`` are those of an error's response. ``own_fallbacks``: ``fallbacks`` is also a
@@ -217,7 +216,6 @@ class Row:
     reports_cost: bool = True
     reports_failure: bool = False
     is_opening: Callable[[Frame], bool] = lambda frame: False
-    is_terminal: Callable[[Frame], bool] = lambda frame: False
     identity: Callable[[Frame], dict[str, Any]] = lambda frame: {}
 
 
@@ -290,4 +288,3 @@ class ModelListDialect(Row):
     encode_list: ListEncoder
     encode_model: Callable[[ModelEntry], dict[str, Any]]
     decode_page: Callable[[Any, ClientContext], ModelPage]
-    decode_model: Callable[[Any, ClientContext], ModelEntry]

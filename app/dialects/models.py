@@ -166,14 +166,6 @@ def decode_page(body: Any, context: ClientContext) -> ModelPage:
     return ModelPage(models, form.next(as_dict(body)))
 
 
-def decode_model(body: Any, context: ClientContext) -> ModelEntry:
-    """Return the model of a response; raises ``upstream_invalid`` without an id."""
-    model = _entry(as_dict(body), _form(context, {"models": [body]} if "name" in as_dict(body) else body))
-    if model is None:
-        raise GatewayError("upstream_invalid", "The provider's answer is not a model object.", raw=body)
-    return model
-
-
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
     """Return the error of a response with status 400 or above, in the format of any vendor."""
     members = as_dict(body)
@@ -266,6 +258,5 @@ DIALECT: Final = ModelListDialect(
     encode_list=encode_list,
     encode_model=encode_model,
     decode_page=decode_page,
-    decode_model=decode_model,
     decode_error=decode_error,
 )

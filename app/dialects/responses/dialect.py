@@ -20,7 +20,7 @@ from app.dialects.responses.response import (
 from app.dialects.responses.stream_in import ResponsesDecoder
 from app.dialects.responses.stream_out import ResponsesEncoder
 from app.dialects.shared.decoder_parts import token_count
-from app.responses_form.events import OPENING, TERMINAL
+from app.responses_form.events import OPENING
 from app.responses_form.items import call_ids
 
 DIALECT: Final = Dialect(
@@ -37,7 +37,6 @@ DIALECT: Final = Dialect(
     patch=ResponsesPatch,
     write_usage=encode_usage,
     is_opening=lambda frame: frame.event in OPENING,
-    is_terminal=lambda frame: frame.event in TERMINAL and isinstance(frame.data, dict),
     call_ids=call_ids,
     encode_count=encode_count,
     decode_count_request=decode_request,

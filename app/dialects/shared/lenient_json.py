@@ -117,7 +117,7 @@ def parse(text: str, default: Any = None) -> Any:
     every result can be serialised again.
     """
     try:
-        return _JSON.decode(text) if is_shallow(text) else default
+        return DECODER.decode(text) if is_shallow(text) else default
     except (ValueError, RecursionError):
         return default
 
@@ -129,7 +129,8 @@ def _finite(digits: str) -> float:
     return number
 
 
-_JSON: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
+"""Decodes JSON, except for ``NaN`` and numbers beyond a double."""
 
 
 def is_shallow(text: str) -> bool:

@@ -7,12 +7,12 @@ The schema that a bare word goes into decides its type; without a schema, its lo
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.record import record
+from app.dialects.shared.lenient_json import DECODER
 
 _NAME: Final = re.compile(r"[\s,]*([A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*=\s*")
 _NEXT: Final = re.compile(r",\s*(?=(?:[A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*=)")
@@ -87,20 +87,9 @@ def _bare_value(text: str) -> Any:
 
 def _json_at(text: str, start: int) -> tuple[Any, int] | None:
     try:
-        return _DECODER.raw_decode(text, start)
+        return DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
-
-
-def _finite_number(text: str) -> float:
-    """Return a number of JSON; raises ValueError for infinity and NaN."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text[:20]} is out of range")
-    return number
-
-
-_DECODER: Final = json.JSONDecoder(parse_constant=_finite_number, parse_float=_finite_number)
 
 
 def _single_quoted(text: str, start: int) -> tuple[str, int] | None:
