@@ -186,9 +186,10 @@ def cohere_stream(index: Any) -> Reply:
     return Reply.sse(b"".join(map(event_frame, frames)))
 
 
-def bedrock_stream(index: Any) -> Reply:
+def bedrock_stream(index: Any, *start: Any) -> Reply:
     frames = (
         ("messageStart", {"role": "assistant"}),
+        *(("contentBlockStart", {"contentBlockIndex": index, "start": one}) for one in start),
         ("contentBlockDelta", {"contentBlockIndex": index, "delta": {"text": "good"}}),
         ("contentBlockStop", {"contentBlockIndex": index}),
         ("messageStop", {"stopReason": "end_turn"}),
@@ -211,3 +212,22 @@ def test_an_index_that_is_no_number_breaks_nothing(
     answer = world.ask(model=model, stream=True)
 
     assert (answer.status, answer.text) == (200, "good")
+
+
+@pytest.mark.parametrize("start", [{}, {"text": ""}, {"reasoningContent": {}}, None], ids=repr)
+def test_a_text_of_bedrock_may_be_announced(start: Any, world: World) -> None:
+    world.upstream.add(bedrock_stream(0, start))
+
+    answer = world.ask(model="bedrock/x", stream=True)
+
+    assert (answer.status, answer.text) == (200, "good")
+
+
+@pytest.mark.parametrize("member", ["message", "Message"])
+def test_an_exception_of_bedrock_is_told_in_its_words(member: str, world: World) -> None:
+    exception = encode_event("exception:throttlingException", json.dumps({member: "slow down"}).encode())
+    world.upstream.add(Reply(200, exception, {"content-type": EVENT_STREAM}), times=9)
+
+    answer = world.ask(model="bedrock/x", stream=True)
+
+    assert (answer.status, answer.error["message"]) == (429, "slow down")

@@ -262,5 +262,5 @@ def exception_error(name: str, payload: Any) -> GatewayError:
     status = count(error.get("originalStatusCode"))
     if status is None or not 400 <= status <= 599:
         status = _EXCEPTIONS.get(name.lower().removesuffix("exception"), 500)
-    text = opt_str(error.get("originalMessage")) or opt_str(error.get("message"))
-    return upstream_failure(status, text, type=name, raw=payload)
+    texts = (opt_str(error.get(member)) for member in ("originalMessage", "message", "Message"))
+    return upstream_failure(status, next(filter(None, texts), None), type=name, raw=payload)

@@ -89,9 +89,10 @@ class ConverseDecoder(TerminalDecoder):
 
     def _block_start(self, data: Members) -> list[Event]:
         start = as_dict(data.get("start"))
-        part = self._empty_part(start)
         ended = self._block_stop(data)  # a start with the index of an open block ends that block
-        return [*ended, *self._open(count(data.get("contentBlockIndex")), part, start)]
+        if start.keys() <= _BEGUN_BY_DELTAS:
+            return ended
+        return [*ended, *self._open(count(data.get("contentBlockIndex")), self._empty_part(start), start)]
 
     def _empty_part(self, start: Members) -> Part:
         if "image" in start:
@@ -223,6 +224,9 @@ def _join_source(pieces: list[Members]) -> Members:
     except ValueError:
         return {}
 
+
+_BEGUN_BY_DELTAS: Final = frozenset({"text", "reasoningContent", "citation"})
+"""Kinds of blocks that begin with their first delta: a start, which most models leave out, may be empty."""
 
 _FIRST_PARTS: Final[Mapping[str, Callable[[Any], Part]]] = {
     "reasoningContent": lambda value: ReasoningPart(
