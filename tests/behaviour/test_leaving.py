@@ -207,10 +207,11 @@ def test_a_client_that_stops_reading_is_let_go_and_others_do_not_notice(world: W
     slow.close()
 
 
-def test_a_client_that_reads_slowly_gets_all_of_its_stream(world: World) -> None:
+def test_a_client_that_reads_slowly_gets_all_of_its_stream() -> None:
     texts = [f"{number:05d}" + "x" * 1000 for number in range(6000)]
-    world.upstream.add(Reply.sse([ROLE, *map(chat_text, texts), chat_end()]), model="slow")
-    answer = answer_of(to_the_end(slow_reader(world, CHAT, "groq/slow", stream=True)))
+    with running_world({"SLUICE_TIMEOUT_TOTAL": "100", "SLUICE_TIMEOUT_IDLE": "20"}) as world:
+        world.upstream.add(Reply.sse([ROLE, *map(chat_text, texts), chat_end()]), model="slow")
+        answer = answer_of(to_the_end(slow_reader(world, CHAT, "groq/slow", stream=True)))
     assert CHAT.text_of(answer) == "".join(texts)
     assert CHAT.ended_well(answer)
 
