@@ -77,6 +77,20 @@ def test_a_failing_write_does_not_undo_its_neighbours(state: State) -> None:
     assert count(state.db) == 101
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_writes_that_succeed_share_a_savepoint(state: State) -> None:
+    statements: list[str] = []
+    put(state.db, "first")
+    engine = state.db.backend._writer._engine  # type: ignore[attr-defined]
+    with engine.connect() as connection:
+        connection.connection.driver_connection.set_trace_callback(statements.append)
+    gevent.joinall([gevent.spawn(put, state.db, f"n{number}") for number in range(50)], raise_error=True)
+    transactions, savepoints = (
+        sum(one.startswith(word) for one in statements) for word in ("BEGIN", "SAVEPOINT")
+    )
+    assert 1 <= savepoints <= transactions < 25
+
+
 def test_an_exception_undoes_its_own_write_only(state: State) -> None:
     def work(connection) -> None:
         connection.execute(INSERT, {"id": "a"})
