@@ -173,9 +173,11 @@ class Budgets:
         self._known.update((line.id, line) for line in lines)
 
     def adopt_again(self) -> None:
-        """Charge to each budget that this process knows what was written since, whatever wrote it."""
-        if self._known:
-            self._adopt(list(self._known.values()))
+        """Charge to each budget that this process knows what was written since, whatever wrote it.
+
+        One after another, because calls wait for a budget that is being adopted."""
+        for line in list(self._known.values()):
+            self._adopt([line])
 
     def forget(self) -> None:
         """Adopt each budget again: one that was removed and added again was not charged meanwhile."""
