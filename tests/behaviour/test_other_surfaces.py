@@ -265,6 +265,25 @@ def test_a_refused_member_is_named_as_it_is_at_googles_surface(world: World) -> 
     assert (answer.status, violation["field"]) == (400, "generationConfig.candidateCount")
 
 
+NULLS: dict[str, tuple[str, ...]] = {
+    "anthropic": ("system", "thinking", "container", "mcp_servers", "thread", "context_management"),
+    "cohere": ("documents", "citation_options", "safety_mode", "priority"),
+    "gemini": ("cachedContent", "labels", "safetySettings", "toolConfig"),
+    "bedrock": ("guardrailConfig", "promptVariables", "requestMetadata", "performanceConfig"),
+}
+
+
+@pytest.mark.parametrize("model", ["sandbox/echo", "sandbox/responses-x", "sandbox/messages-x"])
+@pytest.mark.parametrize("name", NULLS)
+def test_null_is_absent(world: World, name: str, model: str) -> None:
+    surface = next(surface for surface in SURFACES if surface.name == name)
+    nulls: dict[str, Any] = dict.fromkeys(NULLS[name])
+    if name == "gemini":
+        nulls["generationConfig"] = {"mediaResolution": None, "speechConfig": None, "responseSchema": None}
+    answer = surface.ask(world, model, **nulls)
+    assert (answer.status, answer.headers.get("x-sluice-warnings")) == (200, None)
+
+
 @pytest.mark.parametrize(
     ("model", "reply", "told"),
     [

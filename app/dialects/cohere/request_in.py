@@ -28,7 +28,7 @@ from app.canonical.request import (
 )
 from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME, PLAN
-from app.dialects.shared.lenient_json import as_dict, image_of, json_text, opt_str, rest
+from app.dialects.shared.lenient_json import as_dict, image_of, json_text, opt_str, rest, without_nulls
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 
 _CANONICAL: Final = frozenset(
@@ -76,7 +76,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         output=_output(members),
         reasoning=_reasoning(members),
         stream=members.flag("stream") or False,
-        extra=rest(body, _CANONICAL),
+        extra=without_nulls(rest(body, _CANONICAL)),
         origin=Origin(NAME, body),
     )
 

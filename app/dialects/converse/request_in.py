@@ -17,7 +17,7 @@ from app.dialects.converse.blocks_in import BlockReader, with_cache_mark
 from app.dialects.converse.options import NAME
 from app.dialects.messages.request_in import decode_request as decode_messages
 from app.dialects.shared.claude_thinking import decode_thinking
-from app.dialects.shared.lenient_json import decode_base64, parse, rest
+from app.dialects.shared.lenient_json import decode_base64, parse, rest, without_nulls
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type, wrong_value
 
 _CANONICAL: Final = frozenset(
@@ -58,7 +58,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         reasoning=_reasoning(fields, output),
         stream=members.flag("stream") or False,
         hints=_hints(members),
-        extra={**rest(body, _CANONICAL), **fields.extra},
+        extra={**without_nulls(rest(body, _CANONICAL)), **fields.extra},
         origin=Origin(NAME, body),
     )
 

@@ -17,7 +17,7 @@ from app.dialects.gemini.members import Members
 from app.dialects.gemini.options import NAME
 from app.dialects.gemini.request_out import CONFIG_EXTRAS
 from app.dialects.gemini.tools_in import decode_choice, decode_tools, schema_member
-from app.dialects.shared.lenient_json import as_dict, rest
+from app.dialects.shared.lenient_json import as_dict, rest, without_nulls
 from app.dialects.shared.strict_json import missing, wrong_value
 
 _CANONICAL: Final = frozenset(
@@ -182,7 +182,7 @@ def _extra(members: Members, config: Members) -> dict[str, Any]:
 
     Those of generationConfig that clients of other dialects may send are at the top, as they send them.
     """
-    others = rest(config.members, _CANONICAL_CONFIG)
+    others = without_nulls(rest(config.members, _CANONICAL_CONFIG))
     has_voice_only = set(as_dict(others.get("speechConfig"))) <= {"voiceConfig", "voice_config"}
     if has_voice_only and _voice(config.object("speechConfig")):
         del others["speechConfig"]
@@ -193,4 +193,4 @@ def _extra(members: Members, config: Members) -> dict[str, Any]:
         extra["generationConfig"] = others
     if set(as_dict(members.members.get("toolConfig"))) - {"functionCallingConfig", "function_calling_config"}:
         extra["toolConfig"] = members.members["toolConfig"]
-    return {**extra, **rest(members.members, _CANONICAL)}
+    return {**extra, **without_nulls(rest(members.members, _CANONICAL))}

@@ -75,7 +75,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     choice, parallel = decode_choice(body.get("tool_choice"), tools)
     config = as_dict(body.get("output_config"))
     metadata = as_dict(body.get("metadata"))
-    extra = rest(body, _CANONICAL)
+    extra = without_nulls(rest(body, _CANONICAL))
     names = extra.get("fallbacks")
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
         del extra["fallbacks"]  # a list of names is the gateway's own member, read by the router

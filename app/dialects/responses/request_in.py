@@ -25,7 +25,16 @@ from app.dialects.responses.checks import check_input
 from app.dialects.responses.echo import conversation_id, echo_tool_choice, max_output_tokens
 from app.dialects.responses.items_in import NAME, Sign, decode_item
 from app.dialects.responses.tools_in import Names, decode_input_item, decode_tools, names_of, rename_entries
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, number, opt_str, rest
+from app.dialects.shared.lenient_json import (
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    number,
+    opt_str,
+    rest,
+    without_nulls,
+)
 from app.dialects.shared.members import as_native
 from app.dialects.shared.strict_json import ClientObject
 from app.errors import GatewayError
@@ -96,7 +105,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         metadata=members.mapping("metadata"),
         state=_state(members),
         hints=_hints(body),
-        extra=rest(body, KNOWN),
+        extra=without_nulls(rest(body, KNOWN)),
         origin=Origin(NAME, body),
     )
 
