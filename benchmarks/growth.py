@@ -180,15 +180,15 @@ def main() -> int:
         ("workers", [1, 2]),
     ):
         parser.add_argument(f"--{name}", type=int, nargs="*", default=usual)
-    given = parser.parse_args()
-    if given.streams:
-        measure_streams(given.streams)
-    if given.ended:
-        measure_ended(given.ended)
-    if given.workers:
-        measure_workers(given.workers)
-    if given.rows:
-        measure_store(given.rows)
+    arguments = parser.parse_args()
+    if arguments.streams:
+        measure_streams(arguments.streams)
+    if arguments.ended:
+        measure_ended(arguments.ended)
+    if arguments.workers:
+        measure_workers(arguments.workers)
+    if arguments.rows:
+        measure_store(arguments.rows)
     return 0
 
 

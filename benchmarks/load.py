@@ -58,7 +58,7 @@ class Tally:
 
 def _whole(connect: Callable[[], Any], packet: bytes, seconds: float, status: int, tally: Tally) -> None:
     connection, until = connect(), time.monotonic() + seconds
-    wanted = f"HTTP/1.1 {status}".encode()
+    expected = f"HTTP/1.1 {status}".encode()
     while time.monotonic() < until:
         started = time.monotonic()
         connection.sendall(packet)
@@ -68,7 +68,7 @@ def _whole(connect: Callable[[], Any], packet: bytes, seconds: float, status: in
             if not piece:
                 break
             data += piece
-        if data.startswith(wanted):
+        if data.startswith(expected):
             tally.good += 1
             tally.waits.append(time.monotonic() - started)
         else:

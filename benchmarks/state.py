@@ -208,12 +208,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--database", help="an empty PostgreSQL database; without it a SQLite file")
     parser.add_argument("--seconds", type=float, default=5.0)
-    given = parser.parse_args()
-    if given.database:
-        measure(given.database, given.seconds)
+    arguments = parser.parse_args()
+    if arguments.database:
+        measure(arguments.database, arguments.seconds)
         return 0
     with tempfile.TemporaryDirectory(prefix="sluice-bench-") as folder:
-        measure(f"sqlite:///{folder}/bench.db", given.seconds)
+        measure(f"sqlite:///{folder}/bench.db", arguments.seconds)
     return 0
 
 

@@ -192,18 +192,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--calls", type=int, default=1_000_000)
     parser.add_argument("--postgres", metavar="URL", help="an empty database instead of SQLite")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sluice-window-"))
-        database = given.postgres or f"sqlite:///{folder}/sluice.db"
+        database = arguments.postgres or f"sqlite:///{folder}/sluice.db"
         begun = time.perf_counter()
-        fill(database, given.calls)
-        print(f"{given.calls} calls written in {time.perf_counter() - begun:.0f} s", flush=True)
+        fill(database, arguments.calls)
+        print(f"{arguments.calls} calls written in {time.perf_counter() - begun:.0f} s", flush=True)
         env = {
             "DATABASE_URL": database,
             "SLUICE_MASTER_KEY": _MASTER,
             "SLUICE_SECRET_KEY": "a secret of a million calls",
-            "SLUICE_LOG_ROWS": str(2 * given.calls),
+            "SLUICE_LOG_ROWS": str(2 * arguments.calls),
         }
         found = measure(stack.enter_context(running_world(env)))
     slow = [path for path, took in found.items() if took > MOST_MS]

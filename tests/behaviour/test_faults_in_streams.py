@@ -62,8 +62,8 @@ def beginning(native: bool, *words: str) -> bytes:
     """Return the beginning of a stream: opening and some text, on either wire."""
     if not native:
         return ROLE + (chat_text(*words) if words else b"")
-    made = ResponsesStream()
-    return made.opening() + (made.text(*words) if words else b"")
+    stream = ResponsesStream()
+    return stream.opening() + (stream.text(*words) if words else b"")
 
 
 def told_error(native: bool, code: Any, message: str = "it broke") -> bytes:
@@ -336,9 +336,9 @@ def test_what_comes_after_the_end_is_dropped(surface: Surface, model: str, late:
 
 @pytest.mark.parametrize("whole", [True, False], ids=["one-write", "frames"])
 def test_what_comes_after_the_end_of_a_passed_response_is_dropped(whole: bool, world: World) -> None:
-    made = ResponsesStream()
-    body = made.opening() + made.text("good") + made.end("good")
-    late = made.frame(
+    stream = ResponsesStream()
+    body = stream.opening() + stream.text("good") + stream.end("good")
+    late = stream.frame(
         "response.output_text.delta",
         item_id="msg_up",
         output_index=0,
@@ -359,9 +359,9 @@ def test_what_comes_after_the_end_of_a_passed_response_is_dropped(whole: bool, w
 
 
 def test_unknown_events_pass_with_their_type_and_numbers_stay_whole(world: World) -> None:
-    made = ResponsesStream()
-    body = made.opening() + event_frame({"type": "response.novelty", "sequence_number": 77, "x": 1})
-    body += made.text("good") + made.end("good")
+    stream = ResponsesStream()
+    body = stream.opening() + event_frame({"type": "response.novelty", "sequence_number": 77, "x": 1})
+    body += stream.text("good") + stream.end("good")
     world.upstream.add(Reply.sse(body))
 
     answer = world.ask("responses", model="openai/x", stream=True)

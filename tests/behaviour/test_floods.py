@@ -65,12 +65,12 @@ def _asks_meanwhile(world: World, flood: Callable[[threading.Event], None]) -> f
     limit.start()
     began = time.monotonic()
     answer = world.ask(model="sandbox/echo")
-    spent = time.monotonic() - began
+    seconds = time.monotonic() - began
     limit.cancel()
     over.set()
     flooder.join()
     assert answer.status == 200
-    return spent
+    return seconds
 
 
 @pytest.mark.parametrize("kind", CLIENTS)

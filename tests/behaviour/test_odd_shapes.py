@@ -159,11 +159,11 @@ def test_no_answer_breaks_the_gateway(api: str, streamed: bool, world: World) ->
     ids=lambda kind: repr(kind)[:30],
 )
 def test_an_event_of_an_odd_type_neither_breaks_nor_injects(kind: Any, world: World) -> None:
-    made = ResponsesStream()
+    stream = ResponsesStream()
     odd = event_frame({"type": "response.odd", "x": 1}).replace(
         b'"type": "response.odd"', b'"type": ' + json.dumps(kind).encode()
     )
-    world.upstream.add(Reply.sse(made.opening() + made.text("good") + odd + made.end("good")))
+    world.upstream.add(Reply.sse(stream.opening() + stream.text("good") + odd + stream.end("good")))
 
     answer = world.ask("responses", model="openai/x", stream=True)
 

@@ -151,9 +151,9 @@ def ends(world: World, request_id: str) -> list[dict[str, Any]]:
 def counted(world: World, status: str, model: str) -> float:
     page = world.send("GET", "/metrics").body.decode()
     provider = model.partition("/")[0]
-    wanted = {'operation="responses"', f'provider="{provider}"', f'status="{status}"'}
+    expected = {'operation="responses"', f'provider="{provider}"', f'status="{status}"'}
     rows = (line for line in page.splitlines() if line.startswith("sluice_requests_total{"))
-    return sum(float(row.rpartition(" ")[2]) for row in rows if all(label in row for label in wanted))
+    return sum(float(row.rpartition(" ")[2]) for row in rows if all(label in row for label in expected))
 
 
 def test_a_late_fault_of_a_json_call_is_a_500(world: World) -> None:

@@ -242,12 +242,12 @@ def test_head_has_the_head_of_get_and_no_body(world: World) -> None:
     ],
 )
 def test_another_content_type_is_415(path: str, content_type: str, world: World) -> None:
-    wanted = (
+    expected = (
         "multipart/form-data"
         if path.endswith(("transcriptions", "translations", "files", "edits", "variations"))
         else "application/json"
     )
-    if content_type == wanted:
+    if content_type == expected:
         return
 
     answer = world.send("POST", path, b"x=1", {"content-type": content_type})

@@ -86,11 +86,11 @@ def test_each_frame_arrives_when_it_was_sent(provider: str, world: World) -> Non
     def frames(native: bool) -> tuple[bytes, list[bytes], bytes]:
         if not native:
             return ROLE, [chat_text(word) for word in words], chat_end()
-        made = ResponsesStream()
-        opening = made.opening() + made.text()
+        stream = ResponsesStream()
+        opening = stream.opening() + stream.text()
         place = {"item_id": "msg_up", "output_index": 0, "content_index": 0}
-        deltas = [made.frame("response.output_text.delta", **place, delta=w, logprobs=[]) for w in words]
-        return opening, deltas, made.end("".join(words))
+        deltas = [stream.frame("response.output_text.delta", **place, delta=w, logprobs=[]) for w in words]
+        return opening, deltas, stream.end("".join(words))
 
     def check(surface: Surface) -> None:
         model = f"{provider}/{surface.own}"
@@ -162,10 +162,10 @@ def test_opening_events_go_out_after_the_hold(world: World) -> None:
         began = time.monotonic()
         connection = surface.open(world, "groq/x")
         head = received(connection, surface.opening or HEAD)
-        spent = time.monotonic() - began
+        seconds = time.monotonic() - began
         everything = head + to_the_end(connection)
 
-        assert spent >= HOLD
+        assert seconds >= HOLD
         assert b"tardy" not in head
         assert head.startswith(b"HTTP/1.1 200 ")
         assert surface.opening is None or surface.silence in writes(everything)
@@ -234,11 +234,11 @@ def test_silence_spends_the_status_then_comments_then_the_error_is_an_event(worl
         began = time.monotonic()
         connection = surface.open(world, "groq/x")
         head = received(connection, HEAD)
-        spent = time.monotonic() - began
+        seconds = time.monotonic() - began
         everything = head + to_the_end(connection)
 
         assert head.startswith(b"HTTP/1.1 200 ")
-        assert spent >= STATUS_AFTER
+        assert seconds >= STATUS_AFTER
         assert 2 <= writes(everything).count(surface.silence) <= 4
         answer = answer_of(everything)
         assert surface.ended_in_words(answer)
@@ -293,7 +293,7 @@ REPEATED = [step for number in range(8) for step in (chat_text(f"w{number} "), 0
 
 @pytest.mark.parametrize("lead", [[], REPEATED], ids=["at first", "after events that repeat"])
 def test_comments_bridge_silence_in_the_middle(lead: list[bytes | float], world: World) -> None:
-    said = "".join(f"w{number} " for number in range(len(lead) // 2))
+    text = "".join(f"w{number} " for number in range(len(lead) // 2))
 
     def check(surface: Surface) -> None:
         written = writes(everything := to_the_end(surface.open(world, "groq/x")))
@@ -303,7 +303,7 @@ def test_comments_bridge_silence_in_the_middle(lead: list[bytes | float], world:
         )
         assert 2 <= written[one:two].count(surface.silence) <= 4
         answer = answer_of(everything)
-        assert (surface.text_of(answer), surface.ended_well(answer)) == (f"{said}one two", True)
+        assert (surface.text_of(answer), surface.ended_well(answer)) == (f"{text}one two", True)
 
     world.upstream.script = lambda request: Reply.sse(
         paced(ROLE, *lead, chat_text("one "), 0.75, chat_text("two"), chat_end())

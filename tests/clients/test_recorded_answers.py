@@ -61,9 +61,9 @@ def client(base_url: str) -> Iterator[OpenAI]:
 def test_chat_and_responses_of_the_sdk_tell_the_recording(
     world: World, client: OpenAI, recording: Exchange
 ) -> None:
-    wanted = told_by(recording)
-    assert isinstance(wanted, Answer)
-    choice = wanted.choices[0]
+    expected = told_by(recording)
+    assert isinstance(expected, Answer)
+    choice = expected.choices[0]
     world.fresh().upstream.add(Reply.of(recording), times=float("inf"))
     model = WIRES[recording.api]
     calls = sorted((call.name, str(parsed(call.arguments))) for call in choice.tool_calls)
@@ -77,9 +77,9 @@ def test_chat_and_responses_of_the_sdk_tell_the_recording(
     assert final.output_text == choice.text + choice.transcript
     items = [i for i in final.output if i.type in ("function_call", "custom_tool_call")]
     assert sorted((i.name, str(parsed(_arguments(i)))) for i in items) == calls
-    assert final.usage is not None or wanted.usage is None
-    if wanted.usage is not None and wanted.usage.output is not None:
-        assert final.usage.output_tokens == wanted.usage.output
+    assert final.usage is not None or expected.usage is None
+    if expected.usage is not None and expected.usage.output is not None:
+        assert final.usage.output_tokens == expected.usage.output
 
 
 def _arguments(call: Any) -> Any:

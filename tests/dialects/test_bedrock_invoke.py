@@ -25,9 +25,9 @@ STREAMS, BODIES, ERRORS = INVOKE.streams, INVOKE.bodies, INVOKE.errors
 
 
 def assert_usage(usage: Usage | None, answer: Answer) -> None:
-    wanted = answer.usage
+    expected = answer.usage
     assert (None if usage is None else (usage.input_tokens, usage.output_tokens)) == (
-        None if wanted is None else (wanted.input, wanted.output)
+        None if expected is None else (expected.input, expected.output)
     )
 
 

@@ -46,10 +46,10 @@ def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> Non
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.status >= 400]))
 def test_an_error_keeps_its_words(exchange: Exchange) -> None:
-    wanted = reading_of(exchange).error
-    assert wanted is not None
+    expected = reading_of(exchange).error
+    assert expected is not None
     error = DIALECT.decode_error(exchange.status, exchange.json(), {})
-    assert error.message.startswith(wanted.message[:60])
+    assert error.message.startswith(expected.message[:60])
 
 
 @pytest.mark.parametrize("exchange", load.params(REQUESTS))

@@ -382,8 +382,8 @@ def test_every_makers_signature_comes_back_to_it(way: str) -> None:
         content = grown(served.frames_of(ConverseEncoder(Request("m"), context), replay(SIGNED)))
     body = {"messages": [{"role": "assistant", "content": content}]}
     (message,) = request_in.decode_request(body, context).messages
-    wanted = [part for answer in SIGNED.choices[0].messages for part in answer.parts]
-    assert list(message.parts) == wanted
+    expected = [part for answer in SIGNED.choices[0].messages for part in answer.parts]
+    assert list(message.parts) == expected
 
 
 def grown(frames: list[Frame]) -> list[dict[str, Any]]:

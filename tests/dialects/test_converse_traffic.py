@@ -39,8 +39,8 @@ def test_the_answer_is_read_as_the_extractor_reads_it(exchange: Exchange) -> Non
 def test_every_citation_is_an_annotation_over_its_text(exchange: Exchange) -> None:
     texts = [p for p in generic.parts_of(response_of(exchange).choices[0]) if isinstance(p, TextPart)]
     notes = [(part, note) for part in texts for note in part.annotations]
-    wanted = reading_of(exchange).choices[0].citations  # "" for a place in a document
-    assert [note.get("url", "") for _, note in notes] == wanted
+    expected = reading_of(exchange).choices[0].citations  # "" for a place in a document
+    assert [note.get("url", "") for _, note in notes] == expected
     for part, note in notes:
         if note["type"] == "url_citation":
             assert part.text[note["start_index"] : note["end_index"]] == part.text

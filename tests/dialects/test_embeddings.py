@@ -67,22 +67,22 @@ def inputs_of(exchange: Exchange) -> tuple[Any, ...]:
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.status == 200]))
 def test_vectors_are_read_as_the_extractor_reads_them(exchange: Exchange) -> None:
-    told = extract(exchange)
-    assert isinstance(told, Vectors)
+    reading = extract(exchange)
+    assert isinstance(reading, Vectors)
     dialect = SPOKEN[exchange.api][0]
     request = EmbeddingRequest("m", inputs_of(exchange))
     model = exchange.model or "m"
     answer = dialect.decode_response(
         exchange.json(), request, context(exchange.api, model), exchange.response["headers"]
     )
-    assert [list(vector[:3]) for vector in answer.vectors] == told.starts
-    assert {len(vector) for vector in answer.vectors} == {told.dimension}
+    assert [list(vector[:3]) for vector in answer.vectors] == reading.starts
+    assert {len(vector) for vector in answer.vectors} == {reading.dimension}
     assert answer.usage is not None
-    if told.usage is None:
+    if reading.usage is None:
         assert answer.usage.estimated
     else:
-        assert (answer.usage.input_tokens, answer.usage.total) == (told.usage.input, told.usage.total)
-        assert (answer.usage.cost or {}).get("total_cost") == told.usage.cost
+        assert (answer.usage.input_tokens, answer.usage.total) == (reading.usage.input, reading.usage.total)
+        assert (answer.usage.cost or {}).get("total_cost") == reading.usage.cost
 
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.status >= 400]))
@@ -108,8 +108,8 @@ def test_a_recorded_request_survives_both_halves(exchange: Exchange) -> None:
     request = OPENAI.decode_request(body, SERVER)
     sent = OPENAI.encode_request(request, generic.client_context(body["model"])).body
     one = isinstance(body["input"], str) or isinstance(body["input"][0], int)
-    wanted = [body["input"]] if one else body["input"]
-    assert sent == {**body, "input": wanted}
+    expected = [body["input"]] if one else body["input"]
+    assert sent == {**body, "input": expected}
 
 
 def decode(body: dict[str, Any]) -> EmbeddingRequest:

@@ -109,17 +109,17 @@ def _supports(exchange: Exchange) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("exchange", load.params(ERRORS))
 def test_an_error_keeps_its_words_and_finds_its_kind(exchange: Exchange) -> None:
     error = DIALECT.decode_error(exchange.status, exchange.response["body"], exchange.response["headers"])
-    wanted = reading_of(exchange).error
-    assert wanted is not None
+    expected = reading_of(exchange).error
+    assert expected is not None
     kinds = {400: "upstream_rejected", 403: "upstream_auth", 404: "upstream_rejected"}
     kinds |= {429: "upstream_rate_limited", 503: "upstream_overloaded"}
     kind = kinds[exchange.status]
-    if "API key not valid" in wanted.message:
+    if "API key not valid" in expected.message:
         kind = "upstream_auth"
-    if "input token count" in wanted.message:
+    if "input token count" in expected.message:
         kind = "context_length"
     assert error.kind.name == kind
-    assert error.message[:60] == " ".join(wanted.message.split())[:60]
+    assert error.message[:60] == " ".join(expected.message.split())[:60]
 
 
 @pytest.mark.parametrize("exchange", load.params(ERRORS))
@@ -166,10 +166,10 @@ def _chunks(exchange: Exchange) -> list[Any]:
     load.params([e for e in ANSWERS if reading_of(e).choices and reading_of(e).choices[0].tool_calls]),
 )
 def test_a_calls_own_id_is_kept_and_a_missing_one_is_minted(exchange: Exchange) -> None:
-    wanted = [call.id for call in reading_of(exchange).choices[0].tool_calls]
+    expected = [call.id for call in reading_of(exchange).choices[0].tool_calls]
     got = [p.id for p in generic.parts_of(response_of(exchange).choices[0]) if isinstance(p, ToolCallPart)]
     assert len(set(got)) == len(got)
-    for mine, theirs in zip(got, wanted, strict=True):
+    for mine, theirs in zip(got, expected, strict=True):
         assert mine == theirs if theirs else mine.startswith("call_")
 
 

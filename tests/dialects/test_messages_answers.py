@@ -454,8 +454,8 @@ def test_tokens_are_counted(exchange: Exchange) -> None:
     context = generic.client_context(body["model"])
     encoded = DIALECT.encode_count(DIALECT.decode_request(body, server_context()), context)
     assert set(encoded.body) == set(body)
-    told = extract(exchange)
-    assert isinstance(told, Count)
-    assert DIALECT.decode_count(exchange.json()) == told.tokens
+    reading = extract(exchange)
+    assert isinstance(reading, Count)
+    assert DIALECT.decode_count(exchange.json()) == reading.tokens
     with pytest.raises(GatewayError):
         DIALECT.decode_count({"input_tokens": "7"})

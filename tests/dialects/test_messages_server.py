@@ -168,8 +168,8 @@ def test_every_makers_signature_comes_back_to_it(way: str) -> None:
     content = encode_response(SIGNED, Request("m"), context)["content"]
     if way == "streamed":
         content = grown(served.frames_of(MessagesEncoder(Request("m"), context), replay(SIGNED)))
-    wanted = [part for message in SIGNED.choices[0].messages for part in message.parts]
-    assert list(decode(*content, role="assistant").messages[0].parts) == wanted
+    expected = [part for message in SIGNED.choices[0].messages for part in message.parts]
+    assert list(decode(*content, role="assistant").messages[0].parts) == expected
 
 
 def grown(frames: list[Any]) -> list[dict[str, Any]]:

@@ -59,11 +59,11 @@ def test_every_citation_of_a_web_page_is_an_annotation_over_its_block(exchange: 
     texts = [part for part in generic.parts_of(response.choices[0]) if isinstance(part, TextPart)]
     notes = [(part, note) for part in texts for note in part.annotations]
     named = [note.get("url") or note.get("filename") for _, note in notes]
-    wanted = (
+    expected = (
         reading_of(exchange).choices[0].citations
     )  # "" where the extractor knows no name for a search result
-    assert [name for name, want in zip(named, wanted, strict=True) if want] == [
-        want for want in wanted if want
+    assert [name for name, want in zip(named, expected, strict=True) if want] == [
+        want for want in expected if want
     ]
     for part, note in notes:
         if note["type"] == "url_citation":

@@ -59,11 +59,11 @@ def test_a_target_that_speaks_chat_gets_them_with_their_meaning() -> None:
     request = DIALECT.decode_request(to_responses_body({**PAGE, "seed": 7})[0], context())
     losses = Losses("responses")
     body = dialect("chat").encode_request(request, generic.client_context("gpt-4o", losses=losses)).body
-    wanted = {
+    expected = {
         "temperature": 0.5, "top_p": 0.9, "seed": 7, "logprobs": True, "top_logprobs": 2, "presence_penalty": 0.1,
         "frequency_penalty": 0.2, "logit_bias": {"5": -1}, "user": "u", "tool_choice": "none", "stream": True,
     }  # fmt: skip
-    assert {name: body.get(name) for name in wanted} == wanted
+    assert {name: body.get(name) for name in expected} == expected
     assert body["stop"] in ("x", ["x"])
     assert body.get("max_completion_tokens", body.get("max_tokens")) == 12
     assert [message["role"] for message in body["messages"]] == ["system", "user"]

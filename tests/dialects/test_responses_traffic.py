@@ -44,10 +44,10 @@ def test_an_answer_holds_what_the_recording_says(exchange: Exchange) -> None:
         return
     assert isinstance(outcome, Response)
     assert (outcome.id, outcome.model) == (answer.id, answer.model)
-    wanted = generic.expected(answer.choices[0])
+    expected = generic.expected(answer.choices[0])
     if answer.status in ("queued", "in_progress"):
-        wanted["finish_raw"] = None
-    assert generic.summary(outcome.choices[0]) | {"signatures": signatures(outcome)} == wanted
+        expected["finish_raw"] = None
+    assert generic.summary(outcome.choices[0]) | {"signatures": signatures(outcome)} == expected
     generic.assert_usage(outcome, answer)
 
 

@@ -61,30 +61,33 @@ def audio(events: list[SpeechEvent]) -> bytes:
 
 @pytest.mark.parametrize("exchange", load.params([e for e in GOOD if not e.streamed]))
 def test_whole_audio_is_read_byte_for_byte(exchange: Exchange) -> None:
-    told = extract(exchange)
-    assert isinstance(told, Sound)
+    reading = extract(exchange)
+    assert isinstance(reading, Sound)
     dialect, options = SPOKEN[exchange.api]
     answer = dialect.decode_response(
         exchange.content(), HELLO, target(options=options), exchange.response["headers"]
     )
-    assert (len(answer.audio), hashlib.sha256(answer.audio).hexdigest()) == (told.length, told.sha256)
+    assert (len(answer.audio), hashlib.sha256(answer.audio).hexdigest()) == (reading.length, reading.sha256)
     assert answer.media_type == "audio/mpeg"
 
 
 @pytest.mark.parametrize("exchange", load.params([e for e in GOOD if e.streamed]))
 def test_streamed_audio_is_read_however_it_is_cut(exchange: Exchange) -> None:
-    told = extract(exchange)
-    assert isinstance(told, Sound)
+    reading = extract(exchange)
+    assert isinstance(reading, Sound)
     for size in generic.CHUNK_SIZES:
         events = drained(
             SPOKEN[exchange.api][0].stream_decoder(HELLO, target()),
             list(generic.sse_frames(exchange.content(), size)),
         )
-        assert hashlib.sha256(audio(events)).hexdigest() == told.sha256
+        assert hashlib.sha256(audio(events)).hexdigest() == reading.sha256
         assert isinstance(events[-1], SpeechDone)
-        assert told.usage is not None
+        assert reading.usage is not None
         assert events[-1].usage is not None
-        assert (events[-1].usage.input_tokens, events[-1].usage.total) == (told.usage.input, told.usage.total)
+        assert (events[-1].usage.input_tokens, events[-1].usage.total) == (
+            reading.usage.input,
+            reading.usage.total,
+        )
 
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.status >= 400]))

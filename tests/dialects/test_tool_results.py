@@ -115,8 +115,8 @@ def test_results_of_one_message_find_their_calls() -> None:
         "tool", (ToolResultPart("c1", (TextPart("A"),)), ToolResultPart("c2", (TextPart("B"),)))
     )
     given = (message("call c1"), message("user"), message("call c2"), results)
-    wanted = ["call c1", "out c1", "user", "call c2", "out c2=B"]
-    assert [role_of(one) for one in pair_results(Request("m", given), Losses()).messages] == wanted
+    expected = ["call c1", "out c1", "user", "call c2", "out c2=B"]
+    assert [role_of(one) for one in pair_results(Request("m", given), Losses()).messages] == expected
 
 
 def item(word: str) -> Json:

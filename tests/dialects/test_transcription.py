@@ -72,45 +72,49 @@ def drained(decoder: Any, frames: list[Any]) -> list[TranscriptEvent]:
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if not e.streamed]))
 def test_a_whole_transcript_is_read_as_the_extractor_reads_it(exchange: Exchange) -> None:
-    told = extract(exchange)
-    assert isinstance(told, answers.Transcript)
+    reading = extract(exchange)
+    assert isinstance(reading, answers.Transcript)
     dialect, options = SPOKEN[exchange.api]
     got = dialect.decode_response(
         exchange.content(), ASK, target(options=options), exchange.response["headers"]
     )
-    assert (got.text, got.language) == (told.text, told.language)
+    assert (got.text, got.language) == (reading.text, reading.language)
     if dialect is ELEVEN:
         spoken = [word for word in exchange.json()["words"] if word["type"] == "word"]
         assert [word.text for word in got.words] == [word["text"] for word in spoken]
         assert got.segments
         return
-    assert (got.duration, len(got.segments), len(got.words)) == (told.duration, told.segments, told.words)
-    if told.usage is None:
+    assert (got.duration, len(got.segments), len(got.words)) == (
+        reading.duration,
+        reading.segments,
+        reading.words,
+    )
+    if reading.usage is None:
         assert got.usage is None
         return
     assert got.usage is not None
     assert (got.usage.input_tokens, got.usage.output_tokens) == (
-        told.usage.input or 0,
-        told.usage.output or 0,
+        reading.usage.input or 0,
+        reading.usage.output or 0,
     )
-    assert got.usage.total == (told.usage.total or 0)
-    assert (got.usage.cost or {}).get("total_cost") == told.usage.cost
+    assert got.usage.total == (reading.usage.total or 0)
+    assert (got.usage.cost or {}).get("total_cost") == reading.usage.cost
 
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.streamed]))
 def test_a_streamed_transcript_is_read_however_it_is_cut(exchange: Exchange) -> None:
-    told = extract(exchange)
-    assert isinstance(told, answers.Transcript)
+    reading = extract(exchange)
+    assert isinstance(reading, answers.Transcript)
     for size in generic.CHUNK_SIZES:
         events = drained(
             OPENAI.stream_decoder(ASK, target()), list(generic.sse_frames(exchange.content(), size))
         )
         assert isinstance(events[-1], TranscriptDone)
         whole = events[-1].transcript
-        assert (whole.text, len(whole.segments)) == (told.text, told.segments)
-        assert told.usage is not None
+        assert (whole.text, len(whole.segments)) == (reading.text, reading.segments)
+        assert reading.usage is not None
         assert whole.usage is not None
-        assert (whole.usage.input_tokens, whole.usage.total) == (told.usage.input, told.usage.total)
+        assert (whole.usage.input_tokens, whole.usage.total) == (reading.usage.input, reading.usage.total)
 
 
 @pytest.mark.parametrize("exchange", load.params([e for e in FOUND if e.streamed]))

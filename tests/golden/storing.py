@@ -40,13 +40,13 @@ def strays(wanted: set[Path]) -> set[Path]:
 
 def write(gateway: Gateway) -> int:
     """Write all files anew and drop those of no fixture; return how many were written."""
-    wanted = {
+    expected = {
         path(operation, name): (operation, name) for operation in FIXTURES for name in FIXTURES[operation]
     }
-    for file in strays(set(wanted)):
+    for file in strays(set(expected)):
         file.unlink()
-    for file, (operation, name) in wanted.items():
+    for file, (operation, name) in expected.items():
         file.parent.mkdir(parents=True, exist_ok=True)
         made = document(operation, name, records(gateway, operation, name))
         file.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return len(wanted)
+    return len(expected)

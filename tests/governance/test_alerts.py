@@ -86,11 +86,11 @@ def test_each_threshold_is_told_once_and_until_it_is_taken() -> None:
         assert (first.body, first.headers["webhook-id"]) == (second.body, second.headers["webhook-id"])
         assert [is_signed(first), is_signed(second)] == [True, True]
         assert first.path == "/hook"
-        told = first.json()
-        assert (told["type"], told["timestamp"][-1]) == ("budget.threshold", "Z")
-        resets_at = told["data"].pop("resets_at")
+        body = first.json()
+        assert (body["type"], body["timestamp"][-1]) == ("budget.threshold", "Z")
+        resets_at = body["data"].pop("resets_at")
         assert resets_at % 86_400 == 0
-        assert told["data"] == {
+        assert body["data"] == {
             "level": "key",
             "owner": "ann",
             "tenant": "red",

@@ -51,8 +51,8 @@ class Owner:
 
     def __init__(self, city: City, name: str, **members: Any) -> None:
         self.city, self.master = city, city.client("master")
-        made = self.master.post("/admin/keys", {"tenant": "red", "name": name, **members}).json
-        self.id, self.secret = made["id"], made["key"]
+        body = self.master.post("/admin/keys", {"tenant": "red", "name": name, **members}).json
+        self.id, self.secret = body["id"], body["key"]
 
     def change(self, **members: Any) -> None:
         assert self.master.send("PATCH", f"/admin/keys/{self.id}", members).status == 200
@@ -65,9 +65,9 @@ class Owner:
         return self.client(number).post(CHAT, body).status
 
     def crowd(self, count: int) -> list[int]:
-        asked = [gevent.spawn(self.ask, number) for number in range(count)]
-        gevent.joinall(asked, raise_error=True)
-        return [one.value for one in asked]
+        calls = [gevent.spawn(self.ask, number) for number in range(count)]
+        gevent.joinall(calls, raise_error=True)
+        return [one.value for one in calls]
 
     def spent(self, number: int = 0) -> Any:
         """Return what each budget has spent, once nothing is reserved."""
@@ -116,8 +116,8 @@ def test_work_that_was_queued_goes_on_under_a_new_name(city: City) -> None:
     counts = ended(key.client(), batch["id"])["request_counts"]
     assert (counts["completed"], counts["failed"]) == (9, 0)
     assert key.client().ended(response["id"])["status"] == "completed"
-    shown = key.master.get("/admin/responses?key=works-on").json["data"]
-    assert [(row["id"], row["key"]) for row in shown] == [(response["id"], "works-on")]
+    data = key.master.get("/admin/responses?key=works-on").json["data"]
+    assert [(row["id"], row["key"]) for row in data] == [(response["id"], "works-on")]
     assert other.client().get("/v1/key").json["name"] == "works"
     city.upstream.script = answer
     eventually(lambda: key.spent() == [5.0])

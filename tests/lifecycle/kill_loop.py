@@ -255,10 +255,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--database", help="an empty database; without it a SQLite file")
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    given = parser.parse_args()
-    loop, faults = fire(given.minutes * 60, given.database, given.seed)
+    arguments = parser.parse_args()
+    loop, faults = fire(arguments.minutes * 60, arguments.database, arguments.seed)
     kinds = Counter(promise.kind for promise in loop.promises)
-    print(f"seed {given.seed}: {loop.kills} kills, {dict(kinds)} acknowledged, refused {dict(loop.refused)}")
+    print(
+        f"seed {arguments.seed}: {loop.kills} kills, {dict(kinds)} acknowledged, refused {dict(loop.refused)}"
+    )
     print("\n".join(faults) or "nothing was lost")
     return 1 if faults else 0
 

@@ -219,8 +219,8 @@ def test_signed_reasoning_goes_back_to_its_maker_alone(
     items = response.events[-1]["response"]["output"]
     done = [event["item"] for event in response.events if event["type"] == "response.output_item.done"]
     assert done == items
-    shown = json.dumps(items)
-    assert ("encrypted_content" in shown) == (by == "client")
+    text = json.dumps(items)
+    assert ("encrypted_content" in text) == (by == "client")
     house.fresh()
     input: Any = "Go on."
     if by == "previous_response_id":

@@ -92,8 +92,8 @@ class Keeper:
         if request.path.endswith("/messages"):
             part = {"type": "text", "text": "good"}
             usage = {"input_tokens": 1, "output_tokens": 1}
-            told = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [part]}
-            return Reply.json({**told, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage})
+            body = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": [part]}
+            return Reply.json({**body, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage})
         if ":generateContent" in request.path:
             content = {"parts": [{"text": "good"}], "role": "model"}
             return Reply.json({"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]})

@@ -227,11 +227,11 @@ def test_input_items_come_in_pages(ann: Client, listed: tuple[str, list[str]], s
         for number, one in sorted(enumerate(ids), reverse=True):
             query = query.replace(f"=i{number}", f"={one}")
         page = ann.get(f"{surface}/responses/{response_id}/input_items?{query}").json
-        wanted = [ids[place] for place in places]
-        assert [item["id"] for item in page["data"]] == wanted, query
+        expected = [ids[place] for place in places]
+        assert [item["id"] for item in page["data"]] == expected, query
         assert (page["first_id"], page["last_id"], page["has_more"], page["object"]) == (
-            wanted[0] if wanted else None,
-            wanted[-1] if wanted else None,
+            expected[0] if expected else None,
+            expected[-1] if expected else None,
             more,
             "list",
         )

@@ -31,13 +31,15 @@ def test_a_worker_tells_its_health_and_counts_and_logs_background_calls(
         with running_worker(env, tmp_path / "worker"):
             assert json.loads(page(port, "/healthz")[1])["status"] == "ok"
             assert page(port, "/readyz")[0] == 200
-            made = house.client().make("say exactly: counted", background=True)
-            assert text_of(house.client().ended(made["id"])) == "counted"
+            response = house.client().make("say exactly: counted", background=True)
+            assert text_of(house.client().ended(response["id"])) == "counted"
             done = 'sluice_requests_total{model="other",operation="responses",provider="sandbox",status="200"} 1.0'
             assert eventually(lambda: done in page(port, "/metrics")[1])
             assert "sluice_open_requests 0.0" in page(port, "/metrics")[1]
             assert page(port, "/healthz", "HEAD") == (200, "")
             assert (page(port, "/v1/models")[0], page(port, "/healthz", "POST")[0]) == (404, 405)
     log = capfd.readouterr().err
-    lines = [json.loads(line) for line in log.splitlines() if '"event":"call"' in line and made["id"] in line]
+    lines = [
+        json.loads(line) for line in log.splitlines() if '"event":"call"' in line and response["id"] in line
+    ]
     assert [line["provider"] for line in lines][-1:] == ["sandbox"]

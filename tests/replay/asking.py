@@ -94,14 +94,14 @@ def asks(exchange: Exchange) -> list[Ask]:
 
 
 def _generation(exchange: Exchange) -> list[Ask]:
-    wanted = extract(exchange)
-    if isinstance(wanted, Vectors):  # Bedrock tells embeddings and text only by the model
+    expected = extract(exchange)
+    if isinstance(expected, Vectors):  # Bedrock tells embeddings and text only by the model
         return _embedding(exchange)
     if exchange.api.startswith("bedrock.invoke."):
         return [_completion(exchange)]
-    assert isinstance(wanted, Answer)
-    chat = [_chat(exchange, wanted), *_chat_native(exchange, wanted)]
-    return [*chat, _responses(exchange, wanted)]
+    assert isinstance(expected, Answer)
+    chat = [_chat(exchange, expected), *_chat_native(exchange, expected)]
+    return [*chat, _responses(exchange, expected)]
 
 
 def _chat(exchange: Exchange, wanted: Answer) -> Ask:
@@ -163,20 +163,20 @@ def _flat(tool: Json) -> Json:
 
 
 def _responses_recording(exchange: Exchange) -> list[Ask]:
-    wanted = extract(exchange)
-    assert isinstance(wanted, Answer)
-    plain = _plain(exchange, wanted)
+    expected = extract(exchange)
+    assert isinstance(expected, Answer)
+    plain = _plain(exchange, expected)
     stream = exchange.operation.endswith("_stream")
     flat = [_flat(tool) for tool in plain.get("tools", ())]
     responses = {**plain, **_prompted(), **({"tools": flat} if flat else {})}
-    over_chat = _chat(exchange, wanted)
+    over_chat = _chat(exchange, expected)
     responder = f"responder/{model_of(exchange).partition('/')[2]}"
     found = [
         Ask("responses", RESPONSES, responses, stream=stream),
         Ask("chat", CHAT, {**over_chat.body, "model": responder}, stream=stream),
     ]
     recorded = exchange.request["body"]
-    if isinstance(recorded, dict) and not wanted.error and exchange.status < 400:
+    if isinstance(recorded, dict) and not expected.error and exchange.status < 400:
         body = {k: v for k, v in recorded.items() if k not in _STATE} | {"model": model_of(exchange)}
         found.append(Ask("responses", RESPONSES, body, stream=body.get("stream") is True, native=True))
     return found
@@ -188,18 +188,18 @@ _STATE = ("previous_response_id", "conversation", "background")
 
 def _completion(exchange: Exchange) -> Ask:
     stream = exchange.operation.endswith("_stream")
-    wanted = extract(exchange)
-    assert isinstance(wanted, Answer)
+    expected = extract(exchange)
+    assert isinstance(expected, Answer)
     body: Json = {"model": model_of(exchange), "prompt": "Go on", **({"stream": True} if stream else {})}
     body |= {"stream_options": {"include_usage": True}} if stream else {}
-    body |= {"logprobs": 1} if any(choice.logprobs for choice in wanted.choices) else {}
-    body |= {"n": len(wanted.choices)} if len(wanted.choices) > 1 else {}
+    body |= {"logprobs": 1} if any(choice.logprobs for choice in expected.choices) else {}
+    body |= {"n": len(expected.choices)} if len(expected.choices) > 1 else {}
     return Ask("completion", "/v1/completions", body, stream=stream)
 
 
 def _embedding(exchange: Exchange) -> list[Ask]:
-    wanted = extract(exchange)
-    count = getattr(wanted, "count", 0)
+    expected = extract(exchange)
+    count = getattr(expected, "count", 0)
     inputs: Any = "some text" if count < 2 else [f"text {number}" for number in range(count)]
     body = {
         "model": _ONE_CONTENT if exchange.api == "gemini.embedContent" else model_of(exchange),

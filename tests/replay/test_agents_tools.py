@@ -123,8 +123,8 @@ def test_every_wire_is_offered_them(world: World, model: str) -> None:
     world.upstream.add(Reply.json({"error": {"message": "seen"}, "message": "seen"}, 400))
     body = {"model": model, "input": [ADDITIONAL, GO], "tools": [space("a", function("f")), function("f")]}
     assert world.send("POST", RESPONSES, body).status == 400
-    told = json.dumps(request_body(world))
-    assert all(f'"name": "{name}"' in told for name in ("shell", "patch", "f", "a_f"))
+    text = json.dumps(request_body(world))
+    assert all(f'"name": "{name}"' in text for name in ("shell", "patch", "f", "a_f"))
 
 
 NAMED: list[tuple[list[Json], list[str]]] = [

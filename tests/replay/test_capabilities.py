@@ -71,16 +71,16 @@ PCM = b"\x00\x01" * 64
 def good(api: str, operation: str, stream: bool) -> Exchange:
     """A recorded good answer of a wire that a plain question may get."""
     for one in exchanges(apis=(api,)):
-        wanted = extract(one) if left_out.reason(one) is None else None
-        if wanted is None or wanted.error or one.status != 200 or one.streamed != stream:
+        expected = extract(one) if left_out.reason(one) is None else None
+        if expected is None or expected.error or one.status != 200 or one.streamed != stream:
             continue
-        if not one.operation.startswith(operation) and not isinstance(wanted, Vectors):
+        if not one.operation.startswith(operation) and not isinstance(expected, Vectors):
             continue
-        if isinstance(wanted, Answer) and not (wanted.text and not wanted.choices[0].tool_calls):
+        if isinstance(expected, Answer) and not (expected.text and not expected.choices[0].tool_calls):
             continue
-        if not isinstance(wanted, Answer | Sound | Transcript | Vectors):
+        if not isinstance(expected, Answer | Sound | Transcript | Vectors):
             continue
-        if isinstance(wanted, Vectors) and wanted.count != 1:
+        if isinstance(expected, Vectors) and expected.count != 1:
             continue
         return one
     raise LookupError(f"no recorded answer for {api}, stream={stream}")

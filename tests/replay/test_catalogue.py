@@ -71,9 +71,9 @@ def ids(listed: Any) -> list[str]:
 
 
 def expected_ids(provider: str) -> list[str]:
-    told = extract(recordings()[provider])
-    assert isinstance(told, Catalogue)
-    return [f"{provider}/{name.removeprefix('models/')}" for name in dict.fromkeys(told.ids)]
+    reading = extract(recordings()[provider])
+    assert isinstance(reading, Catalogue)
+    return [f"{provider}/{name.removeprefix('models/')}" for name in dict.fromkeys(reading.ids)]
 
 
 def test_the_lists_of_all_providers_are_merged(world: World) -> None:

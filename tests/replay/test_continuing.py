@@ -33,18 +33,18 @@ def signed(api: str) -> list[Any]:
     """The recordings whose answer calls tools and holds signatures."""
     found = []
     for one in exchanges(apis=(api,)):
-        wanted = extract(one)
-        if isinstance(wanted, Answer) and wanted.choices and wanted.choices[0].signatures:
-            if wanted.choices[0].tool_calls and "UNEXPECTED" not in str(wanted.choices[0].finish_raw):
+        expected = extract(one)
+        if isinstance(expected, Answer) and expected.choices and expected.choices[0].signatures:
+            if expected.choices[0].tool_calls and "UNEXPECTED" not in str(expected.choices[0].finish_raw):
                 found.append(pytest.param(one, id=one.id))
     return found
 
 
 def ask_first(world: World, one: Exchange, path: str, **members: Any) -> tuple[Json, list[Json]]:
     """The first turn, whole; its answer and the tools that were offered."""
-    wanted = extract(one)
-    assert isinstance(wanted, Answer)
-    names = sorted({call.name for call in wanted.choices[0].tool_calls})
+    expected = extract(one)
+    assert isinstance(expected, Answer)
+    names = sorted({call.name for call in expected.choices[0].tool_calls})
     functions = [{"name": name, "parameters": TOOL} for name in names]
     chat = path == CHAT
     tools = [{"type": "function", "function": f} if chat else {"type": "function", **f} for f in functions]
@@ -110,16 +110,16 @@ def test_thought_signatures_survive_a_plain_chat_client_and_a_restart(api: str, 
     assert len(turns) >= 3
     with replaying_world(**kept) as world:
         for one, calls, tools in turns:
-            wanted = extract(one)
-            assert isinstance(wanted, Answer)
+            expected = extract(one)
+            assert isinstance(expected, Answer)
             message = {"role": "assistant", "content": None, "tool_calls": calls}
             sent = continue_chat(world, one, message, tools, **stream)
             parts = [part for content in sent["contents"] for part in content["parts"]]
             got = [p["thoughtSignature"] for p in parts if "functionCall" in p and "thoughtSignature" in p]
-            first = wanted.choices[0].signatures
+            first = expected.choices[0].signatures
             assert got == first[-len(got) :] != [], one.id
             assert [p["functionCall"]["name"] for p in parts if "functionCall" in p] == [
-                call.name for call in wanted.choices[0].tool_calls
+                call.name for call in expected.choices[0].tool_calls
             ]
 
 
@@ -133,11 +133,11 @@ def blocks(sent: Json) -> list[Json]:
 
 
 def assert_thought(sent: Json, one: Exchange) -> None:
-    wanted = extract(one)
-    assert isinstance(wanted, Answer)
+    expected = extract(one)
+    assert isinstance(expected, Answer)
     thoughts = [block for block in blocks(sent) if block["type"] == "thinking"]
-    assert [t["signature"] for t in thoughts] == wanted.choices[0].signatures
-    assert "".join(t["thinking"] for t in thoughts) == wanted.choices[0].reasoning
+    assert [t["signature"] for t in thoughts] == expected.choices[0].signatures
+    assert "".join(t["thinking"] for t in thoughts) == expected.choices[0].reasoning
     kinds = [block["type"] for block in blocks(sent)]
     assert kinds.index("thinking") < kinds.index("tool_use")
     assert sent["thinking"]["type"] != "disabled"
@@ -185,9 +185,9 @@ def test_mistral_gets_nine_letters_for_every_id_and_the_client_its_own(world: Wo
     one = _mistral_call()
     answer, tools = ask_first(world, one, CHAT)
     calls = plain_calls(answer)
-    wanted = extract(one)
-    assert isinstance(wanted, Answer)
-    assert [call["id"] for call in calls] == [call.id for call in wanted.choices[0].tool_calls]
+    expected = extract(one)
+    assert isinstance(expected, Answer)
+    assert [call["id"] for call in calls] == [call.id for call in expected.choices[0].tool_calls]
     foreign = [{**call, "id": f"call_{number}_of_another_provider"} for number, call in enumerate(calls)]
     for kept in (calls, foreign):
         message = {"role": "assistant", "content": "", "tool_calls": kept}
@@ -240,6 +240,6 @@ def test_no_signature_of_a_provider_is_shown_bare_where_its_slot_is_not_its_own(
         if one is None:
             continue
         answer, _ = ask_first(world, one, CHAT, **THINK)
-        wanted = extract(one)
-        assert isinstance(wanted, Answer)
-        assert not set(strings(answer)) & set(wanted.choices[0].signatures), json.dumps(answer)[:300]
+        expected = extract(one)
+        assert isinstance(expected, Answer)
+        assert not set(strings(answer)) & set(expected.choices[0].signatures), json.dumps(answer)[:300]

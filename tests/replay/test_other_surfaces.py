@@ -193,8 +193,8 @@ def cases() -> list[Any]:
     for one in exchanges(operations=("chat_completion", "chat_completion_stream")):
         if left_out.reason(one) or one.api.startswith("bedrock.invoke.") or one.status != 200:
             continue
-        wanted = asking.outcome(one)
-        if isinstance(wanted, Answer) and _is_common(wanted):
+        expected = asking.outcome(one)
+        if isinstance(expected, Answer) and _is_common(expected):
             found += [pytest.param(one, name, id=f"{one.id}-{name}") for name in SURFACES]
     return found or [absent(2)]
 

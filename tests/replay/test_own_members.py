@@ -106,14 +106,14 @@ def test_perplexitys_counts_and_price_are_told(world: World, recording: Exchange
 
 @pytest.mark.parametrize("recording", recorded("openrouter.openai.chat", "openrouter.openai.responses"))
 def test_openrouters_price_is_the_cost(world: World, recording: Exchange) -> None:
-    wanted = extract(recording)
-    assert isinstance(wanted, Answer)
+    expected = extract(recording)
+    assert isinstance(expected, Answer)
     responses = recording.api.endswith("responses")
     for path in (RESPONSES,) if responses else (CHAT, CHAT_SHAPED):
         usage = final(ask(world, recording, path))["usage"]
-        if wanted.usage is not None and wanted.usage.cost is not None:
+        if expected.usage is not None and expected.usage.cost is not None:
             assert usage["cost_details"]["source"] == "provider"
-            assert usage["cost"] == pytest.approx(wanted.usage.cost)
+            assert usage["cost"] == pytest.approx(expected.usage.cost)
 
 
 def test_elevenlabs_is_asked_with_the_voice_of_the_operators_table(world: World) -> None:

@@ -34,11 +34,11 @@ def test_a_client_gets_the_recorded_answer(world: World, recording: Exchange, as
         {"models": [], "data": []}
     )  # a list's pages after the recorded one
     http = world.send(ask.method, ask.path, ask.body, ask.headers)
-    wanted = asking.outcome(recording)
-    if wanted.error is None:
+    expected = asking.outcome(recording)
+    if expected.error is None:
         assert_asked(world, recording, http)
     got = reading.read(ask.reads, http)
-    fault_lines = comparing.faults(recording, wanted, ask, got, http)
+    fault_lines = comparing.faults(recording, expected, ask, got, http)
     assert fault_lines == [], "; ".join([*fault_lines, asking.excerpt(ask.body)])
     if reading.is_stream(http) and ask.reads in OPERATIONS and not _breaks_itself(recording, ask):
         assert http.broken(ask.reads) == []
@@ -82,10 +82,10 @@ def test_a_body_that_passes_goes_out_as_the_client_wrote_it(
     world.send(ask.method, ask.path, ask.body, ask.headers)
     body = world.upstream.requests[0].json()
     kept = {name: value for name, value in body.items() if name not in _OURS[ask.reads]}
-    wanted = {name: value for name, value in ask.body.items() if name not in _OURS[ask.reads]}
-    if ask.reads == "responses" and "tools" in wanted:
-        wanted["tools"] = [_flat(tool) for tool in wanted["tools"]]
-    assert kept == wanted
+    expected = {name: value for name, value in ask.body.items() if name not in _OURS[ask.reads]}
+    if ask.reads == "responses" and "tools" in expected:
+        expected["tools"] = [_flat(tool) for tool in expected["tools"]]
+    assert kept == expected
     assert ask.body["model"].endswith(body["model"])
 
 

@@ -47,8 +47,8 @@ def sampled() -> list[Exchange]:
     for one in exchanges(operations=("chat_completion", "chat_completion_stream")):
         if left_out.reason(one) or one.api.startswith("bedrock.invoke.") or one.status != 200:
             continue
-        wanted = extract(one)
-        if isinstance(wanted, Answer) and not wanted.error and (wanted.text or wanted.choices):
+        expected = extract(one)
+        if isinstance(expected, Answer) and not expected.error and (expected.text or expected.choices):
             chosen.setdefault((one.api, one.operation), one)
     return list(chosen.values())
 

@@ -63,8 +63,8 @@ def test_amazons_families_edit_by_a_prompt(world: World, model: str) -> None:
     world.upstream.add(Reply.json({"images": ["QUJD"]}))
     answer = draw(world, "edits", model, ("image[]", PNG), ("image[]", PNG), prompt="at night")
     assert answer.json["data"][0]["b64_json"] == "QUJD"
-    wanted = {"images": [DATA, DATA], "text": "at night"}
-    assert request_body(world) == {"taskType": "IMAGE_VARIATION", "imageVariationParams": wanted}
+    expected = {"images": [DATA, DATA], "text": "at night"}
+    assert request_body(world) == {"taskType": "IMAGE_VARIATION", "imageVariationParams": expected}
 
 
 def test_stable_diffusion_draws_a_picture_anew(world: World) -> None:

@@ -45,8 +45,8 @@ def surface() -> Iterator[World]:
 
 def spoken(**config: Any) -> dict[str, Any]:
     """Return a body of Gemini's that wants to hear the answer."""
-    wanted = {"responseModalities": ["AUDIO"], **config}
-    return {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": wanted}
+    expected = {"responseModalities": ["AUDIO"], **config}
+    return {"contents": [{"role": "user", "parts": [{"text": "hi"}]}], "generationConfig": expected}
 
 
 def request_body(surface: World) -> Any:

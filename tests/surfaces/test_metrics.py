@@ -92,19 +92,19 @@ def test_the_calls_of_both_workers_add_up(counted: World) -> None:
     assert eventually(lambda: samples(counted).get(failed) == 3)
     assert eventually(lambda: samples(counted)["sluice_open_requests"] == 0)
     for _ in range(3):  # whichever worker answers, it tells of both
-        seen = samples(counted)
-        assert seen[name] == CALLS
-        assert seen[f"sluice_request_duration_seconds_count{{{label}}}"] == CALLS
-        assert seen[f"sluice_first_content_seconds_count{{{label}}}"] == CALLS / 2
-        assert seen['sluice_attempts_total{provider="sandbox",status="200"}'] == CALLS
-        assert seen['sluice_attempts_total{provider="sandbox",status="400"}'] == 3
+        series = samples(counted)
+        assert series[name] == CALLS
+        assert series[f"sluice_request_duration_seconds_count{{{label}}}"] == CALLS
+        assert series[f"sluice_first_content_seconds_count{{{label}}}"] == CALLS / 2
+        assert series['sluice_attempts_total{provider="sandbox",status="200"}'] == CALLS
+        assert series['sluice_attempts_total{provider="sandbox",status="400"}'] == 3
         assert (
-            seen['sluice_tokens_total{kind="input",model="other",provider="sandbox"}'] == CALLS
+            series['sluice_tokens_total{kind="input",model="other",provider="sandbox"}'] == CALLS
         )  # one word each
-        assert seen["sluice_open_requests"] == 0
+        assert series["sluice_open_requests"] == 0
     label = 'model="other",operation="chat",provider="sandbox"'
-    assert seen[f'sluice_requests_total{{{label},status="400"}}'] == 3
-    assert seen['sluice_errors_total{kind="upstream_rejected",operation="chat",provider="sandbox"}'] == 3
+    assert series[f'sluice_requests_total{{{label},status="400"}}'] == 3
+    assert series['sluice_errors_total{kind="upstream_rejected",operation="chat",provider="sandbox"}'] == 3
 
 
 def test_open_calls_are_seen_while_they_run(counted: World) -> None:
@@ -146,14 +146,14 @@ def test_names_of_the_operators_are_labels_and_no_others(governed: World) -> Non
     governed.upstream.add(Reply.json(chat_body()), times=2)
     for model in ("groq/x", "groq/made-up-by-a-client"):
         assert governed.ask(model=model, temperature=0.5).status == 200
-    seen = samples(governed)
+    series = samples(governed)
     asked = {
         re.findall(r'model="(.*?)"', name)[0]: count
-        for name, count in seen.items()
+        for name, count in series.items()
         if name.startswith("sluice_requests_total")
     }
     assert asked == {"fast": 2, "groq/x": 1, "other": 1}
-    assert seen['sluice_cost_dollars_total{model="fast",provider="groq"}'] == pytest.approx(0.005)
+    assert series['sluice_cost_dollars_total{model="fast",provider="groq"}'] == pytest.approx(0.005)
 
 
 def test_retries_fallbacks_and_the_cache_are_counted(governed: World) -> None:
@@ -161,18 +161,18 @@ def test_retries_fallbacks_and_the_cache_are_counted(governed: World) -> None:
     governed.upstream.add(down, times=2)
     governed.upstream.add(Reply.json(chat_body()))
     assert governed.ask(model="fast", temperature=0.5).status == 200
-    seen = samples(governed)
-    assert seen['sluice_retries_total{provider="groq"}'] == 1
-    assert seen['sluice_fallbacks_total{provider="groq"}'] == 1
-    assert seen['sluice_cache_lookups_total{result="hit"}'] == 1
-    assert seen['sluice_cache_lookups_total{result="miss"}'] == 2
+    series = samples(governed)
+    assert series['sluice_retries_total{provider="groq"}'] == 1
+    assert series['sluice_fallbacks_total{provider="groq"}'] == 1
+    assert series['sluice_cache_lookups_total{result="hit"}'] == 1
+    assert series['sluice_cache_lookups_total{result="miss"}'] == 2
     whole, away = (
-        sum(value for name, value in seen.items() if name.startswith(f"sluice_{what}_duration_seconds_sum"))
+        sum(value for name, value in series.items() if name.startswith(f"sluice_{what}_duration_seconds_sum"))
         for what in ("request", "upstream")
     )
-    added = seen['sluice_added_duration_seconds_sum{operation="chat"}']
+    added = series['sluice_added_duration_seconds_sum{operation="chat"}']
     assert 0 < added < whole
-    assert seen['sluice_added_duration_seconds_count{operation="chat"}'] == 2  # a hit went nowhere
+    assert series['sluice_added_duration_seconds_count{operation="chat"}'] == 2  # a hit went nowhere
     assert away < whole
 
 
@@ -183,18 +183,18 @@ def test_limits_and_budgets_that_are_used_show_at_the_scrape(governed: World) ->
     }
 
     def shown() -> bool:  # once the attempt is settled, and what was read before is old
-        seen = samples(governed)
-        return spent == {name: seen[name] for name in seen if name.startswith("sluice_budget_used_ratio")}
+        series = samples(governed)
+        return spent == {name: series[name] for name in series if name.startswith("sluice_budget_used_ratio")}
 
     assert eventually(shown)
-    seen = samples(governed)
-    used = {name: seen[name] for name in seen if name.startswith("sluice_limit_used_ratio")}
+    series = samples(governed)
+    used = {name: series[name] for name in series if name.startswith("sluice_limit_used_ratio")}
     day = 'kind="requests",level="{}",models="{}",owner="{}",per="day"'
     assert used == {
         f"sluice_limit_used_ratio{{{day.format('gateway', '*', '')}}}": pytest.approx(0.2),
         f"sluice_limit_used_ratio{{{day.format('tenant', 'groq/only', 'red')}}}": 0,
     }
-    assert (seen["sluice_database_up"], seen["sluice_background_queue"]) == (1, 0)
+    assert (series["sluice_database_up"], series["sluice_background_queue"]) == (1, 0)
 
 
 def test_keys_made_at_run_time_show_when_much_of_theirs_is_used() -> None:
@@ -218,8 +218,8 @@ def test_keys_made_at_run_time_show_when_much_of_theirs_is_used() -> None:
         assert asked.status == 200
 
         def told() -> bool:
-            seen = samples(world)
-            return {name: value for name, value in seen.items() if "_used_ratio" in name} == {
+            series = samples(world)
+            return {name: value for name, value in series.items() if "_used_ratio" in name} == {
                 'sluice_limit_used_ratio{kind="requests",level="key",models="*",owner="team/ann",per="day"}': 0.5,
                 'sluice_budget_used_ratio{level="tenant",models="*",owner="team",per="day"}': pytest.approx(
                     0.005 / 0.0099
@@ -239,10 +239,10 @@ def test_of_very_many_allowances_the_highest_are_told() -> None:
 def test_what_a_limit_refuses_is_no_attempt(governed: World) -> None:
     statuses = [governed.ask(model="fast").status for _ in range(10)]
     assert statuses == [200] * 8 + [429] * 2
-    seen = samples(governed)
-    assert seen['sluice_refusals_total{reason="limit"}'] == 2
-    assert seen['sluice_errors_total{kind="rate_limited",operation="chat",provider="none"}'] == 2
-    assert seen['sluice_attempts_total{provider="groq",status="200"}'] == 1
+    series = samples(governed)
+    assert series['sluice_refusals_total{reason="limit"}'] == 2
+    assert series['sluice_errors_total{kind="rate_limited",operation="chat",provider="none"}'] == 2
+    assert series['sluice_attempts_total{provider="groq",status="200"}'] == 1
 
 
 def test_open_streams_and_the_gaps_between_their_pieces_are_counted(counted: World) -> None:
@@ -259,9 +259,9 @@ def test_open_streams_and_the_gaps_between_their_pieces_are_counted(counted: Wor
     pieces = counted.ask("chat", model="sandbox/echo", stream=True, messages=messages)
     assert pieces.status == 200
     assert eventually(lambda: samples(counted).get(f"sluice_chunk_gap_seconds_count{{{where}}}", 0) > before)
-    seen = samples(counted)
-    finite = seen['sluice_chunk_gap_seconds_bucket{le="+Inf",operation="chat",provider="sandbox"}']
-    assert finite == seen[f"sluice_chunk_gap_seconds_count{{{where}}}"]
+    series = samples(counted)
+    finite = series['sluice_chunk_gap_seconds_bucket{le="+Inf",operation="chat",provider="sandbox"}']
+    assert finite == series[f"sluice_chunk_gap_seconds_count{{{where}}}"]
 
 
 def test_a_thousand_calls_are_handed_over_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:

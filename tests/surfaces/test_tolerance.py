@@ -179,9 +179,9 @@ def test_a_warning_names_the_place_in_the_clients_body(
 
 def test_a_search_for_tools_brings_no_warning_of_our_own_members(world: World) -> None:
     call = {"type": "tool_search_call", "call_id": "a", "arguments": {}, "execution": "client"}
-    found = {"type": "tool_search_output", "call_id": "a", "tools": [FLAT], "execution": "client"}
-    said = [{"role": "user", "content": "hi"}, call, found]
-    answer = world.ask("responses", model="sandbox/x", input=said, tools=[{"type": "tool_search"}])
+    item = {"type": "tool_search_output", "call_id": "a", "tools": [FLAT], "execution": "client"}
+    messages = [{"role": "user", "content": "hi"}, call, item]
+    answer = world.ask("responses", model="sandbox/x", input=messages, tools=[{"type": "tool_search"}])
     assert answer.status == 200
     assert "whole" not in json.dumps(answer.json["extra_fields"])
 

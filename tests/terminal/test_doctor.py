@@ -168,8 +168,8 @@ def few_files(bed: Bed) -> None:
 
 def lost_secret(bed: Bed) -> None:
     state = open_state(f"sqlite:///{bed.folder / 'sluice.db'}", {"SLUICE_SECRET_KEY": LONG})
-    wanted = StoredKey("", "team", "bob", "", True, None, {}, 0)
-    state.keys.create(Actor("master", "admin", "127.0.0.1"), wanted)
+    expected = StoredKey("", "team", "bob", "", True, None, {}, 0)
+    state.keys.create(Actor("master", "admin", "127.0.0.1"), expected)
     state.stop()
     bed.env["SLUICE_SECRET_KEY"] = LONG[::-1] + "y"
 

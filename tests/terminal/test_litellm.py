@@ -71,9 +71,9 @@ general_settings:
 
 
 def test_a_whole_configuration_is_carried_over() -> None:
-    made = convert(yaml.safe_load(WHOLE))
+    table = convert(yaml.safe_load(WHOLE))
     azure_targets = [{"target": "azure/gpt-4o-eu"}, {"target": "azure-2/gpt-4o-us", "weight": 2}]
-    assert made.document == {
+    assert table.document == {
         "server": {
             "master_key": "env:LITELLM_MASTER_KEY",
             "max_retries": 5,
@@ -115,7 +115,7 @@ def test_a_whole_configuration_is_carried_over() -> None:
             "gpt-4": {"targets": azure_targets},
         },
     }
-    places = [note.partition(": ")[0] for note in made.notes]
+    places = [note.partition(": ")[0] for note in table.notes]
     assert places == [
         "model_list[2].litellm_params.temperature",
         "model_list[7]",
@@ -215,10 +215,10 @@ def test_model_strings_are_ours(asked: str, target: str) -> None:
 
 def test_a_name_for_many_models_is_a_note_unless_it_is_ours_too() -> None:
     rows = [("gemini-*", "gemini/gemini-*"), ("*", "openrouter/*"), ("openai/*", "openai/*")]
-    found = convert(
+    table = convert(
         {"model_list": [{"model_name": name, "litellm_params": {"model": model}} for name, model in rows]}
     )
-    assert [note.partition(", but")[0] for note in found.notes] == [
+    assert [note.partition(", but")[0] for note in table.notes] == [
         "model_list[0].model_name: 'gemini-*' was not carried over",
         "model_list[1].model_name: '*' was not carried over",
     ]
@@ -239,8 +239,8 @@ def test_an_address_of_ollama_gets_the_path_of_its_chat_api(theirs: str, ours: s
 
 
 def test_a_note_names_what_stands_in_for_a_setting() -> None:
-    found = convert({"router_settings": {"redis_host": "os.environ/HOST", "allowed_fails": 3}})
-    assert found.notes == [
+    table = convert({"router_settings": {"redis_host": "os.environ/HOST", "allowed_fails": 3}})
+    assert table.notes == [
         "router_settings.redis_host: was not carried over; write the whole address in REDIS_URL,"
         " such as redis://:password@host:6379/0",
         "router_settings.allowed_fails: was not carried over; see SLUICE_BREAKER in docs/configuration.md",
@@ -252,10 +252,10 @@ def test_a_second_account_that_has_no_place_is_a_note() -> None:
         {"model_name": "m", "litellm_params": {"model": "bedrock/a", "aws_region_name": region}}
         for region in ("us-east-1", "eu-west-1")
     ]
-    made = convert({"model_list": rows})
-    assert made.document["providers"] == {"bedrock": {"options": {"region": "us-east-1"}}}
-    assert len(made.notes) == 1
-    assert made.notes[0].startswith("model_list[1]: bedrock")
+    table = convert({"model_list": rows})
+    assert table.document["providers"] == {"bedrock": {"options": {"region": "us-east-1"}}}
+    assert len(table.notes) == 1
+    assert table.notes[0].startswith("model_list[1]: bedrock")
 
 
 def test_two_keys_of_one_model_share_it() -> None:
@@ -263,10 +263,10 @@ def test_two_keys_of_one_model_share_it() -> None:
         {"model_name": "m", "litellm_params": {"model": "groq/x", "api_key": f"os.environ/{name}"}}
         for name in "AB"
     ]
-    made = convert({"model_list": rows})
-    assert made.document["models"] == {"m": {"target": "groq/x"}}
-    assert [key["value"] for key in made.document["providers"]["groq"]["keys"]] == ["env:A", "env:B"]
-    assert tomllib.loads(toml.write(made.document)) == made.document
+    table = convert({"model_list": rows})
+    assert table.document["models"] == {"m": {"target": "groq/x"}}
+    assert [key["value"] for key in table.document["providers"]["groq"]["keys"]] == ["env:A", "env:B"]
+    assert tomllib.loads(toml.write(table.document)) == table.document
 
 
 def test_the_page_of_migration_runs(tmp_path: Path) -> None:

@@ -33,11 +33,11 @@ def of_groq(upstream: Upstream) -> dict[str, str]:
 
 
 def test_the_sandbox_answers_without_any_configuration(tmp_path: Path) -> None:
-    told = ran(tmp_path, "sandbox/echo", "--prompt", "say exactly: Good morning")
-    assert (told.returncode, told.stdout) == (0, "Good morning\n")
+    result = ran(tmp_path, "sandbox/echo", "--prompt", "say exactly: Good morning")
+    assert (result.returncode, result.stdout) == (0, "Good morning\n")
     assert re.fullmatch(
         r"sandbox/echo, first text after \d+ ms, [\d.]+ tokens/s, \d+\+\d+ tokens, price unknown\n",
-        told.stderr,
+        result.stderr,
     )
     assert list(tmp_path.iterdir()) == []
 
@@ -45,15 +45,15 @@ def test_the_sandbox_answers_without_any_configuration(tmp_path: Path) -> None:
 def test_figures_are_json_where_that_is_asked(tmp_path: Path) -> None:
     with Upstream() as upstream:
         upstream.add(good("chat", "llama-3.3-70b-versatile", stream=True, text="Hello"))
-        told = ran(
+        result = ran(
             tmp_path,
             "groq/llama-3.3-70b-versatile",
             "--json",
             SLUICE_KEYS="ann:sk-1234567890",
             **of_groq(upstream),
         )
-    figures = json.loads(told.stdout)
-    assert (told.returncode, told.stderr, figures["error"]) == (0, "", None)
+    figures = json.loads(result.stdout)
+    assert (result.returncode, result.stderr, figures["error"]) == (0, "", None)
     assert figures["answered_by"] == "groq/llama-3.3-70b-versatile"
     assert 0 <= figures["first_text_ms"] <= figures["total_ms"]
     assert figures["usage"]["cost"] > 0
@@ -62,9 +62,9 @@ def test_figures_are_json_where_that_is_asked(tmp_path: Path) -> None:
 def test_what_fails_says_why_and_ends_with_1(tmp_path: Path) -> None:
     with Upstream() as upstream:
         upstream.add(Reply.json({"error": {"message": "Invalid API Key"}}, 401), times=9)
-        told = ran(tmp_path, "groq/llama-3.3-70b-versatile", **of_groq(upstream))
-    assert told.returncode == 1
-    assert told.stderr == "sluice: groq/llama-3.3-70b-versatile: Invalid API Key\n"
+        result = ran(tmp_path, "groq/llama-3.3-70b-versatile", **of_groq(upstream))
+    assert result.returncode == 1
+    assert result.stderr == "sluice: groq/llama-3.3-70b-versatile: Invalid API Key\n"
     unknown = ran(tmp_path, "nobody/x")
     assert (unknown.returncode, unknown.stderr) == (
         1,
@@ -75,11 +75,11 @@ def test_what_fails_says_why_and_ends_with_1(tmp_path: Path) -> None:
 
 def test_a_terminal_without_utf_8_is_asked_and_answered(tmp_path: Path) -> None:
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONIOENCODING": "ascii"}
-    told = ran(tmp_path, "sandbox/echo", "--prompt", "say exactly: grün", **plain)
-    assert (told.returncode, told.stdout) == (0, "gr\\xfcn\n")
+    result = ran(tmp_path, "sandbox/echo", "--prompt", "say exactly: grün", **plain)
+    assert (result.returncode, result.stdout) == (0, "gr\\xfcn\n")
 
 
 def test_a_faulty_configuration_ends_with_2(tmp_path: Path) -> None:
-    told = ran(tmp_path, "sandbox/echo", PORT="eighty")
-    assert told.returncode == 2
-    assert "PORT" in told.stderr
+    result = ran(tmp_path, "sandbox/echo", PORT="eighty")
+    assert result.returncode == 2
+    assert "PORT" in result.stderr

@@ -217,8 +217,8 @@ class Upstream:
     def replay(self, recording: Exchange, *, path: str | None = None, times: float = 1, **knobs: Any) -> None:
         """Queue a recording's answer for its own method and path (under any prefix)."""
         request = recording.request
-        wanted = path or "*" + request["path"]
-        self.add(Reply.of(recording, **knobs), method=request["method"], path=wanted, times=times)
+        expected = path or "*" + request["path"]
+        self.add(Reply.of(recording, **knobs), method=request["method"], path=expected, times=times)
 
     def forget(self) -> None:
         """Drop what was queued and noted, so that one server can serve many tests."""

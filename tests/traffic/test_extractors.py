@@ -17,16 +17,16 @@ COVERED = params(item for item in exchanges() if reason(item) is None)
 
 def answer(identifier: str) -> Answer:
     require()
-    found = extract(exchange(identifier))
-    assert isinstance(found, Answer)
-    return found
+    reading = extract(exchange(identifier))
+    assert isinstance(reading, Answer)
+    return reading
 
 
 def vectors(identifier: str) -> Vectors:
     require()
-    found = extract(exchange(identifier))
-    assert isinstance(found, Vectors)
-    return found
+    reading = extract(exchange(identifier))
+    assert isinstance(reading, Vectors)
+    return reading
 
 
 # --- every recording -------------------------------------------------------------------------------
