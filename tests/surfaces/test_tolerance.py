@@ -154,7 +154,7 @@ PLACES: list[tuple[str, dict[str, Any], str]] = [
     (
         _CONVERSE,
         {
-            "system": [{"text": "a"}, {"cachePoint": {"type": "default"}}],
+            "system": [{"text": "a", "cachePoint": None}, {"cachePoint": {"type": "default"}}],
             "messages": [{"role": "user", "content": [{"text": "hi"}]}],
         },
         "system[1].cachePoint",

@@ -88,6 +88,7 @@ class BodyPaths:
         """Return the path of the first member of this name within messages and tools."""
         if self._first is None:
             self._first = {}
-            for path, member, _ in members_of(self._body):
-                self._first.setdefault(member, path)
+            for path, member, value in members_of(self._body):
+                if value is not None:
+                    self._first.setdefault(member, path)
         return self._first.get(name)
