@@ -19,6 +19,7 @@ from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance
 from app.providers.base import Provider
+from app.state.budget_lines import NO_HISTORY, History
 from app.state.ids import new_id
 
 
@@ -40,6 +41,7 @@ class Principal:
     tenant_limits: tuple[Limit, ...] = ()
     budgets: tuple[Budget, ...] = ()
     tenant_budgets: tuple[Budget, ...] = ()
+    history: History = NO_HISTORY
 
     @property
     def name(self) -> str:

@@ -226,6 +226,7 @@ class KeyDirectory:
             tenant_limits=tenant.limits,
             budgets=budgets,
             tenant_budgets=tenant.budgets,
+            history=key.history,
         )
 
     def _of_settings(self, key: VirtualKey) -> Principal:

@@ -7,12 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from app.canonical.record import record
 
 Fits = Callable[[str, str], bool]
 """Tells whether a budget concerns a target (``provider/model``) that was chosen for a model string."""
+
+
+@record
+class History:
+    """What the ledger knows a key of the database by besides its name: ``former`` names, each until a moment. Rows from
+    before ``since``, when it was made, are another's. All in Unix seconds."""
+
+    former: tuple[tuple[str, float], ...] = ()
+    since: float = 0.0
+
+
+NO_HISTORY: Final = History()
 
 
 @record
@@ -30,6 +42,7 @@ class Line:
     most: int
     fits: Fits = field(compare=False)
     name: str = field(compare=False)
+    history: History = field(default=NO_HISTORY, compare=False)
     id: str = field(init=False, compare=False)
 
     def __post_init__(self) -> None:

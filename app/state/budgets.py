@@ -16,7 +16,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, literal, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    delete,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from app.state import budget_statements, ledger_rows
 from app.state.budget_lines import Balance, ChargedBudget, Line, Reserved, first_refused
@@ -28,6 +40,8 @@ from app.state.upserts import insert_once
 
 _MOST_KNOWN: Final = 10_000
 _SLACK: Final = 60.0
+_SPREAD: Final = 2.0
+"""Seconds after a key got another name in which calls may begin under the old one."""
 _AT_ONCE: Final = 50
 
 
@@ -219,10 +233,7 @@ def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[Co
     conditions = [ledger.c.created_at >= since, ledger.c.period_at >= line.period, ~charged.exists()]
     if line.until is not None:
         conditions.append(ledger.c.period_at < line.until)
-    tenant, _, key = line.name.partition("/")
-    conditions += [ledger.c.tenant == tenant] if tenant else []
-    conditions += [ledger.c.key == key] if key else []
-    base = and_(*conditions)
+    base = and_(*conditions, *_of_owner(line))
     if line.models is None:
         return [base]
     names = (ledger.c.provider, ledger.c.model, ledger.c.asked)
@@ -232,6 +243,19 @@ def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[Co
         for row in rows
         if line.fits(f"{row.provider}/{row.model}", row.asked or "")
     ]
+
+
+def _of_owner(line: Line) -> list[ColumnElement[bool]]:
+    """Return the conditions of the ledger rows of a budget's owner, under whatever name it had."""
+    tenant, _, key = line.name.partition("/")
+    conditions = [ledger.c.tenant == tenant] if tenant else []
+    if key:
+        former = (
+            and_(ledger.c.key == name, ledger.c.period_at < until + _SPREAD)
+            for name, until in line.history.former
+        )
+        conditions += [or_(ledger.c.key == key, *former), ledger.c.period_at >= line.history.since]
+    return conditions
 
 
 def _charge_rows(connection: Connection, missing: Mapping[str, Sequence[Entry]]) -> list[ChargedBudget]:

@@ -17,6 +17,7 @@ from app.canonical.record import record
 from app.errors import GatewayError
 from app.state import audit, revisions
 from app.state.audit import Actor
+from app.state.budget_lines import History
 from app.state.database import Database
 from app.state.ids import new_id
 from app.state.key_format import SHOWN, Hasher, make_key
@@ -25,6 +26,9 @@ from app.state.tables import AnyRow, client_key, key_ending, key_secret, tenant
 from app.wire.json import dumps, loads_lenient
 
 _ENDINGS_KEPT: Final = 3_600.0
+_FORMER: Final = "former_names"
+"""A member that nobody sees: the names that a key had, each with the moment until which it had it."""
+_MOST_FORMER: Final = 20
 
 
 @record
@@ -41,6 +45,12 @@ class StoredKey:
     created_at: int
     last_used_at: int | None = None
     rotated_at: int | None = None
+
+    @property
+    def history(self) -> History:
+        """Return what the ledger knows the key by besides its name."""
+        former = self.members.get(_FORMER) or ()
+        return History(tuple([(name, until) for name, until in former]), self.created_at)
 
 
 @record
@@ -175,6 +185,7 @@ class Keys:
             after = _change(before, changes)
             if after.name != before.name:
                 _check_name(connection, after)
+                after = _with_former(after, before.name)
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
             if end_now:
                 _end(connection, number, key_id)
@@ -317,6 +328,12 @@ def _change(key: StoredKey, changes: Mapping[str, Any]) -> StoredKey:
     return replace(
         key, **columns, members={name: value for name, value in members.items() if value is not None}
     )
+
+
+def _with_former(key: StoredKey, name: str) -> StoredKey:
+    """Return a key with a name that it had until now."""
+    former = [*(key.members.get(_FORMER) or ()), (name, time.time())]
+    return replace(key, members={**key.members, _FORMER: former[-_MOST_FORMER:]})
 
 
 def _row(key: StoredKey) -> dict[str, Any]:

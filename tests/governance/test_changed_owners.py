@@ -52,7 +52,7 @@ class Owner:
     def __init__(self, city: City, name: str, **members: Any) -> None:
         self.city, self.master = city, city.client("master")
         body = self.master.post("/admin/keys", {"tenant": "red", "name": name, **members}).json
-        self.id, self.secret = body["id"], body["key"]
+        self.id, self.secret, self.created_at = body["id"], body["key"], body["created_at"]
 
     def change(self, **members: Any) -> None:
         assert self.master.send("PATCH", f"/admin/keys/{self.id}", members).status == 200
@@ -159,3 +159,24 @@ def test_a_budget_that_a_reload_adds_is_charged_for_calls_that_run(city: City) -
     gevent.joinall(long, raise_error=True)
     assert {one.value.status for one in long} == {200}
     eventually(lambda: client.get("/v1/key").json["budgets"][0]["spent"] == 2.0)
+
+
+def test_a_budget_that_is_added_begins_with_what_was_spent_under_each_name(city: City) -> None:
+    """Another key that takes an old name spends for itself; so does one that is made anew under the name of a deleted one."""
+    key = Owner(city, "one")
+    assert key.crowd(4) == [200] * 4
+    key.change(name="two")
+    changed = time.time()
+    assert key.crowd(4) == [200] * 4
+    eventually(lambda: time.time() > changed + 3)  # every process knows it, and who is made then is younger
+    heir = Owner(city, "one", budgets=[{"usd": 50, "per": "day"}])
+    assert heir.ask() == 200
+    budget = {"usd": 50, "per": "day"}
+    key.change(budgets=[budget])
+    eventually(lambda: key.spent() == [4.0])
+    assert (key.spent(1), heir.spent()) == ([4.0], [0.5])
+    assert key.master.delete(f"/admin/keys/{key.id}").status == 200
+    eventually(lambda: time.time() >= heir.created_at + 2)
+    anew = Owner(city, "two", budgets=[budget])
+    assert anew.ask() == 200
+    assert anew.spent() == [0.5]

@@ -12,7 +12,7 @@ from app.config import Budget
 from app.gateway import allowances
 from app.gateway.budgets.periods import period_of
 from app.gateway.call import Principal
-from app.state.budget_lines import Line
+from app.state.budget_lines import NO_HISTORY, History, Line
 from app.state.ledger_rows import Entry
 
 
@@ -24,6 +24,7 @@ class Touch(NamedTuple):
     words: str
     budget: Budget
     name: str
+    history: History = NO_HISTORY
 
     def line(self, now: float) -> Line:
         """Return the budget in the period that runs at ``now``."""
@@ -33,9 +34,8 @@ class Touch(NamedTuple):
         def fits(label: str, model: str) -> bool:
             return concerns(budget, label, (model,))
 
-        return Line(
-            self.level, self.owner, budget.per, budget.models, begin, end, budget.most, fits, self.name
-        )
+        whose = self.name, self.history
+        return Line(self.level, self.owner, budget.per, budget.models, begin, end, budget.most, fits, *whose)
 
 
 def touches_of_caller(principal: Principal, gateway: Sequence[Budget]) -> list[Touch]:
@@ -45,13 +45,13 @@ def touches_of_caller(principal: Principal, gateway: Sequence[Budget]) -> list[T
         return []
     tenant = principal.tenant
     levels = (
-        ("key", principal.owner, "this key", principal.budgets, principal.name),
-        ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_budgets, tenant),
-        ("gateway", "", "the whole gateway", gateway, ""),
+        ("key", principal.owner, "this key", principal.budgets, (principal.name, principal.history)),
+        ("tenant", tenant, f"the tenant '{tenant}'", principal.tenant_budgets, (tenant,)),
+        ("gateway", "", "the whole gateway", gateway, ("",)),
     )
     return lowest_of_each(
-        Touch(level, owner, words, one, name)
-        for level, owner, words, budgets, name in levels
+        Touch(level, owner, words, one, *whose)
+        for level, owner, words, budgets, whose in levels
         for one in budgets
     )
 
