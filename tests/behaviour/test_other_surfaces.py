@@ -219,6 +219,17 @@ def test_odd_shapes_at_home_are_the_providers_to_judge(
     assert (answer.status, surface.word(answer.json)) in [(400, word) for word in REFUSED]
 
 
+@BOTH
+def test_the_code_of_an_error_of_anthropic_reaches_its_clients(world: World, stream: bool) -> None:
+    details = {"error_code": "file_expired", "secret": "x"}
+    error = {"type": "invalid_request_error", "message": "gone", "details": details}
+    world.upstream.script = lambda request: Reply.json({"type": "error", "error": error}, 400)
+    surface = next(surface for surface in SURFACES if surface.name == "anthropic")
+    answer = surface.ask(world, surface.home, stream=stream)
+    assert answer.status == 400
+    assert answer.json["error"] == {**error, "details": {"error_code": "file_expired"}}
+
+
 FOUND = {"type": "search_result", "source": "s", "title": "t", "content": [{"type": "text", "text": "found"}]}
 FOREIGN: dict[str, tuple[str, dict[str, Any]]] = {
     "in a prompt": ("/anthropic/v1/messages", {"messages": [{"role": "user", "content": [FOUND]}]}),

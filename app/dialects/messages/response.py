@@ -6,6 +6,7 @@ Sources: docs/contract/providers.md (Claude), the ``Message`` and ``Usage`` type
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -316,7 +317,18 @@ def encode_error(error: GatewayError) -> Members:
     body: Members = {"type": kind, "message": error.message}
     if error.code == THREAD_REFUSED:
         body["details"] = {"error_code": error.code, "unsupported": ["thread"]}
+    elif code := _error_code(error.raw):
+        body["details"] = {"error_code": code}
     return {"type": "error", "error": body}
+
+
+def _error_code(raw: Any) -> str | None:
+    """Return the word by which clients know the cause of an error of this API, None if it has none."""
+    code = as_dict(as_dict(as_dict(raw).get("error")).get("details")).get("error_code")
+    return code if isinstance(code, str) and _WORD.fullmatch(code) else None
+
+
+_WORD: Final = re.compile(r"[a-z_]{1,64}")
 
 
 def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
