@@ -13,6 +13,7 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
+from tests.behaviour.surfaces import EVERY, Surface
 from tests.behaviour.world import (
     CHAT_DONE,
     DONE,
@@ -169,6 +170,26 @@ def test_the_library_of_messages_reads_a_bare_stream(stream: bytes, world: World
     assert message.id
     assert message.model
     assert message.usage.output_tokens in (1, 2)
+
+
+ODD_STARTS = {
+    "twice": (EVENTS[0], *EVENTS),
+    "late": (EVENTS[1], EVENTS[0], *EVENTS[2:]),
+    "never": EVENTS[1:],
+}
+
+
+@pytest.mark.parametrize("surface", EVERY, ids=lambda surface: surface.name)
+@pytest.mark.parametrize("events", ODD_STARTS.values(), ids=ODD_STARTS.keys())
+def test_an_answer_may_start_twice_late_or_never(
+    events: tuple[dict[str, Any], ...], surface: Surface, world: World
+) -> None:
+    world.upstream.add(Reply.sse(b"".join(map(event_frame, events))))
+    model = "anthropic/claude-x"
+    answer = surface.ask(world, model, stream=True)
+    assert surface.text_of(answer) == "good"
+    assert surface.ended_well(answer)
+    assert "Traceback" not in world.gateway.log
 
 
 def test_a_whole_message_has_what_every_message_has(world: World) -> None:

@@ -50,7 +50,6 @@ class CohereDecoder(TerminalDecoder):
         self._customs = custom_tool_names(context.request)
         self._blocks = OpenBlocks()
         self._ended: set[Key] = set()
-        self._started = False
         self._late_citations: list[Members] = []
         self.repeats = Repeats(*_PLACES)
 
@@ -80,10 +79,7 @@ class CohereDecoder(TerminalDecoder):
         return self._fail(error, usage)
 
     def _message_start(self, frame: Members) -> list[Event]:
-        if self._started:
-            return []
-        self._started = True
-        return [Started(opt_str(frame.get("id")))]
+        return [Started(opt_str(frame.get("id")))] if self._begins() else []
 
     def _open(self, key: Key, part: Part) -> list[Event]:
         """Open a block; blocks that ended before it are closed now, also one with the same key."""

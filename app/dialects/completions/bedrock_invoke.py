@@ -235,7 +235,6 @@ class InvokeDecoder(TerminalDecoder):
         self._blocks: dict[int, int] = {}
         self._finishes: dict[int, Finish] = {}
         self._usage: Usage | None = None
-        self._started = False
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Decode one message: ``chunk`` with base64 JSON, or ``exception:`` and its name."""
@@ -248,8 +247,7 @@ class InvokeDecoder(TerminalDecoder):
             return []
         self._usage = _usage_of(self._family, chunk) or self._usage
         events: list[Event] = []
-        if not self._started:
-            self._started = True
+        if self._begins():
             events.append(Started(self._new_id("cmpl-")))
         for position, completion in enumerate(_completions(self._family, chunk)):
             events += self._completion(choice_index(completion, position), completion, chunk)

@@ -63,7 +63,6 @@ class ConverseDecoder(TerminalDecoder):
         self._reader = reader_of(context)
         self._new_id = context.new_id
         self._blocks = OpenBlocks()
-        self._started = False
         self._finished = False
         self._metadata: Members = {}
 
@@ -82,10 +81,7 @@ class ConverseDecoder(TerminalDecoder):
         return self._take_metadata({}) if self._finished and not self._over else super().eof()
 
     def _message_start(self, data: Members) -> list[Event]:
-        if self._started:
-            return []
-        self._started = True
-        return [Started(self._new_id("msg"))]
+        return [Started(self._new_id("msg"))] if self._begins() else []
 
     def _block_start(self, data: Members) -> list[Event]:
         start = as_dict(data.get("start"))

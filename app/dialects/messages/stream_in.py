@@ -94,16 +94,18 @@ class MessagesDecoder(TerminalDecoder):
         message = as_dict(frame.get("message"))
         _merge_counts(self._usage, as_dict(message.get("usage")))
         tier, native = tier_of(message.get("usage")), native_of(message)
-        return [Started(opt_str(message.get("id")), opt_str(message.get("model")), None, tier, native)]
+        started = Started(opt_str(message.get("id")), opt_str(message.get("model")), None, tier, native)
+        return [started] if self._begins() else []
 
     def _block_start(self, frame: Members) -> list[Event]:
         start = as_dict(frame.get("content_block"))
         part = _empty_part(self._reader, start)
-        ended = self._block_stop(frame)  # a start with the index of an open block ends that block
+        events: list[Event] = [Started()] if self._begins() else []
+        events += self._block_stop(frame)  # a start with the index of an open block ends that block
         block = self._blocks.open(count(frame.get("index")), part, start)
         block.extras = dicts(start.get("citations"))
         text = as_str(start.get("text")) or as_str(start.get("thinking"))
-        return [*ended, block.start_event(), *([] if isinstance(part, OpaquePart) else block.grow(text))]
+        return [*events, block.start_event(), *([] if isinstance(part, OpaquePart) else block.grow(text))]
 
     def _block_delta(self, frame: Members) -> list[Event]:
         block = self._blocks.get(count(frame.get("index")))

@@ -103,7 +103,6 @@ class ResponsesDecoder(TerminalDecoder):
         self._last: _Item | None = None
         self._blocks = 0
         self._calls = False
-        self._started = False
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Return the events of one frame."""
@@ -112,17 +111,15 @@ class ResponsesDecoder(TerminalDecoder):
         kind = as_str(data.get("type")) or event or ("error" if data.get("error") else "")
         reader = _READERS.get(kind)
         events = reader(self, data) if reader is not None else []
-        if events and not self._started and not isinstance(events[0], Failed):
-            self._started = True
+        if events and not isinstance(events[0], Failed) and self._begins():
             events.insert(0, Started())
         return events
 
     # life cycle
 
     def _snapshot(self, data: Mapping[str, Any]) -> list[Event]:
-        if self._started:
+        if not self._begins():
             return []
-        self._started = True
         response = as_dict(data.get("response"))
         created = count(response.get("created_at"))
         return [Started(opt_str(response.get("id")), opt_str(response.get("model")), created)]

@@ -113,6 +113,7 @@ class TerminalDecoder:
 
     def __init__(self) -> None:
         self._over = False
+        self._has_begun = False
 
     def done(self) -> list[Event]:
         """Read ``[DONE]``, which some servers send and which has no meaning here."""
@@ -121,6 +122,11 @@ class TerminalDecoder:
     def eof(self) -> list[Event]:
         """Read the end of the body; before the terminal event it is a failure (``upstream_cut``)."""
         return [] if self._over else self._fail(cut_stream())
+
+    def _begins(self) -> bool:
+        """Tell whether the answer begins now: true at the first call only."""
+        begins, self._has_begun = not self._has_begun, True
+        return begins
 
     def _fail(self, error: GatewayError, usage: Usage | None = None) -> list[Event]:
         self._over = True
