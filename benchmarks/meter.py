@@ -20,6 +20,12 @@ def cpu_seconds(pids: list[int]) -> float:
     return sum(int(file.read_text().split()[0]) for file in files) / 1e9
 
 
+def cpu_by_thread(pid: int) -> dict[int, float]:
+    """Return the user and system time of each thread of a process; the main thread's id is ``pid``."""
+    files = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return {int(file.parent.name): int(file.read_text().split()[0]) / 1e9 for file in files}
+
+
 def memory_mib(pids: list[int]) -> float:
     """Return the proportional set size: shared pages count once."""
     lines = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]

@@ -32,7 +32,7 @@ the call log, which the plain stack has not, is among what ours does."""
 
 CHAT: Final = "/v1/chat/completions"
 _PROMPT: Final = "Tell me in three hundred tokens how a gateway keeps each request short and plain."
-_CHAT: Final = {
+CHAT_BODY: Final = {
     "messages": [
         {"role": "system", "content": "You are a helpful assistant that answers in plain words."},
         {"role": "user", "content": _PROMPT},
@@ -73,12 +73,12 @@ class Bench:
 
     def chat(self, at: Running, connections: int = 16) -> dict[str, float]:
         """Return the CPU microseconds of one whole chat answer."""
-        return self._whole(at, CHAT, _CHAT, "chat", connections)
+        return self._whole(at, CHAT, CHAT_BODY, "chat", connections)
 
     def alone(self, at: Running) -> dict[str, float]:
         """Return the milliseconds that one request alone takes."""
         order = {"connections": 1, "seconds": self.seconds}
-        return {"latency": self.load(at, CHAT, _CHAT, **order)["wait_ms"]}
+        return {"latency": self.load(at, CHAT, CHAT_BODY, **order)["wait_ms"]}
 
     def responses(self, at: Running) -> dict[str, float]:
         """Return the CPU microseconds of Responses calls, stored and not, and of a translated chat."""
@@ -86,7 +86,7 @@ class Bench:
             return {}
         stateless = self._whole(at, "/v1/responses", {"input": _PROMPT, "store": False}, "responses", 16)
         stored = self._whole(at, "/v1/responses", {"input": _PROMPT}, "responses_stored", 16)
-        groq = {**_CHAT, "model": "groq/llama-3.3-70b-versatile"}
+        groq = {**CHAT_BODY, "model": "groq/llama-3.3-70b-versatile"}
         return stateless | stored | self._whole(at, CHAT, groq, "chat_translated", 16)
 
     def stream(self, at: Running) -> dict[str, float]:
@@ -134,7 +134,7 @@ class Bench:
 def streamed(chunks: int, pause: int) -> dict[str, Any]:
     """Return what asks for a stream of so many chunks, so many milliseconds apart."""
     messages = [{"role": "user", "content": f"bench n={chunks} d={pause} {_PROMPT}"}]
-    return {**_CHAT, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+    return {**CHAT_BODY, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
 
 
 def _started(cpu: int, module: str, *arguments: str, given: bytes = b"") -> subprocess.Popen[bytes]:
@@ -182,7 +182,7 @@ def measure(
         for at in running_targets:
             results[at.target.name]["start"].append(at.started)
             results[at.target.name]["idle"].append(memory_mib(at.pids))
-            bench.load(at, CHAT, _CHAT, connections=16, seconds=0.5)
+            bench.load(at, CHAT, CHAT_BODY, connections=16, seconds=0.5)
         for _ in range(rounds):
             for name, used in bench.rest(running_targets) if "alone" in tests else ():
                 results[name]["rest"].append(used)
