@@ -77,6 +77,8 @@ class Run:
         self._identity: dict[str, Any] = {}
         self._tail: list[Frame] = []
         self._sequence = 0
+        self._end_number: int | None = None
+        self._sent = 0  # frames of the end
         self._leave_out: frozenset[str] = frozenset()
 
     def on_attempt(self, listener: AttemptListener) -> None:
@@ -112,10 +114,11 @@ class Run:
             continue
         return self.outcome
 
-    def batches(self) -> Iterator[Batch | Repetition]:
+    def batches(self) -> Generator[Batch | Repetition, None, None]:
         """Yield batches; one without frames means that there is nothing to send yet.
 
         Raises the GatewayError of a call before its first frames were sent. After that, an error becomes the last frames.
+        A reader that cannot write a batch throws its error in here, and gets the frames that end the stream instead.
         """
         try:
             source = self._source(self)
@@ -126,13 +129,13 @@ class Run:
                     if isinstance(passed, Repetition) or len(passed.frames) <= _AT_ONCE:
                         yield passed
                     else:
-                        yield from _in_turns(passed)
+                        yield from self._in_turns(passed)
             finally:
                 source.close()
         except GatewayError as error:
-            yield from _in_turns(self._fail(error))
+            yield from self._in_turns(self._fail(error))
         except Exception as error:  # noqa: BLE001 - the stream needs an end after any error
-            yield from _in_turns(self._fail(self._fault(error)))
+            yield from self._in_turns(self._fail(self._fault(error)))
         finally:
             self.end_in_error = None  # it refers to the stream of this run
             self.outcome.end()
@@ -160,8 +163,10 @@ class Run:
         self.outcome.error = error
         if self.end_in_error is None or not (self.content or self._held_taken):
             raise error
+        if self._end_number is not None:
+            self._sequence = self._end_number + sum(map(_is_numbered, self._tail[: self._sent]))
         failed = self.end_in_error(error)
-        frames = [*self._take_unsent(), *self._number([*self._tail, *failed.frames])]
+        frames = [*self._take_unsent(), *self._number([*self._tail[self._sent :], *failed.frames])]
         self._settle(failed.answer, frames)
         return Batch(self._capture(frames), last=True)
 
@@ -211,14 +216,10 @@ class Run:
         return Batch(self._capture(frames), batch.last)
 
     def _settle_end(self, answer: Answer | None, frames: list[Frame]) -> None:
-        """Settle with the last frames. If that fails, the frames before the end remain in the tail."""
-        self._tail, number = frames[:-1], self._sequence
+        """Settle with the last frames. The frames before the end remain in the tail, for an error that takes its place."""
+        self._tail, self._end_number = _before_end(frames), self._sequence
         self._number(frames)
-        try:
-            self._settle(answer, frames)
-        except Exception:
-            self._sequence = number
-            raise
+        self._settle(answer, frames)
 
     def _drop_sent(self, frames: list[Frame]) -> list[Frame]:
         if self._held_taken:
@@ -233,7 +234,7 @@ class Run:
         for frame in frames:
             if self._identity and isinstance(frame.data, dict) and "id" in frame.data:
                 frame.data.update(self._identity)
-            if isinstance(frame.data, dict) and "sequence_number" in frame.data:
+            if _is_numbered(frame):
                 frame.data["sequence_number"] = self._sequence
                 self._sequence += 1
         return frames
@@ -249,16 +250,25 @@ class Run:
             put_cost(frame.data, outcome)
         for listener in self._on_terminal:
             listener(outcome, frames)
+        self._on_terminal.clear()
+
+    def _in_turns(self, batch: Batch) -> Iterator[Batch]:
+        """Yield a batch; split one with very many frames, as a provider may send in one event."""
+        frames, turns = batch.frames, Turns()
+        end = max(0, len(frames) - _AT_ONCE)
+        for start in range(0, end, _AT_ONCE):
+            after = min(start + _AT_ONCE, end)
+            yield Batch(frames[start:after], last=False)
+            self._sent = after if batch.last else 0
+            turns.take()
+        yield batch._replace(frames=frames[end:])
 
 
-def _in_turns(batch: Batch) -> Iterator[Batch]:
-    """Yield a batch; split one with very many frames, as a provider may send in one event."""
-    frames = batch.frames
-    if len(frames) <= _AT_ONCE:
-        yield batch
-        return
-    turns, end = Turns(), len(frames) - _AT_ONCE
-    for start in range(0, end, _AT_ONCE):
-        yield Batch(frames[start : min(start + _AT_ONCE, end)], last=False)
-        turns.take()
-    yield batch._replace(frames=frames[end:])
+def _before_end(frames: list[Frame]) -> list[Frame]:
+    """Return the frames before the end, which is the last one, or a named event and ``[DONE]``."""
+    named = len(frames) > 1 and frames[-1].data is None and frames[-2].event is not None
+    return frames[:-2] if named else frames[:-1]
+
+
+def _is_numbered(frame: Frame) -> bool:
+    return isinstance(frame.data, dict) and "sequence_number" in frame.data

@@ -189,18 +189,18 @@ def streamed(request: Request) -> Reply:
     return Reply.sse(chat_stream("one ", "by ", "one"), delay=0.02)
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        (CHAT, PROMPT),
-        ("/v1/responses", {"model": "groq/x", "input": "hi"}),
-        ("/anthropic/v1/messages", {**PROMPT, "max_tokens": 9}),
-        ("/bedrock/model/groq%2Fx/converse-stream", SURFACES["bedrock"][1]),
-        ("/genai/v1beta/models/groq/x:streamGenerateContent?alt=sse", SURFACES["gemini"][1]),
-    ],
-    ids=["chat", "responses", "messages", "converse", "gemini"],
-)
-def test_a_stream_comes_again_as_a_stream(city: City, key: str, path: str, body: dict[str, Any]) -> None:
+STREAMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chat": (CHAT, PROMPT),
+    "responses": ("/v1/responses", {"model": "groq/x", "input": "hi"}),
+    "messages": ("/anthropic/v1/messages", {**PROMPT, "max_tokens": 9}),
+    "converse": ("/bedrock/model/groq%2Fx/converse-stream", SURFACES["bedrock"][1]),
+    "gemini": ("/genai/v1beta/models/groq/x:streamGenerateContent?alt=sse", SURFACES["gemini"][1]),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_a_stream_comes_again_as_a_stream(city: City, key: str, stream: str) -> None:
+    path, body = STREAMS[stream]
     city.upstream.script = streamed
     asked = body if "ream" in path else {**body, "stream": True}
     first, second = post(city, key, asked, path), post(city, key, asked, path)
@@ -210,6 +210,52 @@ def test_a_stream_comes_again_as_a_stream(city: City, key: str, path: str, body:
     assert _without_comments(second.body) == _without_comments(first.body)
     assert second.headers["content-type"] == first.headers["content-type"]
     assert city.served == 1
+
+
+ENDS: dict[str, tuple[str, dict[str, Any], bytes, bytes]] = {
+    "chat": (*STREAMS["chat"], b"[DONE]", b'"error":{'),
+    "responses": (
+        STREAMS["responses"][0],
+        {**STREAMS["responses"][1], "store": False},
+        b"response.completed",
+        b"event: response.failed",
+    ),
+    "messages": (*STREAMS["messages"], b"message_stop", b"event: error"),
+    "converse": (*STREAMS["converse"], b"\x08metadata", b"Exception"),
+    "gemini": (*STREAMS["gemini"], b"usageMetadata", b'"error":{'),
+    "gemini array": (
+        STREAMS["gemini"][0].removesuffix("?alt=sse"),
+        *STREAMS["gemini"][1:],
+        b"usageM",
+        b'"error":{',
+    ),
+    "cohere": (*SURFACES["cohere"], b"COMPLETE", b'"finish_reason":"ERROR"'),
+}
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 700])
+@pytest.mark.parametrize("stream", ENDS)
+def test_a_stream_that_a_full_disk_cannot_keep_ends_in_an_error(
+    city: City, key: str, stream: str, pieces: int
+) -> None:
+    path, body, end, error = ENDS[stream]
+    workers = children_of(city.gateways[0].process)
+    words = [f"w{number} " for number in range(pieces)]
+
+    def fill(request: Request) -> Reply:
+        for pid in workers:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
+        return Reply.sse(chat_stream(*words), delay=0.02 if pieces == 3 else 0)
+
+    city.upstream.script = fill
+    answer = post(city, key, body if "ream" in path else {**body, "stream": True}, path)
+    for pid in workers:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    assert answer.status == 200
+    whole = [answer.body.count(f'"{word}"'.encode()) for word in words]
+    assert whole == [1] * pieces or pieces == 1
+    assert end not in answer.body
+    assert answer.body.count(error) == 1
 
 
 def _without_comments(body: bytes) -> bytes:

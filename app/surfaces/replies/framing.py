@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 from typing import Final, Protocol
 
 from app.dialects.base import Frame
@@ -54,8 +55,9 @@ class GrowingArray:
 
     def write(self, frames: list[Frame], *, last: bool) -> bytes:
         """Return the next elements."""
-        elements = self._array.write(dumps_ascii(frame.data) for frame in frames)
-        return elements + (self._array.end() if last else b"")
+        array = copy(self._array) if last else self._array  # another end may take the place of this one
+        elements = array.write(dumps_ascii(frame.data) for frame in frames)
+        return elements + (array.end() if last else b"")
 
 
 class Messages:

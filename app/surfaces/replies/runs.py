@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from copy import copy
 from functools import partial
 from typing import Any
 
@@ -94,7 +95,9 @@ def answer_stream(
             if (event := repetitions.write(batch)) is not None:
                 return event
         shaped = batch.frames if shape is None else shape(batch.frames)
-        return framing.write(envelope.seal(shaped, last=batch.last), last=batch.last)
+        if batch.last:  # another end may take its place
+            return framing.write(copy(envelope).seal(shaped, last=True), last=True)
+        return framing.write(envelope.seal(shaped, last=False), last=False)
 
     writer = StreamWriter(
         run,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Final
 
 import gevent
@@ -119,9 +119,8 @@ class StreamWriter:
                     item = next(self._source, None)
                 else:
                     item = self._next(self._wait())
-                if self._broken is not None:
-                    raise self._broken
-                chunk = self._bytes_of(item)
+                broken, self._broken = self._broken, None
+                chunk = self._bytes_of(item) if broken is None else self._end_otherwise(broken)
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, it is logged and the stream cut
@@ -139,6 +138,25 @@ class StreamWriter:
             return b""
         return self._encode(self._first) if self._first.frames else self._encode_silence()
 
+    def _written(self, batch: Batch | Repetition) -> bytes:
+        """Return the bytes of ``batch``; if they cannot be made or kept, those that end the stream in that error."""
+        try:
+            return self._write(batch)
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the stream needs an end after any error
+            return self._end_otherwise(error)
+
+    def _end_otherwise(self, error: Exception) -> bytes:
+        """Return the bytes that end the stream in ``error``; raise it if the run has ended or is read elsewhere."""
+        if not self._reads_itself or self._over:
+            raise error
+        item = self._source.throw(error)
+        if isinstance(item, GatewayError):
+            self._over = True
+            return self._write(Batch(self._fail(item), last=True))
+        return self._write(item)
+
     def _relay(self, batch: Batch | Repetition) -> None:
         """Write ``batch`` while ``chunks`` waits for it; raise ``Quiet`` where it must go on: the client takes no more."""
         assert self._write_now is not None
@@ -155,7 +173,7 @@ class StreamWriter:
     def _bytes_of(self, item: _Item) -> bytes:
         """Return the bytes of ``item``, perhaps none."""
         if isinstance(item, Repetition):
-            return self._write(item)
+            return self._written(item)
         if item is None:
             self._over = True
             return b""
@@ -163,7 +181,7 @@ class StreamWriter:
             self._over = True
             return self._write(Batch(self._fail(item), last=True))
         if item.frames or item.last:
-            return self._write(item)  # the last batch may have no frames and is written anyway
+            return self._written(item)  # the last batch may have no frames and is written anyway
         every = self._pace.comment_every
         due = every is not None and time.monotonic() - self._written_at >= every
         return self._encode_silence() if item is _SILENCE or (self._reads_itself and due) else b""
@@ -200,7 +218,7 @@ class StreamWriter:
         return self._silence if self._pace.comment_every is not None else b""
 
     def _encode(self, batch: Batch | Repetition) -> bytes:
-        return self._write(batch) if batch.frames else b""
+        return self._written(batch) if batch.frames else b""
 
     def _next(self, seconds: float | None) -> _Item:
         try:
@@ -208,7 +226,7 @@ class StreamWriter:
         except Empty:
             return _SILENCE
 
-    def _items(self) -> Iterator[_Item]:
+    def _items(self) -> Generator[Batch | Repetition | GatewayError, None, None]:
         try:
             yield from self._run.batches()
         except GatewayError as error:
