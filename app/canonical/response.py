@@ -50,7 +50,8 @@ class Usage:
     (audio_tokens, image_tokens, accepted_prediction_tokens, citation_tokens,
     num_search_queries …) keyed ``input.NAME`` or ``output.NAME``. ``cost`` is the
     provider's own figure as the wire gives it, with at least ``total_cost`` in US dollars.
-    ``estimated`` marks counts that we made because the wire gave none.
+    ``estimated`` marks counts that we made because the wire gave none. ``missing`` names the sides,
+    ``input`` or ``output``, that the wire did not count; what stands here is the least they can be.
     """
 
     input_tokens: int = 0
@@ -62,6 +63,7 @@ class Usage:
     details: Mapping[str, int] = field(default_factory=dict)
     cost: Mapping[str, Any] | None = None
     estimated: bool = False
+    missing: tuple[str, ...] = ()
     billing: Billing = Billing()
     native: Native | None = None
 

@@ -20,6 +20,7 @@ from app.errors import GatewayError
 from app.gateway.attempt_scope import AttemptLayer, AttemptScope
 from app.gateway.call import Attempt, Call
 from app.gateway.cost import PriceList
+from app.gateway.estimates import complete_usage
 from app.gateway.exchange import Answer, Exchange, Received, Sent, Translator
 from app.gateway.framing import FrameReader, frame_reader, is_event_stream
 from app.gateway.operations import encode, exchange
@@ -38,6 +39,7 @@ SHAPE_FAULTS: Final = (AttributeError, IndexError, KeyError, TypeError, ValueErr
 
 _JSON: Final = "application/json"
 _HTML: Final = "text/html"
+_TYPED: Final = ("text/event-stream", "audio/")
 
 
 class Driver:
@@ -223,17 +225,19 @@ class Driver:
         self, upstream: Upstream, wire: Wire, stream: _UpstreamStream
     ) -> Iterator[list[Frame] | Repetition]:
         """Yield the frames of each upstream read; raise the error of a stream that failed."""
-        content_type = upstream.headers.get("content-type", "")
+        content_type = upstream.headers.get("content-type", "").lower()
         if content_type.startswith(_HTML):
             raise GatewayError("upstream_invalid", "The provider answered with an HTML page.")
         translator, run = stream.translator, stream.run
         lead = b""
-        if content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams:
+        says_json = content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams
+        if says_json or wire.framing == "sse" and not content_type.startswith(_TYPED):
             lead = yield from _first_bytes(upstream, run)
-            if not (wire.streams and wire.framing == "sse" and is_event_stream(lead)):
+            is_stream = wire.streams and wire.framing == "sse" and is_event_stream(lead)
+            if says_json and not is_stream or lead.startswith(b"{"):
                 yield stream.check(self._read_whole(stream, lead + upstream.read()))
                 return
-        frames = frame_reader(wire.framing, content_type)
+        frames = frame_reader(wire.framing, content_type, lead)
         repetitions = RepetitionReader(frames, translator)
 
         def take(chunk: bytes) -> bool:
@@ -351,12 +355,12 @@ class _UpstreamStream:
         raise translator.failure
 
     def usage(self) -> Usage | None:
-        """Return the usage of a stream that broke off, estimated if the provider sent none."""
+        """Return the usage of a stream that broke off; what the provider did not count is estimated."""
         translator = self.translator
-        if translator.usage is not None or not translator.content:
-            return translator.usage
-        response = translator.response()
-        return None if response is None else self._exchange.estimate(response)
+        usage = translator.usage
+        response = translator.response() if translator.content and (usage is None or usage.missing) else None
+        estimate = None if response is None else self._exchange.estimate(response)
+        return usage if estimate is None else complete_usage(usage, lambda: estimate)
 
     def answer(self) -> Answer:
         """Return the answer so far; ``raw`` is its text, if the client asked for it."""

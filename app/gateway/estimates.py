@@ -9,7 +9,8 @@ Tests: tests/replay, tests/behaviour/test_odd_shapes.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.media import CompletionRequest
@@ -165,9 +166,31 @@ def estimated_usage(request: Request, response: Response) -> Usage:
     )
 
 
-def estimated_completion_usage(request: CompletionRequest, texts: Iterable[str]) -> Usage:
-    """Return the estimated usage of text completions without usage; a token array is counted exactly."""
-    before = sum(len(p) if isinstance(p, tuple) else tokens_of_text(p) for p in request.prompts)
-    return Usage(
-        input_tokens=before, output_tokens=sum(tokens_of_text(text) for text in texts), estimated=True
+def complete_usage(usage: Usage | None, estimate: Callable[[], Usage]) -> Usage:
+    """Return a usage with both sides: those that the provider did not count are estimated.
+
+    A side is at least what is known of it. If no side is counted, the total is divided.
+    """
+    if usage is None or not usage.missing:
+        return usage or estimate()
+    own, total = estimate(), usage.total_tokens or 0
+    before, after = usage.input_tokens, usage.output_tokens
+    if "input" in usage.missing:
+        before = max(
+            before, min(own.input_tokens, total) if total and len(usage.missing) == 2 else own.input_tokens
+        )
+    if "output" in usage.missing:
+        after = max(after, total - before if total and len(usage.missing) == 2 else own.output_tokens)
+    if (before, after) == (usage.input_tokens, usage.output_tokens):
+        return usage
+    return replace(
+        usage, input_tokens=before, output_tokens=after, total_tokens=None, estimated=True, missing=()
     )
+
+
+def estimated_completion_usage(request: CompletionRequest, texts: Iterable[str]) -> Usage:
+    """Return the estimated usage of text completions without usage; a token array is counted exactly, an echo is no output."""
+    before = sum(len(p) if isinstance(p, tuple) else tokens_of_text(p) for p in request.prompts)
+    echo = request.prompts[0] if request.echo and len(request.prompts) == 1 else ""
+    own = [text.removeprefix(echo) if isinstance(echo, str) else text for text in texts]
+    return Usage(input_tokens=before, output_tokens=sum(map(tokens_of_text, own)), estimated=True)

@@ -17,6 +17,8 @@ from app.wire.sse import RawFrame, SSEDecoder
 from app.wire.surrogates import Halves
 
 _DONE: Final = b"[DONE]"
+_MOST_WORDS: Final = 4096
+_AUDIO: Final = (b"ID3", b"\xff", b"RIFF", b"OggS", b"fLaC")
 
 
 class FrameReader(Protocol):
@@ -73,7 +75,8 @@ class SSEReader:
 
     def _last(self) -> list[RawFrame]:
         """Return the last event at the end of the body; an event that was cut off does not count."""
-        return [raw for raw in self._decoder.end() if raw.data.strip() == _DONE or _is_json(raw.data)]
+        frames = self._decoder.end()
+        return [f for f in frames if f.data.strip() == _DONE or _is_error(f.event) or _is_json(f.data)]
 
 
 class AWSReader:
@@ -120,24 +123,32 @@ _READERS: Final[Mapping[str, Callable[[], FrameReader]]] = {
 }
 
 
-def frame_reader(framing: str, content_type: str = "") -> FrameReader:
+def frame_reader(framing: str, content_type: str = "", lead: bytes = b"") -> FrameReader:
     """Return a new reader for ``framing``: sse, eventstream or bytes.
 
-    A body that says it is audio is read as bytes, whatever was asked for: a model that cannot
-    send events of speech sends the bare file.
+    A body that says it is audio, or begins as a file of audio does, is read as bytes, whatever was asked
+    for: a model that cannot send events of speech sends the bare file.
     """
-    return BytesReader() if content_type.startswith("audio/") else _READERS[framing]()
+    is_audio = content_type.startswith("audio/") or lead.startswith(_AUDIO)
+    return BytesReader() if is_audio else _READERS[framing]()
 
 
 def _parse(event: str | None, data: bytes, halves: Halves) -> Iterator[tuple[str | None, Any]]:
     whole = _is_whole(data, halves)
     try:
         value = aside(len(data), partial(loads_lenient, data, halves=not whole))
+        if _is_error(event) and not isinstance(value, dict):
+            value = _error_of(value if isinstance(value, str) else _words(data))
         frames = [(event, value)] if whole else halves.feed(event, value)
     except ValueError as error:
         yield from halves.end()
+        if _is_error(event):
+            yield event, _error_of(_words(data))
+            return
         raise GatewayError(
-            "upstream_invalid", "The provider sent a stream event that is not valid JSON.", raw=data[:4096]
+            "upstream_invalid",
+            "The provider sent a stream event that is not valid JSON.",
+            raw=data[:_MOST_WORDS],
         ) from error
     yield from frames
 
@@ -145,6 +156,19 @@ def _parse(event: str | None, data: bytes, halves: Halves) -> Iterator[tuple[str
 def _is_whole(data: bytes, halves: Halves) -> bool:
     """Tell whether no character of a frame can be the half of one."""
     return b"\\ud" not in data and b"\\uD" not in data and not halves.waiting
+
+
+def _is_error(event: str | None) -> bool:
+    return event is not None and (event == "error" or event.startswith("exception:"))
+
+
+def _words(data: bytes) -> str:
+    return data[:_MOST_WORDS].decode("utf-8", "replace")
+
+
+def _error_of(message: str) -> dict[str, Any]:
+    """Return an error that came as words alone, as an object that the decoders of all wires read."""
+    return {"type": "error", "error": {"message": message}, "message": message}
 
 
 def _is_json(data: bytes) -> bool:

@@ -30,7 +30,7 @@ from app.dialects.shared.repeats import Repeats, fill
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
-from app.gateway.estimates import estimated_usage
+from app.gateway.estimates import complete_usage, estimated_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Original, Repetition, original_of
@@ -82,7 +82,7 @@ class PassExchange:
         if self.patch.breaks_fail:
             check_whole(choice.finish for choice in response.choices)
         finish = response.choices[0].finish if response.choices else None
-        usage = response.usage or self.estimate(response)
+        usage = complete_usage(response.usage, lambda: self.estimate(response))
         answer = self.patch.answer(raw)
         repair_usage(answer, usage, self.dialect.write_usage, self.dialect.usage_member)
         return Answer(answer, response=response, usage=usage, finish=finish, raw=raw)
@@ -195,11 +195,14 @@ class PassStream:
     def _close(self, frames: list[Frame]) -> list[Frame]:
         return [*frames, *self._patch.closing(self.usage)] if self.ended else frames
 
+    def _complete(self, usage: Usage | None) -> Usage:
+        return complete_usage(usage, lambda: self._exchange.estimate(self._fold.response()))
+
     def _observe(self, events: Iterable[Event]) -> None:
         for event in events if self._breaks is None else self._breaks.ended(events):
             if isinstance(event, Failed):
                 self.failure = event.error
-                self.usage = event.usage or self.usage
+                self.usage = self._complete(event.usage) if event.usage else self.usage
                 return
             self._fold.feed(event)
             if isinstance(event, BlockDelta):
@@ -211,5 +214,5 @@ class PassStream:
                 self.finish = self.finish or event.finish
             elif isinstance(event, Ended):
                 self.content = self.ended = True
-                event.usage = event.usage or self._exchange.estimate(self._fold.response())
+                event.usage = self._complete(event.usage)
                 self.usage = event.usage

@@ -19,7 +19,7 @@ from app.dialects.completions.dialect import fold
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
 from app.dialects.shared.losses import Losses
 from app.gateway.call import Call, Target
-from app.gateway.estimates import estimated_completion_usage
+from app.gateway.estimates import complete_usage, estimated_completion_usage
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.plan import Plan
 from app.gateway.target_members import apply_to_request
@@ -62,8 +62,9 @@ class CompletionExchange(DialectExchange[CompletionDialect]):
         received = fetch(self.send())
         raw = parse_upstream(received.body)
         response = self._client.decode_response(raw, self._context, received.headers)
-        if response.usage is None:
-            response = replace(response, usage=self._estimate(response))
+        usage = complete_usage(response.usage, lambda: self._estimate(response))
+        if usage is not response.usage:
+            response = replace(response, usage=usage)
         check_whole(choice.finish for choice in response.choices)
         body = self._server.encode_response(response, self._request, self._server_context)
         finish = response.choices[0].finish if response.choices else None

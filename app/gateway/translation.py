@@ -38,7 +38,7 @@ from app.dialects.shared.losses import Losses
 from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
-from app.gateway.estimates import estimated_usage
+from app.gateway.estimates import complete_usage, estimated_usage
 from app.gateway.event_streams import EventStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.offload import aside_for
@@ -185,8 +185,9 @@ class TranslateExchange(DialectExchange[Dialect]):
     def _answer(self, received: Received) -> Answer:
         raw = parse_upstream(received.body)
         response = self._client.decode_response(raw, self._context)
-        if response.usage is None:
-            response = replace(response, usage=estimated_usage(self._request, response))
+        usage = complete_usage(response.usage, lambda: self.estimate(response))
+        if usage is not response.usage:
+            response = replace(response, usage=usage)
         if not self._server.reports_failure:
             check_whole(choice.finish for choice in response.choices)
         body = self._server.encode_response(response, self._request, self._server_context)
@@ -282,6 +283,10 @@ class TranslateStream(EventStream[Event]):
         self._fold.feed(event)
         return self._encoder.feed(event)
 
+    def _complete(self, usage: Usage | None) -> Usage | None:
+        estimate, fold = self._estimate, self._fold
+        return usage if estimate is None else complete_usage(usage, lambda: estimate(fold.response()))
+
     def _note(self, event: Event) -> None:
         if isinstance(event, BlockDelta):
             self.content = True
@@ -292,9 +297,9 @@ class TranslateStream(EventStream[Event]):
             if self.finish is None or event.choice == 0:
                 self.finish = event.finish
         elif isinstance(event, Ended):
-            if event.usage is None and self._estimate is not None:
-                event.usage = self._estimate(self._fold.response())
+            event.usage = self._complete(event.usage)
             self.content = self.ended = True
             self.usage = event.usage
         elif isinstance(event, Failed):
+            event.usage = event.usage and self._complete(event.usage)
             self._note_failure(event)

@@ -195,24 +195,29 @@ def test_log_probabilities_stand_on_the_choice() -> None:
 USAGES: list[tuple[Json, Usage | None]] = [
     ({}, None),
     ({"prompt_tokens": "5", "completion_tokens": None}, None),
-    ({"prompt_tokens": -1, "completion_tokens": 2}, Usage(0, 2)),
+    ({"prompt_tokens": -1, "completion_tokens": 2}, Usage(0, 2, missing=("input",))),
     ({"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 9}, Usage(1, 2, 9)),
     (
         {"prompt_tokens": 5, "prompt_tokens_details": {"cached_tokens": 3, "cache_write_tokens": 1}},
-        Usage(5, 0, None, 3, 1),
+        Usage(5, 0, None, 3, 1, missing=("output",)),
     ),
-    ({"prompt_tokens": 5, "num_cached_tokens": 3}, Usage(5, cached_tokens=3)),
-    ({"completion_tokens": 5, "reasoning_tokens": 3}, Usage(0, 5, reasoning_tokens=3)),
+    ({"prompt_tokens": 5, "num_cached_tokens": 3}, Usage(5, cached_tokens=3, missing=("output",))),
+    ({"completion_tokens": 5, "reasoning_tokens": 3}, Usage(0, 5, reasoning_tokens=3, missing=("input",))),
     (
         {"completion_tokens": 5, "citation_tokens": 7, "num_search_queries": 2},
-        Usage(0, 5, details={"output.citation_tokens": 7, "output.num_search_queries": 2}),
+        Usage(
+            0, 5, details={"output.citation_tokens": 7, "output.num_search_queries": 2}, missing=("input",)
+        ),
     ),
-    ({"prompt_tokens": 1, "cost": 0.5}, Usage(1, cost={"total_cost": 0.5})),
+    ({"prompt_tokens": 1, "cost": 0.5}, Usage(1, cost={"total_cost": 0.5}, missing=("output",))),
     (
         {"prompt_tokens": 1, "cost": {"total_cost": 0.5, "request_cost": 0.1}},
-        Usage(1, cost={"total_cost": 0.5, "request_cost": 0.1}),
+        Usage(1, cost={"total_cost": 0.5, "request_cost": 0.1}, missing=("output",)),
     ),
-    ({"prompt_tokens": 1, "queue_time": 0.5}, Usage(1, native=("chat", {"queue_time": 0.5}))),
+    (
+        {"prompt_tokens": 1, "queue_time": 0.5},
+        Usage(1, missing=("output",), native=("chat", {"queue_time": 0.5})),
+    ),
 ]
 
 

@@ -16,6 +16,7 @@ from app.dialects.chat.options import as_native, own_members
 from app.dialects.shared.decoder_parts import decode_cost
 from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str, rest
 from app.dialects.shared.plain_counts import OF_CHAT
+from app.dialects.shared.usage_sides import sides
 
 _COUNTED: Final = frozenset(
     {
@@ -88,16 +89,19 @@ def decode_usage(raw: Any) -> Usage | None:
             details[f"output.{name}"] = value
     remainder = rest(members, _COUNTED)
     reasoning = _first(after.get("reasoning_tokens"), members.get("reasoning_tokens"))
-    beside = reasoning if reasons_beside(members) else 0
+    known = sides(prompt, completion, total)
+    is_counted = prompt is not None and completion is not None
+    beside = reasoning if is_counted and reasons_beside(members) else 0
     return Usage(
-        input_tokens=prompt or 0,
-        output_tokens=(completion or 0) + beside,
+        input_tokens=known.input,
+        output_tokens=known.output + beside,
         total_tokens=total,
         cached_tokens=_first(before.get("cached_tokens"), *(members.get(name) for name in _CACHED)),
         cache_write_tokens=_first(before.get("cache_write_tokens")),
         reasoning_tokens=reasoning,
         details=details,
         cost=decode_cost(members),
+        missing=known.missing,
         native=as_native(remainder),
     )
 

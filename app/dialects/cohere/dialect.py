@@ -18,6 +18,7 @@ from app.dialects.cohere.stream_out import CohereEncoder
 from app.dialects.shared.lenient_json import as_dict
 from app.dialects.shared.plain_patch import Body, PlainPatch
 from app.dialects.shared.usage_repair import counts_only
+from app.dialects.shared.usage_sides import lacks_side
 from app.errors import GatewayError
 
 
@@ -37,7 +38,7 @@ class _Patch(PlainPatch):
         """Return a frame unchanged; ``message-end`` is held back if it reports no valid usage."""
         self.is_steady = data.get("type") != "message-end" and not self._waiting
         usage = as_dict(data.get("delta")).get("usage")
-        has_usage = decode_usage(usage) is not None and counts_only(as_dict(usage))
+        has_usage = not lacks_side(decode_usage(usage)) and counts_only(as_dict(usage))
         return self._forward(
             Frame(event, data), lacks_usage=data.get("type") == "message-end" and not has_usage
         )

@@ -18,6 +18,7 @@ from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, di
 from app.dialects.shared.members import native_rest
 from app.dialects.shared.tool_forms import custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
+from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -134,15 +135,16 @@ def decode_usage(value: Any) -> Usage | None:
     """
     raw = as_dict(value)
     tokens = as_dict(raw.get("tokens")) or as_dict(raw.get("billed_units"))
-    input_tokens, output_tokens = count(tokens.get("input_tokens")), count(tokens.get("output_tokens"))
-    if input_tokens is None and output_tokens is None:
+    known = sides(count(tokens.get("input_tokens")), count(tokens.get("output_tokens")))
+    if len(known.missing) == 2:
         return None
     return Usage(
-        input_tokens=input_tokens or 0,
-        output_tokens=output_tokens or 0,
+        input_tokens=known.input,
+        output_tokens=known.output,
         cached_tokens=count(raw.get("cached_tokens")) or 0,
         reasoning_tokens=count(tokens.get("reasoning_tokens")) or 0,
         details=counts_at(raw, _DETAILS),
+        missing=known.missing,
         native=native_usage(NAME, raw),
     )
 

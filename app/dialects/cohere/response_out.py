@@ -154,11 +154,13 @@ def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
 
 def encode_usage(usage: Usage) -> Members:
     """Return the usage; billed units are the token counts where the upstream is not Cohere."""
-    if own := own_members(usage.native, NAME):
+    own = own_members(usage.native, NAME)
+    if own and not usage.estimated:
         return dict(own)
     tokens = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
     reasoning = {"reasoning_tokens": usage.reasoning_tokens} if usage.reasoning_tokens else {}
     return {
+        **own,
         "billed_units": tokens,
         "tokens": {**tokens, **reasoning},
         "cached_tokens": usage.cached_tokens,

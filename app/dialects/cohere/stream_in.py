@@ -70,7 +70,8 @@ class CohereDecoder(TerminalDecoder):
 
     def _error(self, frame: Members) -> list[Event]:
         """Take an error body, which also comes without a type; a frame without a message is ignored."""
-        message = opt_str(frame.get("message")) or opt_str(frame.get("error"))
+        error = frame.get("error")
+        message = opt_str(frame.get("message")) or opt_str(error) or opt_str(as_dict(error).get("message"))
         return [] if message is None else self._failure(message, frame, None)
 
     def _failure(self, message: str, members: Members, usage: Usage | None) -> list[Event]:

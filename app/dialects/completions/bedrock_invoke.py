@@ -24,6 +24,7 @@ from app.dialects.shared.decoder_parts import TerminalDecoder, choice_index
 from app.dialects.shared.lenient_json import as_dict, as_str, at_path, count, dicts, opt_str, without_nulls
 from app.dialects.shared.sampling_paths import sampling_members
 from app.dialects.shared.unmapped_members import single_prompt
+from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -342,7 +343,8 @@ def _usage_of(family: _Family, answer: Members) -> Usage | None:
         if after is None:
             each = [count(completion.get("tokenCount")) for completion in dicts(answer.get("results"))]
             after = sum(tokens for tokens in each if tokens is not None)
-    return None if before is None else Usage(before, after or 0)
+    known = sides(before, after)
+    return None if before is None and not after else Usage(known.input, known.output, missing=known.missing)
 
 
 def _usage_of_headers(headers: Mapping[str, str]) -> Usage | None:

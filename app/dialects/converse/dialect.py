@@ -23,6 +23,7 @@ from app.dialects.shared.decoder_parts import token_count
 from app.dialects.shared.lenient_json import as_dict, decode_base64, dicts, opt_str
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch, open_messages
 from app.dialects.shared.usage_repair import counts_only
+from app.dialects.shared.usage_sides import lacks_side
 
 
 def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
@@ -69,7 +70,7 @@ class _Patch(PlainPatch):
             return [Frame(event, data)]
         self._has_metadata = True
         usage = data.get("usage")
-        lacks = decode_usage(usage) is None or not counts_only(as_dict(usage))
+        lacks = lacks_side(decode_usage(usage)) or not counts_only(as_dict(usage))
         return self._forward(Frame(event, data), lacks_usage=lacks)
 
     def closing(self, usage: Usage | None) -> list[Frame]:

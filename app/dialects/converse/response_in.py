@@ -28,6 +28,7 @@ from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json
 from app.dialects.shared.members import native_rest
 from app.dialects.shared.tool_forms import custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
+from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -227,13 +228,17 @@ def decode_usage(value: Any) -> Usage | None:
         return None
     cached = count(raw.get("cacheReadInputTokens")) or 0
     cache_writes = count(raw.get("cacheWriteInputTokens")) or 0
+    total = count(raw.get("totalTokens"))
+    before = None if uncached is None else uncached + cached + cache_writes
+    known = sides(before, output, total)
     return Usage(
-        input_tokens=(uncached or 0) + cached + cache_writes,
-        output_tokens=output or 0,
-        total_tokens=count(raw.get("totalTokens")),
+        input_tokens=max(known.input, cached + cache_writes),
+        output_tokens=known.output,
+        total_tokens=total,
         cached_tokens=cached,
         cache_write_tokens=cache_writes,
         details=dict(_writes_by_ttl(raw)),
+        missing=known.missing,
         native=native_usage(NAME, raw),
     )
 

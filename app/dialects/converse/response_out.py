@@ -144,10 +144,12 @@ def encode_usage(usage: Usage | None) -> Members:
     """Return the usage; ``inputTokens`` excludes tokens read from and written to the cache."""
     if usage is None:
         return {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
-    if own := own_members(usage.native, NAME):
+    own = own_members(usage.native, NAME)
+    if own and not usage.estimated:
         return dict(own)
     cached = min(usage.cached_tokens, usage.input_tokens)  # some hosts report more than the whole input
     tokens = {
+        **own,
         "inputTokens": max(0, usage.input_tokens - cached - usage.cache_write_tokens),
         "outputTokens": usage.output_tokens,
         "totalTokens": usage.total,

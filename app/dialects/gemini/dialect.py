@@ -27,6 +27,7 @@ from app.dialects.shared.decoder_parts import token_count
 from app.dialects.shared.lenient_json import as_dict, dicts, objects_of, opt_str, rest
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch
 from app.dialects.shared.usage_repair import counts_only
+from app.dialects.shared.usage_sides import lacks_side
 from app.errors import GatewayError
 
 
@@ -128,7 +129,7 @@ class _Patch(PlainPatch):
         usage = as_dict(data.get(_USAGE))
         if not counts_only(usage):
             del data[_USAGE]
-        elif decode_usage(usage) is not None:
+        elif not lacks_side(decode_usage(usage)):
             self._has_usage = True
         before, self._waiting = self._waiting, []
         finishes = any(choice.get("finishReason") for choice in dicts(data.get("candidates")))

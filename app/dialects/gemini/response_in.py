@@ -16,6 +16,7 @@ from app.dialects.gemini.options import NAME
 from app.dialects.shared.failures import SCAN_LIMIT, status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, label, opt_str
 from app.dialects.shared.usage_repair import native_usage
+from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
 
 REASONS: Final[Mapping[str, FinishReason]] = {
@@ -90,15 +91,22 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     details = _details(raw)
     if tools:
         details["input.tool_use_tokens"] = tools
+    known = sides(_sum(prompt, tools), _sum(answer, thoughts), total)
     return Usage(
-        input_tokens=(prompt or 0) + (tools or 0),
-        output_tokens=(answer or 0) + (thoughts or 0),
+        input_tokens=known.input,
+        output_tokens=known.output,
         total_tokens=total,
         cached_tokens=count(raw.get("cachedContentTokenCount")) or 0,
         reasoning_tokens=thoughts or 0,
         details=details,
+        missing=known.missing,
         native=native_usage(NAME, raw),
     )
+
+
+def _sum(*counts: int | None) -> int | None:
+    known = [tokens for tokens in counts if tokens is not None]
+    return sum(known) if known else None
 
 
 def _details(raw: Mapping[str, Any]) -> dict[str, int]:

@@ -143,7 +143,8 @@ def usage_members(usage: Usage | None, tier: str | None) -> Members:
 
 def encode_usage(usage: Usage, tier: str | None = None) -> Members:
     """Return ``usageMetadata``; ``candidatesTokenCount`` excludes thoughts."""
-    if own := own_members(usage.native, NAME):
+    own = own_members(usage.native, NAME)
+    if own and not usage.estimated:
         return dict(own)
     thoughts = min(
         usage.reasoning_tokens, usage.output_tokens
@@ -158,7 +159,7 @@ def encode_usage(usage: Usage, tier: str | None = None) -> Members:
         "thoughtsTokenCount": thoughts,
         "serviceTier": tier,
     }
-    return {**tokens, **{name: value for name, value in optional.items() if value}}
+    return {**own, **tokens, **{name: value for name, value in optional.items() if value}}
 
 
 # errors

@@ -246,6 +246,8 @@ class GeminiStreamDecoder:
         if (delta := self.repeats.delta_of(chunk)) is not None:
             self._read_usage(chunk)
             return [delta]
+        if event == "error" and chunk.get("error") is None:
+            chunk = {"error": chunk}
         if chunk.get("error") is not None:
             self._over = True
             return [Failed(decode_error_body(chunk), self._usage)]

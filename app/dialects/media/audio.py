@@ -187,7 +187,7 @@ def whole_json(content: bytes) -> Any:
 
 def is_json(headers: Mapping[str, str]) -> bool:
     """Tell whether a response is JSON by its content type."""
-    return headers.get("content-type", "").startswith("application/json")
+    return headers.get("content-type", "").lower().startswith("application/json")
 
 
 def audio_bytes(coded: str) -> bytes:

@@ -7,6 +7,7 @@ The format of Azure, Mistral, Ollama, SGLang, OpenRouter and Perplexity, too; th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.media import EmbeddingRequest, EmbeddingResponse, MixedInput
@@ -140,9 +141,18 @@ def decode_response(
     return EmbeddingResponse(
         model=opt_str(body.get("model")),
         vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in ordered),
-        usage=decode_usage(body.get("usage")) or estimate_usage(request.inputs),
+        usage=_usage(decode_usage(body.get("usage")), request),
         native=(NAME, rest(body, _CANONICAL_RESPONSE)),
     )
+
+
+def _usage(usage: Usage | None, request: EmbeddingRequest) -> Usage:
+    """Return the usage; all tokens of a total without an input count are input, as there is no output."""
+    if usage is None:
+        return estimate_usage(request.inputs)
+    if "input" in usage.missing:
+        return replace(usage, input_tokens=usage.total, missing=())
+    return usage
 
 
 def decode_inputs(value: Any, path: str) -> tuple[str | tuple[int, ...], ...]:

@@ -22,7 +22,7 @@ from app.dialects.media.images import (
     report_count,
 )
 from app.dialects.media.openai_images import stream_decoder
-from app.dialects.media.usage import estimate_image_usage
+from app.dialects.media.usage import complete_image_usage
 from app.dialects.shared.lenient_json import encode_base64, without_nulls
 
 RATIOS: Final = ("1:1", "2:3", "3:2", "3:4", "4:3", "9:16", "16:9", "21:9")
@@ -56,7 +56,7 @@ def decode_response(body: Any, request: ImageRequest, context: ClientContext) ->
         raise no_picture(finish.raw if finish is not None else None)
     return ImageResponse(
         tuple(Picture(image.data) for image in images),
-        usage=response.usage or estimate_image_usage(request, len(images)),
+        usage=complete_image_usage(response.usage, request, len(images)),
         members={"output_format": (images[0].media_type or "image/png").rpartition("/")[2]},
     )
 

@@ -46,7 +46,12 @@ from app.dialects.media.images import (
     validate_size,
 )
 from app.dialects.media.multipart import Form
-from app.dialects.media.usage import decode_image_usage, encode_image_usage, estimate_image_usage
+from app.dialects.media.usage import (
+    complete_image_usage,
+    decode_image_usage,
+    encode_image_usage,
+    estimate_image_usage,
+)
 from app.dialects.shared.lenient_json import (
     as_dict,
     as_str,
@@ -189,7 +194,7 @@ def decode_response(body: Any, request: ImageRequest, context: ClientContext) ->
     return ImageResponse(
         pictures,
         count(members.get("created")),
-        usage or estimate_image_usage(request, len(pictures)),
+        complete_image_usage(usage, request, len(pictures)),
         without_nulls(rest(members, _CANONICAL_RESPONSE)),
     )
 
@@ -253,7 +258,9 @@ class ImageDecoder(MediaDecoder[ImageEvent]):
             return self._end(Failed(no_picture(rest(members, _OWN))))
         self._images += 1
         usage = decode_image_usage(members.get("usage"), svg=members.get("svg_usage"))
-        self._usages += [usage] if usage is not None else []
+        if usage is not None:
+            usage = complete_image_usage(usage, self._request, 1)
+            self._usages.append(usage)
         self._over = self._images >= self._request.count
         total = self._usage() if self._over else usage
         return [PictureDone(picture, rest(members, _OWN), total, last=self._over)]

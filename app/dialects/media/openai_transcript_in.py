@@ -7,6 +7,7 @@ be null (recorded traffic).
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -43,8 +44,9 @@ def decode_transcript(content: bytes) -> Transcript:
     Raises the error that a response of status 200 holds, and ``upstream_invalid`` for an object
     without a text.
     """
+    content = content.removeprefix(BOM_UTF8).strip()
     try:
-        body = json.loads(content) if content.lstrip().startswith(b"{") else None
+        body = json.loads(content) if content.startswith(b"{") else None
     except ValueError:
         body = None
     if body is None:

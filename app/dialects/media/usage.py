@@ -14,6 +14,7 @@ from app.canonical.images import ImageRequest
 from app.canonical.response import Billing, Usage
 from app.dialects.media.base import estimate_usage
 from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
+from app.dialects.shared.usage_sides import sides
 
 _NAME: Final = "images"
 _KINDS: Final = ("text_tokens", "image_tokens")
@@ -33,11 +34,14 @@ def decode_image_usage(raw: Any, *, svg: Any = None) -> Usage | None:
         return None
     inputs = _details(members.get("input_tokens_details") or members.get("prompt_tokens_details"), "input")
     details = members.get("output_tokens_details") or members.get("completion_tokens_details")
-    default = {"output.image_tokens": output_tokens} if output_tokens else {}
+    total = count(members.get("total_tokens"))
+    known = sides(input_tokens, output_tokens, total)
+    default = {"output.image_tokens": known.output} if known.output else {}
     return Usage(
-        input_tokens=input_tokens or 0,
-        output_tokens=output_tokens or 0,
-        total_tokens=count(members.get("total_tokens")),
+        input_tokens=known.input,
+        output_tokens=known.output,
+        total_tokens=total,
+        missing=known.missing,
         details={**inputs, **(_details(details, "output") or default)},
         cost=None if cost is None else {"total_cost": cost},
         billing=Billing(further=_further(as_dict(svg))),
@@ -65,6 +69,18 @@ def estimate_image_usage(request: ImageRequest, images: int) -> Usage:
     """Return the usage for a provider that reports none: an estimate of the prompt, and the number of images."""
     estimate = estimate_usage([request.prompt])
     return replace(estimate, total_tokens=None, billing=Billing(units={"generated_images": images}))
+
+
+def complete_image_usage(usage: Usage | None, request: ImageRequest, images: int) -> Usage:
+    """Return a usage with an estimate of the prompt, and the number of images, where the provider did not count them."""
+    if usage is None or not usage.missing:
+        return usage or estimate_image_usage(request, images)
+    own = estimate_image_usage(request, images)
+    if "input" in usage.missing:
+        usage = replace(usage, input_tokens=own.input_tokens, total_tokens=None)
+    if "output" in usage.missing:
+        usage = replace(usage, billing=replace(usage.billing, units=own.billing.units))
+    return replace(usage, estimated=True, missing=())
 
 
 def encode_image_usage(usage: Usage) -> dict[str, Any]:

@@ -33,9 +33,12 @@ from app.dialects.messages.stream_out import MessagesEncoder
 from app.dialects.shared.claude import OMITTED, family_of
 from app.dialects.shared.claude_thinking import sampling_of
 from app.dialects.shared.decoder_parts import token_count
-from app.dialects.shared.lenient_json import as_dict, count, dicts, number, opt_str
+from app.dialects.shared.lenient_json import as_dict, count, dicts, number, opt_str, without_nulls
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch, open_messages
 from app.dialects.shared.usage_repair import counts_only
+from app.dialects.shared.usage_sides import lacks_side
+
+Members = Mapping[str, Any]
 
 
 def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
@@ -97,8 +100,10 @@ def _open_block(block: Any, opener: Opener) -> Any:
     return None if value is None else {**block, member: value.removeprefix(OMITTED)}
 
 
-def _is_valid(usage: Any) -> bool:
-    return decode_usage(usage) is not None and counts_only(usage)
+def _is_valid(usage: Any, before: Members) -> bool:
+    """Tell whether the usage of a ``message_delta`` has valid counts, with those that came ``before``."""
+    members = as_dict(usage)
+    return not lacks_side(decode_usage({**before, **without_nulls(members)})) and counts_only(members)
 
 
 class MessagesPatch(PlainPatch):
@@ -106,6 +111,7 @@ class MessagesPatch(PlainPatch):
 
     def __init__(self, passage: PassThrough) -> None:
         super().__init__(passage, fit)
+        self._before: Members = {}
 
     def answer(self, body: Body) -> Body:
         """Return the response with the members that a message must have."""
@@ -119,11 +125,16 @@ class MessagesPatch(PlainPatch):
             data["message"] = message = as_dict(data.get("message"))
             self._fill(message, {**head(None, None, self._passage.server), "content": []})
             self._fill(message, stop_members(None))
-            if not _is_valid(message.get("usage")):
-                message["usage"] = encode_usage(decode_usage(message.get("usage")))
-        lacks = kind == "message_delta" and not _is_valid(data.get("usage"))
+            self._open_usage(message)
+        lacks = kind == "message_delta" and not _is_valid(data.get("usage"), self._before)
         self.is_steady = kind == "content_block_delta" and not self._waiting
         return self._forward(Frame(event or opt_str(kind), data), lacks_usage=lacks)
+
+    def _open_usage(self, message: Body) -> None:
+        usage = message.get("usage")
+        self._before = {"input_tokens": as_dict(usage).get("input_tokens")}
+        if decode_usage(usage) is None or not counts_only(as_dict(usage)):
+            message["usage"] = encode_usage(decode_usage(usage))
 
     def _write_usage(self, data: Body, usage: Usage) -> None:
         data["usage"] = encode_usage(usage)

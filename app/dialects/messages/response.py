@@ -36,6 +36,7 @@ from app.dialects.shared.members import native_rest, own_members
 from app.dialects.shared.rate_limits import LimitState
 from app.dialects.shared.tool_forms import call_object, custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
+from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
 
 Members = dict[str, Any]
@@ -134,6 +135,7 @@ def decode_usage(value: Any) -> Usage | None:
     return Usage(
         input_tokens=(uncached or 0) + cached + cache_writes,
         output_tokens=output or 0,
+        missing=sides(uncached, output).missing,
         cached_tokens=cached,
         cache_write_tokens=cache_writes,
         reasoning_tokens=count(as_dict(raw.get("output_tokens_details")).get("thinking_tokens")) or 0,
@@ -244,11 +246,13 @@ def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:
     """Return the usage; ``input_tokens`` excludes tokens read from and written to the cache."""
     if usage is None:
         return {"input_tokens": 0, "output_tokens": 0}
-    if own := own_members(usage.native, NAME):
+    own = own_members(usage.native, NAME)
+    if own and not usage.estimated:
         return dict(own)
     cached = min(usage.cached_tokens, usage.input_tokens)  # xAI reports more than the whole input
     cache_writes = min(usage.cache_write_tokens, usage.input_tokens - cached)
     members: Members = {
+        **own,
         "input_tokens": usage.input_tokens - cached - cache_writes,
         "cache_creation_input_tokens": cache_writes,
         "cache_read_input_tokens": cached,

@@ -64,6 +64,7 @@ class MessagesDecoder(TerminalDecoder):
         self._reader: BlockReader = reader_of(context)
         self._blocks = OpenBlocks()
         self._usage: Members = {}
+        self._counts_output = False
         self._late: Members = {}
         self.repeats = Repeats(*(("delta", member) for member in ("text", "thinking", "partial_json")))
 
@@ -84,7 +85,11 @@ class MessagesDecoder(TerminalDecoder):
         return None if block is None else block.pieces.append
 
     def _usage_so_far(self) -> Usage | None:
-        return decode_usage(self._usage)
+        """Return the usage; the output tokens of a ``message_start`` are those before the answer."""
+        usage = decode_usage(self._usage)
+        if usage is None or self._counts_output or "output" in usage.missing:
+            return usage
+        return replace(usage, missing=(*usage.missing, "output"))
 
     def _error(self, frame: Members) -> list[Event]:
         kind = label(as_dict(frame.get("error")).get("type"))
@@ -145,7 +150,9 @@ class MessagesDecoder(TerminalDecoder):
         return call.arguments if isinstance(call, ToolCallPart) else arguments
 
     def _message_delta(self, frame: Members) -> list[Event]:
-        _merge_counts(self._usage, as_dict(frame.get("usage")))
+        usage = as_dict(frame.get("usage"))
+        self._counts_output = self._counts_output or count(usage.get("output_tokens")) is not None
+        _merge_counts(self._usage, usage)
         self._late.update(without_nulls({**as_dict(frame.get("delta")), **rest(frame, _FRAME_MEMBERS)}))
         return []
 
@@ -156,7 +163,7 @@ class MessagesDecoder(TerminalDecoder):
         for number, part in enumerate(refusal_of(finish), len(self._blocks.parts)):
             started = BlockStarted(number, self._blocks.item + 1, replace(part, text=""))
             events += [started, BlockDelta(number, part.text), BlockEnded(number)]
-        usage = decode_usage(self._usage)
+        usage = self._usage_so_far()
         return [*events, Finished(finish), Ended(usage, native_of(self._late), tier_of(self._usage))]
 
 

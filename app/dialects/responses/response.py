@@ -32,6 +32,7 @@ from app.dialects.shared.lenient_json import (
 )
 from app.dialects.shared.members import as_native, own_members
 from app.dialects.shared.plain_counts import OF_RESPONSES
+from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
 
 STATUSES: Final[Mapping[FinishReason, tuple[str, str | None]]] = {
@@ -231,15 +232,18 @@ def decode_usage(value: Any) -> Usage | None:
     if count(raw.get("input_tokens")) is None and count(raw.get("output_tokens")) is None:
         return None
     before, after = as_dict(raw.get("input_tokens_details")), as_dict(raw.get("output_tokens_details"))
+    total = count(raw.get("total_tokens"))
+    known = sides(count(raw.get("input_tokens")), count(raw.get("output_tokens")), total)
     return Usage(
-        input_tokens=count(raw.get("input_tokens")) or 0,
-        output_tokens=count(raw.get("output_tokens")) or 0,
-        total_tokens=count(raw.get("total_tokens")),
+        input_tokens=known.input,
+        output_tokens=known.output,
+        total_tokens=total,
         cached_tokens=count(before.get("cached_tokens")) or 0,
         cache_write_tokens=count(before.get("cache_write_tokens")) or 0,
         reasoning_tokens=count(after.get("reasoning_tokens")) or 0,
         details={**_counts("input", before), **_counts("output", after)},
         cost=decode_cost(raw),
+        missing=known.missing,
         native=as_native(NAME, rest(raw, _USAGE)),
     )
 
