@@ -66,7 +66,7 @@ def messages(side: str, stream: bool) -> Reply:
     if not stream:
         return Reply.json({**message, "content": content, "stop_reason": "end_turn", "usage": usage})
     before, after = ({"usage": usage}, {}) if side == "input" else ({}, {"usage": usage})
-    frames = (
+    frames: tuple[dict[str, Any], ...] = (
         {"type": "message_start", "message": {**message, "content": [], **before}},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": TEXT}},
