@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from app.state.bounds import MOST
 from app.state.tables import ledger
 from app.state.upserts import driver_of
 
@@ -69,7 +70,7 @@ _SETTLE: Final = text(
       SELECT b.id, b.spent, b.reserved FROM budget b WHERE b.id IN (SELECT budget_id FROM released)
       ORDER BY b.id FOR UPDATE
     ), paid AS (
-      UPDATE budget b SET spent = l.spent + CAST(:charge AS bigint), reserved = l.reserved - r.amount, used_at = :now
+      UPDATE budget b SET spent = LEAST(l.spent + CAST(:charge AS bigint), {MOST}), reserved = l.reserved - r.amount, used_at = :now
       FROM locked l JOIN released r ON r.budget_id = l.id WHERE b.id = l.id
       RETURNING b.id, b.level, b.owner, b.per, b.models, b.period, b.spent, b.alerted, r.most
     )
@@ -100,7 +101,7 @@ _ENTER: Final = (
 )
 _CHARGE: Final = "INSERT INTO ledger_charge (ledger_id, budget_id) VALUES (?, ?)"
 _PAY: Final = (
-    "UPDATE budget SET spent = spent + ?, reserved = reserved - ?, used_at = ? WHERE id IN :in "
+    f"UPDATE budget SET spent = min(spent + ?, {MOST}), reserved = reserved - ?, used_at = ? WHERE id IN :in "
     f"RETURNING {', '.join(_PAID)}"
 )
 

@@ -22,7 +22,6 @@ from sqlalchemy import (
     Select,
     and_,
     delete,
-    func,
     insert,
     literal,
     or_,
@@ -31,6 +30,7 @@ from sqlalchemy import (
 )
 
 from app.state import budget_statements, ledger_rows
+from app.state.bounds import MOST, at_most, sum_columns, sum_of
 from app.state.budget_lines import Balance, ChargedBudget, Line, Reserved, first_refused
 from app.state.database import Database
 from app.state.ledger_rows import Entry
@@ -221,7 +221,7 @@ def _adopt(connection: Connection, line: Line, now: float) -> None:
     used_at = connection.execute(locked).scalar_one()
     since = max(float(line.period), used_at - _SLACK)
     total = sum(_charge_late(connection, line, some) for some in _uncharged_rows(connection, line, since))
-    grown = {"spent": budget.c.spent + total, "used_at": now, "owner": line.name}
+    grown = {"spent": _grown(connection, total), "used_at": now, "owner": line.name}
     connection.execute(update(budget).where(budget.c.id == line.id).values(**grown))
 
 
@@ -269,7 +269,7 @@ def _charge_rows(connection: Connection, missing: Mapping[str, Sequence[Entry]])
             for entry in entries
             if insert_once(connection, ledger_charge, {"ledger_id": entry.id, "budget_id": budget_id})
         )
-        statement = update(budget).where(budget.c.id == budget_id).values(spent=budget.c.spent + total)
+        statement = update(budget).where(budget.c.id == budget_id).values(spent=_grown(connection, total))
         row = connection.execute(statement.returning(*columns)).one()
         changed.append(ChargedBudget._make((*row, 0)))
     return changed
@@ -279,13 +279,18 @@ def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) 
     """Charge the ledger rows that fit ``some``; return the cost of exactly these rows, whatever is written meanwhile."""
     rows = select(ledger.c.id, literal(line.id)).where(some)
     charged = insert(ledger_charge).from_select(["ledger_id", "budget_id"], rows)
-    total = select(func.coalesce(func.sum(ledger.c.cost), 0))
+    total = select(*sum_columns(ledger.c.cost))
     if connection.dialect.name == "postgresql":
         added = charged.returning(ledger_charge.c.ledger_id).cte("added")
-        return int(connection.execute(total.where(ledger.c.id.in_(select(added.c.ledger_id)))).scalar_one())
-    cost = connection.execute(total.where(some)).scalar_one()
+        return sum_of(connection.execute(total.where(ledger.c.id.in_(select(added.c.ledger_id)))).one())
+    cost = sum_of(connection.execute(total.where(some)).one())
     connection.execute(charged)
-    return int(cost)
+    return cost
+
+
+def _grown(connection: Connection, cost: int) -> ColumnElement[Any]:
+    """Return a budget's spending after ``cost``."""
+    return at_most(connection.dialect.name, budget.c.spent + min(cost, MOST))
 
 
 # --- settling ----------------------------------------------------------------------------------------
@@ -340,7 +345,7 @@ def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -
         return []
     ids = sorted(limits)
     _balances(connection, ids, lock=True)
-    changed = {"spent": budget.c.spent + cost, "used_at": now}
+    changed = {"spent": _grown(connection, cost), "used_at": now}
     columns = [budget.c[name] for name in ChargedBudget._fields if name != "most"]
     statement = update(budget).where(budget.c.id.in_(ids)).values(**changed).returning(*columns)
     return [ChargedBudget._make((*row, limits[row.id])) for row in connection.execute(statement)]

@@ -17,6 +17,7 @@ from app.config import NANO
 from app.errors import GatewayError
 from app.state import audit, ledger_rows
 from app.state.audit import Actor
+from app.state.bounds import sum_columns, sum_of
 from app.state.budget_lines import ChargedBudget
 from app.state.budgets import correct_in
 from app.state.database import Database
@@ -141,7 +142,7 @@ def _charge_of(connection: Connection, entry: Entry) -> int:
 def _check(connection: Connection) -> CheckResult:
     """Compare in one statement, so that all is of one moment."""
     costs = (
-        select(ledger_charge.c.budget_id, func.coalesce(func.sum(ledger.c.cost), 0).label("cost"))
+        select(ledger_charge.c.budget_id, *sum_columns(ledger.c.cost))
         .join(ledger, ledger.c.id == ledger_charge.c.ledger_id)
         .group_by(ledger_charge.c.budget_id)
         .subquery()
@@ -153,12 +154,12 @@ def _check(connection: Connection) -> CheckResult:
     )
     joined = budget.outerjoin(costs, costs.c.budget_id == budget.c.id)
     joined = joined.outerjoin(held, held.c.budget_id == budget.c.id)
-    columns = (budget.c.id, budget.c.spent, budget.c.reserved, costs.c.cost, held.c.amount)
+    columns = (budget.c.id, budget.c.spent, budget.c.reserved, held.c.amount, costs.c.units, costs.c.rest)
     rows = connection.execute(select(*columns).select_from(joined).order_by(budget.c.id))
     faults, count = [], 0
     for row in rows:
         count += 1
-        faults += _faults_of(row.id, "spent", row.spent, int(row.cost or 0))
+        faults += _faults_of(row.id, "spent", row.spent, sum_of((row.units, row.rest)))
         faults += _faults_of(row.id, "reserved", row.reserved, int(row.amount or 0))
     lonely = (
         select(ledger_charge.c.budget_id)

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, delete, func, select
 
+from app.state.bounds import MOST, at_most
 from app.state.ledger_rows import COUNTS, joined_id
 from app.state.tables import ledger, ledger_charge
 from app.state.upserts import insert_for, insert_new
@@ -59,10 +60,16 @@ def _budgets_of(connection: Connection, ids: Iterable[str]) -> dict[str, list[st
 def _write(connection: Connection, group: _Group, sums: Mapping[str, int]) -> None:
     """Add sums to the row of a group; insert the row if there is none yet."""
     row_id = joined_id(f"{group.day}:{group.tenant}/{group.key}:{' '.join(group.budgets)}")
-    row = {"id": row_id, "tenant": group.tenant, "key": group.key, "state": "settled", **sums}
+    row = {"id": row_id, "tenant": group.tenant, "key": group.key, "state": "settled"}
+    most = {name: min(some, MOST) for name, some in sums.items()}
     times = {"created_at": float(group.day), "period_at": float(group.day)}
-    statement = insert_for(connection.dialect.name, ledger).values(**row, **times, reason="the sum of a day")
-    grown = {name: func.coalesce(ledger.c[name], 0) + statement.excluded[name] for name in _SUMMED}
+    statement = insert_for(connection.dialect.name, ledger).values(
+        **row, **most, **times, reason="the sum of a day"
+    )
+    grown = {
+        name: at_most(connection.dialect.name, func.coalesce(ledger.c[name], 0) + statement.excluded[name])
+        for name in _SUMMED
+    }
     connection.execute(statement.on_conflict_do_update(index_elements=[ledger.c.id], set_=grown))
     charges = [{"ledger_id": row_id, "budget_id": one} for one in group.budgets]
     insert_new(connection, ledger_charge, charges)

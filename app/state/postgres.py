@@ -24,6 +24,7 @@ from app.canonical.record import record
 from app.database_url import read_parameters
 from app.state.cipher import Cipher
 from app.state.encryption import use_cipher
+from app.state.patience import Patience
 from app.state.threads import Job, cooperative
 
 T = TypeVar("T")
@@ -32,8 +33,6 @@ _LOG: Final = logging.getLogger(__name__)
 CHANNEL: Final = "sluice"
 POOL: Final = 20
 WAIT: Final = 5.0
-_SHORT: Final = 2.0
-"""Seconds that a call waits for a server that did not answer the last one."""
 _SINGLE: Final = "sluice_single"
 """The option of a connection that executes a single statement."""
 _LIMITS: Final = ("statement_timeout=15000", "lock_timeout=5000", "idle_in_transaction_session_timeout=30000")
@@ -116,7 +115,7 @@ class PostgresBackend:
         self._listen_url = listen or url
         self._sets_schema = read_parameters(_flat(url)).schema is not None
         self._lender = ConnectionLender(pooling.wait)
-        self._is_silent = False
+        self._patience = Patience()
 
     def write(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
         if not cooperative():
@@ -148,7 +147,7 @@ class PostgresBackend:
         knows what comes next."""
         import gevent
 
-        timeout = min(timeout, _SHORT) if self._is_silent else timeout
+        timeout = self._patience.limit(timeout)
         limit = gevent.Timeout(timeout)
         try:
             with limit:
@@ -156,9 +155,9 @@ class PostgresBackend:
         except gevent.Timeout as error:
             if error is not limit:
                 raise
-            self._is_silent = True
+            self._patience.lose()
             raise TimeoutError(f"no answer from PostgreSQL within {timeout:g} s") from error
-        self._is_silent = False
+        self._patience.regain()
         return result
 
     def _transact(self, run: Callable[[Connection], Any], single: bool) -> Any:

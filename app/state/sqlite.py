@@ -26,6 +26,8 @@ from sqlalchemy.pool import StaticPool
 
 from app.state.cipher import Cipher
 from app.state.encryption import use_cipher
+from app.state.faults import is_trouble
+from app.state.patience import Patience
 from app.state.threads import Job, WorkerThreads, original
 from app.state.upserts import driver_of
 
@@ -104,13 +106,21 @@ class SQLiteBackend:
             _Transactions(use_cipher(open_engine(path, write=False), cipher)) for _ in range(readers)
         ]
         self._idle = list(self._readers)
+        self._patience = Patience()  # of writes; reads wait for nobody
         self._writes = WorkerThreads(self._writer.serve, threads=1, batch=_BATCH)
         self._reads = WorkerThreads(self._serve_read, threads=readers, batch=1)
 
     def write(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
         if self._writes.waiting > _WAITING_MAX:
             raise TimeoutError("too many writes are waiting")
-        return self._writes.submit(run).wait(timeout)
+        try:
+            result = self._writes.submit(run).wait(self._patience.limit(timeout))
+        except Exception as error:
+            if is_trouble(error):
+                self._patience.lose()
+            raise
+        self._patience.regain()
+        return result
 
     def read(self, run: Callable[[Connection], Any], timeout: float, *, single: bool = False) -> Any:
         return self._reads.submit(run).wait(timeout)

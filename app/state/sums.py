@@ -22,13 +22,12 @@ from sqlalchemy import (
     Integer,
     Table,
     Text,
-    func,
-    literal_column,
     or_,
     select,
 )
 
 from app.state import histogram
+from app.state.bounds import MOST, at_most
 from app.state.database import Database
 from app.state.ledger_rows import FREE
 from app.state.lookup import Span, within
@@ -41,8 +40,6 @@ Members = Mapping[str, Any]
 
 HOUR: Final = 3_600
 NANO: Final = 1_000_000_000
-MOST: Final = 4 * 10**18
-"""The most that a sum is: two of them still fit in 64 bits. A provider may report any number of tokens."""
 GROUPS: Final = (
     *("key", "tenant", "provider", "model", "request_type", "user", "door", "error_code", "metadata"),
 )
@@ -229,9 +226,7 @@ def _members(row: Members, kind: str) -> Members:
 def _additions(dialect: str) -> tuple[Any, dict[str, Any]]:
     """Return the statements that insert the sums of an hour and its times, or add to those that are there."""
     sums = insert_for(dialect, usage_hour)
-    least: Any = func.min if dialect == "sqlite" else func.least
-    most: Any = literal_column(str(MOST))
-    grown = {name: least(usage_hour.c[name] + sums.excluded[name], most) for name in _SUMS}
+    grown = {name: at_most(dialect, usage_hour.c[name] + sums.excluded[name]) for name in _SUMS}
     return (
         sums.on_conflict_do_update(index_elements=[usage_hour.c.id], set_=grown),
         {name: _addition(dialect, table) for name, table in _TIMES.items()},

@@ -484,3 +484,26 @@ def test_a_budget_that_is_added_begins_with_the_call_just_before_it(city: City) 
     assert master.send("PATCH", f"/admin/keys/{body['id']}", {"budgets": [budget]}).status == 200
     eventually(lambda: client.get("/v1/key").json["budgets"])
     assert client.get("/v1/key").json["budgets"][0]["spent"] == 0.5
+
+
+def test_absurd_numbers_of_tokens_add_up_in_a_budget(city: City) -> None:
+    """Each attempt counts as a little more than the largest budget; ten of them are more nano-dollars than 64 bits hold."""
+    absurd = chat_body()
+    absurd["usage"] = {"prompt_tokens": 2**53, "completion_tokens": 2**53, "total_tokens": 2**54}
+    city.upstream.script = lambda request: Reply.json(absurd, wait=1)
+    largest = {"usd": 1_000_000_000, "per": "day"}
+    asked = {**PROMPT, "max_tokens": 2}
+    master = city.client("master")
+    made = [
+        master.post("/admin/keys", {"tenant": "red", "name": f"absurd{number}", "budgets": budgets}).json
+        for number, budgets in enumerate([[largest], []])
+    ]
+    clients = [Client(city.gateways[0].port, body["key"]) for body in made]
+    calls = [gevent.spawn(client.post, CHAT, asked) for client in clients for _ in range(12)]
+    assert [call.get().status for call in calls] == [200] * 24
+    rows(city, "absurd1", 12)
+    assert master.send("PATCH", f"/admin/keys/{made[1]['id']}", {"budgets": [largest]}).status == 200
+    for client in clients:
+        row = eventually(lambda client=client: client.get("/v1/key").json["budgets"])[0]
+        assert row["spent"] == 4 * 10**9
+        assert client.post(CHAT, asked).status == 402

@@ -168,6 +168,27 @@ def test_a_lock_that_stays_is_a_503_with_retry_after(state: State, tmp_path: Pat
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_waits_for_a_lock_that_stays_do_not_add_up(state: State, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr("app.state.sqlite.BUSY_SECONDS", 0.3)
+    monkeypatch.setattr("app.state.patience._SHORT", 0.05)
+    impatient = Database(state.db.url)
+    with sqlite3.connect(tmp_path / "sluice.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        once = refusal(impatient.execute, text("DELETE FROM blob"))
+        repeated = refusal(impatient.execute, text("DELETE FROM blob"), idempotent=True)
+        other.execute("ROLLBACK")
+    assert "locked" in once.raw
+    assert "within 0.05 s" in repeated.raw
+    monkeypatch.setattr("app.state.patience._SHORT", 5.0)
+    assert put(impatient, "x") == 1
+    with sqlite3.connect(tmp_path / "sluice.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "locked" in refusal(put, impatient, "y").raw
+        other.execute("ROLLBACK")
+    impatient.close()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_full_disk_is_a_503_and_reading_goes_on(state: State) -> None:
     put(state.db, "before")
     pages = state.db.write(lambda c: c.exec_driver_sql("PRAGMA page_count").scalar_one())
