@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.behaviour.world import World, chat_body, running_world
+from tests.behaviour.world import Answer, World, chat_body, running_world
 from tests.replay.asking import BOUNDARY, form
 from tests.traffic.replay import Reply
 
@@ -56,9 +56,34 @@ def test_a_whole_answer_to_a_stream_is_read(content_type: str, world: World) -> 
 
 
 def test_a_transcript_may_begin_with_a_byte_order_mark(world: World) -> None:
-    world.upstream.add(Reply(200, b'\xef\xbb\xbf{"text": "good"}', typed("application/json")))
+    reply = Reply(200, b'\xef\xbb\xbf{"text": "good"}', typed("application/json"))
 
+    assert transcribed(world, reply).json["text"] == "good"
+
+
+def transcribed(world: World, reply: Reply) -> Answer:
+    world.upstream.add(reply)
     headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
-    answer = world.send("POST", "/v1/audio/transcriptions", form({"model": "openai/x"}), headers)
+    return world.send("POST", "/v1/audio/transcriptions", form({"model": "openai/x"}), headers)
 
-    assert answer.json["text"] == "good"
+
+@pytest.mark.parametrize("body", ["", "null", "[]", '[{"text": "good"}]', "5", "true"])
+def test_json_without_a_transcript_is_none(body: str, world: World) -> None:
+    answer = transcribed(world, Reply(200, body.encode(), typed("Application/JSON")))
+
+    assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_invalid_response")
+
+
+@pytest.mark.parametrize("content_type", ["text/html", "text/plain", "application/json", ""])
+def test_a_web_page_is_no_transcript(content_type: str, world: World) -> None:
+    answer = transcribed(world, Reply(200, b"\n<!DOCTYPE HTML><p>Sign in</p>", typed(content_type)))
+
+    assert (answer.status, answer.json["error"]["code"]) == (502, "upstream_invalid_response")
+    assert "HTML page" in answer.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"), [("good", "text/html"), ('"good"', "application/json"), ("good", "")]
+)
+def test_a_transcript_may_be_a_text(body: str, content_type: str, world: World) -> None:
+    assert transcribed(world, Reply(200, body.encode(), typed(content_type))).json["text"] == "good"

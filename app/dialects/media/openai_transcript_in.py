@@ -25,7 +25,7 @@ from app.canonical.media import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.chat.errors import failure_in
-from app.dialects.media.audio import MediaDecoder, cut_stream
+from app.dialects.media.audio import MediaDecoder, cut_stream, is_json
 from app.dialects.media.transcripts import cues_in
 from app.dialects.media.usage import decode_audio_usage
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, number, opt_str, rest, without_nulls
@@ -36,29 +36,34 @@ _CANONICAL: Final = frozenset(
     {"text", "language", "duration", "segments", "words", "logprobs", "usage", "task", "type"}
 )
 _NAME: Final = "openai_transcription"
+_LEAD: Final = 16
+_PAGES: Final = (b"<!doctype html", b"<html")
 
 
-def decode_transcript(content: bytes) -> Transcript:
-    """Return the transcript of a response: a JSON object, subtitles, or a text.
+def decode_transcript(content: bytes, headers: Mapping[str, str]) -> Transcript:
+    """Return the transcript of a response: a JSON object, or a string of JSON, subtitles, or a text.
 
-    Raises the error that a response of status 200 holds, and ``upstream_invalid`` for an object
-    without a text.
+    Raises the error that a response of status 200 holds, and ``upstream_invalid`` for JSON
+    without a text and for a web page.
     """
     content = content.removeprefix(BOM_UTF8).strip()
+    says_json = is_json(headers)
     try:
-        body = json.loads(content) if content.startswith(b"{") else None
+        body = json.loads(content or b"null") if says_json or content.startswith(b"{") else None
     except ValueError:
-        body = None
-    if body is None:
         return _plain(content)
+    if isinstance(body, str) or not says_json and body is None:
+        return _plain(content if body is None else body.encode())
     if (failure := failure_in(body)) is not None:
         raise failure
-    if not isinstance(body.get("text"), str):
+    if not isinstance(as_dict(body).get("text"), str):
         raise GatewayError("upstream_invalid", "The provider's answer holds no transcript.", raw=body)
-    return transcript_of(body)
+    return transcript_of(as_dict(body))
 
 
 def _plain(content: bytes) -> Transcript:
+    if content[:_LEAD].lower().startswith(_PAGES):  # by its beginning: some servers call any text a page
+        raise GatewayError("upstream_invalid", "The provider answered with an HTML page.", raw=content[:4096])
     text = content.decode("utf-8", "replace").strip()
     cues = cues_in(text)
     return Transcript(" ".join(cue.text for cue in cues), segments=cues) if cues else Transcript(text)
