@@ -209,12 +209,12 @@ def test_a_reload_takes_the_new_configuration_and_spares_open_streams() -> None:
             ).status_code
 
         assert (status("before"), status("after")) == (200, 400)
-        stream = _Stream(gateway.url, "take 4 seconds, then say exactly: still here")
+        stream = _Stream(gateway.url, "take 9 seconds, then say exactly: still here")
         file.write_text(ALIAS.format(name="after"))
         gateway.process.send_signal(signal.SIGHUP)
         _await(lambda: status("after") == 200 and status("before") == 400)
         assert stream.is_alive()
-        stream.join(20)
+        stream.join(30)
         assert stream.events[-1]["type"] == "response.completed"
         assert _text(stream.events[-1]["response"]) == "still here"
 

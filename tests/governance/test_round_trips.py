@@ -141,6 +141,8 @@ _BACKGROUND = (
     b"FROM revision",
     b"UPDATE reservation",
     b"SELECT budget.used_at",
+    b"WITH added AS",
+    b"UPDATE budget SET owner",
     b"SELECT budget.id",
     b"reservation.lease_until <",
 )
