@@ -41,7 +41,8 @@ from app.state.upserts import insert_once
 _MOST_KNOWN: Final = 10_000
 _SLACK: Final = 60.0
 _SPREAD: Final = 2.0
-"""Seconds after a key got another name in which calls may begin under the old one."""
+"""Seconds after a key got another name in which calls may begin under the old one, and before it in which a slower clock may
+see calls under the new one."""
 _AT_ONCE: Final = 50
 
 
@@ -246,15 +247,15 @@ def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[Co
 
 
 def _of_owner(line: Line) -> list[ColumnElement[bool]]:
-    """Return the conditions of the ledger rows of a budget's owner, under whatever name it had."""
+    """Return the conditions of the ledger rows of a budget's owner, under each name while it had it."""
     tenant, _, key = line.name.partition("/")
     conditions = [ledger.c.tenant == tenant] if tenant else []
     if key:
-        former = (
-            and_(ledger.c.key == name, ledger.c.period_at < until + _SPREAD)
-            for name, until in line.history.former
-        )
-        conditions += [or_(ledger.c.key == key, *former), ledger.c.period_at >= line.history.since]
+        since, begin, spans = line.history.since, ledger.c.period_at >= line.history.since, []
+        for name, until in line.history.former:
+            spans.append(and_(ledger.c.key == name, begin, ledger.c.period_at < until + _SPREAD))
+            begin = ledger.c.period_at >= max(since, until - _SPREAD)
+        conditions.append(or_(*spans, and_(ledger.c.key == key, begin)))
     return conditions
 
 

@@ -180,3 +180,17 @@ def test_a_budget_that_is_added_begins_with_what_was_spent_under_each_name(city:
     anew = Owner(city, "two", budgets=[budget])
     assert anew.ask() == 200
     assert anew.spent() == [0.5]
+
+
+def test_a_name_that_a_key_takes_over_brings_no_spending_with_it(city: City) -> None:
+    taker, giver = Owner(city, "taker"), Owner(city, "wanted")
+    assert (taker.ask(), giver.crowd(4)) == (200, [200] * 4)
+    asked = time.time()
+    giver.change(name="given-away")
+    eventually(lambda: time.time() > asked + 3)  # every process knows it
+    taker.change(name="wanted")
+    assert taker.ask() == 200
+    for key in (taker, giver):
+        key.change(budgets=[{"usd": 50, "per": "day"}])
+    eventually(lambda: taker.spent() == [1.0])
+    eventually(lambda: giver.spent() == [2.0])
