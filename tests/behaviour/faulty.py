@@ -10,12 +10,14 @@ from typing import Any  # noqa: E402
 from app import create_app  # noqa: E402
 from app.errors import GatewayError  # noqa: E402
 from app.state.store import Responses  # noqa: E402
+from app.surfaces.replies.envelope import FrameEnvelope  # noqa: E402
 
 SECRET = "groq-key-cnry-3141"
 
 app = create_app()
 _gateway = app.extensions["sluice"]
 _finish = Responses.finish
+_seal = FrameEnvelope.seal
 _targets, _cost = _gateway.router.targets, _gateway.prices.cost
 
 
@@ -38,6 +40,13 @@ def _breaking_finish(self: Any, tenant: str, response_id: str, fence: Any, endin
     return _finish(self, tenant, response_id, fence, ending)
 
 
+def _breaking_seal(self: Any, frames: Any, *, last: bool) -> Any:
+    if last and self._outcome.call.model.endswith("/unwritable") and self._outcome.error is None:
+        raise ZeroDivisionError(f"this must not be seen: {SECRET}")
+    return _seal(self, frames, last=last)
+
+
 _gateway.router.targets = _breaking_targets
 _gateway.prices.cost = _breaking_cost
 Responses.finish = _breaking_finish  # type: ignore[method-assign]
+FrameEnvelope.seal = _breaking_seal  # type: ignore[method-assign]

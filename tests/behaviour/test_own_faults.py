@@ -64,11 +64,12 @@ def test_an_early_fault_is_a_500_whose_cause_is_in_the_log_alone(
     assert SECRET not in world.gateway.log
 
 
+@pytest.mark.parametrize("model", ["groq/late", "groq/unwritable"])
 @pytest.mark.parametrize("operation", OPERATIONS)
-def test_a_late_fault_ends_the_stream_in_one_error(operation: str, world: World) -> None:
-    world.upstream.add(replace(good(operation, "groq/late", stream=True), delay=0.05))
+def test_a_late_fault_ends_the_stream_in_one_error(operation: str, model: str, world: World) -> None:
+    world.upstream.add(replace(good(operation, model, stream=True), delay=0.05))
 
-    answer = world.ask(operation, model="groq/late", stream=True)
+    answer = world.ask(operation, model=model, stream=True)
 
     assert (answer.status, answer.text, answer.broken(operation)) == (200, "good", [])
     assert answer.stream_error is not None
