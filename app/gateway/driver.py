@@ -29,6 +29,7 @@ from app.gateway.redaction import Redactor
 from app.gateway.repetitions import Repetition, RepetitionReader
 from app.gateway.retries import RetryBudget, may_continue
 from app.gateway.run import Batch, Run
+from app.gateway.translation import error_within
 from app.gateway.upstreams import OpenRequest, json_of
 from app.providers.base import Wire
 from app.wire.offload import LARGE, aside
@@ -148,6 +149,11 @@ class Driver:
             if received is None:
                 raise
             raise self._unreadable(error, call) from error
+        except GatewayError as error:
+            failure = None if received is None else error_within(received.body, error)
+            if failure is None:
+                raise
+            raise failure from error
         self._note_target(run, attempt, exchange, started)
         attempt.complete = True
         size, raw = len(received.body) if received is not None else 0, answer.raw
@@ -270,6 +276,11 @@ class Driver:
             return aside(len(body), lambda: stream.translator.whole(body))
         except SHAPE_FAULTS as error:
             raise self._unreadable(error, stream.run.call) from error
+        except GatewayError as error:
+            failure = error_within(body, error)
+            if failure is None:
+                raise
+            raise failure from error
 
     def _translate(
         self, upstream: Upstream, reader: FrameReader, stream: _UpstreamStream, chunk: bytes

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from app.canonical.events import (
     Accumulator,
@@ -34,6 +34,7 @@ from app.dialects.base import (
     StreamDecoder,
     StreamEncoder,
 )
+from app.dialects.chat.errors import failure_in
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
@@ -49,6 +50,8 @@ from app.state.ids import mint
 from app.wire.json import dumps, loads_lenient
 from app.wire.offload import aside
 
+_MOST_OF_ERROR: Final = 64 * 1024
+
 T = TypeVar("T")
 D = TypeVar("D", bound=Row)
 
@@ -61,6 +64,16 @@ def parse_upstream(body: bytes) -> Any:
         raise GatewayError(
             "upstream_invalid", "The provider's answer is not valid JSON.", raw=body[:4096]
         ) from error
+
+
+def error_within(body: bytes, unread: GatewayError) -> GatewayError | None:
+    """Return the error that a body of status 200 holds, None unless no answer could be read from it (``unread``)."""
+    if unread.kind.name != "upstream_invalid" or len(body) > _MOST_OF_ERROR:
+        return None
+    try:
+        return failure_in(loads_lenient(body))
+    except ValueError:
+        return None
 
 
 def json_request(encoded: EncodedRequest) -> Sent:

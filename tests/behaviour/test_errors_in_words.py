@@ -101,3 +101,35 @@ def test_words_after_content_end_the_stream(world: World) -> None:
 
     assert answer.status == 200
     assert WORDS in answer.events[-1]["error"]["message"]
+
+
+WHOLE: dict[str, tuple[str, dict[str, Any]]] = {
+    "cohere embeddings": ("/v1/embeddings", {"model": "cohere/embed-v4.0", "input": "a"}),
+    "gemini embeddings": ("/v1/embeddings", {"model": "gemini/gemini-embedding-001", "input": "a"}),
+    "bedrock embeddings": ("/v1/embeddings", {"model": "bedrock/amazon.titan-embed-text-v2:0", "input": "a"}),
+    "rerank": ("/v1/rerank", {"model": "cohere/x", "query": "a", "documents": ["b"]}),
+    "moderations": ("/v1/moderations", {"model": "openai/x", "input": "a"}),
+    "counts": ("/v1/responses/input_tokens", {"model": "openai/x", "input": "a"}),
+    "images": ("/v1/images/generations", {"model": "openai/x", "prompt": "a"}),
+    "speech": ("/v1/audio/speech", {"model": "openai/x", "input": "a", "voice": "alloy"}),
+    "chat": ("/v1/chat/completions", {"model": "gemini/x", **PROMPTS["/v1/chat/completions"]}),
+    "a stream": (
+        "/v1/chat/completions",
+        {"model": "gemini/x", **PROMPTS["/v1/chat/completions"], "stream": True},
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": {"message": WORDS}}, {"error": WORDS}, {"message": WORDS}], ids=repr
+)
+@pytest.mark.parametrize(("path", "request_body"), WHOLE.values(), ids=WHOLE)
+def test_an_error_of_status_200_keeps_its_words(
+    path: str, request_body: dict[str, Any], body: dict[str, Any], world: World
+) -> None:
+    world.upstream.add(Reply.json(body))
+
+    answer = world.send("POST", path, request_body)
+
+    assert answer.status == 502
+    assert answer.json["error"]["message"] == WORDS
