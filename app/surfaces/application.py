@@ -197,7 +197,7 @@ def _gateway_error(error: GatewayError) -> Response:
         context.g.refusal = error
     else:
         gateway_of(context.app).refuse(error, call)
-    _drop_frames(error)
+    drop_frames(error)
     return error_response(error, call)
 
 
@@ -219,10 +219,12 @@ def _settle_claim(response: Response) -> Response:
         return finish_headers(error_response(error, g.get("call")), g.request_id, current_mount())
 
 
-def _drop_frames(error: BaseException) -> None:
+def drop_frames(error: BaseException) -> None:
     """Clear the tracebacks of a logged error, since their frames and the error would form a reference cycle."""
     link: BaseException | None = error
-    while link is not None:
+    links = set[int]()
+    while link is not None and id(link) not in links:  # an error may be its own cause
+        links.add(id(link))
         link.__traceback__, link = None, link.__cause__ or link.__context__
 
 
@@ -239,7 +241,7 @@ def _http_error(error: HTTPException) -> Response:
     app_context().g.refusal = refusal
     response = error_response(refusal)
     response.add_headers(allow_header(error), {})
-    _drop_frames(error)
+    drop_frames(error)
     return response
 
 

@@ -20,6 +20,7 @@ import pytest
 from app import create_app
 from app.config_loading import load
 from app.gateway.core import gateway_of
+from app.surfaces.application import drop_frames
 from tests.traffic.replay import Reply, Upstream
 
 TIMES = 5
@@ -144,6 +145,15 @@ def test_a_frame_in_a_cycle_is_counted() -> None:
             held = error  # noqa: F841 - the cycle: error, traceback, frame
 
     assert _garbage_of(fail)["frame"] == 1
+
+
+def test_the_frames_of_errors_that_cause_each_other_are_dropped() -> None:
+    one, other = ValueError("one"), KeyError("other")
+    one.__cause__, other.__cause__ = other, one
+    with pytest.raises(ValueError, match="one") as caught:
+        raise one
+    drop_frames(caught.value)
+    assert caught.value.__traceback__ is None
 
 
 def _garbage_of(work: Callable[[], object]) -> Counter[str]:
