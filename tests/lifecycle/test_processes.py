@@ -171,15 +171,14 @@ def a_worker_that_is_told_to_leave_hands_its_work_over(url: str, folder: Path) -
         eventually(lambda: ann.get(f"/v1/responses/{quiet['id']}").json["status"] == "in_progress")
         house.workers[0].send_signal(signal.SIGTERM)
         assert house.workers[0].wait(10) == 0
-        left = time.monotonic()
         response = ann.ended(shown)
         assert (response["status"], response["error"]["code"]) == ("failed", "server_shutdown")
         assert text_of(response).startswith("a")
         stack.enter_context(running_worker(variables(house.upstream, url), folder / "heir"))
         ended = ann.ended(quiet["id"])
         assert (ended["status"], text_of(ended)) == ("completed", "x y z")
-        assert time.monotonic() - left < 10  # no lease had to run out
-        assert [row["error"] for row in ended["extra_fields"]["attempts"]] == ["server_shutdown", None]
+        attempts = ended["extra_fields"]["attempts"]  # one whose lease ran out would be lost
+        assert [row["error"] for row in attempts] == ["server_shutdown", None]
 
 
 def a_gateway_that_leaves_lets_its_work_end(url: str, folder: Path) -> None:
