@@ -272,7 +272,7 @@ class Call:
     the conversation, or the first response, that it continues, its own response for a first turn. ``host``
     stores the turn of a Responses call, None for calls that are no turns. ``signs``: what providers need
     again of tool calls is restored, and stored where ``keeps_signatures``. ``keep_raw`` names what to keep
-    of the exchange with the provider (``raw_request``, ``raw_response``). ``door`` is the name of its surface,
+    of the exchange with the provider (``raw_request``, ``raw_response``). ``surface`` is the name of its surface,
     "" for none. ``status_of`` returns the status of an error there. ``size`` is that of the body in
     bytes. ``created_at`` is in Unix seconds, ``deadline`` and ``started`` are monotonic.
     """
@@ -307,7 +307,7 @@ class Call:
     host: Any = None
     signs: bool = False
     keeps_signatures: bool = True
-    door: str = ""
+    surface: str = ""
     status_of: Callable[[GatewayError], int] = _native_status
     size: int = 0
     created_at: int = field(default_factory=lambda: int(time.time()))

@@ -84,7 +84,7 @@ def call_of(gateway: Gateway, work: BatchWork, target: Target, abort: Abort) -> 
         abort=abort,
         sealing=gateway.sealing(work.tenant),
         deadline=time.monotonic() + gateway.settings.timeouts.background,
-        door=work.mount,
+        surface=work.mount,
         log_metadata={"batch": work.id},
     )
 

@@ -75,7 +75,7 @@ def make_call(
         model=model,
         candidates=(model, *fallbacks_of(body, wire)),
         principal=principal,
-        door=mount.name,
+        surface=mount.name,
         status_of=lambda error: mount.with_own_status(error).status,
         abort=Abort(),
         sealing=gateway.sealing(principal.tenant),

@@ -128,7 +128,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "request_id": call.id,
         "tenant": call.principal.tenant,
         "key": call.principal.key,
-        "door": call.door or None,
+        "door": call.surface or None,
         "request_type": request_type(call.operation, call.stream),
         "model_requested": call.model,
         "model": target.model if target else None,

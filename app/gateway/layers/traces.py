@@ -120,7 +120,7 @@ class Traces:
             attributes = {
                 **_request_attributes(call, call.model),
                 "sluice.request.id": call.id,
-                "sluice.door": call.door,
+                "sluice.door": call.surface,
                 "sluice.key": call.principal.key,
                 "sluice.tenant": call.principal.tenant,
             }
