@@ -280,7 +280,7 @@ class Session:
             error.status,
             request_id=g.request_id,
             method=request.method,
-            surface=self._mount.name,
+            door=self._mount.name,
             key=g.principal.key,
             tenant=g.principal.tenant,
             ms=0,
