@@ -51,8 +51,11 @@ class HttpUpstream(WatchedBody):
         self._drop_connection = drop
         self._received = 0
         self._turns = Turns()
-        self._body = http1.body_of(method, self.status, self.headers)
-        self._inflater = http1.inflater_of(self.headers)
+        try:
+            self._body = http1.body_of(method, self.status, self.headers)
+            self._inflater = http1.inflater_of(self.headers)
+        except http1.Malformed as error:
+            raise broken_body(str(error)) from error
         watchdog.on_abort = self._drop
         if self._body.ended:
             self._finish()
@@ -71,8 +74,8 @@ class HttpUpstream(WatchedBody):
         try:
             while True:
                 self._turns.take()
-                if inflater is not None and inflater.holds:
-                    return inflater.feed(b"", n)
+                if inflater is not None and inflater.holds and (content := inflater.feed(b"", n)):
+                    return content
                 if self._body.ended:
                     return self._last_word()
                 with self._watchdog:
