@@ -60,19 +60,24 @@ def processes(name: str) -> list[int]:
     return [int(file.parent.name) for file in found if file.read_text().strip() == name]
 
 
-def measure(gateways: list[Gateway], kind: str, seconds: float) -> dict[str, float]:
-    """Return the CPU microseconds of one answer, by who spends them."""
+def spent(gateways: list[Gateway]) -> dict[str, float]:
+    """Return the CPU seconds of gateways, database and Redis till now."""
     groups = {
         "gateways": [pid for gateway in gateways for pid in tree(gateway.process.pid)],
         "PostgreSQL": processes("postgres"),
         "Redis": processes("redis-server"),
     }
-    before = {name: cpu_seconds(pids) for name, pids in groups.items()}
+    return {name: cpu_seconds(pids) for name, pids in groups.items()}
+
+
+def measure(gateways: list[Gateway], kind: str, seconds: float) -> dict[str, float]:
+    """Return the CPU microseconds of one answer, by who spends them."""
+    before = spent(gateways)
     ask = partial(answers, order=VISITS[kind], seconds=seconds)
     with ThreadPoolExecutor(len(gateways)) as pool:
         good = sum(pool.map(ask, [gateway.port for gateway in gateways]))
     time.sleep(1.0)  # what is written beside the calls
-    return {name: (cpu_seconds(pids) - before[name]) * 1e6 / good for name, pids in groups.items()}
+    return {name: (seconds - before[name]) * 1e6 / good for name, seconds in spent(gateways).items()}
 
 
 def main() -> int:
@@ -89,8 +94,8 @@ def main() -> int:
             for kind in _KINDS:
                 for name, cost in measure(gateways, kind, options.seconds).items():
                     costs[kind][name].append(cost)
-    for kind, spent in costs.items():
-        gateway, database, redis = (statistics.median(values) for values in spent.values())
+    for kind, by_name in costs.items():
+        gateway, database, redis = (statistics.median(values) for values in by_name.values())
         print(
             f"{kind:20} {gateway:6.0f} µs gateways, {database:6.0f} µs PostgreSQL, {redis:4.0f} µs Redis: one core of"
             f" PostgreSQL for {gateway / database:.1f} of gateways, one of Redis for {gateway / redis:.0f}"

@@ -101,13 +101,12 @@ def answers(port: int, order: Visit, seconds: float) -> int:
 
 def visit(at: Gateway, order: Visit, seconds: float) -> float:
     """Return the CPU microseconds of one answer."""
-    pids = tree(at.process.pid)
-    before = cpu_seconds(pids)
+    before = cpu_seconds(tree(at.process.pid))
     try:
         good = answers(at.port, order, seconds)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{at.log[-2000:]}") from error
-    return (cpu_seconds(pids) - before) * 1e6 / good
+    return (cpu_seconds(tree(at.process.pid)) - before) * 1e6 / good
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from benchmarks.meter import cpu_by_thread
+from benchmarks.meter import cpu_seconds, main_thread_seconds
 from benchmarks.run import CHAT, CHAT_BODY, scene
 
 _SPY: Final = shutil.which("py-spy") or "py-spy"
@@ -89,17 +89,15 @@ def main(seconds: int = 20) -> int:
         order = {"connections": 16, "seconds": float(seconds)}
         worker = at.pids[-1]
         bench.load(at, CHAT, CHAT_BODY, **order)
-        before = cpu_by_thread(worker)
+        all_before, main_before = cpu_seconds([worker]), main_thread_seconds(worker)
         good = bench.load(at, CHAT, CHAT_BODY, **order)["good"]
-        micros = {
-            thread: (cpu - before[thread]) * 1e6 / good for thread, cpu in cpu_by_thread(worker).items()
-        }
+        main_thread = (main_thread_seconds(worker) - main_before) * 1e6 / good
+        threads = (cpu_seconds([worker]) - all_before) * 1e6 / good - main_thread
         load = bench.start(at, CHAT, CHAT_BODY, **order)
         counts = samples(worker, bench.folder, seconds - 1)
         load.communicate()
-    main_thread = micros.pop(worker)
     parts = Counter({part: main_thread * number / counts.total() for part, number in counts.items()})
-    parts[_THREADS] = sum(micros.values())
+    parts[_THREADS] = threads
     print(
         f"{parts.total():.0f} µs of CPU for a chat answer, {counts.total()} samples\n\n| part | µs |\n|---|---|"
     )

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.meter import cpu_seconds, memory_mib
-from benchmarks.targets import ROOT, Running, free_port, running, targets
+from benchmarks.meter import cpu_seconds, memory_mib, process_seconds
+from benchmarks.targets import ROOT, Running, Target, free_port, running, targets
 
 GATE: Final = {"chat": 0.6, "stream": 1.3}
 """How much CPU ours may take for what the pooled plain stack takes 1 for. The row that each call leaves in
@@ -43,6 +43,11 @@ CHAT_BODY: Final = {
 _STREAMS: Final = 25
 _CROWD: Final = 500
 _HELD: Final = 200
+_STARTS: Final = 3
+_SETTLED: Final = 12.0
+"""Seconds after its start in which a target still prepares: ours joins its pages after ten."""
+_QUIET: Final = 2.0
+"""Seconds after the last request in which a target still writes what it left."""
 
 Results = dict[str, dict[str, list[float]]]
 
@@ -111,12 +116,27 @@ class Bench:
         return {"held": (open_now - before) * 1024 / _HELD}
 
     @staticmethod
-    def rest(running_targets: list[Running], seconds: float = 3.0) -> Iterator[tuple[str, float]]:
-        """Yield the CPU microseconds that each target takes in a second without a request."""
-        before = [cpu_seconds(at.pids) for at in running_targets]
+    def rest(running_targets: list[Running], seconds: float = 3.0) -> Iterator[tuple[str, dict[str, float]]]:
+        """Yield the CPU microseconds that each target takes in a second without a request, and its workers alone."""
+        youngest = max(at.since for at in running_targets)
+        time.sleep(max(youngest + _SETTLED - time.monotonic(), _QUIET))
+        before = [(cpu_seconds(at.pids), process_seconds(at.pid)) for at in running_targets]
         time.sleep(seconds)
-        for at, used in zip(running_targets, before, strict=True):
-            yield at.target.name, (cpu_seconds(at.pids) - used) * 1e6 / seconds
+        for at, (everyone, first) in zip(running_targets, before, strict=True):
+            used = cpu_seconds(at.pids) - everyone
+            figures = {"rest": used * 1e6 / seconds}
+            if len(at.pids) > 1:
+                figures["rest_workers"] = (used - process_seconds(at.pid) + first) * 1e6 / seconds
+            yield at.target.name, figures
+
+    def starts(self, target: Target) -> list[float]:
+        """Return the seconds to the first answer of some starts of one more of the target, whose files are compiled,
+        read and, where it has a database, there."""
+        seconds = []
+        for _ in range(_STARTS):
+            with running(target, self.folder, self.gateway_cpu) as at:
+                seconds.append(at.started)
+        return seconds
 
     def _flow(self, at: Running, streams: int, chunks: int, pause: int) -> tuple[float, float]:
         before = cpu_seconds(at.pids)
@@ -170,27 +190,36 @@ def scene(
         bench = Bench(cores[0], cores[-1], seconds, chunks, folder)
         upstream = stack.enter_context(_provider(bench.load_cpu))
         chosen = [t for t in targets(upstream, folder, workers) if not names or t.name in names]
-        yield bench, [stack.enter_context(running(t, folder, bench.gateway_cpu)) for t in chosen]
+        at = [stack.enter_context(running(t, folder, bench.gateway_cpu)) for t in chosen]
+        time.sleep(1.0)  # what starts beside the first request has started
+        yield bench, at
 
 
 def measure(
-    rounds: int, seconds: float, names: frozenset[str], tests: tuple[str, ...], chunks: int = 100
+    rounds: int,
+    seconds: float,
+    names: frozenset[str],
+    tests: tuple[str, ...],
+    chunks: int = 100,
+    whole: bool = False,
 ) -> Results:
-    """Return the figures of every target: name of the figure -> one value a round."""
+    """Return the figures of every target: name of the figure -> one value a round; ``whole``: of rest and starts, too."""
     results: Results = defaultdict(lambda: defaultdict(list))
     with scene(names, seconds, chunks) as (bench, running_targets):
         for at in running_targets:
-            results[at.target.name]["start"].append(at.started)
             results[at.target.name]["idle"].append(memory_mib(at.pids))
             bench.load(at, CHAT, CHAT_BODY, connections=16, seconds=0.5)
         for _ in range(rounds):
-            for name, used in bench.rest(running_targets) if "alone" in tests else ():
-                results[name]["rest"].append(used)
+            for name, figures in bench.rest(running_targets) if whole else ():
+                for figure, value in figures.items():
+                    results[name][figure].append(value)
             for test in tests:
                 for at in running_targets:
                     run: Callable[[Running], dict[str, float]] = getattr(bench, test)
                     for figure, value in run(at).items():
                         results[at.target.name][figure].append(value)
+        for at in running_targets if whole else ():
+            results[at.target.name]["start"] = bench.starts(at.target)
     return results
 
 
@@ -205,6 +234,7 @@ _FIGURES: Final = {
     "first_byte": f"first content of {_STREAMS} streams, ms",
     "crowd_first": f"first content of {_CROWD} streams, ms",
     "rest": "CPU of a second without a request, µs",
+    "rest_workers": "of it the workers', µs",
     "held": "memory of an open stream, KiB",
     "idle": "memory, idle, MiB",
     "start": "start to first answer, s",
@@ -267,7 +297,7 @@ def main() -> int:
         return int(any(found[figure] > bound for figure, bound in GATE.items()))
     names = frozenset(filter(None, options.only.split(",")))
     tests = ("chat", "alone", "responses", "stream", "crowd", "held")
-    _print_table(measure(options.rounds, options.seconds, names, tests))
+    _print_table(measure(options.rounds, options.seconds, names, tests, whole=True))
     return 0
 
 

@@ -33,7 +33,7 @@ _PLAIN: Final = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content"
 class Target:
     """One gateway: how to start it on ``{port}`` and what a request to it needs.
 
-    ``crowds``: five hundred streams at once take it seconds, not minutes."""
+    ``crowds``: five hundred streams at once take it seconds, not minutes. ``config``: what its file of this name has."""
 
     name: str
     command: tuple[str, ...]
@@ -42,16 +42,24 @@ class Target:
     model: str = "gpt-4o-mini"
     responses: bool = False
     crowds: bool = True
+    config: str = ""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A target that answers: its port, its processes, and the seconds that its start took."""
+    """A target that answers: its port, its first process, the seconds that its start took, and when it began to answer
+    by the monotonic clock."""
 
     target: Target
     port: int
-    pids: list[int]
+    pid: int
     started: float
+    since: float
+
+    @property
+    def pids(self) -> list[int]:
+        """Return its processes, among them those that took the place of others."""
+        return tree(self.pid)
 
 
 def free_port() -> int:
@@ -73,7 +81,8 @@ def targets(upstream: str, folder: Path, workers: int = 1) -> Iterator[Target]:
         )
     nginx = os.environ.get("BENCH_NGINX") or shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if nginx:
-        yield Target("nginx", (nginx, "-p", str(folder), "-c", str(_nginx_file(upstream, folder))))
+        command = (nginx, "-p", str(folder), "-c", str(folder / "nginx.conf"))
+        yield Target("nginx", command, config=_nginx_config(upstream, folder))
     if litellm := os.environ.get("BENCH_LITELLM"):
         yield _litellm(litellm, upstream, folder)
     if portkey := os.environ.get("BENCH_PORTKEY"):
@@ -123,14 +132,13 @@ def _portkey(script: str, upstream: str) -> Target:
     return Target("portkey", ("node", script, "--port={port}", "--headless"), env, headers)
 
 
-def _nginx_file(upstream: str, folder: Path) -> Path:
+def _nginx_config(upstream: str, folder: Path) -> str:
     host = upstream.split("/")[2]
-    config = folder / "nginx.conf"
     temporary = "".join(
         f"{name}_temp_path {folder}/t_{name};\n"
         for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
-    config.write_text(
+    return (
         f"worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log stderr error;\n"
         "events { worker_connections 4096; }\n"
         f"http {{ access_log off;\n{temporary}"
@@ -139,7 +147,6 @@ def _nginx_file(upstream: str, folder: Path) -> Path:
         "location / { proxy_pass http://provider; proxy_http_version 1.1;"
         ' proxy_set_header Connection ""; proxy_buffering off; } } }\n'
     )
-    return config
 
 
 @contextmanager
@@ -147,11 +154,10 @@ def running(target: Target, folder: Path, cpu: int) -> Iterator[Running]:
     """Run a target on one core and stop it again."""
     port = free_port()
     command = [part.replace("{port}", str(port)) for part in target.command]
-    for part in command:
-        if part.endswith("nginx.conf"):
-            Path(part).write_text(Path(part).read_text().replace("{port}", str(port)))
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-    env = kept | {name: value.replace("{port}", str(port)) for name, value in target.env.items()}
+    if target.config:
+        (folder / f"{target.name}.conf").write_text(target.config.replace("{port}", str(port)))
+    passed = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+    env = passed | {name: value.replace("{port}", str(port)) for name, value in target.env.items()}
     with (folder / f"{target.name}.log").open("wb") as log:
         began = time.monotonic()
         process = subprocess.Popen(
@@ -159,9 +165,8 @@ def running(target: Target, folder: Path, cpu: int) -> Iterator[Running]:
         )
     try:
         _wait(process, target, port, folder)
-        seconds = time.monotonic() - began
-        time.sleep(1.0)  # what starts beside the first request has started
-        yield Running(target, port, tree(process.pid), seconds)
+        now = time.monotonic()
+        yield Running(target, port, process.pid, now - began, now)
     finally:
         process.send_signal(signal.SIGTERM)
         try:
