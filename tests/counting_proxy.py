@@ -27,13 +27,19 @@ class CountingProxy:
 
     def __init__(self, url: str, default_port: int) -> None:
         parts = urlsplit(url)
-        self._target = (parts.hostname or "127.0.0.1", parts.port or default_port)
+        self._default_port = default_port
+        self.lead_to(url)
         self._server = StreamServer(("127.0.0.1", 0), self._serve)
         self._server.start()
         who = f"{parts.username}{f':{parts.password}' if parts.password else ''}@" if parts.username else ""
         self.url = urlunsplit(parts._replace(netloc=f"{who}127.0.0.1:{self._server.server_port}"))
         self.trips: list[Trip] = []
         self._connections = 0
+
+    def lead_to(self, url: str) -> None:
+        """Connect new clients to the server at ``url``."""
+        parts = urlsplit(url)
+        self._target = (parts.hostname or "127.0.0.1", parts.port or self._default_port)
 
     def close(self) -> None:
         """Stop, and cut what is open."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 _SECONDS: Final = 1.0
@@ -30,3 +32,16 @@ def connect(url: str, seconds: float = _SECONDS, *, text: bool = False) -> Any:
         maint_notifications_config=MaintNotificationsConfig(enabled=False),
     )
     return redis.Redis.from_pool(pool)
+
+
+@contextmanager
+def leave_replica(client: Any) -> Iterator[None]:
+    """Close the idle connections to a server that became a replica and takes no writes: after a fail-over, its name leads
+    new connections to the new master."""
+    from redis import ReadOnlyError
+
+    try:
+        yield
+    except ReadOnlyError:
+        client.connection_pool.disconnect(inuse_connections=False)
+        raise

@@ -26,6 +26,7 @@ from app.gateway.run import Batch, Run
 from app.state.records import LARGEST, FirstAnswer
 from app.surfaces.context import request_context
 from app.surfaces.rules import current_mount
+from app.wire.json import with_whole_numbers
 from app.wire.offload import aside
 
 _LOG: Final = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Claim:
 
 
 def claim_json(gateway: Gateway, body: Any, size: int) -> None:
-    """Claim the key for a JSON body of ``size`` bytes; the order of its members does not matter."""
+    """Claim the key for a JSON body of ``size`` bytes; the order of its members does not matter, and 1.0 is 1."""
     if _HEADER in request_context().request.environ:
         _claim(gateway, aside(size, partial(_digest_of_json, body)))
 
@@ -243,7 +244,7 @@ class _Stream:
 
 
 def _digest_of_json(value: Any) -> str:
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    text = json.dumps(with_whole_numbers(value), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 

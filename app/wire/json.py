@@ -12,6 +12,7 @@ from __future__ import annotations
 import json as stdlib
 import math
 import re
+from collections.abc import Mapping
 from itertools import accumulate
 from typing import Any, Final
 
@@ -132,6 +133,15 @@ def dumps_sorted(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # wide integers, and lone surrogates, of which each stays what it is
         return stdlib.dumps(value, sort_keys=True, separators=(",", ":")).encode()
+
+
+def with_whole_numbers(value: Any) -> Any:
+    """Return a JSON value in which 1.0 is 1, as in the rest of the gateway."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, Mapping):
+        return {name: with_whole_numbers(inner) for name, inner in value.items()}
+    return [with_whole_numbers(inner) for inner in value] if isinstance(value, list) else value
 
 
 # --- what orjson lets through -------------------------------------------------------------

@@ -177,6 +177,42 @@ def test_places_of_a_killed_process_are_free_after_fifteen_seconds(redis_url: st
     windows.close()
 
 
+@pytest.mark.parametrize("seconds", [60, 3_600])
+def test_a_clock_that_is_set_back_delays_nobody_by_more_than_a_span(
+    windows: Windows, clock: Clock, seconds: int
+) -> None:
+    charge = Charge("set back", 5, seconds, 1)
+    assert [admitted(windows, charge) for _ in range(5)] == [True] * 5
+    clock.now -= 2 * seconds
+    decision = windows.admit([charge], "a")
+    assert decision.refused == 0
+    assert seconds - 1 < decision.wait <= seconds * 61 / 60
+    assert decision.standings[0].reset == pytest.approx(decision.wait, abs=1e-3)
+    clock.now += decision.wait
+    assert [admitted(windows, charge) for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_places_of_before_a_clock_was_set_back_are_free_after_fifteen_seconds(
+    redis_url: str, clock: Clock
+) -> None:
+    windows = ClockedRedis(redis_url, clock)
+    assert [admitted(windows, AT_ONCE, holder=holder) for holder in "ab"] == [True, True]
+    clock.now -= 3_600
+    assert not admitted(windows, AT_ONCE, holder="c")
+    clock.now += HELD
+    assert admitted(windows, AT_ONCE, holder="c")
+    windows.forget()
+    windows.close()
+
+
+def test_the_clock_of_one_process_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    windows = MemoryWindows()
+    assert [admitted(windows, MINUTE) for _ in range(6)] == [True] * 5 + [False]
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert not admitted(windows, MINUTE)
+    assert windows.admit([MINUTE], "a").wait <= 61
+
+
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(["admit", "settle", "wait"]),

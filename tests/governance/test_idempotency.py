@@ -139,6 +139,15 @@ def test_the_order_of_members_does_not_matter(city: City, key: str) -> None:
     assert city.served == 1
 
 
+def test_numbers_of_one_value_are_one_body(city: City, key: str) -> None:
+    plain = {**PROMPT, "temperature": 1, "max_tokens": 100}
+    other = json.dumps(PROMPT)[:-1] + ', "temperature": 1.0, "max_tokens": 1e2}'
+    headers = {"idempotency-key": key, "content-type": "application/json"}
+    again = city.client().send("POST", CHAT, other.encode(), headers)
+    assert replays(again, post(city, key, plain)) == [None, "true"]
+    assert city.served == 1
+
+
 @pytest.mark.parametrize("who", ["bob", "blue"])
 def test_a_key_is_its_callers_own(city: City, key: str, who: str) -> None:
     assert replays(post(city, key), post(city, key, who=who)) == [None, None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 from collections import Counter
@@ -21,6 +22,7 @@ from app.config_loading import load
 from app.gateway import row_queue
 from app.gateway.limits import gate
 from tests.behaviour.world import CHAT_DONE, ROLE, Answer, chat_body, chat_text, received
+from tests.counting_proxy import CountingProxy
 from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
 from tests.lifecycle.house import children_of, eventually, kill
 from tests.services import new_postgres, own_redis
@@ -209,6 +211,26 @@ def test_a_redis_that_is_stopped_slow_and_back(policy: str, statuses: list[int])
             page = city.client("bob").get("/metrics").body.decode()
             assert "sluice_limits_away_total 0.0" not in page
             assert "sluice_limits_away_total" in page
+
+
+def test_a_redis_that_became_a_replica_is_left_for_the_one_that_has_its_name() -> None:
+    config = keys(ann=f"{{ requests = 900, {HOUR} }}") + '[server]\ncache = { ttl = "5m" }\n'
+    with own_redis() as (url, _), own_redis() as (other, _), redis.Redis.from_url(other) as master:
+        proxy = CountingProxy(url, 6379)
+        with running_city(config, env={"REDIS_URL": proxy.url}) as city:
+            city.crowd(12, temperature=0.5)
+            with redis.Redis.from_url(url) as replica:
+                eventually(lambda: _keys_of(replica, "ann") or not city.ask())
+                replica.replicaof("127.0.0.1", 1)
+            proxy.lead_to(other)
+            numbers = itertools.count()
+            for name in ("sluice:{limits}:*", "sluice:cache:answer:*"):
+                eventually(
+                    lambda name=name: (
+                        master.keys(name) or not city.ask(user=str(next(numbers)), seed=next(numbers))
+                    )
+                )
+        proxy.close()
 
 
 def test_the_share_of_a_process_has_what_it_was_admitted_before_redis_stopped() -> None:

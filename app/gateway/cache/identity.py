@@ -12,7 +12,7 @@ from typing import Any, Final
 from app.config import Settings
 from app.gateway.call import Call
 from app.responses_form.items import as_items
-from app.wire.json import dumps_sorted
+from app.wire.json import dumps_sorted, with_whole_numbers
 
 UNCOUNTED: Final = frozenset(
     {
@@ -78,11 +78,13 @@ class Digests:
 
 def form_of(dialect: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """Return the canonical form of an expanded body: what the answer depends on, written in one way."""
-    form = {name: _plain(v) for name, v in body.items() if name not in UNCOUNTED and v is not None}
+    form = {
+        name: with_whole_numbers(v) for name, v in body.items() if name not in UNCOUNTED and v is not None
+    }
     if dialect in _OPENAI_FORMS:
         form = {name: v for name, v in form.items() if not _is_default(name, v)}
     if dialect == "responses":
-        form["input"] = [_without_id(_plain(item)) for item in as_items(body.get("input"))]
+        form["input"] = [_without_id(with_whole_numbers(item)) for item in as_items(body.get("input"))]
     return form
 
 
@@ -96,12 +98,3 @@ def _without_id(item: dict[str, Any]) -> dict[str, Any]:
     if item.get("type") == "item_reference":
         return item
     return {name: value for name, value in item.items() if name not in ("id", "status")}
-
-
-def _plain(value: Any) -> Any:
-    """Return a JSON value in which 1.0 is 1, as in the rest of the gateway."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, list) else value

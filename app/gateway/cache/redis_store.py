@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from app.errors import GatewayError
-from app.gateway.redis_client import connect
+from app.gateway.redis_client import connect, leave_replica
 from app.state.cache_records import CachedBody, CacheFilter, Label, Vector, digest_of_scope
 from app.state.cipher import Cipher
 
@@ -37,7 +37,7 @@ class RedisStore:
 
     def get(self, name: str) -> CachedBody | None:
         """Return the answer of that name, None if there is none."""
-        with _translate_errors():
+        with self._translate_errors():
             pipeline = self._redis.pipeline(transaction=False)
             body, left = pipeline.hget(_ANSWER + name, "body").pttl(_ANSWER + name).execute()
         if body is None or left <= 0:
@@ -56,7 +56,7 @@ class RedisStore:
         }
         if label.vector is not None:
             members["vector"] = self._cipher().write(label.vector)
-        with _translate_errors():
+        with self._translate_errors():
             pipeline = self._redis.pipeline()
             if label.meaning is not None:
                 place_of_meaning = _MEANING + label.meaning
@@ -72,7 +72,7 @@ class RedisStore:
     def vectors(self, meaning: str, after: float, most: int) -> list[Vector]:
         """Return the newest ``most`` vectors of a meaning, and of those few that were made before ``after``."""
         place = _MEANING + meaning
-        with _translate_errors():
+        with self._translate_errors():
             rows = self._redis.zrevrangebyscore(
                 place, "+inf", after - _OVERLAP, start=0, num=most, withscores=True
             )
@@ -92,13 +92,13 @@ class RedisStore:
 
     def remove(self, name: str, response_id: str) -> None:
         """Delete one answer, if it is that of this stored response."""
-        with _translate_errors():
+        with self._translate_errors():
             if self._redis.hget(_ANSWER + name, "response_id") == response_id.encode():
                 self._redis.unlink(_ANSWER + name)
 
     def remove_of(self, response_id: str) -> None:
         """Delete the answer of a stored response."""
-        with _translate_errors():
+        with self._translate_errors():
             name = self._redis.get(_RESPONSE + response_id)
             if name is not None:
                 self.remove(name.decode(), response_id)
@@ -106,7 +106,7 @@ class RedisStore:
 
     def clear(self, choice: CacheFilter) -> int:
         """Delete the answers that ``choice`` selects, some at a time; return how many."""
-        with _translate_errors():
+        with self._translate_errors():
             if choice.id is not None:
                 return self._remove_matching([(_ANSWER + choice.id).encode()], choice)
             total, cursor = 0, 0
@@ -128,22 +128,24 @@ class RedisStore:
             names = [name for name, row in zip(names, pipeline.execute(), strict=True) if _fits(row, choice)]
         return int(self._redis.unlink(*names)) if names else 0
 
+    @contextmanager
+    def _translate_errors(self) -> Iterator[None]:
+        """Raise ``store_unavailable`` for an error of Redis."""
+        from redis import RedisError
+
+        try:
+            with leave_replica(self._redis):
+                yield
+        except RedisError as error:
+            raise GatewayError(
+                "store_unavailable",
+                "The cache is not available at the moment. Please try again.",
+                raw=str(error),
+            ) from error
+
 
 def _fits(row: list[bytes | None], choice: CacheFilter) -> bool:
     tenant, key, scope = ((one or b"").decode() for one in row)
     if choice.tenant not in (None, tenant):
         return False
     return choice.key is None or choice.key == key or digest_of_scope(choice.key) == scope
-
-
-@contextmanager
-def _translate_errors() -> Iterator[None]:
-    """Raise ``store_unavailable`` for an error of Redis."""
-    from redis import RedisError
-
-    try:
-        yield
-    except RedisError as error:
-        raise GatewayError(
-            "store_unavailable", "The cache is not available at the moment. Please try again.", raw=str(error)
-        ) from error

@@ -2,7 +2,8 @@
 
 The arithmetic is that of ``windows``. A window is a hash from sub-window to count; calls at once are a
 sorted set of holders by the second at which they are forgotten, which the process of each renews, so that
-those of a killed process are free after ``HELD`` seconds. All keys share one hash slot.
+those of a killed process are free after ``HELD`` seconds. All keys share one hash slot. What stands in the future, because
+the clock was set back, counts as of now.
 Tests: tests/gateway/test_limits.py.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from app.gateway.limits.windows import Charge, Decision, Settlement, Standing
-from app.gateway.redis_client import connect
+from app.gateway.redis_client import connect, leave_replica
 
 HELD: Final = 15
 """Seconds after which a holder that is not renewed expires."""
@@ -79,15 +80,25 @@ for place, key in ipairs(KEYS) do
   if seconds == 0 then
     redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
     window.used = redis.call('ZCARD', key)
+    if window.used + amount > most then
+      for _, other in ipairs(redis.call('ZRANGEBYSCORE', key, now + held + 1, '+inf')) do
+        redis.call('ZADD', key, now + held, other)
+      end
+    end
   else
-    local all, first = redis.call('HGETALL', key), part_at(seconds) - PARTS
+    local all, last = redis.call('HGETALL', key), part_at(seconds)
     for index = 1, #all, 2 do
       local part, count = tonumber(all[index]), tonumber(all[index + 1])
-      if part < first then
+      if part > last then
+        redis.call('HDEL', key, all[index])
+        add(key, seconds, last, count)
+        part = last
+      end
+      if part < last - PARTS then
         redis.call('HDEL', key, all[index])
       else
-        window.parts[#window.parts + 1] = part
-        window.counts[part] = count
+        if not window.counts[part] then window.parts[#window.parts + 1] = part end
+        window.counts[part] = (window.counts[part] or 0) + count
         window.used = window.used + count
       end
     end
@@ -171,7 +182,8 @@ class RedisWindows:
 
     def _run(self, op: str, keys: Sequence[str], holder: str, rows: Iterable[tuple[Any, ...]]) -> list[Any]:
         arguments = [op, holder, HELD, *(value for row in rows for value in row)]
-        answer: list[Any] = self._script([self._prefix + key for key in keys], arguments)
+        with leave_replica(self._redis):
+            answer: list[Any] = self._script([self._prefix + key for key in keys], arguments)
         return answer
 
 

@@ -9,7 +9,7 @@ tests/gateway/test_limits.py compares the two.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 PARTS: Final = 60
@@ -85,7 +85,7 @@ class _SlidingWindow:
             whole, rest = divmod(now, self.seconds)
             self.part = part = int(whole) * PARTS + int(rest * PARTS / self.seconds)
             self.begin, self.end = part * self.seconds / PARTS, (part + 1) * self.seconds / PARTS
-            self.counts = {one: count for one, count in self.counts.items() if one >= part - PARTS}
+            self.counts = _recent(self.counts, part)
             self.total, self.newest = sum(self.counts.values()), max(self.counts, default=None)
         return self.total
 
@@ -125,6 +125,16 @@ class _SlidingWindow:
         return (part + PARTS + 1) * self.seconds / PARTS
 
 
+def _recent(counts: Mapping[int, int], part: int) -> dict[int, int]:
+    """Return the counts that still count in ``part``. After a clock was set back, those of later parts are its own: they
+    are free a span from now, not when the clock comes there again."""
+    recent: dict[int, int] = {}
+    for one, count in counts.items():
+        if one >= part - PARTS:
+            recent[min(one, part)] = recent.get(min(one, part), 0) + count
+    return recent
+
+
 class _Places:
     """One limit of concurrent calls: their holders."""
 
@@ -148,10 +158,18 @@ class _Places:
         self._holders.discard(holder)
 
 
+_CLOCK_BEGAN: Final = time.time() - time.monotonic()
+
+
+def _steady() -> float:
+    """Return Unix seconds of a clock that nobody sets."""
+    return _CLOCK_BEGAN + time.monotonic()
+
+
 class MemoryWindows:
     """The limits of one process. ``clock`` gives Unix seconds."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = _steady) -> None:
         self._clock = clock
         self._windows: dict[str, _SlidingWindow | _Places] = {}
         self._most = _FEW
