@@ -15,6 +15,7 @@ that no greenlet runs in.
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -101,9 +102,10 @@ class SQLiteBackend:
 
     def __init__(self, path: str, cipher: Cipher, *, readers: int = 2) -> None:
         self._log = f"{os.path.realpath(path)}-wal"  # the name that SQLite gives it
-        self._writer = _Transactions(use_cipher(open_engine(path, write=True), cipher))
+        file = _File(path)
+        self._writer = _Transactions(use_cipher(open_engine(path, write=True), cipher), file)
         self._readers = [
-            _Transactions(use_cipher(open_engine(path, write=False), cipher)) for _ in range(readers)
+            _Transactions(use_cipher(open_engine(path, write=False), cipher), file) for _ in range(readers)
         ]
         self._idle = list(self._readers)
         self._patience = Patience()  # of writes; reads wait for nobody
@@ -144,19 +146,44 @@ class SQLiteBackend:
         self._idle.append(reader)
 
 
+class _File:
+    """The file of a database as it is opened. SQLite goes on in a file that was removed or replaced, and what it writes there is
+    lost at the end of the process."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._identity = self._look()
+
+    def check(self) -> None:
+        """Raise ``OperationalError`` if the file is not the one that was opened."""
+        if self._look() != self._identity:
+            raise sqlite3.OperationalError(
+                f"{self._path} was removed or replaced while it was open: put it back, or restart the gateway"
+            )
+
+    def _look(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
+
 class _Transactions:
     """The transactions of an engine's connection, for one thread at a time.
 
     SQLAlchemy takes several times as long to lend a connection and take it back as a small transaction takes, so one is kept
     until something fails."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, file: _File) -> None:
         self._engine = engine
+        self._file = file
         self._connection: Connection | None = None
 
     def serve(self, jobs: Sequence[Job]) -> None:
         """Run jobs in one transaction; set their results and errors."""
         try:
+            self._file.check()
             if self._connection is None:
                 self._connection = self._engine.connect()
             with self._connection.begin():

@@ -1,6 +1,7 @@
 """The database seam: two backends, one contract, under contention and faults."""
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -200,6 +201,53 @@ def test_a_full_disk_is_a_503_and_reading_goes_on(state: State) -> None:
     assert count(state.db) == 1
     state.db.write(lambda c: c.exec_driver_sql("PRAGMA max_page_count=1000000").scalar_one())
     assert put(state.db, "after") == 1
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_nothing_is_written_to_a_file_that_was_removed_or_replaced(state: State, tmp_path: Path) -> None:
+    put(state.db, "before")
+    file, other = Path(str(state.db.url.database)), tmp_path / "other.db"
+    file.rename(other)
+    for _ in range(2):
+        error = refusal(put, state.db, "meanwhile")
+        assert error.kind.name == "store_unavailable"
+        assert f"{file} was removed or replaced" in error.raw
+        assert refusal(count, state.db).raw == error.raw
+        shutil.copy(other, file)
+    other.rename(file)
+    assert put(state.db, "after") == 1
+    assert count(state.db) == 2
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_damaged_file_is_a_503_that_says_so_to_the_operator(state: State) -> None:
+    put(state.db, "before")
+    state.db.close()
+    file = Path(str(state.db.url.database))
+    with file.open("r+b") as handle:
+        handle.seek(4_096)
+        handle.write(b"\xa5" * (file.stat().st_size - 4_096))
+    error = refusal(put, state.db, "after")
+    assert (error.status, error.kind.name) == (503, "store_unavailable")
+    assert "malformed" in error.raw
+    file.write_bytes(b"no database" * 1_000)
+    state.db.close()
+    assert "not a database" in refusal(put, state.db, "after").raw
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+@pytest.mark.parametrize(
+    ("as_role", "words"),
+    [("SET LOCAL ROLE pg_monitor", "denied"), ("SET LOCAL search_path TO nowhere", "not exist")],
+)
+def test_tables_that_are_forbidden_or_gone_are_a_503(state: State, as_role: str, words: str) -> None:
+    def write(connection: Connection) -> int:
+        connection.execute(text(as_role))
+        return connection.execute(text("DELETE FROM blob")).rowcount
+
+    error = refusal(state.db.write, write)
+    assert error.kind.name == "store_unavailable"
+    assert words in error.raw
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
