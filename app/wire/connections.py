@@ -5,6 +5,7 @@ Tests: tests/wire/test_egress.py, tests/wire/test_egress_tls.py.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import SplitResult
@@ -12,11 +13,20 @@ from urllib.parse import SplitResult
 import urllib3
 from gevent import monkey
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.util.ssltransport import SSLTransport
 
 from app.wire import http1, request_head
 
+_PROBES: Final = (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+"""Seconds of silence before the first probe (the shortest limits of firewalls are minutes) and between probes, and how
+many may stay without an answer; by their names, because not every system has them."""
+
 MAX_HELD: Final = 16 * 1024  # bytes of a piece that is sent together with the request's head
 MAX_HELD_PIECES: Final = 4
+_KEEPALIVE: Final = (
+    ((socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1),
+    *(((socket.IPPROTO_TCP, option), n) for name, n in _PROBES if (option := getattr(socket, name, None))),
+)
 AGENT: Final = f"python-urllib3/{urllib3.__version__}"  # type: ignore[attr-defined]  # not in its __all__
 
 
@@ -37,6 +47,26 @@ class _Lean:
     response_class: Any = http1.Response
     sock: Any
     _held: list[bytes] | None = None
+    _was_connected = False
+
+    @property
+    def has_connected_to_proxy(self) -> bool:
+        """Whether a failure is not the proxy's. ``http.client`` closes a connection that fails, and urllib3 then
+        takes it for one that never reached its proxy."""
+        return self._was_connected or super().has_connected_to_proxy  # type: ignore[misc]
+
+    def connect(self) -> None:
+        """Connect, and let the kernel tell a peer that is gone: firewalls forget silent connections without a word."""
+        self._was_connected = False
+        super().connect()  # type: ignore[misc]
+        self._was_connected = True
+        for option, value in _KEEPALIVE:
+            self._bare_socket.setsockopt(*option, value)
+
+    @property
+    def _bare_socket(self) -> Any:
+        """The socket; within a tunnel through a proxy that speaks TLS it is wrapped once more."""
+        return self.sock.socket if isinstance(self.sock, SSLTransport) else self.sock
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request; its small pieces go out together."""

@@ -79,14 +79,17 @@ class Origin:
         ``headers`` frame the body already; ``limits`` are for connecting and for one read, in
         seconds. Raises what sockets, TLS and ``http1.read_head`` raise.
         """
-        connection = self._borrow() or _Connection(self._connect(limits[0]))
+        kept = self._borrow()
+        connection = kept or _Connection(self._connect(limits[0]))
         try:
             connection.sock.settimeout(limits[1])
             packet = self._head(method + " " + target, headers)
             whole = _write(connection.sock, packet, body or b"")
             live = Answer(connection, whole=whole)
-        except BaseException:
+        except BaseException as error:
             connection.connection.close()
+            if kept is not None and isinstance(error, OSError):
+                self.close()  # the others are as old as this one: what ended it has ended them
             raise
         return Exchange(live, connection, self._idle, self._size)
 

@@ -62,6 +62,9 @@ class Adapter(HTTPAdapter):
             request.body = request_head.measured(body, int(headers["Content-Length"]))
         try:
             answer: urllib3.HTTPResponse = self.send(request, timeout=limits).raw
+        except requests.exceptions.ConnectionError:
+            self._close_idle(url)
+            raise
         except requests.exceptions.InvalidSchema as error:
             cause = f"{type(error).__name__}: {error}"
             raise TransportError(
@@ -69,12 +72,18 @@ class Adapter(HTTPAdapter):
             ) from error
         return answer
 
+    def _close_idle(self, url: str) -> None:
+        """Close the kept connections to an origin: what ended one has ended the others. They connect again when used."""
+        for connection in list(self._pools[_origin_of(urlsplit(url))].pool.queue):
+            if connection is not None:
+                connection.close()
+
     def get_connection_with_tls_context(
         self, request: Any, verify: Any, proxies: Any = None, cert: Any = None
     ) -> Any:
         """Return the pool of the request's origin."""
         parts = urlsplit(request.url)
-        key = (parts.scheme, parts.netloc)
+        key = _origin_of(parts)
         if key not in self._pools:
             self._pools[key] = self._make_pool(parts)
         return self._pools[key]
@@ -113,3 +122,7 @@ class Adapter(HTTPAdapter):
         )
         pool.ConnectionCls = CONNECTIONS[pool.scheme]
         return pool
+
+
+def _origin_of(parts: SplitResult) -> tuple[str, str]:
+    return parts.scheme, parts.netloc

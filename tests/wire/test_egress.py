@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import socket
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -492,3 +493,13 @@ def test_the_abort_is_announced_before_anything_is_sent(transport: Transport, cl
         with pytest.raises(GatewayError, match="gone before it began"):
             transport.open("POST", server.url(), {}, b"", clocks=clocks, stream=False, on_open=announce)
     assert server.connections == 0
+
+
+def test_the_kernel_asks_whether_a_silent_peer_is_there() -> None:
+    with serving(always(answer())) as server:
+        connection = PlainConnection("127.0.0.1", server.port, timeout=5)
+        connection.connect()
+        is_asked = connection.sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        silence = connection.sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+        connection.close()
+    assert (bool(is_asked), silence) == (True, 60)
