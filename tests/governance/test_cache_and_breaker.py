@@ -12,7 +12,10 @@ from tests.lifecycle.house import eventually
 
 def test_a_hit_leaves_the_probe_to_others(tmp_path: Path) -> None:
     config = tmp_path / "sluice.toml"
-    config.write_text('[server]\ncache = { ttl = "5m" }\n')
+    config.write_text(
+        '[server]\ncache = { ttl = "5m" }\n[keys.ann]\nkey = "sk-ann"\ntenant = "home"\n'
+        '[keys.bob]\nkey = "sk-bob"\ntenant = "home"\nmodels = ["sandbox/*"]\n'
+    )
     environ = {
         "SLUICE_CONFIG": str(config),
         "SLUICE_BREAKER": "on",
@@ -23,12 +26,18 @@ def test_a_hit_leaves_the_probe_to_others(tmp_path: Path) -> None:
     assert breaker is not None
     body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
 
-    def ask() -> str:
-        return client.post("/v1/chat/completions", json=body).headers["x-sluice-cache"]
+    def ask(key: str) -> str:
+        headers = {"Authorization": f"Bearer {key}"}
+        return client.post("/v1/chat/completions", json=body, headers=headers).headers["x-sluice-cache"]
 
-    assert ask() == "miss"
-    eventually(lambda: ask() == "hit")  # the first look at the store empties the memory
+    assert ask("sk-ann") == "miss"
+    eventually(lambda: ask("sk-ann") == "hit")  # the first look at the store empties the memory
     (state,) = breaker._states.values()
     state.duration, state.open_until = 15.0, 1.0  # it failed a while ago
-    assert ask() == "hit"
-    assert (state.phase, state.probe) == ("half_open", None)
+    assert ask("sk-ann") == "hit"
+    assert (state.phase, state.probe) == ("closed", None)  # its target is remembered
+    assert ask("sk-bob") == "hit"
+    assert (state.phase, state.probe) == (
+        "half_open",
+        None,
+    )  # bob may use other models, so his targets were planned

@@ -23,7 +23,7 @@ from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.translation import decode_call, server_context
 from app.state.ids import mint
-from app.wire.json import dumps, loads_lenient
+from app.wire.json import dumps, loads_own
 
 _COMPLETE: Final = frozenset({"stop", "tool_calls"})
 _OWN: Final = (
@@ -112,12 +112,12 @@ def _answer(entry: Entry, body: Any) -> Answer:
 
 def _body(call: Call, entry: Entry, target: Target) -> dict[str, Any]:
     """Return the JSON of an entry as the answer of ``call``: with its own id and members."""
-    body: dict[str, Any] = loads_lenient(entry.body)
+    body: dict[str, Any] = loads_own(entry.body)
     if entry.response is None:
         if isinstance(body.get("id"), str):
             body["id"] = mint(body["id"].partition("-")[0] + "-" if "-" in body["id"] else "emb")
         return body
-    head = replace(entry.response, id=None, created=None, choices=())
+    head = Response(None, entry.response.model, ())
     row = dialect(call.dialect)
     request = decode_call(call) if row.echoes else Request(call.model)
     fresh = row.encode_response(head, request, server_context(call, target.model))

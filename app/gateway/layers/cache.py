@@ -26,6 +26,7 @@ from app.gateway.run import Run
 from app.state.cache_records import Label
 
 _STREAMABLE: Final = frozenset({"chat", "responses"})
+_MOST_TARGETS: Final = 4_096  # that are remembered
 _CACHEABLE: Final = _STREAMABLE | {"completion", "embedding"}
 
 
@@ -53,6 +54,7 @@ class Cache:
         self._store = services.cache_store
         self._store.use()
         self._flights = Flights()
+        self._targets: dict[tuple[Any, ...], Target] = {}
 
     def __call__(self, call: Call, proceed: Proceed) -> Run:
         policy = self._policy(call)
@@ -140,11 +142,22 @@ class Cache:
         return run
 
     def _target(self, call: Call, entry: Entry) -> Target | None:
-        """Return the target that gave the answer, if the caller may still use it."""
-        route = call.progress.route
-        if route is None:
-            route = call.progress.route = self._services.plan(call)
-        return next((one.target for one in route.targets if one.target.label == entry.label), None)
+        """Return the target that gave the answer, if the caller may still use it.
+
+        Which targets a call has, whatever their order, follows from what they are remembered by; files have but one home."""
+        names = (call.operation, call.model, call.candidates, call.default_provider)
+        whose = (entry.label, *names, call.principal.allowances)
+        target = self._targets.get(whose) if call.home is None else None
+        if target is None:
+            route = call.progress.route
+            if route is None:
+                route = call.progress.route = self._services.plan(call)
+            target = next((one.target for one in route.targets if one.target.label == entry.label), None)
+            if target is not None and call.home is None:
+                if len(self._targets) >= _MOST_TARGETS:
+                    self._targets.clear()
+                self._targets[whose] = target
+        return target
 
     def _find(self, call: Call, name: str) -> Entry | None:
         """Return the entry of that name that may answer ``call``."""
