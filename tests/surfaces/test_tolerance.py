@@ -84,6 +84,46 @@ def test_unknown_members_are_warned_of_elsewhere_and_refused_when_strict(world: 
 
 
 @pytest.mark.parametrize(
+    "surface, members, code, param",
+    [
+        ("responses", {"context_management": [5]}, "invalid_type", "context_management[0]"),
+        (
+            "responses",
+            {"context_management": [{}]},
+            "missing_required_parameter",
+            "context_management[0].type",
+        ),
+        (
+            "responses",
+            {"context_management": [{"type": "compaction", "compact_threshold": 999}]},
+            "integer_below_min_value",
+            "context_management[0].compact_threshold",
+        ),
+        (
+            "responses",
+            {"context_management": [{"type": "compaction", "compact_threshold": "1000"}]},
+            "invalid_type",
+            "context_management[0].compact_threshold",
+        ),
+        ("responses", {"prompt": {}}, "missing_required_parameter", "prompt.id"),
+        ("responses", {"prompt": {"id": 5}}, "invalid_type", "prompt.id"),
+        ("responses", {"conversation": {"id": 5}}, "invalid_type", "conversation.id"),
+        ("chat", {"response_format": {"type": 5}}, "invalid_type", "response_format.type"),
+    ],
+)
+def test_a_wrong_member_of_an_object_is_named_by_its_path(
+    world: World, surface: str, members: dict[str, Any], code: str, param: str
+) -> None:
+    answer = world.ask(surface, model="sandbox/x", **members)
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (400, code, param)
+
+
+def test_the_least_threshold_of_compaction_is_accepted(world: World) -> None:
+    edits = [{"type": "compaction", "compact_threshold": 1000}, {"type": "compaction"}]
+    assert world.ask("responses", model="sandbox/x", context_management=edits).status == 200
+
+
+@pytest.mark.parametrize(
     "surface, member, least",
     [
         ("chat", "max_tokens", 1),

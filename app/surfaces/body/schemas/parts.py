@@ -46,7 +46,7 @@ def chat_message(message: Any) -> Faults:
 
 def require_string(member: str) -> Callable[[dict[str, Any]], Faults]:
     """Return a check that an object has a string at ``member``."""
-    return lambda value: None if isinstance(value.get(member), str) else missing(member)
+    return lambda value: _text_faults(value, member)
 
 
 def tool(value: Any) -> Faults:

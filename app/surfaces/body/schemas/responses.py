@@ -41,7 +41,7 @@ def _text(value: dict[str, Any]) -> Faults:
         return {"format": [wrong_type("an object", form)]}
     if form and (faults := _format(form)):
         return {"format": faults}
-    return one_of(value, "verbosity", VERBOSITIES) or _inner_tokens(value.get("max_tokens"))
+    return one_of(value, "verbosity", VERBOSITIES) or _integer(value, "max_tokens", 1)
 
 
 def _format(form: dict[str, Any]) -> Faults:
@@ -55,18 +55,25 @@ def _format(form: dict[str, Any]) -> Faults:
     return one_of(form, "type", _FORMATS)
 
 
-def _inner_tokens(value: Any) -> Faults:
-    if value is None:
+def _integer(value: dict[str, Any], member: str, least: int) -> Faults:
+    number = value.get(member)
+    if number is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != int(value):
-        return {"max_tokens": [wrong_type("an integer", value)]}
-    if value < 1:
+    if isinstance(number, bool) or not isinstance(number, int | float) or number != int(number):
+        return {member: [wrong_type("an integer", number)]}
+    if number < least:
         sentence = (
-            "Invalid '{path}': integer below minimum value. Expected a value >= 1, "
-            f"but got {value:g} instead."
+            f"Invalid '{{path}}': integer below minimum value. Expected a value >= {least}, "
+            f"but got {number:g} instead."
         )
-        return {"max_tokens": [Fault("integer_below_min_value", sentence)]}
+        return {member: [Fault("integer_below_min_value", sentence)]}
     return None
+
+
+def _context_edit(value: Any) -> Faults:
+    if not isinstance(value, dict):
+        return [wrong_type("an object", value)]
+    return require_string("type")(value) or _integer(value, "compact_threshold", 1000)
 
 
 class ResponsesBody(ToolsBody):
@@ -87,9 +94,9 @@ class ResponsesBody(ToolsBody):
     prompt_cache_key = String()
     prompt_cache_retention = String()
     prompt_cache_options = Object()
-    prompt = Object()
+    prompt = Object(check=require_string("id"))
     moderation = Object()
-    context_management = Array()
+    context_management = Array(each=_context_edit)
 
 
 class ChatShapedResponsesBody(ResponsesBody, ChoicesBody):
