@@ -18,7 +18,8 @@ from app.state.tables import alert, budget
 from app.state.upserts import insert_once
 from app.wire.json import dumps
 
-_AT_ONCE: Final = 20
+_AT_ONCE: Final = 4
+"""So few that all are sent within their lease, however slow the receiver is."""
 
 
 class Due(NamedTuple):

@@ -1,7 +1,7 @@
 """Trouble of the database becomes one kind of error: 503 with ``Retry-After``.
 
 Trouble is what an operator can mend and a caller may try again: the database is locked, down, too slow, read-only or damaged, the
-disk is full, or the gateway may not use its tables. A wrong statement or a broken constraint is a defect of ours and passes as it is.
+disk is full, the gateway may not use its tables, or a trigger of the operator's refuses a row. A wrong statement or a broken constraint is a defect of ours and passes as it is.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ _TROUBLE = (
     *(sqlite3.OperationalError, sqlite3.InterfaceError, sqlite3.InternalError),
 )
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-_FORBIDDEN_OR_GONE = frozenset({"42501", "42P01"})
-"""PostgreSQL's codes of a table that this user may not use, and of one that is not there (its Appendix A)."""
+_REFUSED = frozenset({"42501", "42P01", "P0001"})
+"""PostgreSQL's codes of a table that this user may not use, of one that is not there, and of what a trigger raises (its Appendix
+A)."""
 _RETRY_AFTER = 2
 
 
 def is_trouble(error: BaseException) -> bool:
     """Tell whether ``error`` comes from the database's condition and not from a defect of ours."""
     is_cut = isinstance(error, exc.DBAPIError) and error.connection_invalidated
-    return is_cut or isinstance(error, _TROUBLE) or _is_damage(error)
+    return is_cut or isinstance(error, _TROUBLE) or _is_damaged_or_refused(error)
 
 
-def _is_damage(error: BaseException) -> bool:
-    """Tell whether the database's file is damaged, or its tables are forbidden or gone."""
+def _is_damaged_or_refused(error: BaseException) -> bool:
+    """Tell whether the database's file is damaged, or PostgreSQL refuses by a rule of the operator's."""
     cause = error.orig if isinstance(error, exc.DBAPIError) else error
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF  # the rest says more of the same
-    return code in _DAMAGE or getattr(cause, "sqlstate", None) in _FORBIDDEN_OR_GONE
+    return code in _DAMAGE or getattr(cause, "sqlstate", None) in _REFUSED
 
 
 def unavailable(error: BaseException, cause: str | None = None) -> GatewayError:

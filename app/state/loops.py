@@ -22,7 +22,7 @@ _BEATS: Final = 10.0
 class Loop:
     """Runs ``run``, which never returns by itself, in a greenlet of its own.
 
-    An exception that leaves ``run`` ends the loop.
+    An exception that leaves ``run`` ends the loop until the next ``start``.
     """
 
     def __init__(self, run: Callable[[], None]) -> None:
@@ -31,7 +31,7 @@ class Loop:
 
     def start(self) -> bool:
         """Begin, unless the loop runs already; tell whether it begins now."""
-        if self._greenlet is not None:
+        if self._greenlet is not None and not self._greenlet.ready():
             return False
         self._greenlet = gevent.spawn(self._run)
         return True

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.gateway.budgets.alerts import signing_key, thresholds_reached
+from app.gateway.budgets.alerts import _CLOCKS, _LEASE, signing_key, thresholds_reached
+from app.state.alerts import _AT_ONCE
 from app.state.budget_lines import ChargedBudget
 from tests.behaviour.world import chat_body
 from tests.governance.city import City, running_city
@@ -110,6 +111,11 @@ def test_each_threshold_is_told_once_and_until_it_is_taken() -> None:
             (row["level"], row["owner"], row["tenant"], row["resets_at"]) for row in hook.messages()[5:]
         } == {("tenant", "blue", "blue", None)}
         noted(city)
+
+
+def test_what_is_claimed_at_once_is_sent_within_its_lease_however_slow_the_receiver_is() -> None:
+    assert _CLOCKS.total is not None
+    assert _AT_ONCE * _CLOCKS.total <= _LEASE
 
 
 def noted(city: City) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import gevent
+import psycopg
 import pytest
 
 from tests.behaviour.world import chat_body
@@ -43,7 +44,8 @@ def rows(city: City, key: str) -> list[dict[str, Any]]:
 
 def lost_rows(city: City) -> float:
     page = city.client("free").get("/metrics").body.decode()
-    return float(page.split("\nsluice_ledger_lost_rows_total ")[1].split("\n")[0])
+    _, _, rest = page.partition("\nsluice_ledger_lost_rows_total ")
+    return float(rest.split("\n")[0] or 0)
 
 
 @pytest.mark.parametrize("spools", [True, False], ids=["spool", "none"])
@@ -63,6 +65,8 @@ def test_an_outage_of_the_database_loses_no_money(spools: bool, postgres_url: st
         city.upstream.script = good
         unavailable(city.ask("rich", **SMALL))
         assert [city.ask("free").status for _ in range(3)] == [200, 200, 200]
+        for path in ("calls.csv", "calls.jsonl", "calls"):
+            unavailable(city.client("master").get(f"/admin/{path}"))
         running.join(30)
         assert running.value.status == 200
         if spools:
@@ -85,3 +89,31 @@ def _stands(city: City) -> list[dict[str, float]]:
     if answer.status != 200:
         return []
     return [{name: row[name] for name in ("spent", "reserved")} for row in answer.json["budgets"]]
+
+
+def test_a_row_that_cannot_be_written_is_counted_and_all_others_are_written(postgres_url: str) -> None:
+    """Whatever is wrong with it: here, a trigger raises what PostgreSQL raises for a number that is too large."""
+    function = (
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        "$$ BEGIN IF NEW.input_tokens = 7 THEN "
+        "RAISE EXCEPTION 'too large' USING ERRCODE = '22003'; END IF; RETURN NEW; END $$"
+    )
+    with (
+        running_city(CONFIG, env={**ENV, "DATABASE_URL": postgres_url}) as city,
+        psycopg.connect(postgres_url, autocommit=True) as connection,
+    ):
+        assert city.ask("free").status == 200
+        eventually(lambda: rows(city, "free"))
+        connection.execute(function)
+        connection.execute(
+            "CREATE TRIGGER refusal BEFORE INSERT ON ledger FOR EACH ROW EXECUTE FUNCTION refuse()"
+        )
+        usage = chat_body()["usage"] | {"prompt_tokens": 7}
+        city.upstream.script = lambda request: (
+            Reply.json(chat_body() | {"usage": usage}) if request.json().get("seed") == 7 else good(request)
+        )
+        calls = [gevent.spawn(city.ask, "free", seed=seed) for seed in (6, 7, 8)]
+        gevent.joinall(calls, raise_error=True)
+        eventually(lambda: lost_rows(city) == 1)
+        assert city.ask("free").status == 200
+        eventually(lambda: len(rows(city, "free")) == 4)

@@ -237,12 +237,18 @@ def test_a_damaged_file_is_a_503_that_says_so_to_the_operator(state: State) -> N
 
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize(
-    ("as_role", "words"),
-    [("SET LOCAL ROLE pg_monitor", "denied"), ("SET LOCAL search_path TO nowhere", "not exist")],
+    ("first", "words"),
+    [
+        ("SET LOCAL ROLE pg_monitor", "denied"),
+        ("SET LOCAL search_path TO nowhere", "not exist"),
+        ("DO $$ BEGIN RAISE EXCEPTION 'no more rows'; END $$", "no more rows"),
+    ],
 )
-def test_tables_that_are_forbidden_or_gone_are_a_503(state: State, as_role: str, words: str) -> None:
+def test_what_postgresql_refuses_by_a_rule_of_the_operators_is_a_503(
+    state: State, first: str, words: str
+) -> None:
     def write(connection: Connection) -> int:
-        connection.execute(text(as_role))
+        connection.execute(text(first))
         return connection.execute(text("DELETE FROM blob")).rowcount
 
     error = refusal(state.db.write, write)

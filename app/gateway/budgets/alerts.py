@@ -112,8 +112,9 @@ class AlertSender:
         while True:
             self._wake.clear()
             try:
-                for due in self._state().alerts.claim(_LEASE):
-                    self._send(due)
+                while dues := self._state().alerts.claim(_LEASE):
+                    for due in dues:
+                        self._send(due)
             except GatewayError as error:
                 _LOG.warning("alerts cannot be read: %s", error.raw or error.message)
             except Exception:  # noqa: BLE001 - the loop must survive any fault

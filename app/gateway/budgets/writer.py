@@ -57,6 +57,13 @@ class EntryWriter:
             _LOG.warning("the ledger cannot be written: %s", error.raw or error.message)
             self._keep(rows)
             return False
+        except Exception:  # noqa: BLE001 - whatever is wrong with one row, the others are written
+            if len(rows) > 1:
+                written = [self._write([row]) for row in rows]
+                return all(written)
+            _LOG.exception("a row of the ledger cannot be written")
+            self.drop(1)
+            return False
         return True
 
     def _keep(self, rows: list[Entry]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import Any, Final
 
 from flask import Response
@@ -49,7 +50,8 @@ def as_jsonl() -> Response:
 
 def _export(write: Callable[[Iterable[Members]], Iterator[bytes]], media_type: str) -> Response:
     rows = requests.state().call_log.all(_filters(), requests.span())
-    return Response(write(rows), 200, {"content-type": media_type}, direct_passthrough=True)
+    first = list(islice(rows, 1))  # while the status can still be 503
+    return Response(write(chain(first, rows)), 200, {"content-type": media_type}, direct_passthrough=True)
 
 
 def _csv(rows: Iterable[Members]) -> Iterator[bytes]:
