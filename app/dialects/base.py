@@ -115,6 +115,8 @@ class Patch(ABC):
 
     breaks_fail: ClassVar[bool] = False
     is_steady: bool = False
+    decoder: StreamDecoder | None = None
+    """The decoder of the stream where the two share their work: it reads each frame before ``frames`` does."""
 
     @abstractmethod
     def request(self) -> dict[str, Any]:

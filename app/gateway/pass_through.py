@@ -115,7 +115,7 @@ class PassStream:
         self.finish: Finish | None = None
         self._exchange = exchange
         self._patch = exchange.patch
-        self._decoder = exchange.dialect.stream_decoder(exchange.context)
+        self._decoder = exchange.patch.decoder or exchange.dialect.stream_decoder(exchange.context)
         self._fold = Accumulator()
         self._breaks = Breaks() if exchange.patch.breaks_fail else None
         self.repeats: Repeats | None = getattr(self._decoder, "repeats", None)

@@ -31,7 +31,7 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Choice, Response
-from app.dialects.base import ClientContext, Frame, ServerContext, StreamDecoder
+from app.dialects.base import ClientContext, Frame, Patch, ServerContext, StreamDecoder
 from app.wire.sse import SSEDecoder
 from tests.traffic import answers
 
@@ -70,6 +70,16 @@ def decoded(decoder: StreamDecoder, frames: Iterable[Frame]) -> list[Event]:
     for frame in frames:
         events += decoder.done() if frame.data is None else decoder.feed(frame.event, frame.data)
     return events + decoder.eof()
+
+
+def passed_frames(patch: Patch, frames: Iterable[Frame]) -> list[Frame]:
+    """The client's frames for those of a provider, each read by the decoder of the patch first."""
+    passed: list[Frame] = []
+    for frame in frames:
+        if patch.decoder is not None:
+            patch.decoder.feed(frame.event, frame.data)
+        passed += patch.frames(frame.event, frame.data)
+    return passed
 
 
 def fold(events: Iterable[Event]) -> Accumulator:

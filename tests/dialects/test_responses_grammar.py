@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from app.dialects.base import PassThrough, ServerContext
+from app.dialects.base import Frame, PassThrough, ServerContext
 from app.dialects.responses.dialect import DIALECT
 from app.dialects.responses.patch import ResponsesPatch
 from tests.dialects import generic
+from tests.dialects.generic import passed_frames
 from tests.dialects.openresponses import faults_of_response
 from tests.dialects.test_responses_sdk import client_of
 from tests.traffic.grammar import check_responses_stream
@@ -195,8 +196,7 @@ def patch() -> ResponsesPatch:
 
 
 def passed(events: list[Json]) -> list[Json]:
-    way = patch()
-    return [frame.data for event in events for frame in way.frames(event["type"], event)]
+    return [frame.data for frame in passed_frames(patch(), [Frame(event["type"], event) for event in events])]
 
 
 @pytest.mark.parametrize("name", CHANGES)
@@ -251,3 +251,19 @@ def test_a_whole_answer_has_the_members_that_sdks_need(item: Json, right: Json) 
     shown = patch().answer({"status": "completed", "created_at": None, "output": [item]})["output"][0]
     assert {name: shown.get(name) for name in right} == right
     assert isinstance(shown["id"], str)
+
+
+def test_a_part_that_begins_before_an_earlier_one_keeps_its_text() -> None:
+    parts = [{"type": "output_text", "text": "a"}, {"type": "refusal", "refusal": "no"}]
+    item = {"type": "message", "id": "msg_0", "content": parts}
+    place = {"item_id": "msg_0", "output_index": 0, "content_index": 1}
+    events = passed(
+        [
+            {"type": "response.output_item.added", "output_index": 0, "item": {**item, "content": []}},
+            {"type": "response.refusal.delta", **place, "delta": "n"},
+            {"type": "response.output_item.done", "output_index": 0, "item": item},
+        ]
+    )
+    deltas = [(event["type"], event["content_index"], event["delta"]) for event in events if "delta" in event]
+    assert deltas == [("response.refusal.delta", 0, "n"), ("response.refusal.delta", 0, "o"), ("response.output_text.delta", 1, "a")]  # fmt: skip
+    assert [part["type"] for part in events[-1]["item"]["content"]] == ["refusal", "output_text"]

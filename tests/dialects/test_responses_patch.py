@@ -17,6 +17,7 @@ from app.dialects.responses.patch import ResponsesPatch, request_body, response_
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from tests.dialects import generic
+from tests.dialects.generic import passed_frames
 from tests.dialects.openresponses import faults_of_event, faults_of_response
 from tests.dialects.recorded import RESPONSES, reading_of
 from tests.traffic import load
@@ -358,7 +359,7 @@ def answer_of(response: dict[str, Any]) -> Answer:
 @pytest.mark.parametrize("exchange", load.params(RESPONSES.streams))
 def test_a_recorded_stream_passes_in_order(exchange: Exchange) -> None:
     patch = patch_of(exchange)
-    frames = [f for frame in RESPONSES.told_frames(exchange) for f in patch.frames(frame.event, frame.data)]
+    frames = passed_frames(patch, RESPONSES.told_frames(exchange))
     events = [frame.data for frame in frames]
     if reading_of(exchange).error is not None:
         return
@@ -377,13 +378,13 @@ def test_a_passed_stream_that_breaks_off_ends_in_one_failure(exchange: Exchange)
     frames = RESPONSES.told_frames(exchange)
     for end in range(0, len(frames), max(1, len(frames) // 8)):
         patch = patch_of(exchange)
-        shown = [frame for f in frames[:end] for frame in patch.frames(f.event, f.data)]
+        shown = passed_frames(patch, frames[:end])
         shown += patch.fail(GatewayError("upstream_cut", "Cut.")) if patch.final is None else []
         if end >= 2:
             assert check_responses_stream([frame.data for frame in shown], ours=True) == []
         assert patch.final is not None
         assert (patch.final["status"], patch.final["error"]["message"]) == ("failed", "Cut.")
-        assert patch.frames(*frames[-1]) == []
+        assert passed_frames(patch, frames[-1:]) == []
 
 
 def test_what_was_said_before_the_break_is_shown_as_incomplete() -> None:
@@ -392,7 +393,7 @@ def test_what_was_said_before_the_break_is_shown_as_incomplete() -> None:
         :-2
     ]
     patch, decoder = patch_of(exchange), DIALECT.stream_decoder(generic.client_context(realm="here"))
-    shown = [f for frame in frames for f in patch.frames(frame.event, frame.data)]
+    shown = passed_frames(patch, frames)
     answer = generic.fold(generic.decoded(decoder, frames)).response()
     ending = patch.fail(GatewayError("upstream_cut", "Cut."), answer, Usage(3, 4))
     assert ending[0].data["sequence_number"] == len(shown)

@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from app.canonical.record import record
 from app.dialects.responses.whole_items import LISTS, opening_item, whole_item, whole_part
-from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, without_nulls
+from app.dialects.shared.decoder_parts import nameless_call
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
 from app.responses_form.events import CREATED, IN_PROGRESS, OPENING, TERMINAL
 from app.responses_form.items import item_prefix
 
@@ -53,7 +54,7 @@ _BY_CALL: Final = {growth.item: growth for growth in _GROWTHS if growth.list is 
 
 
 @dataclass(slots=True)
-class _Text:
+class Text:
     """One text; ``growth`` is None for a part of an unknown type. ``at`` are the members that locate it."""
 
     growth: _Growth | None
@@ -81,8 +82,8 @@ class _Item:
     open: bool = False
     done: bool = False
     backlog: list[str] = field(default_factory=list)
-    texts: dict[str, list[_Text]] = field(default_factory=dict)
-    numbers: dict[tuple[str, int], _Text] = field(default_factory=dict)
+    texts: dict[str, list[Text]] = field(default_factory=dict)
+    numbers: dict[tuple[str, int], Text] = field(default_factory=dict)
 
     @property
     def at(self) -> JSON:
@@ -98,9 +99,15 @@ class Grammar:
         self._numbered: dict[int, _Item] = {}
         self._by_id: dict[str, _Item] = {}
         self._opened: set[str] = set()
+        self.latest: Text | None = None
+        """The text that the last delta added to."""
 
-    def feed(self, kind: str, data: JSON) -> Iterator[Payload]:
-        """Yield the events, ``(type, members)``, for one event of the provider."""
+    def feed(self, kind: str, event: JSON) -> Iterator[Payload]:
+        """Yield the events, ``(type, members)``, for one event of the provider.
+
+        Raises ``upstream_invalid`` for a call that has no name at its end.
+        """
+        kind, data = _ALIASES.get(kind, kind), rest(event, _REWRITTEN)
         if kind.startswith("response.") and kind not in OPENING and IN_PROGRESS not in self._opened:
             yield from self._open(IN_PROGRESS, {})
         rule = _RULES.get(kind)
@@ -200,8 +207,10 @@ class Grammar:
             return
         state.done = True
         last = {**state.added, **without_nulls(item)}
+        if state.type in _BY_CALL and not opt_str(last.get("name")):
+            raise nameless_call()
         if not state.open:
-            state.added = {"name": "unknown", **last} if state.type in _BY_CALL else last
+            state.added = last
             yield from self._announce(state)
         whole = whole_item({**last, "type": state.type, "id": state.id}, lambda _: state.id)
         yield from self._finish_texts(state, whole)
@@ -216,7 +225,7 @@ class Grammar:
             yield from _grow_to(text, whole[call.member])
         for name, part_kind in LISTS.get(state.type, ()):
             texts = state.texts.get(name, [])
-            parts = list(whole.get(name) or ())
+            parts = _in_order(list(whole.get(name) or ()), [n for of, n in state.numbers if of == name])
             parts += [_last_part(text) for text in texts[len(parts) :]]
             if parts or name in whole:
                 whole[name] = parts
@@ -239,7 +248,7 @@ class Grammar:
         growth = _BY_PART.get(whole["type"])
         at = {**item.at, f"{name}_index": len(texts)}
         empty = whole if growth is None else whole_part({"type": whole["type"]}, kind)
-        text = _Text(growth, at, _part_event(name), empty)
+        text = Text(growth, at, _part_event(name), empty)
         texts.append(text)
         item.numbers[name, len(texts) - 1 if number is None else number] = text
         yield f"{text.part_event}.added", {**at, "part": empty}
@@ -273,17 +282,17 @@ class Grammar:
             yield from _close_part(text, part)
 
     @staticmethod
-    def _part(item: _Item, name: str, data: JSON) -> _Text | None:
+    def _part(item: _Item, name: str, data: JSON) -> Text | None:
         """Return the part of an event: by its index, or the last one."""
         number, texts = count(data.get(f"{name}_index")), item.texts.get(name)
         if number is not None:
             return item.numbers.get((name, number))
         return texts[-1] if texts else None
 
-    def _call_text(self, item: _Item, growth: _Growth) -> _Text:
+    def _call_text(self, item: _Item, growth: _Growth) -> Text:
         texts = item.texts.setdefault(growth.member, [])
         if not texts:
-            texts.append(_Text(growth, item.at))
+            texts.append(Text(growth, item.at))
         return texts[0]
 
     def _text(self, growth: _Growth, item: _Item, data: JSON) -> Iterator[Payload]:
@@ -308,11 +317,12 @@ class Grammar:
         if step == "done" and item.open:
             yield from _grow_to(text, data.get(growth.member), data)
         elif step == "delta" and item.open:
+            self.latest = text
             yield from _grow(text, as_str(delta), data, always=True)
         elif step == "delta":
             item.backlog.append(as_str(delta))
 
-    def _current(self, growth: _Growth, item: _Item, data: JSON) -> _Text:
+    def _current(self, growth: _Growth, item: _Item, data: JSON) -> Text:
         if growth.list is None:
             return self._call_text(item, growth)
         return self._part(item, growth.list, data) or item.texts[growth.list][-1]
@@ -351,7 +361,7 @@ def _part_kind(item: _Item, name: str) -> str:
     return dict(LISTS.get(item.type, ())).get(name, "output_text")
 
 
-def _grow(text: _Text, delta: str, data: JSON, *, always: bool = False) -> Iterator[Payload]:
+def _grow(text: Text, delta: str, data: JSON, *, always: bool = False) -> Iterator[Payload]:
     """Yield the delta of a piece of text; of an empty one only if ``always``."""
     if text.growth is None or not (delta or always):
         return
@@ -362,7 +372,7 @@ def _grow(text: _Text, delta: str, data: JSON, *, always: bool = False) -> Itera
     yield f"{text.growth.event}.delta", members
 
 
-def _grow_to(text: _Text, final: Any, data: JSON | None = None) -> Iterator[Payload]:
+def _grow_to(text: Text, final: Any, data: JSON | None = None) -> Iterator[Payload]:
     """Yield the ``done`` event of a text, and before it the delta that is missing; nothing if it is done."""
     if text.done or text.growth is None:
         return
@@ -377,14 +387,21 @@ def _grow_to(text: _Text, final: Any, data: JSON | None = None) -> Iterator[Payl
     yield f"{text.growth.event}.done", members
 
 
-def _last_part(text: _Text) -> JSON:
+def _in_order(parts: list[JSON], numbers: list[int]) -> list[JSON]:
+    """Return the parts of a final item with those first that have begun, whose ``numbers`` these are."""
+    if len(parts) <= len(numbers) or not set(numbers) <= set(range(len(parts))):
+        return parts
+    return [parts[n] for n in numbers] + [part for n, part in enumerate(parts) if n not in numbers]
+
+
+def _last_part(text: Text) -> JSON:
     if text.growth is None:
         return text.part
     annotated = {"annotations": list(text.annotations)} if text.annotations else {}
     return {**text.part, **annotated, text.growth.member: text.text}
 
 
-def _close_part(text: _Text, final: Mapping[str, Any]) -> Iterator[Payload]:
+def _close_part(text: Text, final: Mapping[str, Any]) -> Iterator[Payload]:
     """End a part: its text, then the part; nothing if it is closed. Members that ``final`` does not have are
     those of the events."""
     if text.closed:
@@ -398,6 +415,12 @@ def _close_part(text: _Text, final: Mapping[str, Any]) -> Iterator[Payload]:
     yield f"{text.part_event}.done", {**text.at, "part": text.part}
 
 
+DELTAS: Final = frozenset(f"{growth.event}.delta" for growth in _GROWTHS)
+"""Events that add to a text."""
+_REWRITTEN: Final = frozenset({"type", "obfuscation", "sequence_number"})
+_ALIASES: Final = {
+    f"response.reasoning.{step}": f"response.reasoning_text.{step}" for step in ("delta", "done")
+}
 _BY_EVENT: Final = {growth.event: growth for growth in _GROWTHS}
 _Rule = Callable[[Grammar, str, JSON], Iterator[Payload]]
 _RULES: Final[Mapping[str, _Rule]] = {

@@ -17,10 +17,10 @@ from app.canonical.response import Response, Usage
 from app.dialects.base import Frame, PassThrough, Patch
 from app.dialects.responses.compatibility import REASONING_LOST, ResponsesOptions, fit
 from app.dialects.responses.echo import response_shell
-from app.dialects.responses.grammar import Grammar
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.response import encode_usage, overlay
+from app.dialects.responses.stream_in import ResponsesDecoder
 from app.dialects.responses.whole_items import whole_item
 from app.dialects.shared.lenient_json import (
     as_dict,
@@ -38,7 +38,6 @@ from app.responses_form.events import TERMINAL
 
 _SEALED_TYPES: Final = frozenset({"reasoning", "compaction"})
 _KIND: Final = re.compile(r"[\w.:/-]{1,128}")  # the ``event`` line of the frame contains it
-_REWRITTEN: Final = frozenset({"type", "obfuscation", "sequence_number"})
 
 
 def request_body(passage: PassThrough) -> dict[str, Any]:
@@ -134,10 +133,12 @@ class ResponsesPatch(Patch):
     encrypts reasoning anew for it, OpenRouter changes ids), and a failure those so far.
     """
 
+    decoder: ResponsesDecoder
+
     def __init__(self, passage: PassThrough) -> None:
         self.final: dict[str, Any] | None = None
         self._passage = passage
-        self._grammar = Grammar(passage.server.new_id)
+        self.decoder = ResponsesDecoder(passage.client)
         self._next_number = 0
         self._items: dict[int, dict[str, Any]] = {}
         self._snapshot: dict[str, Any] = {}
@@ -157,12 +158,10 @@ class ResponsesPatch(Patch):
         return self.final
 
     def frames(self, event: str | None, data: Mapping[str, Any]) -> list[Frame]:
-        """Return the client's frames for one frame, in the order of ``Grammar``; none after the terminal one."""
-        kind = as_str(data.get("type")) or event or ""
-        if self.final is not None or not _KIND.fullmatch(kind):
+        """Return the client's frames for the frame that ``decoder`` read last; none after the terminal one."""
+        if self.final is not None:
             return []
-        members = rest(data, _REWRITTEN)
-        return [self._frame(*payload) for payload in self._grammar.feed(kind, members)]
+        return [self._frame(kind, members) for kind, members in self.decoder.ordered if _KIND.fullmatch(kind)]
 
     def _frame(self, kind: str, members: dict[str, Any]) -> Frame:
         if isinstance(members.get("item"), dict):
