@@ -430,7 +430,7 @@ FAULTS: list[tuple[str, str]] = [
     ("[providers.own]\ndialect='chat'", "providers.own.base_url: is required for a custom provider"),
     (
         "[providers.own]\nbase_url='http://h'\ndialect='grpc'",
-        "providers.own.dialect: must be 'chat' or 'responses' or 'messages' or 'gemini' or 'cohere'",
+        "providers.own.dialect: must be 'chat', 'responses', 'messages', 'gemini' or 'cohere'",
     ),
     (
         "[providers.'a/b']\n",
@@ -480,7 +480,7 @@ FAULTS: list[tuple[str, str]] = [
     ("[models.'m']\ntarget='a/b'\ntargets=[{target='c/d'}]", "models.m: needs either 'target' or 'targets'"),
     (
         "[models.'m']\ntarget='a/b'\nstrategy='fastest'",
-        "models.m.strategy: must be 'weighted' or 'ordered' or 'latency' or 'cheapest' or 'least-busy'",
+        "models.m.strategy: must be 'weighted', 'ordered', 'latency', 'cheapest' or 'least-busy'",
     ),
     (
         "[models.'m']\ntargets=[{target='a/b',max_tokens=0}]",
@@ -535,6 +535,9 @@ def test_aliases_in_a_circle_are_faults_each(load_text: Loader) -> None:
     ]
 
 
+UNSENDABLE = "must be a text that a header can carry, without line ends and characters such as '…'"
+
+
 @pytest.mark.parametrize(
     ("variable", "text", "fault"),
     [
@@ -576,9 +579,16 @@ def test_aliases_in_a_circle_are_faults_each(load_text: Loader) -> None:
         (
             "HTTPS_PROXY",
             "http://u:secret@:x",
-            "environment: HTTPS_PROXY is no proxy URL (scheme://[user:password@]host[:port])",
+            "environment: HTTPS_PROXY is not a proxy URL (scheme://[user:password@]host[:port])",
         ),
-        ("SSL_CERT_FILE", "/nowhere.pem", "environment: the CA bundle /nowhere.pem does not exist"),
+        (
+            "SSL_CERT_FILE",
+            "/nowhere.pem",
+            "environment: SSL_CERT_FILE: the CA bundle /nowhere.pem does not exist",
+        ),
+        ("GROQ_API_KEY", "secret\nsecret", f"GROQ_API_KEY: {UNSENDABLE}"),
+        ("ANTHROPIC_API_KEY", "secret-sk-ant-…", f"ANTHROPIC_API_KEY: {UNSENDABLE}"),
+        ("SLUICE_KEYS", "ann:secret\tsecret…", f"SLUICE_KEYS: {UNSENDABLE}"),
         ("SLUICE_CONFIG", "absent.toml", "absent.toml: cannot be read: No such file or directory"),
     ],
 )
@@ -696,7 +706,7 @@ def test_open_beside_client_keys_is_a_fault(load_text: Loader) -> None:
         ("{ requests = 0, per = 'hour' }", "limits[0].requests: must be a whole number above 0"),
         ("{ tokens = nan, per = 'hour' }", "limits[0].tokens: must be a whole number above 0"),
         ("{ requests = 1 }", "limits[0].per: is required: 'second', 'minute', 'hour' or 'day'"),
-        ("{ requests = 1, per = 'week' }", "limits[0].per: must be 'second' or 'minute' or 'hour' or 'day'"),
+        ("{ requests = 1, per = 'week' }", "limits[0].per: must be 'second', 'minute', 'hour' or 'day'"),
         ("{ concurrent = 1, per = 'day' }", "limits[0].per: cannot be combined with 'concurrent'"),
         ("{ per = 'day' }", "limits[0]: needs one of 'requests', 'tokens' and 'concurrent'"),
         ("{ request = 1, per = 'day' }", "limits[0].request: is unknown; did you mean 'requests'?"),

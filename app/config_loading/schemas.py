@@ -30,7 +30,7 @@ class ProviderKeySchema(Strict):
     """One of ``[[providers.NAME.keys]]``."""
 
     name = Checked(value_kinds.NAME)
-    value = Checked(value_kinds.TEXT, required=True)
+    value = Checked(value_kinds.KEY, required=True)
     models = Checked(value_kinds.TEXTS)
     weight = Checked(value_kinds.ABOVE_0)
     limits = rows(LimitSchema)
@@ -50,7 +50,7 @@ class PriceSchema(Strict):
 class ProviderSchema(Strict):
     """``[providers.NAME]``."""
 
-    api_key = Checked(value_kinds.TEXT)
+    api_key = Checked(value_kinds.KEY)
     keys = rows(ProviderKeySchema)
     base_url = Checked(value_kinds.BASE_URL)
     dialect = Checked(value_kinds.one_of(*CUSTOM_DIALECTS))

@@ -81,7 +81,7 @@ class KeyMembersSchema(TenantSchema):
 class ConfiguredKeySchema(KeyMembersSchema):
     """``[keys.NAME]``."""
 
-    key = Checked(value_kinds.TEXT, required=True)
+    key = Checked(value_kinds.KEY, required=True)
     tenant = Checked(value_kinds.NAME)
     cache = Cache()
 

@@ -97,7 +97,8 @@ def _is_database(value: Any) -> bool:
 
 def one_of(*names: str) -> Kind:
     """Return the kind of texts that are one of ``names``."""
-    choices = " or ".join(f"'{name}'" for name in names)
+    *others, last = (f"'{name}'" for name in names)
+    choices = f"{', '.join(others)} or {last}" if others else last
     return Kind(f"must be {choices}", lambda value: value in names)
 
 
@@ -140,6 +141,10 @@ HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 HEADER: Final = Kind(
     "must be a valid header value",
     lambda v: isinstance(v, str) and re.fullmatch(r"[\t\x20-\x7e\x80-\xff]*", v) is not None,
+)
+KEY: Final = Kind(
+    "must be a text that a header can carry, without line ends and characters such as '…'",
+    lambda v: is_text(v) and HEADER.fits(v),
 )
 PATTERN: Final = Kind(
     "must be a pattern over provider/model, or a name of [models], with '*' for any text, 256 characters at most",

@@ -61,7 +61,7 @@ def proxy_url(value: str, name: str) -> str:
     except ValueError:  # urlsplit's own message repeats parts of the URL
         usable = False
     if not usable:
-        raise ValueError(f"{name} is no proxy URL (scheme://[user:password@]host[:port])")
+        raise ValueError(f"{name} is not a proxy URL (scheme://[user:password@]host[:port])")
     return url
 
 

@@ -57,12 +57,17 @@ def _passphrase() -> str:
 
 def paths_of(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Return the files and folders that the environment names, in either case of its variables."""
-    named = [environ.get(name) or environ.get(name.lower()) or "" for name in _FILES]
-    folders = environ.get(_FOLDERS) or environ.get(_FOLDERS.lower()) or ""
-    paths = existing([*named, *folders.split(os.pathsep)])
-    for path in paths:
-        check_bundle(path)
-    return paths
+    paths: list[str] = []
+    for name in (*_FILES, _FOLDERS):
+        value = environ.get(name) or environ.get(name.lower()) or ""
+        try:
+            named = existing(value.split(os.pathsep) if name == _FOLDERS else [value])
+            for path in named:
+                check_bundle(path)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        paths += named
+    return tuple(dict.fromkeys(paths))
 
 
 def existing(paths: Iterable[str]) -> tuple[str, ...]:

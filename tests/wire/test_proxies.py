@@ -74,7 +74,7 @@ def test_no_proxy_names_what_goes_direct(no_proxy: str, host: str, port: int, di
     "value", ["http://", "ftp://x:1", "http://x:99999", "http://user:hunter2@:80", "http://[::1"]
 )
 def test_a_proxy_that_is_no_url_is_refused_without_repeating_it(value: str) -> None:
-    with pytest.raises(ValueError, match="HTTPS_PROXY is no proxy URL") as caught:
+    with pytest.raises(ValueError, match="HTTPS_PROXY is not a proxy URL") as caught:
         rules_of({"HTTPS_PROXY": value})
     assert "hunter2" not in str(caught.value)
 
