@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Any, Literal
 
 from app.canonical.record import record
@@ -73,6 +73,31 @@ class Usage:
         if self.total_tokens is not None:
             return self.total_tokens
         return self.input_tokens + self.output_tokens
+
+
+def add_usages(one: Usage | None, other: Usage | None) -> Usage | None:
+    """Return the usage of two calls together, with the native members of the second; ``cost`` is left out."""
+    if one is None or other is None:
+        return one or other
+    units = _add_counts(one.billing.units, other.billing.units)
+    further = (*one.billing.further, *other.billing.further)
+    return replace(
+        other,
+        input_tokens=one.input_tokens + other.input_tokens,
+        output_tokens=one.output_tokens + other.output_tokens,
+        total_tokens=one.total + other.total,
+        cached_tokens=one.cached_tokens + other.cached_tokens,
+        cache_write_tokens=one.cache_write_tokens + other.cache_write_tokens,
+        reasoning_tokens=one.reasoning_tokens + other.reasoning_tokens,
+        details=_add_counts(one.details, other.details),
+        cost=None,
+        estimated=one.estimated or other.estimated,
+        billing=replace(other.billing, units=units, further=further),
+    )
+
+
+def _add_counts(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in {**one, **other}}
 
 
 @record

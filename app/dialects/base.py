@@ -47,7 +47,8 @@ class ServerContext:
     of a response if the upstream reports none. ``response_id`` is the id that the client sees,
     None to keep the upstream's or make a new one. ``wrap`` seals a signature into the text that
     the client sees (``encrypted_content``, ``reasoning_details[].data``); ``unwrap`` opens such a
-    text, and returns None for a text that the gateway did not seal.
+    text, and returns None for a text that the gateway did not seal. ``leading`` are items that the gateway puts before
+    a Responses answer.
     """
 
     new_id: Callable[[str], str]
@@ -56,6 +57,7 @@ class ServerContext:
     response_id: str | None = None
     wrap: Callable[[Signature], str] = lambda signature: signature.value
     unwrap: Callable[[str], Signature | None] = lambda text: None
+    leading: tuple[Mapping[str, Any], ...] = ()
 
 
 @record

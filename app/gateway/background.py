@@ -19,7 +19,7 @@ from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway import attempt_rows
 from app.gateway.call import Abort, Call, Principal
-from app.gateway.compaction import proceed_with_turn
+from app.gateway.context_management import proceed_with_turn
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.plan import Planned
 from app.gateway.run import Run

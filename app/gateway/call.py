@@ -273,8 +273,9 @@ class Call:
     stores the turn of a Responses call, None for calls that are no turns. ``signs``: what providers need
     again of tool calls is restored, and stored where ``keeps_signatures``. ``keep_raw`` names what to keep
     of the exchange with the provider (``raw_request``, ``raw_response``). ``surface`` is the name of its surface,
-    "" for none. ``status_of`` returns the status of an error there. ``size`` is that of the body in
-    bytes. ``created_at`` is in Unix seconds, ``deadline`` and ``started`` are monotonic.
+    "" for none. ``status_of`` returns the status of an error there. ``leading`` are items of a Responses answer that
+    come before what the provider answers. ``size`` is that of the body in bytes. ``created_at`` is in Unix seconds,
+    ``deadline`` and ``started`` are monotonic.
     """
 
     id: str
@@ -309,6 +310,7 @@ class Call:
     keeps_signatures: bool = True
     surface: str = ""
     status_of: Callable[[GatewayError], int] = _native_status
+    leading: tuple[Mapping[str, Any], ...] = ()
     size: int = 0
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)

@@ -1,16 +1,16 @@
 """Compaction: the model of a conversation summarizes its history.
 
-The gateway does it for every provider. The summary travels in the item's ``encrypted_content``, sealed for its
-tenant, and becomes a message when the item comes with a later turn (docs/responses.md, "Compact and
-count"). A turn whose last item is ``compaction_trigger`` is answered with one such item, whole or streamed, stored
-or in the background; the trigger is neither sent nor stored.
+The gateway does it for every provider. The summary travels in an item (``compaction_items``), and becomes a message when
+the item comes with a later turn (docs/responses.md, "Compact and count"). A turn whose last item is
+``compaction_trigger`` is answered with one such item, whole or streamed, stored or in the background; the trigger is
+neither sent nor stored. ``context_management`` does it within other turns.
 
 Tests: tests/lifecycle/test_compaction.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -22,6 +22,12 @@ from app.dialects.base import Frame
 from app.dialects.responses.response import encode_usage
 from app.errors import GatewayError
 from app.gateway.call import Call
+from app.gateway.compaction_items import (
+    is_standing,
+    replacement,
+    seal_replacement,
+    seal_summary,
+)
 from app.gateway.cost import put_cost
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import Proceed, Services
@@ -33,14 +39,12 @@ from app.state.crypto import Sealer
 from app.state.ids import RESPONSE, new_id, new_item_id
 
 _WIRE: Final = "responses"
-_TAG: Final = "slc1."
 _INSTRUCTIONS: Final = (
     "The conversation so far must be replaced by a summary of it. Write that summary now. Keep every "
     "fact, decision, name, number, file path, open task and result of a tool call that a later turn "
     "could need, in the order in which they came up. Write plain prose and lists, address nobody, "
     "add nothing that was not said, and do not continue the conversation."
 )
-_OPENING: Final = "Summary of the conversation so far, made to shorten it:\n\n"
 
 
 def summary_body(call: Call, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def compaction_object(
 
     Raises ``upstream_invalid`` when the model wrote none.
     """
-    item = compaction_item(call, outcome, sealer)
+    item = seal_summary(summary_of(outcome), sealer, call.principal.tenant)
     compaction: dict[str, Any] = {
         "id": new_id(RESPONSE),
         "object": "response.compaction",
@@ -72,13 +76,12 @@ def compaction_object(
     return compaction
 
 
-def compaction_item(call: Call, outcome: Outcome, sealer: Sealer) -> dict[str, Any]:
-    """Return the item that holds the summary; raises ``upstream_invalid`` when the model wrote none."""
+def summary_of(outcome: Outcome) -> str:
+    """Return the summary that a model wrote; raises ``upstream_invalid`` if it wrote none."""
     summary = _text_of(outcome.response)
     if not summary:
         raise GatewayError("upstream_invalid", "The model wrote no summary.")
-    sealed = _TAG + sealer.seal(summary.encode(), call.principal.tenant.encode())
-    return {"id": new_item_id("compaction"), "type": "compaction", "encrypted_content": sealed}
+    return summary
 
 
 def asks_compaction(body: Mapping[str, Any]) -> bool:
@@ -88,15 +91,22 @@ def asks_compaction(body: Mapping[str, Any]) -> bool:
     return isinstance(last, Mapping) and last.get("type") == "compaction_trigger"
 
 
-def proceed_with_turn(services: Services, call: Call, proceed: Proceed) -> Run:
-    """Return the run of a turn's call, which has its history: an answer, or a compaction."""
-    if not asks_compaction(call.body):
-        return proceed(call)
+def answer_trigger(services: Services, call: Call, proceed: Proceed) -> Run:
+    """Return the run of a turn that asks for a compaction; its call has its history.
+
+    A stored turn's item stands for the turns before it. If the turn is not stored, its client says what comes before the item.
+    """
     inner = summary_call(call)
-    sealer = services.state().sealer
+    sealer, tenant = services.state().sealer, call.principal.tenant
+    standing = [item for item in as_items(call.full_body.get("input")) if is_standing(item)]
 
     def answer(outcome: Outcome) -> Response:
-        item = compaction_item(call, outcome, sealer)
+        summary = summary_of(outcome)
+        item = (
+            seal_replacement(replacement(summary, standing), sealer, tenant)
+            if call.body.get("store")
+            else seal_summary(summary, sealer, tenant)
+        )
         part = OpaquePart("compaction", (_WIRE, item))
         choice = Choice(0, (Message("assistant", (part,)),), Finish("stop"))
         response = outcome.response or Response(None, None, ())
@@ -135,6 +145,7 @@ def _complete(call: Call, run: Run, answer: Any) -> Run:
 
 
 def _stream(run: Run, inner: Run, answer: Any) -> Generator[Batch, None, None]:
+    inner.on_attempt(run.announce)
     outcome = inner.result()
     run.outcome.target, run.outcome.losses = outcome.target, outcome.losses
     run.outcome.upstream_ms = outcome.upstream_ms
@@ -143,41 +154,6 @@ def _stream(run: Run, inner: Run, answer: Any) -> Generator[Batch, None, None]:
     final = Answer(None, response=response, usage=outcome.usage, finish=response.choices[0].finish)
     final.cost = outcome.cost
     yield Batch(frames, last=True, content=True, answer=final)
-
-
-def open_items(items: Iterable[Any], sealer: Sealer, tenant: str) -> list[Any]:
-    """Return input items with the gateway's compactions replaced by messages with the summary.
-
-    Raises 400 for one that cannot be unsealed: another tenant's, or an old key's.
-    """
-    return [_open(item, sealer, tenant) for item in items]
-
-
-def holds_compaction(items: Any) -> bool:
-    """Tell whether any item is a compaction of the gateway's."""
-    return isinstance(items, list) and any(_sealed_text(item) is not None for item in items)
-
-
-def _sealed_text(item: Any) -> str | None:
-    content = item.get("encrypted_content") if isinstance(item, Mapping) else None
-    if not isinstance(content, str) or not content.startswith(_TAG) or item.get("type") != "compaction":
-        return None
-    return content[len(_TAG) :]
-
-
-def _open(item: Any, sealer: Sealer, tenant: str) -> Any:
-    token = _sealed_text(item)
-    if token is None:
-        return item
-    summary = sealer.unseal(token, tenant.encode())
-    if summary is None:
-        raise GatewayError(
-            "bad_request",
-            "The 'encrypted_content' of a compaction item cannot be read.",
-            param="input",
-            code="invalid_value",
-        )
-    return {"type": "message", "role": "developer", "content": _OPENING + summary.decode()}
 
 
 def _complete_item(item: Mapping[str, Any]) -> dict[str, Any]:

@@ -91,6 +91,14 @@ class PriceList:
         return _members(parts, "catalogue")
 
 
+def add_costs(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the cost object of two calls together, None if either cost is unknown."""
+    if one is None or other is None:
+        return None
+    parts = {name: [cost[name] for cost in (one, other) if cost.get(name) is not None] for name in _MEMBERS}
+    return {**other, **{name: sum(known) if known else None for name, known in parts.items()}}
+
+
 def put_cost(body: Any, outcome: Outcome) -> None:
     """Set ``usage.cost``, a number in US dollars, and ``usage.cost_details`` in each usage of ``body`` (an answer, a chunk or an
     event), if the dialect has them. Details of the provider stay."""

@@ -21,7 +21,7 @@ from app.operations import OPERATIONS, resolve
 def generation(call: Call, target: Target, chosen: Plan) -> Exchange:
     """Return the exchange of a chat or Responses call."""
     row, losses, members = dialect(call.dialect), losses_of(call, target), target.members
-    if chosen.way == "pass" and row.patch is not None:
+    if chosen.way == "pass" and row.patch is not None and not call.leading:
         target_call = call if members is None else apply_to_body(call, members, losses)
         return PassExchange(
             target_call, target, chosen.wire, row, row.patch, lambda: decode_call(target_call), losses

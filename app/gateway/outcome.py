@@ -88,6 +88,10 @@ class Outcome:
         """Call ``listener`` once at the end of the call, after earlier listeners."""
         self._listeners.append(listener)
 
+    def adopt(self, other: Outcome) -> None:
+        """Take over the listeners of ``other``, which will not end by itself; they come before those of this one."""
+        self._listeners[:0], other._listeners = other._listeners, []
+
     def end(self, error: GatewayError | None = None) -> None:
         """Close the record and call the listeners; further calls do nothing."""
         if self._ended:

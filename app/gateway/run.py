@@ -70,6 +70,7 @@ class Run:
         self._source = source
         self._fault = fault
         self._on_attempt: list[AttemptListener] = []
+        self._on_answer: list[TerminalListener] = []
         self._on_terminal: list[TerminalListener] = []
         self._held: list[Frame] = []
         self._held_taken = False
@@ -88,6 +89,19 @@ class Run:
     def on_terminal(self, listener: TerminalListener) -> None:
         """Call ``listener`` before the end of the answer goes out."""
         self._on_terminal.append(listener)
+
+    def on_answer(self, listener: TerminalListener) -> None:
+        """Call ``listener`` with the end of the answer, before its cost is added and the terminal listeners are called."""
+        self._on_answer.append(listener)
+
+    def adopt(self, other: Run) -> Generator[Batch | Repetition, None, None]:
+        """Return the batches of ``other``, an unread run, as batches of this one, whose listeners come after those of ``other``."""
+        self.call = other.call
+        self._on_attempt[:0] = other._on_attempt
+        self._on_answer[:0] = other._on_answer
+        self._on_terminal[:0] = other._on_terminal
+        self.outcome.adopt(other.outcome)
+        return other._source(self)
 
     def continue_at(self, number: int, sent: frozenset[str]) -> None:
         """Number frames from ``number``, and leave out the events named in ``sent``, which were sent already."""
@@ -223,10 +237,15 @@ class Run:
 
     def _drop_sent(self, frames: list[Frame]) -> list[Frame]:
         if self._held_taken:
-            frames = [frame for frame in frames if not self._dialect.is_opening(frame)]
+            frames = [frame for frame in frames if not self._is_opening(frame)]
         if self._leave_out:
             frames = [frame for frame in frames if frame.event not in self._leave_out]
         return frames
+
+    def _is_opening(self, frame: Frame) -> bool:
+        """Tell whether a frame comes before the provider's answer: an opening one, or that of a leading item."""
+        item = frame.data.get("item") if self.call.leading and isinstance(frame.data, dict) else None
+        return self._dialect.is_opening(frame) or item in self.call.leading
 
     def _number(self, frames: list[Frame]) -> list[Frame]:
         """Set sequence numbers across all attempts of a stream, if the dialect has them. If each frame has the answer's id,
@@ -245,6 +264,9 @@ class Run:
             return
         outcome = self.outcome
         outcome.fill(answer)
+        for listener in self._on_answer:
+            listener(outcome, frames)
+        self._on_answer.clear()
         put_cost(outcome.body, outcome)
         for frame in frames:
             put_cost(frame.data, outcome)

@@ -18,7 +18,7 @@ from app.dialects.responses.echo import response_shell, strip_encrypted
 from app.dialects.shared.losses import Loss, warning_rows
 from app.errors import GatewayError
 from app.gateway.call import Call
-from app.gateway.compaction import holds_compaction, open_items
+from app.gateway.compaction_items import holds_compaction, open_items
 from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 from app.responses_form.errors import failure_body

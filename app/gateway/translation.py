@@ -90,6 +90,7 @@ def server_context(call: Call, model: str | None) -> ServerContext:
         response_id=call.response_id,
         wrap=call.sealing.wrap,
         unwrap=call.sealing.unwrap,
+        leading=call.leading,
     )
 
 

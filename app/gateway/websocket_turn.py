@@ -15,6 +15,7 @@ from app.canonical.response import Choice, Finish, Response
 from app.dialects.base import Frame
 from app.gateway.call import Call
 from app.gateway.compaction import frames_of
+from app.gateway.compaction_items import holds_compaction
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.offload import aside_for
@@ -83,7 +84,10 @@ class SocketHost(RequestHost):
         past = self.memory.find(call.body.get("previous_response_id"))
         if past is None or holds_reference(call.body.get("input")):
             return RequestHost._state(self, services, call)
-        body = {**call.body, "previous_response_id": None}
+        items = call.body.get("input")
+        if holds_compaction(past.items):
+            items = past.items
+        body = {**call.body, "previous_response_id": None, "input": items}
         return RequestHost._state(self, services, replace(call, body=body))
 
     def _expand(self, services: Services, state: State | None, call: Call) -> StoredTurn:

@@ -36,6 +36,23 @@ async function responses(client) {
   };
 }
 
+async function compacted(client) {
+  const history = [
+    { role: "user", content: "Ada is a cat. ".repeat(400) },
+    { role: "assistant", content: "Noted." },
+    { role: "user", content: "say exactly: nine" },
+  ];
+  const managed = {
+    model: "sandbox/echo", input: history, context_management: [{ type: "compaction", compact_threshold: 1000 }],
+  };
+  const streamed = await client.responses.stream(managed).finalResponse();
+  const whole = await client.responses.create(managed);
+  const input = [...streamed.output, { role: "user", content: "say exactly: ten" }];
+  const next = await client.responses.create({ model: "sandbox/echo", input, store: false });
+  const types = [streamed, whole].map((response) => response.output.map((item) => item.type));
+  return { types, texts: [streamed, whole, next].map((response) => response.output_text) };
+}
+
 async function chat(client) {
   const stream = await client.chat.completions.create({
     model: "sandbox/echo", messages: said("say exactly: chunks"), stream: true,
@@ -80,6 +97,7 @@ async function brokenOff(client) {
   const client = new OpenAI({ baseURL: `${url}/v1`, apiKey: key, maxRetries: 0 });
   const result = {
     responses: await responses(client),
+    compacted: await compacted(client),
     chat: await chat(client),
     azure: await azure(),
     refused: await refused(client),

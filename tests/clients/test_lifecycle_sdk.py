@@ -133,3 +133,22 @@ def test_a_conversation_lives(client: OpenAI) -> None:
     assert conversations.delete(made.id).deleted
     with pytest.raises(openai.NotFoundError):
         conversations.retrieve(made.id)
+
+
+def test_a_turn_compacts_its_history(client: OpenAI) -> None:
+    history: Any = [
+        {"role": "user", "content": "Ada is a cat. " * 400},
+        {"role": "assistant", "content": "Noted."},
+        {"role": "user", "content": "say exactly: nine"},
+    ]
+    managed: Any = [{"type": "compaction", "compact_threshold": 1000}]
+    with client.responses.stream(model=MODEL, input=history, context_management=managed) as stream:
+        for _ in stream:
+            continue
+        response = stream.get_final_response()
+    assert [item.type for item in response.output] == ["compaction", "message"]
+    assert response.output_text == "nine"
+    again = client.responses.create(
+        model=MODEL, input="echo history", previous_response_id=response.id, context_management=managed
+    )
+    assert "Summary of the conversation" in again.output_text

@@ -44,6 +44,13 @@ def test_responses_whole_streamed_and_stored(script_output: dict[str, Any]) -> N
     }
 
 
+def test_a_turn_that_compacts_its_history(script_output: dict[str, Any]) -> None:
+    assert script_output["compacted"] == {
+        "types": [["compaction", "message"]] * 2,
+        "texts": ["nine", "nine", "ten"],
+    }
+
+
 def test_chat_streams(script_output: dict[str, Any]) -> None:
     assert script_output["chat"] == {"streamed": "chunks", "helped": "helped"}
 

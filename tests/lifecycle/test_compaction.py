@@ -175,15 +175,6 @@ def test_tokens_of_a_history_are_counted_with_it(ann: Client) -> None:
     assert tokens(input="Hello", conversation=conversation) > alone + 100
 
 
-@pytest.mark.parametrize("model", ["sandbox/echo", "anthropic/claude-haiku-4-5", "gemini/gemini-2.5-flash"])
-def test_context_management_is_answered_honestly(ann: Client, model: str) -> None:
-    response = ann.make(
-        "x", model=model, context_management=[{"type": "compaction", "compact_threshold": 1000}]
-    )
-    warned = [w["param"] for w in response["extra_fields"].get("warnings", ())]
-    assert "context_management" in warned
-
-
 TRIGGER = {"type": "compaction_trigger"}
 
 

@@ -88,7 +88,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
     """Return the response object of the first choice, including ``encrypted_content``."""
     choice = response.first
     status, reason = STATUSES["stop" if choice.finish is None else choice.finish.reason]
-    output = output_writer(request, context).items(choice.messages)
+    output = [*map(dict, context.leading), *output_writer(request, context).items(choice.messages)]
     if status != "completed":
         mark_incomplete(output)
     body = client_body(request)

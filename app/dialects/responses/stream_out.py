@@ -21,11 +21,12 @@ from app.canonical.events import (
     Finished,
     Started,
 )
-from app.canonical.request import Item, Message, Request, ToolCallPart
+from app.canonical.request import Item, Message, OpaquePart, Request, ToolCallPart
 from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame, ServerContext
 from app.dialects.responses.blocks_out import BlockWriter, Payload, WireItem, block_writer
 from app.dialects.responses.echo import response_shell
+from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import part_kind
 from app.dialects.responses.response import (
     BROKEN_OFF,
@@ -71,13 +72,18 @@ class ResponsesEncoder:
         self.final = None
 
     def _open(self) -> list[Frame]:
-        """Return the opening snapshots, nothing after the first call."""
+        """Return the opening snapshots and the leading items, nothing after the first call."""
         if self._opened:
             return []
         self._opened = True
-        return [
+        frames = [
             self._frame(kind, {"response": self._shell("in_progress")}) for kind in (CREATED, IN_PROGRESS)
         ]
+        for place, item in enumerate(self._context.leading, 1):
+            part = OpaquePart(str(item["type"]), (NAME, item))
+            frames += self._block_started(BlockStarted(block=-place, part=part, item=-place))
+            frames += self._block_ended(BlockEnded(-place))
+        return frames
 
     # events
 

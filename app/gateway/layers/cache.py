@@ -99,6 +99,8 @@ class Cache:
         """Return how the call uses the cache, None for one whose answer is never cached."""
         if call.operation not in (_STREAMABLE if call.stream else _CACHEABLE):
             return None
+        if call.leading or (call.host is None and call.operation == "responses"):  # a turn that is compacted
+            return None
         if call.request is not None and call.operation != "embedding":  # its body does not say all
             return None
         if getattr(call.host, "background", False) or call.keep_raw:

@@ -32,6 +32,8 @@ def make(services: Services) -> CallLayer:
     def layer(call: Call, proceed: Proceed) -> Run:
         touches = touches_of_call(call, services.settings.limits, services.plan)
         held = [_without_refusal(touch) for touch in touches if touch.limit.kind != "requests"]
+        if call.host is None:  # a call within the job's turn, whose tokens are counted with those of the turn
+            held = [touch for touch in held if touch.limit.kind != "tokens"]
         if not held:
             return proceed(call)
         estimate = tokens_of_body(call.body)
