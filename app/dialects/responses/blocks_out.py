@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, ClassVar, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from app.canonical.events import BlockDelta, BlockEnded
 from app.canonical.request import (
@@ -25,6 +25,7 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
+from app.dialects.responses.growths import ARGUMENTS, INPUT, REASONING, REFUSAL, SUMMARY, TEXT, Growth
 from app.dialects.responses.items_out import ItemWriter, whole_annotation, whole_logprob
 from app.dialects.responses.tools_in import Place
 from app.dialects.shared.lenient_json import as_str
@@ -53,7 +54,7 @@ class WireItem:
     value: dict[str, Any] | None = None
     _open: int = 0  # blocks
     _signed: bool = False
-    _counts: dict[Any, int] = field(default_factory=dict)
+    _counts: dict[str | None, int] = field(default_factory=dict)
     place: Place | None = None
 
     @property
@@ -81,11 +82,11 @@ class WireItem:
         """Add a block."""
         self.blocks.append(writer)
         self._open += 1
-        self._counts[type(writer)] = self.count(type(writer)) + 1
+        self._counts[writer.list_name] = self.count(writer.list_name) + 1
 
-    def count(self, kind: Any) -> int:
-        """Return the number of blocks whose writer has exactly this class."""
-        return self._counts.get(kind, 0)
+    def count(self, name: str | None) -> int:
+        """Return the number of blocks in the list ``name`` of the item."""
+        return self._counts.get(name, 0)
 
     def end_block(self, part: Part) -> None:
         """Record the end of a block; ``part`` is its final part."""
@@ -156,14 +157,9 @@ _TYPES: Final[Mapping[str, str]] = {"reasoning": "reasoning", "image": "image_ge
 
 
 class BlockWriter(Generic[P]):
-    """Writes one block.
+    """Writes one block whose text, if any, is only in the final item. ``list_name`` is the item's list that it is in."""
 
-    ``event`` is the name of the events of its text, empty if the text is only in the final item. ``field`` is
-    the field of the part that holds the text, None if the part is final from the beginning.
-    """
-
-    event: ClassVar[str] = ""
-    field: ClassVar[str | None] = None
+    list_name: str | None = None
 
     def __init__(self, item: WireItem, part: P, writer: ItemWriter) -> None:
         self.part = part
@@ -180,8 +176,7 @@ class BlockWriter(Generic[P]):
     def delta(self, event: BlockDelta) -> list[Payload]:
         """Return the payloads of a delta."""
         self._texts.append(event.text)
-        has_event = event.text and self.event
-        return [(f"{self.event}.delta", {**self._at, "delta": event.text})] if has_event else []
+        return []
 
     def end(self, event: BlockEnded | None) -> list[Payload]:
         """Fold the block and return the payloads that close it; ``event`` is None if it was cut off."""
@@ -195,10 +190,15 @@ class BlockWriter(Generic[P]):
         return self._done()
 
     def _fold(self, text: str) -> P:
-        return self.part if self.field is None else replace(self.part, **{self.field: text})  # type: ignore[arg-type]
+        member = _TEXTS.get(type(self.part))
+        return self.part if member is None else replace(self.part, **{member: text})  # type: ignore[arg-type]
 
     def _done(self) -> list[Payload]:
         return []
+
+
+_TEXTS: Final[Mapping[type, str]] = {RefusalPart: "text", ReasoningPart: "text", ToolCallPart: "arguments"}
+"""The member of a part that its deltas are added to."""
 
 
 def _with_end(part: P, event: BlockEnded) -> P:
@@ -210,23 +210,43 @@ def _with_end(part: P, event: BlockEnded) -> P:
     return replace(part, native=(dialect, {**own_members(part.native, dialect), **members}))
 
 
-class _Content(BlockWriter[P]):
-    """A part of a message; its content index is its position among the item's blocks."""
+class _Growing(BlockWriter[P]):
+    """Writes a block by the events of ``growth``: a part of one of the item's lists, or the text of a call."""
 
-    def __init__(self, item: WireItem, part: P, writer: ItemWriter) -> None:
+    def __init__(self, item: WireItem, part: P, writer: ItemWriter, growth: Growth) -> None:
         super().__init__(item, part, writer)
-        self._at = {**self._at, "content_index": len(item.blocks)}
+        self._growth = growth
+        self.list_name = growth.list
+        if self.list_name is not None:
+            self._at[growth.index] = item.count(self.list_name)
 
     def start(self) -> list[Payload]:
-        return [("response.content_part.added", {**self._at, "part": self._writer.part(self.part, True)})]
+        return self._part_payloads("added")
+
+    def _part_payloads(self, step: str) -> list[Payload]:
+        if self.list_name is None:
+            return []
+        return [(f"{self._growth.part_event}.{step}", {**self._at, "part": self._part_body()})]
+
+    def _part_body(self) -> dict[str, Any]:
+        if isinstance(self.part, ReasoningPart):
+            return {"type": self._growth.part, "text": self.part.text}
+        return self._writer.part(self.part, True)
+
+    def delta(self, event: BlockDelta) -> list[Payload]:
+        self._texts.append(event.text)
+        has_event = event.text and self._growth.event
+        return [(f"{self._growth.event}.delta", {**self._at, "delta": event.text})] if has_event else []
 
     def _done(self) -> list[Payload]:
-        return [("response.content_part.done", {**self._at, "part": self._writer.part(self.part, True)})]
+        members = {**self._at, self._growth.member: getattr(self.part, _TEXTS.get(type(self.part), ""), None)}
+        done = [(f"{self._growth.event}.done", members)] if self._growth.event else []
+        return [*done, *self._part_payloads("done")]
 
 
-class _Text(_Content[P]):
-    def __init__(self, item: WireItem, part: P, writer: ItemWriter) -> None:
-        super().__init__(item, part, writer)
+class _Text(_Growing[P]):
+    def __init__(self, item: WireItem, part: P, writer: ItemWriter, growth: Growth) -> None:
+        super().__init__(item, part, writer, growth)
         self._annotations: list[Mapping[str, Any]] = []
         self._logprobs: list[Mapping[str, Any]] = []
 
@@ -251,24 +271,16 @@ class _Text(_Content[P]):
         return replace(part, text=text, annotations=annotations, logprobs=logprobs)
 
     def _done(self) -> list[Payload]:
-        part = self._writer.part(self.part, True)
+        part = self._part_body()
         done = {**self._at, "text": part["text"], "logprobs": part["logprobs"]}
-        return [("response.output_text.done", done), *super()._done()]
-
-
-class _Refusal(_Content[RefusalPart]):
-    event = "response.refusal"
-    field = "text"
-
-    def _done(self) -> list[Payload]:
-        return [("response.refusal.done", {**self._at, "refusal": self.part.text}), *super()._done()]
+        return [("response.output_text.done", done), *self._part_payloads("done")]
 
 
 class _Audio(_Text[AudioPart]):
     """Speech: its transcript is streamed as text, its sound is in the final part."""
 
-    def __init__(self, item: WireItem, part: AudioPart, writer: ItemWriter) -> None:
-        super().__init__(item, part, writer)
+    def __init__(self, item: WireItem, part: AudioPart, writer: ItemWriter, growth: Growth) -> None:
+        super().__init__(item, part, writer, growth)
         self._sound: list[str] = []
 
     def delta(self, event: BlockDelta) -> list[Payload]:
@@ -279,67 +291,13 @@ class _Audio(_Text[AudioPart]):
         return replace(self.part, data="".join(self._sound) or None, transcript=text)
 
 
-class _Reasoning(BlockWriter[ReasoningPart]):
-    """Visible reasoning: full text as content parts, summaries as summary parts."""
-
-    index: ClassVar[str] = "content_index"
-    kind: ClassVar[str] = "reasoning_text"
-    part_event: ClassVar[str] = "response.content_part"
-    event = "response.reasoning_text"
-    field = "text"
-
-    def __init__(self, item: WireItem, part: ReasoningPart, writer: ItemWriter) -> None:
-        super().__init__(item, part, writer)
-        self._at = {**self._at, self.index: item.count(type(self))}
-
-    def start(self) -> list[Payload]:
-        return [(f"{self.part_event}.added", {**self._at, "part": {"type": self.kind, "text": ""}})]
-
-    def _done(self) -> list[Payload]:
-        text = self.part.text
-        return [
-            (f"{self.event}.done", {**self._at, "text": text}),
-            (f"{self.part_event}.done", {**self._at, "part": {"type": self.kind, "text": text}}),
-        ]
-
-
-class _Summary(_Reasoning):
-    index = "summary_index"
-    kind = "summary_text"
-    part_event = "response.reasoning_summary_part"
-    event = "response.reasoning_summary_text"
-
-
-class _Call(BlockWriter[ToolCallPart]):
-    """A call of a client's tool: the arguments of a function, or the input of a custom tool."""
-
-    event = "response.function_call_arguments"
-    field = "arguments"
-    slot: ClassVar[str] = "arguments"
-
-    def _done(self) -> list[Payload]:
-        return [(f"{self.event}.done", {**self._at, self.slot: self.part.arguments})]
-
-
-class _Function(_Call):
+class _Function(_Growing[ToolCallPart]):
     def _done(self) -> list[Payload]:
         """Write empty arguments as ``{}``, in a delta, too, so that deltas and item agree."""
         if self.part.arguments:
             return super()._done()
         self.part = replace(self.part, arguments="{}")
-        return [(f"{self.event}.delta", {**self._at, "delta": "{}"}), *super()._done()]
-
-
-class _Search(_Call):
-    event = ""
-
-    def _done(self) -> list[Payload]:
-        return []
-
-
-class _Custom(_Call):
-    event = "response.custom_tool_call_input"
-    slot = "input"
+        return [(f"{self._growth.event}.delta", {**self._at, "delta": "{}"}), *super()._done()]
 
 
 class _Hosted(BlockWriter[OpaquePart | ImagePart]):
@@ -402,13 +360,13 @@ _HOSTED_TEXTS: Final[Mapping[str, tuple[str, str]]] = {
 }
 
 
-class _SummarizedReasoning(_Reasoning):
+class _SummarizedReasoning(_Growing[ReasoningPart]):
     """Full reasoning text that is also written as a summary, because the client requested one."""
 
-    def __init__(self, item: WireItem, part: ReasoningPart, writer: ItemWriter) -> None:
-        super().__init__(item, part, writer)
-        self._summary = _Summary(item, part, writer)
-        self._summary._at["summary_index"] = self._at[self.index]
+    def __init__(self, item: WireItem, part: ReasoningPart, writer: ItemWriter, growth: Growth) -> None:
+        super().__init__(item, part, writer, growth)
+        self._summary = _Growing(item, part, writer, SUMMARY)
+        self._summary._at["summary_index"] = self._at[growth.index]
 
     def start(self) -> list[Payload]:
         return [*super().start(), *self._summary.start()]
@@ -421,28 +379,28 @@ class _SummarizedReasoning(_Reasoning):
         return [*super()._done(), *self._summary._done()]
 
 
-def block_writer(item: WireItem, part: Part, writer: ItemWriter) -> BlockWriter[Any]:
+def block_writer(item: WireItem, part: Any, writer: ItemWriter) -> BlockWriter[Any]:
     """Return the writer of a block that begins with ``part`` in ``item``."""
-    return _writer_class(item, part, writer)(item, part, writer)
+    if item.kind in ("opaque", "image"):
+        return _Hosted(item, part, writer)
+    growth = _growth_of(item, part)
+    if growth is None:
+        return BlockWriter(item, part, writer)
+    if growth is REASONING and writer.summarises:
+        return _SummarizedReasoning(item, part, writer, growth)
+    return _CLASSES.get(type(part), _Growing)(item, part, writer, growth)
 
 
-def _writer_class(item: WireItem, part: Part, writer: ItemWriter) -> type[BlockWriter[Any]]:
+def _growth_of(item: WireItem, part: Part) -> Growth | None:
+    """Return how a block of ``part`` grows, None if its text is only in the final item."""
     if isinstance(part, ReasoningPart):
-        is_summary = writer.summarises and part.form == "text"
-        return _SummarizedReasoning if is_summary else _REASONING[part.form]
+        return {"text": REASONING, "summary": SUMMARY}.get(part.form)
     if isinstance(part, ToolCallPart):
-        return _Search if item.is_search else _Custom if part.kind == "custom" else _Function
-    return _Hosted if item.kind in ("opaque", "image") else _CONTENT.get(type(part), _Content)
+        return None if item.is_search else INPUT if part.kind == "custom" else ARGUMENTS
+    return _CONTENT.get(type(part), _WHOLE)
 
 
-_REASONING: Final[Mapping[str, type[BlockWriter[Any]]]] = {
-    "text": _Reasoning,
-    "summary": _Summary,
-    "hidden": BlockWriter,
-}
-_CONTENT: Final[Mapping[type, type[BlockWriter[Any]]]] = {
-    TextPart: _Text,
-    RefusalPart: _Refusal,
-    AudioPart: _Audio,
-    ImagePart: _Content,
-}
+_WHOLE: Final = Growth("", "message", "content", "", "")
+"""A content part without deltas."""
+_CONTENT: Final[Mapping[type, Growth]] = {TextPart: TEXT, AudioPart: TEXT, RefusalPart: REFUSAL}
+_CLASSES: Final[Mapping[type, Any]] = {TextPart: _Text, AudioPart: _Audio, ToolCallPart: _Function}

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from app.canonical.record import record
+from app.dialects.responses.growths import GROWTHS, Growth, part_event
 from app.dialects.responses.whole_items import LISTS, opening_item, whole_item, whole_part
 from app.dialects.shared.decoder_parts import nameless_call
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
@@ -25,39 +25,15 @@ JSON = dict[str, Any]
 Payload = tuple[str, JSON]
 
 
-@record
-class _Growth:
-    """A kind of growing text: its event, its type of item, its list of parts, and the type and member of a part."""
-
-    event: str
-    item: str
-    list: str | None
-    part: str
-    member: str
-
-    @property
-    def index(self) -> str:
-        """The member that holds the part's index."""
-        return f"{self.list}_index"
-
-
-_GROWTHS: Final = (
-    _Growth("response.output_text", "message", "content", "output_text", "text"),
-    _Growth("response.refusal", "message", "content", "refusal", "refusal"),
-    _Growth("response.reasoning_text", "reasoning", "content", "reasoning_text", "text"),
-    _Growth("response.reasoning_summary_text", "reasoning", "summary", "summary_text", "text"),
-    _Growth("response.function_call_arguments", "function_call", None, "", "arguments"),
-    _Growth("response.custom_tool_call_input", "custom_tool_call", None, "", "input"),
-)
-_BY_PART: Final = {growth.part: growth for growth in _GROWTHS if growth.part}
-_BY_CALL: Final = {growth.item: growth for growth in _GROWTHS if growth.list is None}
+_BY_PART: Final = {growth.part: growth for growth in GROWTHS if growth.part}
+_BY_CALL: Final = {growth.item: growth for growth in GROWTHS if growth.list is None}
 
 
 @dataclass(slots=True)
 class Text:
     """One text; ``growth`` is None for a part of an unknown type. ``at`` are the members that locate it."""
 
-    growth: _Growth | None
+    growth: Growth | None
     at: JSON
     part_event: str = ""
     part: JSON = field(default_factory=dict)
@@ -171,7 +147,7 @@ class Grammar:
             self._numbered[number] = state
         return state
 
-    def _growing_item(self, growth: _Growth, data: JSON) -> _Item:
+    def _growing_item(self, growth: Growth, data: JSON) -> _Item:
         """Return the item of a text, which begins here if no event announced it."""
         start = {"id": data.get("item_id"), "type": growth.item}
         number = count(data.get("output_index"))
@@ -248,7 +224,7 @@ class Grammar:
         growth = _BY_PART.get(whole["type"])
         at = {**item.at, f"{name}_index": len(texts)}
         empty = whole if growth is None else whole_part({"type": whole["type"]}, kind)
-        text = Text(growth, at, _part_event(name), empty)
+        text = Text(growth, at, part_event(name), empty)
         texts.append(text)
         item.numbers[name, len(texts) - 1 if number is None else number] = text
         yield f"{text.part_event}.added", {**at, "part": empty}
@@ -289,13 +265,13 @@ class Grammar:
             return item.numbers.get((name, number))
         return texts[-1] if texts else None
 
-    def _call_text(self, item: _Item, growth: _Growth) -> Text:
+    def _call_text(self, item: _Item, growth: Growth) -> Text:
         texts = item.texts.setdefault(growth.member, [])
         if not texts:
             texts.append(Text(growth, item.at))
         return texts[0]
 
-    def _text(self, growth: _Growth, item: _Item, data: JSON) -> Iterator[Payload]:
+    def _text(self, growth: Growth, item: _Item, data: JSON) -> Iterator[Payload]:
         """Open the text of an event if it is not open."""
         if growth.list is None:
             yield from self._announce(item)
@@ -322,7 +298,7 @@ class Grammar:
         elif step == "delta":
             item.backlog.append(as_str(delta))
 
-    def _current(self, growth: _Growth, item: _Item, data: JSON) -> Text:
+    def _current(self, growth: Growth, item: _Item, data: JSON) -> Text:
         if growth.list is None:
             return self._call_text(item, growth)
         return self._part(item, growth.list, data) or item.texts[growth.list][-1]
@@ -351,10 +327,6 @@ def _type_of(item: Mapping[str, Any]) -> str:
 def _is_same(known: _Item, item: JSON) -> bool:
     item_id = opt_str(item.get("id"))
     return known.type == _type_of(item) and (item_id in (None, known.id) or "id" not in known.added)
-
-
-def _part_event(name: str) -> str:
-    return f"response.{'reasoning_summary' if name == 'summary' else 'content'}_part"
 
 
 def _part_kind(item: _Item, name: str) -> str:
@@ -415,13 +387,13 @@ def _close_part(text: Text, final: Mapping[str, Any]) -> Iterator[Payload]:
     yield f"{text.part_event}.done", {**text.at, "part": text.part}
 
 
-DELTAS: Final = frozenset(f"{growth.event}.delta" for growth in _GROWTHS)
+DELTAS: Final = frozenset(f"{growth.event}.delta" for growth in GROWTHS)
 """Events that add to a text."""
 _REWRITTEN: Final = frozenset({"type", "obfuscation", "sequence_number"})
 _ALIASES: Final = {
     f"response.reasoning.{step}": f"response.reasoning_text.{step}" for step in ("delta", "done")
 }
-_BY_EVENT: Final = {growth.event: growth for growth in _GROWTHS}
+_BY_EVENT: Final = {growth.event: growth for growth in GROWTHS}
 _Rule = Callable[[Grammar, str, JSON], Iterator[Payload]]
 _RULES: Final[Mapping[str, _Rule]] = {
     **dict.fromkeys(OPENING, Grammar._open),
@@ -433,5 +405,5 @@ _RULES: Final[Mapping[str, _Rule]] = {
     "response.reasoning_summary_part.added": Grammar._part_added,
     "response.reasoning_summary_part.done": Grammar._part_done,
     "response.output_text.annotation.added": Grammar._annotation,
-    **{f"{growth.event}.{step}": Grammar._text_event for growth in _GROWTHS for step in ("delta", "done")},
+    **{f"{growth.event}.{step}": Grammar._text_event for growth in GROWTHS for step in ("delta", "done")},
 }
