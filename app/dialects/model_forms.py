@@ -11,16 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from app.canonical.media import ModelEntry
 from app.canonical.record import record
-from app.dialects.shared.lenient_json import as_list, small_integer, without_nulls
+from app.dialects.shared.lenient_json import JSON, as_list, small_integer, without_nulls
 from app.dialects.shared.strict_json import invalid
 
 Models = Sequence[ModelEntry]
 Query = Mapping[str, str]
-Members = dict[str, Any]
 
 
 @record
@@ -31,8 +30,8 @@ class ModelForm:
     name of a wrong parameter. ``encode_model`` encodes a single model.
     """
 
-    encode_list: Callable[[Models, Query], Members]
-    encode_model: Callable[[ModelEntry], Members]
+    encode_list: Callable[[Models, Query], JSON]
+    encode_model: Callable[[ModelEntry], JSON]
 
 
 def _size(query: Query, name: str, default: int) -> int:
@@ -64,9 +63,7 @@ class _Paging:
     next: str
     default: int
 
-    def body(
-        self, models: Models, query: Query, member: str, encode: Callable[[ModelEntry], Members]
-    ) -> Members:
+    def body(self, models: Models, query: Query, member: str, encode: Callable[[ModelEntry], JSON]) -> JSON:
         """Return a page of models in ``member``, with the next token if more follow."""
         size, after = _size(query, self.size, self.default), _position(models, query, self.token)
         start = 0 if after is None else after + 1
@@ -84,7 +81,7 @@ _COHERE: Final = _Paging("page_size", "page_token", "next_page_token", 20)
 # Anthropic
 
 
-def _anthropic_list(models: Models, query: Query) -> Members:
+def _anthropic_list(models: Models, query: Query) -> JSON:
     size = _size(query, "limit", 20)
     after, before = _position(models, query, "after_id"), _position(models, query, "before_id")
     if before is not None and after is None:
@@ -97,7 +94,7 @@ def _anthropic_list(models: Models, query: Query) -> Members:
     return {"data": data, "has_more": more, "first_id": first, "last_id": last}
 
 
-def _anthropic_model(model: ModelEntry) -> Members:
+def _anthropic_model(model: ModelEntry) -> JSON:
     return {
         "type": "model",
         "id": model.id,
@@ -113,7 +110,7 @@ def _anthropic_model(model: ModelEntry) -> Members:
 # Gemini
 
 
-def _gemini_model(model: ModelEntry) -> Members:
+def _gemini_model(model: ModelEntry) -> JSON:
     known = {
         "displayName": model.name or model.id,
         "description": model.native.get("description"),
@@ -133,7 +130,7 @@ def _methods(model: ModelEntry) -> list[str]:
 # Vertex: a model's publisher is Google or the provider
 
 
-def _publisher_model(model: ModelEntry) -> Members:
+def _publisher_model(model: ModelEntry) -> JSON:
     provider, _, name = model.id.partition("/")
     publisher = "google" if model.owned_by == "google" else provider
     known = {"displayName": model.name, "versionId": model.native.get("versionId")}
@@ -143,13 +140,13 @@ def _publisher_model(model: ModelEntry) -> Members:
 # Bedrock
 
 
-def _bedrock_list(models: Models, query: Query) -> Members:
+def _bedrock_list(models: Models, query: Query) -> JSON:
     provider = query.get("byProvider")
     owned = [one for one in models if not provider or (one.owned_by or "").lower() == provider.lower()]
     return {"modelSummaries": [_bedrock_summary(model) for model in owned]}
 
 
-def _bedrock_summary(model: ModelEntry) -> Members:
+def _bedrock_summary(model: ModelEntry) -> JSON:
     own = {name: model.native.get(name) for name in _BEDROCK_MEMBERS}
     return {
         "modelArn": f"arn:aws:bedrock:::foundation-model/{model.id}",
@@ -176,13 +173,13 @@ _BEDROCK_MEMBERS: Final = (
 # Cohere
 
 
-def _cohere_list(models: Models, query: Query) -> Members:
+def _cohere_list(models: Models, query: Query) -> JSON:
     endpoint = query.get("endpoint")
     served = [model for model in models if not endpoint or endpoint in _endpoints(model)]
     return _COHERE.body(served, query, "models", _cohere_model)
 
 
-def _cohere_model(model: ModelEntry) -> Members:
+def _cohere_model(model: ModelEntry) -> JSON:
     return {
         "name": model.id,
         "is_deprecated": False,

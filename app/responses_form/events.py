@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from app.responses_form.errors import error_members
-
-JSON = dict[str, Any]
+from app.responses_form.items import JSON
 
 CREATED: Final = "response.created"
 QUEUED: Final = "response.queued"

@@ -19,11 +19,9 @@ from app.dialects.chat.options import (
 )
 from app.dialects.chat.parts_out import report
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of
-from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest
+from app.dialects.shared.lenient_json import JSON, as_dict, count, dicts, opt_str, rest
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.tool_results import pair_chat
-
-Json = dict[str, Any]
 
 _THOUGHTS: Final = frozenset({"reasoning", "reasoning_content", "reasoning_details"})
 _CALLABLE: Final = ("function", "custom")
@@ -33,7 +31,7 @@ _EVERYWHERE: Final = frozenset({"role", "content", "name", "tool_calls", "tool_c
 _MODES: Final[Mapping[str, str]] = {"any": "required", "tool": "required"}
 
 
-def fit(body: Mapping[str, Any], options: ChatOptions, losses: Losses) -> Json:
+def fit(body: Mapping[str, Any], options: ChatOptions, losses: Losses) -> JSON:
     """Return a copy of ``body`` adapted to a provider's ``options``; losses are reported.
 
     Raises GatewayError ``unsupported_parameter`` if a loss would change the answer.
@@ -46,8 +44,8 @@ class _Adapter:
         self._options = options
         self._losses = losses
 
-    def body(self, body: Mapping[str, Any]) -> Json:
-        outgoing: Json = {}
+    def body(self, body: Mapping[str, Any]) -> JSON:
+        outgoing: JSON = {}
         for name, value in body.items():
             if name not in KNOWN_MEMBERS or self._options.takes(name) or (name, value) == ("n", 1):
                 outgoing[name] = value
@@ -65,7 +63,7 @@ class _Adapter:
             outgoing["tool_choice"] = _choice(outgoing["tool_choice"])
         return outgoing
 
-    def _fit_limits(self, outgoing: Json) -> None:
+    def _fit_limits(self, outgoing: JSON) -> None:
         """Send one member for the output limit: the newer name if it is set or the model needs it."""
         older, newer = outgoing.get("max_tokens"), outgoing.get("max_completion_tokens")
         if newer is None and self._options.needs_newer_limit(str(outgoing.get("model"))):
@@ -74,7 +72,7 @@ class _Adapter:
             outgoing["max_completion_tokens"] = newer
             outgoing.pop("max_tokens", None)
 
-    def _effort(self, reasoning: Json, body: Mapping[str, Any]) -> Json:
+    def _effort(self, reasoning: JSON, body: Mapping[str, Any]) -> JSON:
         """Return ``reasoning_effort`` for a ``reasoning`` object, ``{}`` if the client set both."""
         effort, budget = opt_str(reasoning.get("effort")), count(reasoning.get("max_tokens"))
         for name, value in reasoning.items():
@@ -101,7 +99,7 @@ class _Adapter:
             outgoing["tool_calls"] = [self._call(call) for call in outgoing["tool_calls"]]
         return outgoing
 
-    def _without_reasoning(self, message: Json) -> Json:
+    def _without_reasoning(self, message: JSON) -> JSON:
         if any(message.get(name) for name in _THOUGHTS):
             report(self._losses, "reasoning_history")
         return rest(message, _THOUGHTS)
@@ -116,14 +114,14 @@ class _Adapter:
         report(self._losses, "reasoning_signature")
         return rest(call, frozenset({"extra_content"}))
 
-    def _filter(self, members: Json, known: frozenset[str], supported: frozenset[str]) -> Json:
+    def _filter(self, members: JSON, known: frozenset[str], supported: frozenset[str]) -> JSON:
         unsupported = known - supported if not self._options.open_members else frozenset()
         for name in sorted(unsupported & members.keys()):
             if members[name]:
                 self._losses.report(name)
         return rest(members, unsupported)
 
-    def _fit_tools(self, outgoing: Json) -> None:
+    def _fit_tools(self, outgoing: JSON) -> None:
         tools = [self._tool(tool) for tool in dicts(outgoing["tools"]) if self._is_supported(tool)]
         if tools or not dicts(outgoing["tools"]):
             outgoing["tools"] = tools
@@ -133,14 +131,14 @@ class _Adapter:
         for name in _TOOL_MEMBERS & outgoing.keys():
             del outgoing[name]
 
-    def _is_supported(self, tool: Json) -> bool:
+    def _is_supported(self, tool: JSON) -> bool:
         kind = _kind(tool)
         if kind in _CALLABLE or self._options.runs(kind):
             return True
         self._losses.report("hosted_tool", f"the hosted tool '{kind}' was left out")
         return False
 
-    def _tool(self, tool: Json) -> Json:
+    def _tool(self, tool: JSON) -> JSON:
         kind = _kind(tool)
         if kind not in _CALLABLE:
             return tool
@@ -151,7 +149,7 @@ class _Adapter:
         return {"type": kind, **outer, kind: inner}
 
 
-def _is_plain(message: Json) -> bool:
+def _is_plain(message: JSON) -> bool:
     """Tell whether a message has only members that all providers have, as most messages of a history do."""
     if not message.keys() <= _EVERYWHERE or isinstance(message.get("content"), list):
         return False

@@ -32,13 +32,11 @@ from app.dialects.chat.options import KNOWN_MESSAGE_MEMBERS, ChatOptions, as_nat
 from app.dialects.chat.order import alternate, separate_tool_turns
 from app.dialects.chat.parts_out import PartWriter, filter_native, is_plain_text, report
 from app.dialects.chat.reasoning import call_entry, encode_entries
-from app.dialects.shared.lenient_json import data_url, rest, without_nulls
+from app.dialects.shared.lenient_json import JSON, data_url, rest, without_nulls
 from app.dialects.shared.tool_forms import call_text
 
 _SHORT_ID: Final = re.compile(r"[A-Za-z0-9]{9}\Z")
 _ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-
-Json = dict[str, Any]
 
 
 def short_id(identifier: str) -> str:
@@ -63,16 +61,16 @@ class MessageWriter:
         self._context = context
         self._options = options
         self._parts = PartWriter(context, options)
-        self._attachments: list[Json] = []  # content of tool results for the next user message
+        self._attachments: list[JSON] = []  # content of tool results for the next user message
 
-    def write(self, request: Request) -> list[Json]:
+    def write(self, request: Request) -> list[JSON]:
         """Return the messages, with the instructions in front as a system message."""
         messages = list(request.messages)
         if request.instructions:
             messages.insert(0, Message("system", (TextPart(request.instructions),)))
         if request.origin is None or request.origin.dialect != "chat":
             messages = join_turns(messages)
-        result: list[Json] = []
+        result: list[JSON] = []
         for message in messages:
             if message.role != "tool":
                 result += self._take_attachments()
@@ -86,7 +84,7 @@ class MessageWriter:
             result[-1]["prefix"] = True
         return result
 
-    def _message(self, message: Message) -> Iterable[Json]:
+    def _message(self, message: Message) -> Iterable[JSON]:
         if message.role == "tool":
             return [self._result(message, part) for part in message.parts if isinstance(part, ToolResultPart)]
         if message.role == "assistant":
@@ -94,7 +92,7 @@ class MessageWriter:
         role = "system" if message.role == "developer" and not self._options.developer_role else message.role
         return [{"role": role, "content": self._parts.content(message.parts) or "", **self._native(message)}]
 
-    def _native(self, message: Message) -> Json:
+    def _native(self, message: Message) -> JSON:
         """Return the name and the native members of a message, as far as the provider has them."""
         members = self._message_members(message)
         if message.name is not None and self._options.names:
@@ -103,12 +101,12 @@ class MessageWriter:
             report(self._context.losses, "message_name")
         return members
 
-    def _message_members(self, message: Message) -> Json:
+    def _message_members(self, message: Message) -> JSON:
         return filter_native(
             message.native, self._options.message_members, KNOWN_MESSAGE_MEMBERS, self._context, self._options
         )
 
-    def _result(self, message: Message, result: ToolResultPart) -> Json:
+    def _result(self, message: Message, result: ToolResultPart) -> JSON:
         texts = [part for part in result.content if isinstance(part, TextPart)]
         others = [part for part in result.content if not isinstance(part, TextPart)]
         if others:
@@ -125,15 +123,15 @@ class MessageWriter:
         }
         return {**without_nulls(body), **self._message_members(message)}
 
-    def _take_attachments(self) -> list[Json]:
+    def _take_attachments(self) -> list[JSON]:
         content, self._attachments = self._attachments, []
         return [{"role": "user", "content": content}] if content else []
 
-    def _assistant(self, message: Message) -> Iterable[Json]:
+    def _assistant(self, message: Message) -> Iterable[JSON]:
         parts = message.parts
         thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
         calls = [part for part in parts if isinstance(part, ToolCallPart)]
-        body: Json = {
+        body: JSON = {
             "role": "assistant",
             "content": self._content(parts, thoughts),
             **self._refusal(parts),
@@ -172,17 +170,17 @@ class MessageWriter:
         report(self._context.losses, "hosted_item")
         return False
 
-    def _refusal(self, parts: Sequence[Part]) -> Json:
+    def _refusal(self, parts: Sequence[Part]) -> JSON:
         texts = [part.text for part in parts if isinstance(part, RefusalPart)]
         return {"refusal": "".join(texts)} if texts and self._options.refusals else {}
 
-    def _audio(self, parts: Sequence[Part]) -> Json:
+    def _audio(self, parts: Sequence[Part]) -> JSON:
         ids = [part.audio_id for part in parts if isinstance(part, AudioPart) and part.audio_id]
         if ids and not self._options.takes("audio"):
             report(self._context.losses, "audio")
         return {"audio": {"id": ids[0]}} if ids else {}
 
-    def _pictures(self, parts: Sequence[Part]) -> Json:
+    def _pictures(self, parts: Sequence[Part]) -> JSON:
         """Return the images that the model generated, for providers that have them in messages."""
         images = [part for part in parts if isinstance(part, ImagePart)]
         if not images:
@@ -193,7 +191,7 @@ class MessageWriter:
         urls = [part.url if part.data is None else data_url(part.media_type, part.data) for part in images]
         return {"images": [{"type": "image_url", "image_url": {"url": url}} for url in urls]}
 
-    def _annotations(self, parts: Sequence[Part]) -> Json:
+    def _annotations(self, parts: Sequence[Part]) -> JSON:
         """Return the annotations of the texts, for routers that read them in messages."""
         if "annotations" not in self._options.message_members:
             return {}
@@ -201,8 +199,8 @@ class MessageWriter:
         nested = [row for row in map(nested_annotation, flat) if row is not None]
         return {"annotations": nested} if nested else {}
 
-    def _thinking(self, thoughts: Sequence[ReasoningPart]) -> list[Json]:
-        pieces: list[Json] = []
+    def _thinking(self, thoughts: Sequence[ReasoningPart]) -> list[JSON]:
+        pieces: list[JSON] = []
         for part in thoughts:
             secret = self._secret(part)
             if part.text:
@@ -216,25 +214,25 @@ class MessageWriter:
 
     def _no_slot(
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], parts: Sequence[Part]
-    ) -> Json:
+    ) -> JSON:
         if thoughts:
             report(self._context.losses, "reasoning_history")
         return self._thinking_slot(thoughts, calls, parts)
 
     def _text_slot(
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], _: Sequence[Part]
-    ) -> Json:
+    ) -> JSON:
         if any(part.signature for part in thoughts) or any(call.signature for call in calls):
             report(self._context.losses, "reasoning_signature")
         text = "".join(part.text for part in thoughts)
         names: list[str] = [self._options.history, *(["reasoning"] if self._options.also_reasoning else [])]
-        body: Json = dict.fromkeys(names, text)
+        body: JSON = dict.fromkeys(names, text)
         return body if text else {}
 
     def _details_slot(
         self, thoughts: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], parts: Sequence[Part]
-    ) -> Json:
-        entries: list[Json] = []
+    ) -> JSON:
+        entries: list[JSON] = []
         for part in thoughts:
             secret = self._secret(part)
             if part.signature is None or secret is not None:
@@ -251,14 +249,14 @@ class MessageWriter:
 
     def _thinking_slot(
         self, _: Sequence[ReasoningPart], calls: Sequence[ToolCallPart], __: Sequence[Part]
-    ) -> Json:
+    ) -> JSON:
         for call in calls:
             self._secret(call)
         return {}
 
     def _google_slot(
         self, thoughts: Sequence[ReasoningPart], _: Sequence[ToolCallPart], __: Sequence[Part]
-    ) -> Json:
+    ) -> JSON:
         secrets = [secret for part in thoughts if (secret := self._secret(part))]
         if any(part.text for part in thoughts):
             report(self._context.losses, "reasoning_history")
@@ -273,10 +271,10 @@ class MessageWriter:
         report(self._context.losses, "reasoning_signature")
         return None
 
-    def _call(self, call: ToolCallPart) -> Json:
+    def _call(self, call: ToolCallPart) -> JSON:
         identifier = short_id(call.id) if self._options.short_ids else call.id
         if call.kind == "custom" and self._options.custom_tools:
-            body: Json = {
+            body: JSON = {
                 "id": identifier,
                 "type": "custom",
                 "custom": {"name": call.name, "input": call.arguments},
@@ -300,7 +298,7 @@ _THINKING: Final = ("type", "thinking", "signature", "closed")
 """Members of Mistral's thinking part (``ThinkChunk`` of its SDK)."""
 _KNOWN_CALL_MEMBERS: Final = frozenset({"cache_control", "extra_content", "caller", "namespace"})
 
-_Slot = Callable[[MessageWriter, Sequence[ReasoningPart], Sequence[ToolCallPart], Sequence[Part]], Json]
+_Slot = Callable[[MessageWriter, Sequence[ReasoningPart], Sequence[ToolCallPart], Sequence[Part]], JSON]
 
 _SLOTS: Final[Mapping[str, _Slot]] = {
     "none": MessageWriter._no_slot,

@@ -9,22 +9,21 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from app.dialects.shared.alternation import PLACEHOLDER_TEXT
+from app.dialects.shared.lenient_json import JSON
 from app.dialects.shared.losses import Losses
-
-Json = dict[str, Any]
 
 _SYSTEM: Final = "system"
 _MERGEABLE_ROLES: Final = frozenset({"user", "assistant"})
 
 
-def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
+def alternate(messages: Iterable[JSON], losses: Losses) -> list[JSON]:
     """Return the messages with system messages first and then user and assistant alternating.
 
     Adjacent messages of one role are merged, later system messages move to the front, and the
     conversation begins and ends with a user message.
     """
-    system: list[Json] = []
-    turns: list[Json] = []
+    system: list[JSON] = []
+    turns: list[JSON] = []
     for message in messages:
         if message["role"] == _SYSTEM:
             if turns:
@@ -46,9 +45,9 @@ def alternate(messages: Iterable[Json], losses: Losses) -> list[Json]:
     return [*system, *turns]
 
 
-def separate_tool_turns(messages: Iterable[Json], losses: Losses) -> list[Json]:
+def separate_tool_turns(messages: Iterable[JSON], losses: Losses) -> list[JSON]:
     """Return the messages with an assistant message inserted wherever a user message follows a tool's."""
-    turns: list[Json] = []
+    turns: list[JSON] = []
     for message in messages:
         if turns and turns[-1]["role"] == "tool" and message["role"] in {"user", _SYSTEM}:
             warning = f"'{PLACEHOLDER_TEXT}' was sent as the assistant's message between a tool's result and the next message"
@@ -58,7 +57,7 @@ def separate_tool_turns(messages: Iterable[Json], losses: Losses) -> list[Json]:
     return turns
 
 
-def _join(first: Json, second: Json) -> Json:
+def _join(first: JSON, second: JSON) -> JSON:
     one, two = first.get("content"), second.get("content")
     content = (
         f"{one}\n\n{two}" if isinstance(one, str) and isinstance(two, str) else [*_parts(one), *_parts(two)]
@@ -66,7 +65,7 @@ def _join(first: Json, second: Json) -> Json:
     return {**first, **second, "content": content}
 
 
-def _parts(content: Any) -> list[Json]:
+def _parts(content: Any) -> list[JSON]:
     if isinstance(content, list):
         return content
     return [{"type": "text", "text": content}] if content else []

@@ -17,10 +17,8 @@ from app.canonical.request import (
 )
 from app.dialects.base import ClientContext
 from app.dialects.chat.options import KNOWN_PART_MEMBERS, ChatOptions, own_members
-from app.dialects.shared.lenient_json import data_url, without_nulls
+from app.dialects.shared.lenient_json import JSON, data_url, without_nulls
 from app.dialects.shared.losses import Losses
-
-Json = dict[str, Any]
 
 
 def filter_native(
@@ -29,13 +27,13 @@ def filter_native(
     known: frozenset[str],
     context: ClientContext,
     options: ChatOptions,
-) -> Json:
+) -> JSON:
     """Return the native members to send: those that are ``supported``, and those that no API defines.
 
     ``known`` are the members that some API defines; one that is not supported is reported, unless
     its value is empty.
     """
-    members: Json = {}
+    members: JSON = {}
     for name, value in own_members(native).items() if native is not None else ():
         if name in supported or options.open_members or name not in known:
             members[name] = value
@@ -44,7 +42,7 @@ def filter_native(
     return members
 
 
-def is_plain_text(piece: Json) -> bool:
+def is_plain_text(piece: JSON) -> bool:
     """Tell whether a content object is a text without further members."""
     return piece.keys() == {"type", "text"} and piece["type"] == "text"
 
@@ -70,11 +68,11 @@ class PartWriter:
             self._context.losses.report(name)
         return "\n".join(piece["text"] for piece in pieces)
 
-    def pieces(self, parts: Iterable[Part]) -> list[Json]:
+    def pieces(self, parts: Iterable[Part]) -> list[JSON]:
         """Return a content object for each part that can be encoded."""
         return [piece for part in parts if (piece := self._piece(part)) is not None]
 
-    def _piece(self, part: Part) -> Json | None:
+    def _piece(self, part: Part) -> JSON | None:
         writer = _WRITERS.get(type(part))
         piece = None if writer is None else writer(self, part)
         if piece is None or isinstance(part, OpaquePart):
@@ -89,11 +87,11 @@ class PartWriter:
         if kind not in self._options.part_types:
             refuse_part(self._context.losses, feature, part)
 
-    def _refusal(self, part: RefusalPart) -> Json:
+    def _refusal(self, part: RefusalPart) -> JSON:
         kind = "refusal" if self._options.refusals else "text"
         return {"type": kind, kind: part.text}
 
-    def _image(self, part: ImagePart) -> Json:
+    def _image(self, part: ImagePart) -> JSON:
         self._check("image_url", "image", part)
         if part.file_id is not None:
             report(self._context.losses, "file_id")
@@ -107,13 +105,13 @@ class PartWriter:
         image = {"url": url} if detail is None else {"url": url, "detail": detail}
         return {"type": "image_url", "image_url": image}
 
-    def _audio(self, part: AudioPart) -> Json:
+    def _audio(self, part: AudioPart) -> JSON:
         self._check("input_audio", "audio", part)
         if part.data is None:
             report(self._context.losses, "audio")
         return {"type": "input_audio", "input_audio": {"data": part.data, "format": part.format or "wav"}}
 
-    def _file(self, part: FilePart) -> Json:
+    def _file(self, part: FilePart) -> JSON:
         if part.text is not None:
             return {"type": "text", "text": part.text}
         self._check("file", "file", part)
@@ -121,7 +119,7 @@ class PartWriter:
             report(self._context.losses, "file_id")
         return _FILES[self._options.file_form](self, part)
 
-    def _plain_file(self, part: FilePart) -> Json:
+    def _plain_file(self, part: FilePart) -> JSON:
         if part.file_id is not None:
             file = without_nulls({"file_id": part.file_id, "filename": part.filename})
             return {"type": "file", "file": file}
@@ -130,19 +128,19 @@ class PartWriter:
         file = {"filename": part.filename or "document.pdf", "file_data": _document_source(part)}
         return {"type": "file", "file": file}
 
-    def _document_url(self, part: FilePart) -> Json:
+    def _document_url(self, part: FilePart) -> JSON:
         """Return Mistral's ``document_url``."""
         if part.file_id is not None:
             return {"type": "file", "file_id": part.file_id}
         members = {"document_url": _document_source(part), "document_name": part.filename}
         return {"type": "document_url", **without_nulls(members)}
 
-    def _file_url(self, part: FilePart) -> Json:
+    def _file_url(self, part: FilePart) -> JSON:
         """Return Perplexity's ``file_url``: a URL, or base64 text that is not a data URL (its API reference)."""
         url = {"url": part.url if part.data is None else part.data}
         return without_nulls({"type": "file_url", "file_url": url, "file_name": part.filename})
 
-    def _opaque(self, part: OpaquePart) -> Json | None:
+    def _opaque(self, part: OpaquePart) -> JSON | None:
         own = own_members(part.native)
         if not own:
             refuse_part(self._context.losses, "opaque_input", part)
@@ -154,7 +152,7 @@ def _document_source(part: FilePart) -> str | None:
     return part.url if part.data is None else data_url(part.media_type or "application/pdf", part.data)
 
 
-_WRITERS: Final[Mapping[type, Callable[[PartWriter, Any], Json | None]]] = {
+_WRITERS: Final[Mapping[type, Callable[[PartWriter, Any], JSON | None]]] = {
     TextPart: lambda _, part: {"type": "text", "text": part.text},
     RefusalPart: PartWriter._refusal,
     ImagePart: PartWriter._image,
@@ -163,7 +161,7 @@ _WRITERS: Final[Mapping[type, Callable[[PartWriter, Any], Json | None]]] = {
     OpaquePart: PartWriter._opaque,
 }
 
-_FILES: Final[Mapping[str, Callable[[PartWriter, FilePart], Json]]] = {
+_FILES: Final[Mapping[str, Callable[[PartWriter, FilePart], JSON]]] = {
     "file": PartWriter._plain_file,
     "document_url": PartWriter._document_url,
     "file_url": PartWriter._file_url,

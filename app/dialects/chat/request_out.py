@@ -22,13 +22,11 @@ from app.dialects.chat.options import (
 )
 from app.dialects.chat.parts_out import filter_native, report
 from app.dialects.shared.effort import ASSUMED_LIMIT, effort_of, nearest_effort
-from app.dialects.shared.lenient_json import as_dict, rest, without_nulls
+from app.dialects.shared.lenient_json import JSON, as_dict, rest, without_nulls
 from app.dialects.shared.members import CACHE_MARKS, report_marks, report_members
 from app.dialects.shared.sampling_paths import capped_temperature, sampling_members
 from app.dialects.shared.tool_forms import custom_schema
 from app.dialects.shared.tool_results import pair_results
-
-Json = dict[str, Any]
 
 _ANY_OBJECT: Final = {"type": "object", "properties": {}}
 _NO_PREFERENCE: Final = "default"
@@ -54,7 +52,7 @@ class _RequestWriter:
         self._options = context.options_as(ChatOptions)
         self._own = request.origin is None or request.origin.dialect == "chat"
 
-    def write(self) -> Json:
+    def write(self) -> JSON:
         request = self._request
         report_marks(request, NAME, self._context.losses)
         report_members(request, NAME, _MEMBERS, self._context.losses)
@@ -70,9 +68,9 @@ class _RequestWriter:
         }
         return {**body, **rest(self._extra(), frozenset(body))}
 
-    def _supported(self, members: Mapping[str, Any]) -> Json:
+    def _supported(self, members: Mapping[str, Any]) -> JSON:
         """Return the members that are set and that the provider has; report the others that are set."""
-        supported: Json = {}
+        supported: JSON = {}
         for name, value in members.items():
             if value is None or value == ():
                 continue
@@ -82,9 +80,9 @@ class _RequestWriter:
                 self._context.losses.report(name, param=name if self._own else None)
         return supported
 
-    def _sampling(self) -> Json:
+    def _sampling(self) -> JSON:
         sampling, options = self._request.sampling, self._options
-        body: Json = {}
+        body: JSON = {}
         if sampling.max_tokens is not None:
             body[options.max_tokens] = sampling.max_tokens
         if sampling.seed is not None and (options.seed != "seed" or options.takes("seed")):
@@ -104,7 +102,7 @@ class _RequestWriter:
             {name: value for name, value in others.items() if not defaults.get(name)}
         )
 
-    def _tools(self) -> Json:
+    def _tools(self) -> JSON:
         request, losses = self._request, self._context.losses
         choice = self._choice()
         tools = [
@@ -162,7 +160,7 @@ class _RequestWriter:
         free = tool.get("type") == "custom" and not self._options.custom_tools
         return {**tool, "type": "function"} if free else tool
 
-    def _function(self, tool: Tool) -> Json:
+    def _function(self, tool: Tool) -> JSON:
         options = self._options
         if tool.strict and not options.strict_tools:
             report(self._context.losses, "tool_strict")
@@ -177,13 +175,13 @@ class _RequestWriter:
         own = self._tool_members(as_dict(members.pop("function", None)))
         return {"type": "function", "function": without_nulls(function) | own, **self._tool_members(members)}
 
-    def _tool_members(self, members: Mapping[str, Any]) -> Json:
+    def _tool_members(self, members: Mapping[str, Any]) -> JSON:
         native = as_native(members)
         return filter_native(
             native, self._options.tool_members, KNOWN_TOOL_MEMBERS, self._context, self._options
         )
 
-    def _custom(self, tool: Tool) -> Json:
+    def _custom(self, tool: Tool) -> JSON:
         if not self._options.custom_tools:
             schema = custom_schema(tool, self._context.losses)
             return self._function(Tool("function", tool.name, tool.description, schema))
@@ -191,7 +189,7 @@ class _RequestWriter:
         members = {"name": tool.name, "description": tool.description, "format": form}
         return {"type": "custom", "custom": without_nulls(members)}
 
-    def _write_hosted(self, tool: Tool) -> Json | None:
+    def _write_hosted(self, tool: Tool) -> JSON | None:
         own = own_members(tool.native)
         if own and self._options.runs(tool.name):
             return own
@@ -199,7 +197,7 @@ class _RequestWriter:
             self._context.losses.report("hosted_tool", f"the hosted tool '{tool.name}' was left out")
         return None
 
-    def _search_options(self) -> Json | None:
+    def _search_options(self) -> JSON | None:
         """Return ``web_search_options`` for a hosted web search, for providers that search by themselves."""
         if not self._options.web_search or "web_search_options" in self._request.hints:
             return None
@@ -210,7 +208,7 @@ class _RequestWriter:
                 return {name: members[name] for name in names if members.get(name)} or None
         return None
 
-    def _output(self, output: Output) -> Json:
+    def _output(self, output: Output) -> JSON:
         modalities, audio = self._modalities(output), self._audio(output)
         body = self._supported({"verbosity": output.verbosity, "modalities": modalities, "audio": audio})
         if output.format == "json":
@@ -227,7 +225,7 @@ class _RequestWriter:
         is_default = modalities == ["text"] and not self._options.takes("modalities")
         return None if is_default else modalities or None
 
-    def _audio(self, output: Output) -> Json | None:
+    def _audio(self, output: Output) -> JSON | None:
         """Return ``audio``. For a request of another API, voice and format are filled in, which are required here.
 
         Source: ``ChatCompletionAudioParam`` of openai 3.51, read 2026-11-28. A stream must be pcm16.
@@ -241,13 +239,13 @@ class _RequestWriter:
             losses.report("voice", f"this model requires a voice; '{_VOICE}' was asked for")
         return {"voice": audio.get("voice") or _VOICE, "format": audio.get("format") or "pcm16"}
 
-    def _json_format(self) -> Json:
+    def _json_format(self) -> JSON:
         if "json_object" in self._options.formats:
             return {"type": "json_object"}
         self._context.losses.report("output_json", "JSON mode was sent as a schema that accepts any object")
         return {"type": "json_schema", "json_schema": {"name": "response", "schema": {"type": "object"}}}
 
-    def _schema_format(self, output: Output) -> Json:
+    def _schema_format(self, output: Output) -> JSON:
         if "json_schema" not in self._options.formats:
             report(self._context.losses, "output_schema")
         members = {
@@ -258,24 +256,24 @@ class _RequestWriter:
         }
         return {"type": "json_schema", "json_schema": without_nulls(members)}
 
-    def _reasoning(self, reasoning: Reasoning | None) -> Json:
+    def _reasoning(self, reasoning: Reasoning | None) -> JSON:
         return {} if reasoning is None else _REASONINGS[self._options.reasoning](self, reasoning)
 
-    def _no_reasoning(self, reasoning: Reasoning) -> Json:
+    def _no_reasoning(self, reasoning: Reasoning) -> JSON:
         if reasoning.effort is not None:
             self._context.losses.report("reasoning_effort", "the reasoning effort was left out")
         elif reasoning.budget is not None:
             self._context.losses.report("reasoning_budget", "the reasoning budget was left out")
         return self._no_summary(reasoning)
 
-    def _no_summary(self, reasoning: Reasoning) -> Json:
+    def _no_summary(self, reasoning: Reasoning) -> JSON:
         """Report a summary if the client's dialect has a member for it; reasoning is shown in full anyway."""
         origin = self._request.origin
         if reasoning.summary is not None and (origin is None or origin.dialect in _SUMMARY_DIALECTS):
             self._context.losses.report("reasoning_summary")
         return {}
 
-    def _effort(self, reasoning: Reasoning) -> Json:
+    def _effort(self, reasoning: Reasoning) -> JSON:
         self._no_summary(reasoning)
         return without_nulls({"reasoning_effort": self._effort_name(reasoning)})
 
@@ -302,7 +300,7 @@ class _RequestWriter:
         losses.report("reasoning_effort", f"the effort '{requested}' was sent as '{effort}'")
         return effort
 
-    def _object(self, reasoning: Reasoning) -> Json:
+    def _object(self, reasoning: Reasoning) -> JSON:
         own = own_members(reasoning.native)
         effort = None if reasoning.effort is None else self._effort_name(reasoning)
         budget = reasoning.budget
@@ -313,7 +311,7 @@ class _RequestWriter:
         value = {**own, **without_nulls(members)}
         return {"reasoning": value} if value else {}
 
-    def _hints(self) -> Json:
+    def _hints(self) -> JSON:
         request = self._request
         hints = {name: value for name, value in request.hints.items() if name not in _GATEWAY_HINTS}
         for name, has_effect in _GATEWAY_HINTS.items():
@@ -329,16 +327,16 @@ class _RequestWriter:
         metadata = dict(request.metadata) if request.metadata is not None else None
         return self._supported({**hints, "metadata": metadata, "store": store})
 
-    def _stream(self) -> Json:
+    def _stream(self) -> JSON:
         if not self._request.stream:
             return {}
         own = self._request.extra.get("stream_options") if self._own else None
         options = {"stream_options": {**(own or {}), "include_usage": True}}
         return {"stream": True, **(options if self._options.takes("stream_options") else {})}
 
-    def _extra(self) -> Json:
+    def _extra(self) -> JSON:
         """Return unknown members unchanged if the client's body is a chat body; otherwise report them."""
-        members: Json = {}
+        members: JSON = {}
         for name, value in rest(self._request.extra, frozenset({"stream_options"})).items():
             if self._own and (name not in KNOWN_MEMBERS or self._options.takes(name)):
                 members[name] = value
@@ -347,13 +345,13 @@ class _RequestWriter:
         return without_nulls(members)
 
 
-_TOOLS: Final[Mapping[str, Callable[[_RequestWriter, Tool], Json | None]]] = {
+_TOOLS: Final[Mapping[str, Callable[[_RequestWriter, Tool], JSON | None]]] = {
     "function": _RequestWriter._function,
     "custom": _RequestWriter._custom,
     "hosted": _RequestWriter._write_hosted,
 }
 
-_REASONINGS: Final[Mapping[str, Callable[[_RequestWriter, Reasoning], Json]]] = {
+_REASONINGS: Final[Mapping[str, Callable[[_RequestWriter, Reasoning], JSON]]] = {
     "none": _RequestWriter._no_reasoning,
     "effort": _RequestWriter._effort,
     "object": _RequestWriter._object,
@@ -378,13 +376,13 @@ def _forces_call(choice: ToolChoice) -> bool:
 _TYPE: Final = frozenset({"type"})
 
 
-def _nest(tool: Mapping[str, Any]) -> Json:
+def _nest(tool: Mapping[str, Any]) -> JSON:
     """Return an entry of ``allowed_tools``, nested as in chat completions."""
     kind = tool.get("type", "function")
     return {"type": kind, kind: rest(tool, _TYPE)} if kind in {"function", "custom"} else dict(tool)
 
 
-def _nest_format(flat: Mapping[str, Any]) -> Json:
+def _nest_format(flat: Mapping[str, Any]) -> JSON:
     """Return the format of a custom tool, nested as in chat completions."""
     is_flat = flat.get("type") == "grammar" and "grammar" not in flat
     return {"type": "grammar", "grammar": rest(flat, _TYPE)} if is_flat else dict(flat)

@@ -7,7 +7,7 @@ All items of a choice become its one message; items of hosted tools are left out
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from app.canonical.request import (
     AudioPart,
@@ -26,12 +26,10 @@ from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.options import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entries
 from app.dialects.chat.usage import encode_finish, encode_usage
-from app.dialects.shared.lenient_json import as_dict, count, data_url, dicts, rest
-
-Json = dict[str, Any]
+from app.dialects.shared.lenient_json import JSON, as_dict, count, data_url, dicts, rest
 
 
-def encode_response(response: Response, request: Request, context: ServerContext) -> Json:
+def encode_response(response: Response, request: Request, context: ServerContext) -> JSON:
     """Return the ``chat.completion`` object of an answer.
 
     A request with the deprecated ``functions`` is answered with ``function_call``.
@@ -41,7 +39,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
     choices = [encode_choice(choice, context, legacy) for choice in response.choices]
     for choice in choices:
         choice |= {name: value for name, value in rows.get(choice["index"], {}).items() if name not in choice}
-    body: Json = {
+    body: JSON = {
         "id": context.response_id or response.id or context.new_id("chatcmpl-"),
         "object": "chat.completion",
         "created": response.created if response.created is not None else context.now,
@@ -62,14 +60,14 @@ def uses_functions(request: Request) -> bool:
     return bool(body.get("functions")) and not body.get("tools")
 
 
-def native_members(response: Response) -> tuple[Json, dict[int, Json]]:
+def native_members(response: Response) -> tuple[JSON, dict[int, JSON]]:
     """Return the native members of the answer, and those of each choice by its index."""
     top = own_members(response.native)
     rows = dicts(top.pop("choices", None))
     return top, {count(row.get("index")) or 0: rest(row, frozenset({"index"})) for row in rows}
 
 
-def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) -> Json:
+def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) -> JSON:
     """Return one choice, with its items joined into one assistant message."""
     parts = choice.parts
     calls = [part for part in parts if isinstance(part, ToolCallPart)]
@@ -93,7 +91,7 @@ def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) 
     }
 
 
-def stop_details(finish: Finish | None) -> Json:
+def stop_details(finish: Finish | None) -> JSON:
     """Return the provider's details of a refusal as a member of the choice, ``{}`` if it gave none."""
     details = finish.details if finish is not None else None
     return {"stop_details": dict(details)} if details else {}
@@ -110,7 +108,7 @@ def _content(parts: Iterable[Part]) -> str | None:
 _INSTEAD: Final = (ToolCallPart, RefusalPart, AudioPart)
 
 
-def _annotations(parts: Iterable[Part]) -> Json:
+def _annotations(parts: Iterable[Part]) -> JSON:
     nested, before = [], 0
     for part in parts:
         if isinstance(part, TextPart):
@@ -120,9 +118,9 @@ def _annotations(parts: Iterable[Part]) -> Json:
     return {"annotations": nested} if nested else {}
 
 
-def _reasoning(parts: Sequence[Part], calls: Sequence[ToolCallPart], context: ServerContext) -> Json:
+def _reasoning(parts: Sequence[Part], calls: Sequence[ToolCallPart], context: ServerContext) -> JSON:
     thoughts = [part for part in parts if isinstance(part, ReasoningPart)]
-    entries: list[Json] = []
+    entries: list[JSON] = []
     for part in thoughts:
         secret = context.wrap(part.signature) if part.signature is not None else None
         entries += encode_entries(part, len(entries), secret)
@@ -134,7 +132,7 @@ def _reasoning(parts: Sequence[Part], calls: Sequence[ToolCallPart], context: Se
     return {name: value for name, value in members.items() if value}
 
 
-def opaque_entry(part: Part) -> Json:
+def opaque_entry(part: Part) -> JSON:
     """Return the ``reasoning_details`` entry of an opaque part of this dialect, ``{}`` for any other part."""
     own = own_members(part.native) if isinstance(part, OpaquePart) else {}
     return as_dict(own.get("reasoning_details"))
@@ -149,8 +147,8 @@ def reasoning_text(thoughts: Iterable[ReasoningPart]) -> str:
     return text
 
 
-def _media(parts: Sequence[Part], context: ServerContext) -> Json:
-    body: Json = {}
+def _media(parts: Sequence[Part], context: ServerContext) -> JSON:
+    body: JSON = {}
     for at, part in enumerate(parts):
         if isinstance(part, AudioPart):
             body["audio"] = _audio(part)
@@ -163,14 +161,14 @@ def _media(parts: Sequence[Part], context: ServerContext) -> Json:
     return body
 
 
-def encode_image(part: ImagePart, secret: str | None) -> Json:
+def encode_image(part: ImagePart, secret: str | None) -> JSON:
     """Return the entry of a generated image, with the text of its signature if it has one."""
     url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
-    entry: Json = {"type": "image_url", "image_url": {"url": url}}
+    entry: JSON = {"type": "image_url", "image_url": {"url": url}}
     return {**entry, "extra_content": {"google": {"thought_signature": secret}}} if secret else entry
 
 
-def _audio(part: AudioPart) -> Json:
+def _audio(part: AudioPart) -> JSON:
     return {
         "id": part.audio_id,
         "data": part.data or "",
@@ -179,7 +177,7 @@ def _audio(part: AudioPart) -> Json:
     }
 
 
-def _calls(calls: Sequence[ToolCallPart], legacy: bool) -> Json:
+def _calls(calls: Sequence[ToolCallPart], legacy: bool) -> JSON:
     if not calls:
         return {}
     if legacy:
@@ -187,7 +185,7 @@ def _calls(calls: Sequence[ToolCallPart], legacy: bool) -> Json:
     return {"tool_calls": [encode_call(call) for call in calls]}
 
 
-def encode_call(call: ToolCallPart) -> Json:
+def encode_call(call: ToolCallPart) -> JSON:
     """Return a tool call of an answer, with its native members."""
     own = rest(own_members(call.native), frozenset({"reasoning_details"}))
     member = {"name": call.name, "input": call.arguments}
@@ -196,6 +194,6 @@ def encode_call(call: ToolCallPart) -> Json:
     return {"id": call.id, "type": call.kind, call.kind: member, **own}
 
 
-def _logprobs(parts: Iterable[Part]) -> Json | None:
+def _logprobs(parts: Iterable[Part]) -> JSON | None:
     rows = [part.logprobs for part in parts if isinstance(part, TextPart) and part.logprobs is not None]
     return {"content": [dict(row) for group in rows for row in group], "refusal": None} if rows else None

@@ -27,9 +27,7 @@ from app.dialects.chat.options import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entry
 from app.dialects.chat.response_out import encode_image, opaque_entry, stop_details, uses_functions
 from app.dialects.chat.usage import encode_finish
-from app.dialects.shared.lenient_json import rest
-
-Json = dict[str, Any]
+from app.dialects.shared.lenient_json import JSON, rest
 
 _REPEATED: Final = frozenset({"system_fingerprint", "citations", "search_results", "videos", "provider"})
 """Native top-level members that providers send in every chunk."""
@@ -49,7 +47,7 @@ class ChatStreamEncoder(ChunkEncoder):
         include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         super().__init__(context, request.model, include_usage=include_usage)
         self._legacy = uses_functions(request)
-        self._native: Json = {}  # of the first chunk
+        self._native: JSON = {}  # of the first chunk
         self._blocks: dict[int, BlockStarted] = {}
         self._indexes: dict[int, int] = {}  # of each block in its list
         self._counts: dict[tuple[int, str], int] = {}  # entries of each choice's lists, by member
@@ -77,7 +75,7 @@ class ChatStreamEncoder(ChunkEncoder):
         self._choices.add(choice)
         return [self._chunk(choice, {"role": "assistant", "content": "", "refusal": None})]
 
-    def _chunk(self, choice: int, delta: Json, finish: str | None = None, logprobs: Any = None) -> Frame:
+    def _chunk(self, choice: int, delta: JSON, finish: str | None = None, logprobs: Any = None) -> Frame:
         row = {"index": choice, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
         return Frame(None, {**self._base, "choices": [row], **self._no_usage})
 
@@ -92,14 +90,14 @@ class ChatStreamEncoder(ChunkEncoder):
             frames.append(self._chunk(event.choice, delta))
         return frames
 
-    def _open_call(self, event: BlockStarted, call: ToolCallPart) -> Json:
+    def _open_call(self, event: BlockStarted, call: ToolCallPart) -> JSON:
         index = self._indexes[event.block] = self._next_index(event.choice, "tool_calls")
         if self._legacy:
             return {} if index else {"function_call": {"name": call.name, "arguments": ""}}
         member = {"name": call.name, "input" if call.kind == "custom" else "arguments": ""}
         return {"tool_calls": [{"index": index, "id": call.id, "type": call.kind, call.kind: member}]}
 
-    def _open_thought(self, event: BlockStarted, part: ReasoningPart) -> Json:
+    def _open_thought(self, event: BlockStarted, part: ReasoningPart) -> JSON:
         """Number the entry; a summary that follows other reasoning begins with a blank line."""
         self._indexes[event.block] = self._next_index(event.choice, "reasoning_details")
         needs_gap = part.form == "summary" and event.choice in self._choices_with_reasoning
@@ -111,11 +109,11 @@ class ChatStreamEncoder(ChunkEncoder):
         self._counts[choice, member] = index + 1
         return index
 
-    def _open_image(self, event: BlockStarted, part: ImagePart) -> Json:
+    def _open_image(self, event: BlockStarted, part: ImagePart) -> JSON:
         image = encode_image(part, self._secrets.get(event.choice))
         return {"images": [{**image, "index": self._next_index(event.choice, "images")}]}
 
-    def _open_opaque(self, _: BlockStarted, part: OpaquePart) -> Json:
+    def _open_opaque(self, _: BlockStarted, part: OpaquePart) -> JSON:
         entry = opaque_entry(part)
         return {"reasoning_details": [entry]} if entry else {}
 
@@ -132,8 +130,8 @@ class ChatStreamEncoder(ChunkEncoder):
             return []
         return [self._chunk(started.choice, delta, logprobs=logprobs)]
 
-    def _grow_text(self, started: BlockStarted, _: TextPart, event: BlockDelta) -> Json:
-        delta: Json = {"content": event.text} if event.text else {}
+    def _grow_text(self, started: BlockStarted, _: TextPart, event: BlockDelta) -> JSON:
+        delta: JSON = {"content": event.text} if event.text else {}
         self._lengths[started.choice] = self._lengths.get(started.choice, 0) + len(event.text)
         if event.annotation is not None:
             nested = nested_annotation(event.annotation, self._text_offsets[event.block])
@@ -142,7 +140,7 @@ class ChatStreamEncoder(ChunkEncoder):
                 delta["annotations"] = [nested]
         return delta
 
-    def _grow_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockDelta) -> Json:
+    def _grow_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockDelta) -> JSON:
         if not event.text or part.form == "hidden":
             return {}
         self._choices_with_reasoning.add(started.choice)
@@ -150,17 +148,17 @@ class ChatStreamEncoder(ChunkEncoder):
         entry = encode_entry(piece, self._indexes[started.block], None)
         return {"reasoning": event.text, "reasoning_details": [entry]}
 
-    def _grow_call(self, started: BlockStarted, call: ToolCallPart, event: BlockDelta) -> Json:
+    def _grow_call(self, started: BlockStarted, call: ToolCallPart, event: BlockDelta) -> JSON:
         return self._arguments(started, call, event.text) if event.text else {}
 
-    def _arguments(self, started: BlockStarted, call: ToolCallPart, text: str) -> Json:
+    def _arguments(self, started: BlockStarted, call: ToolCallPart, text: str) -> JSON:
         index = self._indexes[started.block]
         if self._legacy:
             return {} if index else {"function_call": {"arguments": text}}
         member = {"input" if call.kind == "custom" else "arguments": text}
         return {"tool_calls": [{"index": index, call.kind: member}]}
 
-    def _grow_audio(self, _: BlockStarted, __: AudioPart, event: BlockDelta) -> Json:
+    def _grow_audio(self, _: BlockStarted, __: AudioPart, event: BlockDelta) -> JSON:
         members = {"data": event.text, "transcript": event.transcript}
         audio = {name: text for name, text in members.items() if text}
         return {"audio": audio} if audio else {}
@@ -171,7 +169,7 @@ class ChatStreamEncoder(ChunkEncoder):
         delta = {} if closer is None else closer(self, started, started.part, event)
         return [self._chunk(started.choice, delta)] if delta else []
 
-    def _close_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockEnded) -> Json:
+    def _close_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockEnded) -> JSON:
         signature = event.signature or part.signature
         if signature is None:
             return {}
@@ -186,7 +184,7 @@ class ChatStreamEncoder(ChunkEncoder):
             self._secrets[started.choice] = secret
         return {"reasoning_details": [entry]}
 
-    def _close_call(self, started: BlockStarted, call: ToolCallPart, event: BlockEnded) -> Json:
+    def _close_call(self, started: BlockStarted, call: ToolCallPart, event: BlockEnded) -> JSON:
         lacks_arguments = event.block not in self._blocks_with_text and call.kind == "function"
         delta = self._arguments(started, call, "{}") if lacks_arguments else {}
         signature = event.signature or call.signature
@@ -196,7 +194,7 @@ class ChatStreamEncoder(ChunkEncoder):
             delta["reasoning_details"] = [call_entry(signed, self._context.wrap(signature), index)]
         return delta
 
-    def _close_audio(self, _: BlockStarted, __: AudioPart, event: BlockEnded) -> Json:
+    def _close_audio(self, _: BlockStarted, __: AudioPart, event: BlockEnded) -> JSON:
         own = own_members(event.native)
         return {"audio": {"expires_at": own["expires_at"]}} if "expires_at" in own else {}
 
@@ -224,7 +222,7 @@ class ChatStreamEncoder(ChunkEncoder):
 
 # parts without a row (hosted tools' items) are not written
 
-_OPENERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any], Json]]] = {
+_OPENERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any], JSON]]] = {
     ToolCallPart: ChatStreamEncoder._open_call,
     ReasoningPart: ChatStreamEncoder._open_thought,
     AudioPart: lambda _, __, part: {"audio": {"id": part.audio_id}} if part.audio_id else {},
@@ -232,7 +230,7 @@ _OPENERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any], J
     OpaquePart: ChatStreamEncoder._open_opaque,
 }
 
-_GROWERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, BlockDelta], Json]]] = {
+_GROWERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, BlockDelta], JSON]]] = {
     TextPart: ChatStreamEncoder._grow_text,
     RefusalPart: lambda _, __, ___, event: {"refusal": event.text} if event.text else {},
     ReasoningPart: ChatStreamEncoder._grow_thought,
@@ -240,7 +238,7 @@ _GROWERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, Bl
     AudioPart: ChatStreamEncoder._grow_audio,
 }
 
-_CLOSERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, BlockEnded], Json]]] = {
+_CLOSERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, BlockEnded], JSON]]] = {
     ReasoningPart: ChatStreamEncoder._close_thought,
     ToolCallPart: ChatStreamEncoder._close_call,
     AudioPart: ChatStreamEncoder._close_audio,

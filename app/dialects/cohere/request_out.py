@@ -30,7 +30,7 @@ from app.dialects.cohere.options import NAME, output_limit
 from app.dialects.shared.alternation import merge_turns
 from app.dialects.shared.claude_thinking import with_thinking
 from app.dialects.shared.effort import budget_of
-from app.dialects.shared.lenient_json import as_dict, data_url, without_nulls
+from app.dialects.shared.lenient_json import JSON, as_dict, data_url, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import own_members, report_members
 from app.dialects.shared.sampling_paths import capped_temperature
@@ -51,8 +51,6 @@ from app.dialects.shared.unmapped_members import (
     sendable_extras,
 )
 
-Members = dict[str, Any]
-
 _OWN: Final = frozenset({"citation_options", "documents", "priority", "safety_mode", "thinking"})
 """Members of Cohere's API that clients of other APIs may add to their requests."""
 
@@ -69,7 +67,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     own = "thinking" in request.extra and "budget_tokens" not in as_dict(request.extra["thinking"])
     request = with_thinking(request, foreign=not own)  # Cohere also has a member of that name
     report_members(request, NAME, {}, losses)
-    body: Members = {
+    body: JSON = {
         **sendable_extras(request, NAME, _OWN, losses),
         "model": context.model,
         "messages": _messages(request, context),
@@ -100,9 +98,9 @@ def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
 # messages
 
 
-def _messages(request: Request, context: ClientContext) -> list[Members]:
+def _messages(request: Request, context: ClientContext) -> list[JSON]:
     opening = [Message("system", (TextPart(request.instructions),))] if request.instructions else []
-    encoded: list[Members] = []
+    encoded: list[JSON] = []
     for message in merge_turns([*opening, *request.messages], roles={"developer": "system"}):
         if message.name is not None and message.role != "tool":
             context.losses.report("message_name", "Messages have no names here; the name was left out")
@@ -110,25 +108,25 @@ def _messages(request: Request, context: ClientContext) -> list[Members]:
     return encoded
 
 
-def _documents(request: Request) -> Members:
+def _documents(request: Request) -> JSON:
     """Return the documents that a Cohere client sent beside its messages."""
     parts = (part for message in request.messages if message.role == "user" for part in message.parts)
     documents = [document for part in parts if (document := _own_document(part)) is not None]
     return {"documents": documents} if documents else {}
 
 
-def _plain_messages(message: Message, losses: Losses) -> list[Members]:
+def _plain_messages(message: Message, losses: Losses) -> list[JSON]:
     """Return a system or user message: plain text, or a list of blocks; none if it is empty."""
     content = _content(message.parts, message.role, losses)
     return [{"role": message.role, "content": content}] if content else []
 
 
-def _content(parts: Iterable[Part], role: str, losses: Losses) -> str | list[Members]:
+def _content(parts: Iterable[Part], role: str, losses: Losses) -> str | list[JSON]:
     blocks = [block for part in parts if (block := _block(part, role, losses)) is not None]
     return blocks[0]["text"] if [block["type"] for block in blocks] == ["text"] else blocks
 
 
-def _assistant(message: Message, losses: Losses) -> list[Members]:
+def _assistant(message: Message, losses: Losses) -> list[JSON]:
     """Return an assistant message: with tool calls its reasoning is the plan, else thinking blocks."""
     calls = [_call(part, losses) for part in message.parts if isinstance(part, ToolCallPart)]
     reasoning = [part for part in message.parts if isinstance(part, ReasoningPart)]
@@ -160,25 +158,25 @@ def _own(part: Part) -> Mapping[str, Any]:
     return own_members(part.native, NAME) if isinstance(part, TextPart) else {}
 
 
-def _call(part: ToolCallPart, losses: Losses) -> Members:
+def _call(part: ToolCallPart, losses: Losses) -> JSON:
     report_call_signature(part, losses)
     function = {"name": part.name, "arguments": call_text(part, losses)}
     return {"id": part.id, "type": "function", "function": function}
 
 
-def _results(message: Message, losses: Losses) -> list[Members]:
+def _results(message: Message, losses: Losses) -> list[JSON]:
     """Return a message for each result."""
     return [_result(part, losses) for part in message.parts if isinstance(part, ToolResultPart)]
 
 
-def _result(part: ToolResultPart, losses: Losses) -> Members:
+def _result(part: ToolResultPart, losses: Losses) -> JSON:
     if part.is_error:
         losses.report("tool_result", "This API cannot mark a tool result as failed; only its text was sent")
     content = _content(part.content, "tool", losses)
     return {"role": "tool", "tool_call_id": part.call_id, "content": content or ""}
 
 
-_ROLES: Final[Mapping[str, Callable[[Message, Losses], list[Members]]]] = {
+_ROLES: Final[Mapping[str, Callable[[Message, Losses], list[JSON]]]] = {
     "system": _plain_messages,
     "user": _plain_messages,
     "assistant": _assistant,
@@ -186,7 +184,7 @@ _ROLES: Final[Mapping[str, Callable[[Message, Losses], list[Members]]]] = {
 }
 
 
-def _block(part: Part, role: str, losses: Losses) -> Members | None:
+def _block(part: Part, role: str, losses: Losses) -> JSON | None:
     if isinstance(part, ImagePart) and role == "assistant":
         losses.report("hosted_item", "Images that a model made cannot be sent to this one")
         return None
@@ -197,7 +195,7 @@ def _block(part: Part, role: str, losses: Losses) -> Members | None:
     return writer(part, role, losses)
 
 
-def _text(part: TextPart | RefusalPart, role: str, losses: Losses) -> Members | None:
+def _text(part: TextPart | RefusalPart, role: str, losses: Losses) -> JSON | None:
     if (document := _own_document(part)) is not None:
         return {"type": "document", "document": document} if role == "tool" else None
     return {"type": "text", "text": part.text} if part.text else None
@@ -208,7 +206,7 @@ def _own_document(part: Part) -> Any:
     return _own(part).get("as_document")
 
 
-def _image(part: ImagePart, role: str, losses: Losses) -> Members | None:
+def _image(part: ImagePart, role: str, losses: Losses) -> JSON | None:
     if role != "user" or part.file_id is not None:
         losses.report("image", "Images can be shown in user messages, by URL or inline")
     url = part.url if part.data is None else data_url(part.media_type or "image/png", part.data)
@@ -216,7 +214,7 @@ def _image(part: ImagePart, role: str, losses: Losses) -> Members | None:
     return {"type": "image_url", "image_url": {"url": url or "", **detail}}
 
 
-def _file(part: FilePart, role: str, losses: Losses) -> Members | None:
+def _file(part: FilePart, role: str, losses: Losses) -> JSON | None:
     """Return a tool result's document; in other messages files are refused."""
     if role != "tool" or part.text is None:
         losses.report(
@@ -226,19 +224,19 @@ def _file(part: FilePart, role: str, losses: Losses) -> Members | None:
     return {"type": "document", "document": {"data": data}}
 
 
-def _audio(part: AudioPart, role: str, losses: Losses) -> Members | None:
+def _audio(part: AudioPart, role: str, losses: Losses) -> JSON | None:
     if part.transcript and not part.data:
         return {"type": "text", "text": part.transcript}
     losses.report("audio")
     return None
 
 
-def _opaque(part: OpaquePart, role: str, losses: Losses) -> Members | None:
+def _opaque(part: OpaquePart, role: str, losses: Losses) -> JSON | None:
     report_opaque(part, role, losses)
     return None
 
 
-_BLOCKS: Final[Mapping[type, Callable[[Any, str, Losses], Members | None]]] = {
+_BLOCKS: Final[Mapping[type, Callable[[Any, str, Losses], JSON | None]]] = {
     TextPart: _text,
     RefusalPart: _text,
     ImagePart: _image,
@@ -251,7 +249,7 @@ _BLOCKS: Final[Mapping[type, Callable[[Any, str, Losses], Members | None]]] = {
 # sampling and thinking
 
 
-def _sampling(request: Request, losses: Losses) -> Members:
+def _sampling(request: Request, losses: Losses) -> JSON:
     sampling = request.sampling
     members = {
         "max_tokens": sampling.max_tokens,
@@ -269,7 +267,7 @@ def _sampling(request: Request, losses: Losses) -> Members:
     return without_nulls(members)
 
 
-def _thinking(request: Request, context: ClientContext) -> Members:
+def _thinking(request: Request, context: ClientContext) -> JSON:
     reasoning, losses = request.reasoning, context.losses
     if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
         return {}
@@ -290,7 +288,7 @@ def _thinking(request: Request, context: ClientContext) -> Members:
 # tools and the output format
 
 
-def _tools_and_form(request: Request, losses: Losses) -> Members:
+def _tools_and_form(request: Request, losses: Losses) -> JSON:
     choice = request.tool_choice or ToolChoice("auto")
     tools = [
         encoded
@@ -298,7 +296,7 @@ def _tools_and_form(request: Request, losses: Losses) -> Members:
         if _is_offered(tool, choice) and (encoded := _KINDS[tool.kind](tool, losses)) is not None
     ]
     mode = _mode(choice, bool(tools), losses)
-    output, body = request.output, Members()
+    output, body = request.output, JSON()
     if output.format == "schema" and tools and mode != "REQUIRED":
         # Cohere takes no response_format beside tools: a tool that must be called has the schema instead
         tools = tools if mode is None else []
@@ -332,7 +330,7 @@ def _is_offered(tool: Tool, choice: ToolChoice) -> bool:
     return is_allowed(tool, choice)
 
 
-def _strict(request: Request, losses: Losses) -> Members:
+def _strict(request: Request, losses: Losses) -> JSON:
     strict = [bool(tool.strict) for tool in request.tools if tool.kind == "function"]
     if strict and all(strict):
         return {"strict_tools": True}
@@ -341,17 +339,17 @@ def _strict(request: Request, losses: Losses) -> Members:
     return {}
 
 
-def _function(name: str, description: str | None, schema: Mapping[str, Any]) -> Members:
+def _function(name: str, description: str | None, schema: Mapping[str, Any]) -> JSON:
     described = {"description": description} if description else {}
     return {"type": "function", "function": {"name": name, **described, "parameters": dict(schema)}}
 
 
-def _hosted(tool: Tool, losses: Losses) -> Members | None:
+def _hosted(tool: Tool, losses: Losses) -> JSON | None:
     losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
     return None
 
 
-_KINDS: Final[Mapping[str, Callable[[Tool, Losses], Members | None]]] = {
+_KINDS: Final[Mapping[str, Callable[[Tool, Losses], JSON | None]]] = {
     "function": lambda tool, losses: _function(tool.name, tool.description, object_schema(tool.parameters)),
     "custom": lambda tool, losses: _function(tool.name, tool.description, custom_schema(tool, losses)),
     "hosted": _hosted,

@@ -14,14 +14,22 @@ from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
 from app.dialects.shared.decoder_parts import call_part, counts_at, finish_of, items_of
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, label, number, opt_str
+from app.dialects.shared.lenient_json import (
+    JSON,
+    as_dict,
+    as_list,
+    as_str,
+    count,
+    dicts,
+    label,
+    number,
+    opt_str,
+)
 from app.dialects.shared.members import native_rest
 from app.dialects.shared.tool_forms import custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
 from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
-
-Members = dict[str, Any]
 
 FINISHES: Final[Mapping[str, FinishReason]] = {
     "COMPLETE": "stop",
@@ -81,7 +89,7 @@ def _cites(citation: Mapping[str, Any], index: int, texts: list[int]) -> bool:
     return index == target
 
 
-def _part(block: Members, citations: list[Members], answer: Mapping[str, Any]) -> Part:
+def _part(block: JSON, citations: list[JSON], answer: Mapping[str, Any]) -> Part:
     kind = block.get("type", "text")
     if kind == "thinking":
         return ReasoningPart(as_str(block.get("thinking")))
@@ -92,7 +100,7 @@ def _part(block: Members, citations: list[Members], answer: Mapping[str, Any]) -
     return TextPart(as_str(block.get("text")), notes, logprobs_of(answer.get("logprobs")), native)
 
 
-def annotations_of(citation: Mapping[str, Any]) -> Iterator[Members]:
+def annotations_of(citation: Mapping[str, Any]) -> Iterator[JSON]:
     """Yield a flat OpenAI annotation for each source of a citation: ``url_citation`` if it has a
     URL, else ``file_citation`` of the document or tool output."""
     start, end = count(citation.get("start")) or 0, count(citation.get("end")) or 0
@@ -110,7 +118,7 @@ def annotations_of(citation: Mapping[str, Any]) -> Iterator[Members]:
             }
 
 
-def logprobs_of(value: Any) -> tuple[Members, ...] | None:
+def logprobs_of(value: Any) -> tuple[JSON, ...] | None:
     """Return OpenAI token objects, None without any.
 
     An entry of several tokens gets the sum of their log probabilities.

@@ -24,12 +24,10 @@ from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.response_in import FINISHES
 from app.dialects.shared import block_encoder
-from app.dialects.shared.lenient_json import as_str, count, dicts
+from app.dialects.shared.lenient_json import JSON, as_str, count, dicts
 from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import object_text
 from app.errors import GatewayError
-
-Members = dict[str, Any]
 
 # v2's enum (cohere 7.3.1: COMPLETE, STOP_SEQUENCE, MAX_TOKENS, TOOL_CALL, ERROR, TIMEOUT) has no value for
 # filtered content; ERROR would mean that the call failed. v1's ERROR_TOXIC is used: Cohere's SDK passes on
@@ -44,10 +42,10 @@ _FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
 }
 
 
-def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
+def encode_response(response: Response, request: Request, context: ServerContext) -> JSON:
     """Return a v2 chat response with the first choice."""
     choice, parts = response.first, response.first.parts
-    answer: Members = {
+    answer: JSON = {
         **own_members(response.native, NAME),
         "id": answer_id(response.id, context),
         "message": _message(parts),
@@ -66,9 +64,9 @@ def answer_id(upstream: str | None, context: ServerContext) -> str:
     return context.response_id or upstream or context.new_id("chat")
 
 
-def _message(parts: Sequence[Part]) -> Members:
-    content: list[Members] = []
-    citations: list[Members] = []
+def _message(parts: Sequence[Part]) -> JSON:
+    content: list[JSON] = []
+    citations: list[JSON] = []
     for part in parts:
         block = content_block(part)
         if block is None:
@@ -93,7 +91,7 @@ def is_plan(part: Part) -> bool:
     return isinstance(part, ReasoningPart) and bool(own_members(part.native, NAME).get("plan"))
 
 
-def content_block(part: Part) -> Members | None:
+def content_block(part: Part) -> JSON | None:
     """Return a part as a block of ``content``, None if it has no place there."""
     if isinstance(part, TextPart | RefusalPart):
         return {"type": "text", "text": part.text}
@@ -104,19 +102,19 @@ def content_block(part: Part) -> Members | None:
     return None
 
 
-def encode_call(part: ToolCallPart) -> Members:
+def encode_call(part: ToolCallPart) -> JSON:
     """Return a tool call; a function's arguments are empty at the beginning of a stream."""
     is_opening = part.kind == "function" and not part.arguments
     function = {"name": part.name, "arguments": "" if is_opening else object_text(part)}
     return {"id": part.id, "type": "function", "function": function}
 
 
-def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[Members]:
+def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[JSON]:
     """Return another API's annotations of ``text`` as citations."""
     return [_citation(note, text) for note in notes]
 
 
-def citations_at(citations: Iterable[Members], index: int, *, first: bool) -> list[Members]:
+def citations_at(citations: Iterable[JSON], index: int, *, first: bool) -> list[JSON]:
     """Return citations with the index of their block, which only those of the first text may omit."""
     return [
         {**citation, "content_index": index} if "content_index" in citation or not first else citation
@@ -124,7 +122,7 @@ def citations_at(citations: Iterable[Members], index: int, *, first: bool) -> li
     ]
 
 
-def _citation(note: Mapping[str, Any], text: str) -> Members:
+def _citation(note: Mapping[str, Any], text: str) -> JSON:
     url, title = as_str(note.get("url")), as_str(note.get("title")) or as_str(note.get("filename"))
     start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
     source_id = url or as_str(note.get("file_id"))
@@ -138,7 +136,7 @@ def _citation(note: Mapping[str, Any], text: str) -> Members:
     }
 
 
-def logprob_item(rows: Sequence[Mapping[str, Any]]) -> Members:
+def logprob_item(rows: Sequence[Mapping[str, Any]]) -> JSON:
     """Return OpenAI token objects as one entry; ``token_ids`` is empty since OpenAI's objects have no ids."""
     return {
         "text": "".join(as_str(row.get("token")) for row in rows),
@@ -152,7 +150,7 @@ def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
     return block_encoder.finish_word(finish, _FINISH_REASONS, FINISHES, "STOP_SEQUENCE", refused=refused)
 
 
-def encode_usage(usage: Usage) -> Members:
+def encode_usage(usage: Usage) -> JSON:
     """Return the usage; billed units are the token counts where the upstream is not Cohere."""
     own = own_members(usage.native, NAME)
     if own and not usage.estimated:
@@ -167,6 +165,6 @@ def encode_usage(usage: Usage) -> Members:
     }
 
 
-def encode_error(error: GatewayError) -> Members:
+def encode_error(error: GatewayError) -> JSON:
     """Return Cohere's error body."""
     return {"message": error.message}

@@ -25,11 +25,10 @@ from app.dialects.cohere.response_in import FINISHES, annotations_of, decode_usa
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, call_part, finish_of, name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
-from app.dialects.shared.lenient_json import as_dict, as_str, count, label, opt_str
+from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, label, opt_str
 from app.dialects.shared.repeats import Grow, Place, Repeats
 from app.dialects.shared.tool_forms import ANSWER_TOOL, custom_tool_names
 
-Members = dict[str, Any]
 Key = tuple[str, int | None]
 
 _PLAN: Final[Key] = ("plan", 0)
@@ -50,7 +49,7 @@ class CohereDecoder(TerminalDecoder):
         self._customs = custom_tool_names(context.request)
         self._blocks = OpenBlocks()
         self._ended: set[Key] = set()
-        self._late_citations: list[Members] = []
+        self._late_citations: list[JSON] = []
         self.repeats = Repeats(*_PLACES)
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
@@ -63,23 +62,23 @@ class CohereDecoder(TerminalDecoder):
         self.repeats.learn(frame, events, self._grow_of(frame))
         return events
 
-    def _grow_of(self, frame: Members) -> Grow | None:
+    def _grow_of(self, frame: JSON) -> Grow | None:
         kind = _GROWING.get(as_str(frame.get("type")))
         block = None if kind is None else self._blocks.get((kind, count(frame.get("index"))))
         return None if block is None else block.pieces.append
 
-    def _error(self, frame: Members) -> list[Event]:
+    def _error(self, frame: JSON) -> list[Event]:
         """Take an error body, which also comes without a type; a frame without a message is ignored."""
         error = frame.get("error")
         message = opt_str(frame.get("message")) or opt_str(error) or opt_str(as_dict(error).get("message"))
         return [] if message is None else self._failure(message, frame, None)
 
-    def _failure(self, message: str, members: Members, usage: Usage | None) -> list[Event]:
+    def _failure(self, message: str, members: JSON, usage: Usage | None) -> list[Event]:
         kind = label(members.get("error_type"))
         error = upstream_failure(status_of_code(None, kind), message, type=kind, raw=members)
         return self._fail(error, usage)
 
-    def _message_start(self, frame: Members) -> list[Event]:
+    def _message_start(self, frame: JSON) -> list[Event]:
         return [Started(opt_str(frame.get("id")))] if self._begins() else []
 
     def _open(self, key: Key, part: Part) -> list[Event]:
@@ -112,7 +111,7 @@ class CohereDecoder(TerminalDecoder):
         block = self._blocks.get(key)
         return [] if block is None else block.grow(text, logprobs_of(logprobs))
 
-    def _content_start(self, frame: Members) -> list[Event]:
+    def _content_start(self, frame: JSON) -> list[Event]:
         content = _content(frame)
         parts: Mapping[str, Part] = {"text": TextPart(""), "thinking": ReasoningPart("")}
         kind = as_str(content.get("type"), "text")
@@ -120,25 +119,25 @@ class CohereDecoder(TerminalDecoder):
         events = self._open(key, parts.get(kind) or OpaquePart(kind or "unknown", (NAME, content)))
         return [*events, *self._grow(key, _text_of(content))]
 
-    def _content_delta(self, frame: Members) -> list[Event]:
+    def _content_delta(self, frame: JSON) -> list[Event]:
         key = ("content", count(frame.get("index")))
         content, events = _content(frame), list[Event]()
         if key not in self._blocks:
             events += self._open(key, ReasoningPart("") if "thinking" in content else TextPart(""))
         return [*events, *self._grow(key, _text_of(content), frame.get("logprobs"))]
 
-    def _content_end(self, frame: Members) -> list[Event]:
+    def _content_end(self, frame: JSON) -> list[Event]:
         self._ended.add(("content", count(frame.get("index"))))
         return []
 
-    def _plan_delta(self, frame: Members) -> list[Event]:
+    def _plan_delta(self, frame: JSON) -> list[Event]:
         text = as_str(_message(frame).get("tool_plan"))
         if not text:
             return []
         events = [] if _PLAN in self._blocks else self._open(_PLAN, ReasoningPart("", native=PLAN))
         return [*events, *self._grow(_PLAN, text)]
 
-    def _call_start(self, frame: Members) -> list[Event]:
+    def _call_start(self, frame: JSON) -> list[Event]:
         call = as_dict(_message(frame).get("tool_calls"))
         function = as_dict(call.get("function"))
         name = name_of_call(function.get("name"))
@@ -148,15 +147,15 @@ class CohereDecoder(TerminalDecoder):
         events = self._open(key, TextPart("") if name == ANSWER_TOOL else part)
         return [*events, *self._grow(key, as_str(function.get("arguments")))]
 
-    def _call_delta(self, frame: Members) -> list[Event]:
+    def _call_delta(self, frame: JSON) -> list[Event]:
         function = as_dict(as_dict(_message(frame).get("tool_calls")).get("function"))
         return self._grow(("call", count(frame.get("index"))), as_str(function.get("arguments")))
 
-    def _call_end(self, frame: Members) -> list[Event]:
+    def _call_end(self, frame: JSON) -> list[Event]:
         block = self._blocks.take(("call", count(frame.get("index"))))
         return [] if block is None else self._close(block)
 
-    def _citation(self, frame: Members) -> list[Event]:
+    def _citation(self, frame: JSON) -> list[Event]:
         citation = as_dict(_message(frame).get("citations"))
         block = self._cited_block(count(citation.get("content_index")))
         if block is None:
@@ -172,7 +171,7 @@ class CohereDecoder(TerminalDecoder):
             return block
         return next((b for b in reversed(self._blocks.blocks()) if isinstance(b.part, TextPart)), None)
 
-    def _message_end(self, frame: Members) -> list[Event]:
+    def _message_end(self, frame: JSON) -> list[Event]:
         delta = as_dict(frame.get("delta"))
         usage = decode_usage(delta.get("usage"))
         if message := opt_str(delta.get("error")):
@@ -184,7 +183,7 @@ class CohereDecoder(TerminalDecoder):
         return [*self._message_start({}), *blocks, Finished(finish), Ended(usage, native)]
 
 
-_METHODS: Final[Mapping[str, Callable[[CohereDecoder, Members], list[Event]]]] = {
+_METHODS: Final[Mapping[str, Callable[[CohereDecoder, JSON], list[Event]]]] = {
     "error": CohereDecoder._error,
     "message-start": CohereDecoder._message_start,
     "content-start": CohereDecoder._content_start,
@@ -199,13 +198,13 @@ _METHODS: Final[Mapping[str, Callable[[CohereDecoder, Members], list[Event]]]] =
 }
 
 
-def _message(frame: Members) -> Members:
+def _message(frame: JSON) -> JSON:
     return as_dict(as_dict(frame.get("delta")).get("message"))
 
 
-def _content(frame: Members) -> Members:
+def _content(frame: JSON) -> JSON:
     return as_dict(_message(frame).get("content"))
 
 
-def _text_of(content: Members) -> str:
+def _text_of(content: JSON) -> str:
     return as_str(content.get("text")) or as_str(content.get("thinking"))

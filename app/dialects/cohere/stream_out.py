@@ -7,8 +7,6 @@ ends. The stream ends with ``message-end`` and ``[DONE]``; after a failure ``mes
 
 from __future__ import annotations
 
-from typing import Any
-
 from app.canonical.events import (
     BlockDelta,
     BlockEnded,
@@ -32,8 +30,7 @@ from app.dialects.cohere.response_out import (
     logprob_item,
 )
 from app.dialects.shared.block_encoder import BlockEncoder, StreamBlock
-
-Members = dict[str, Any]
+from app.dialects.shared.lenient_json import JSON
 
 
 class CohereEncoder(BlockEncoder):
@@ -104,13 +101,13 @@ class CohereEncoder(BlockEncoder):
         return _end({"finish_reason": "ERROR", "error": event.error.message}, event.usage)
 
 
-def _frame(kind: str, index: int | None, message: Members | None = None) -> Frame:
+def _frame(kind: str, index: int | None, message: JSON | None = None) -> Frame:
     numbered = {} if index is None else {"index": index}
     delta = {} if message is None else {"delta": {"message": message}}
     return Frame(kind, {"type": kind, **numbered, **delta})
 
 
-def _end(delta: Members, usage: Usage | None) -> list[Frame]:
+def _end(delta: JSON, usage: Usage | None) -> list[Frame]:
     if usage is not None:
         delta["usage"] = encode_usage(usage)
     return [Frame("message-end", {"type": "message-end", "delta": delta}), DONE]

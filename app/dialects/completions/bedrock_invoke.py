@@ -21,13 +21,21 @@ from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest
 from app.dialects.converse.response_in import decode_error, exception_error
 from app.dialects.shared.decoder_parts import TerminalDecoder, choice_index
-from app.dialects.shared.lenient_json import as_dict, as_str, at_path, count, dicts, opt_str, without_nulls
+from app.dialects.shared.lenient_json import (
+    JSON,
+    as_dict,
+    as_str,
+    at_path,
+    count,
+    dicts,
+    opt_str,
+    without_nulls,
+)
 from app.dialects.shared.sampling_paths import sampling_members
 from app.dialects.shared.unmapped_members import single_prompt
 from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
 
-Members = dict[str, Any]
 Path = tuple[str, ...]
 
 NAME: Final = "bedrock_invoke"
@@ -192,7 +200,7 @@ def encode_request(request: CompletionRequest, context: ClientContext) -> Encode
     ``unsupported_parameter`` for several prompts, token arrays and a suffix.
     """
     family = _family(context.model)
-    body: Members = dict(family.streamed) if request.stream else {}
+    body: JSON = dict(family.streamed) if request.stream else {}
     _set_path(body, family.prompt, family.wrap(single_prompt(request, context.losses)))
     for name, value in _requested_members(request, family).items():
         if name in family.paths:
@@ -254,7 +262,7 @@ class InvokeDecoder(TerminalDecoder):
             events += self._completion(choice_index(completion, position), completion, chunk)
         return [*events, *self._end()] if _METRICS in chunk else events
 
-    def _completion(self, index: int, completion: Members, chunk: Members) -> list[Event]:
+    def _completion(self, index: int, completion: JSON, chunk: JSON) -> list[Event]:
         events: list[Event] = []
         if index not in self._blocks:
             self._blocks[index] = len(self._blocks)
@@ -281,7 +289,7 @@ class InvokeDecoder(TerminalDecoder):
         return self._usage
 
 
-def unwrap_chunk(data: Any) -> Members | None:
+def unwrap_chunk(data: Any) -> JSON | None:
     """Return the JSON object in a message of an InvokeModel stream, None if it has none."""
     try:
         value = json.loads(base64.b64decode(as_str(as_dict(data).get("bytes"))))
@@ -290,7 +298,7 @@ def unwrap_chunk(data: Any) -> Members | None:
     return value if isinstance(value, dict) else None
 
 
-def _requested_members(request: CompletionRequest, family: _Family) -> Members:
+def _requested_members(request: CompletionRequest, family: _Family) -> JSON:
     """Return the members beside the prompt that are set, by canonical name."""
     sampling = request.sampling
     members = {
@@ -308,13 +316,13 @@ def _requested_members(request: CompletionRequest, family: _Family) -> Members:
     return without_nulls(members)
 
 
-def _set_path(body: Members, path: Path, value: Any) -> None:
+def _set_path(body: JSON, path: Path, value: Any) -> None:
     for step in path[:-1]:
         body = body.setdefault(step, {})
     body[path[-1]] = value
 
 
-def _completions(family: _Family, answer: Members) -> list[Members]:
+def _completions(family: _Family, answer: JSON) -> list[JSON]:
     """Return the completions of an answer or chunk: those of the list, or the object itself."""
     if family.list_member in answer:
         return dicts(answer[family.list_member])
@@ -322,11 +330,11 @@ def _completions(family: _Family, answer: Members) -> list[Members]:
     return [answer] if any(name in answer for name in known) else []
 
 
-def _text(family: _Family, completion: Members) -> str:
+def _text(family: _Family, completion: JSON) -> str:
     return as_str(at_path(completion, family.text))
 
 
-def _finish(family: _Family, completion: Members, answer: Members) -> Finish | None:
+def _finish(family: _Family, completion: JSON, answer: JSON) -> Finish | None:
     raw = opt_str(at_path(completion, family.stop))
     if answer.get(_GUARDRAIL) == "INTERVENED":
         return Finish("content_filter", raw)
@@ -335,7 +343,7 @@ def _finish(family: _Family, completion: Members, answer: Members) -> Finish | N
     return Finish(_FINISHES.get(raw.lower(), "stop"), raw, opt_str(completion.get("stop")))
 
 
-def _usage_of(family: _Family, answer: Members) -> Usage | None:
+def _usage_of(family: _Family, answer: JSON) -> Usage | None:
     metrics = as_dict(answer.get(_METRICS))
     before, after = count(metrics.get("inputTokenCount")), count(metrics.get("outputTokenCount"))
     if before is None and family.counts is not None:

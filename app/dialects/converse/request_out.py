@@ -26,14 +26,12 @@ from app.dialects.shared.claude_thinking import (
     with_thinking,
 )
 from app.dialects.shared.effort import effort_of, nearest_effort
-from app.dialects.shared.lenient_json import as_dict, without_nulls
+from app.dialects.shared.lenient_json import JSON, as_dict, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import report_members
 from app.dialects.shared.sampling_paths import capped_temperature
 from app.dialects.shared.tool_results import pair_results
 from app.dialects.shared.unmapped_members import report_unsupported, sendable_extras
-
-Members = dict[str, Any]
 
 _OWN: Final = frozenset(
     {
@@ -87,7 +85,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
         body["toolConfig"] = config
     conditions = ThinkingContext(0, tools.forced, _lacks_thinking(messages))
     inference, fields = _inference(request, options, conditions, losses)
-    output: Members = {"effort": fields.pop("effort")} if "effort" in fields else {}
+    output: JSON = {"effort": fields.pop("effort")} if "effort" in fields else {}
     if has_schema:
         output["textFormat"] = _text_format(request.output, losses)
     elif request.output.format != "text" and not by_tool:
@@ -114,7 +112,7 @@ def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
     return EncodedRequest({"input": {"converse": {k: v for k, v in body.items() if k in _PROMPT_MEMBERS}}})
 
 
-def _limit_cache_points(body: Members, losses: Losses) -> None:
+def _limit_cache_points(body: JSON, losses: Losses) -> None:
     """Remove the oldest cache points if there are more than the API takes."""
     holders = [turn["content"] for turn in body["messages"]]
     holders += [body.get("system", []), as_dict(body.get("toolConfig")).get("tools", [])]
@@ -128,7 +126,7 @@ def _limit_cache_points(body: Members, losses: Losses) -> None:
         surplus -= len(removed)
 
 
-def _betas(options: ConverseOptions, context: ClientContext) -> Members:
+def _betas(options: ConverseOptions, context: ClientContext) -> JSON:
     """Return the beta features that a client requests of Claude; Converse has no header for them."""
     flags = context.headers.get("anthropic-beta") if options.claude is not None else None
     return {"anthropic_beta": [flag.strip() for flag in flags.split(",") if flag.strip()]} if flags else {}
@@ -166,7 +164,7 @@ def _lacks_thinking(messages: list[Block]) -> bool:
 
 def _inference(
     request: Request, options: ConverseOptions, conditions: ThinkingContext, losses: Losses
-) -> tuple[Members, Members]:
+) -> tuple[JSON, JSON]:
     """Return ``inferenceConfig`` and the model's own fields, with its ``effort`` among them."""
     sampling = request.sampling
     inference = without_nulls({"maxTokens": sampling.max_tokens})
@@ -182,8 +180,8 @@ def _inference(
 
 
 def _claude_fields(
-    request: Request, family: Family, inference: Members, conditions: ThinkingContext, losses: Losses
-) -> Members:
+    request: Request, family: Family, inference: JSON, conditions: ThinkingContext, losses: Losses
+) -> JSON:
     """Return a Claude's thinking, effort and ``top_k``; other sampling is added to ``inference``."""
     limit = inference.get("maxTokens", family.max_tokens)
     conditions = ThinkingContext(limit, conditions.forced, conditions.bare_turn)
@@ -196,7 +194,7 @@ def _claude_fields(
     return without_nulls({"thinking": thinking.config, "effort": thinking.effort, "top_k": top_k})
 
 
-def _sampling(sampling: Sampling, options: ConverseOptions, inference: Members, losses: Losses) -> Members:
+def _sampling(sampling: Sampling, options: ConverseOptions, inference: JSON, losses: Losses) -> JSON:
     """Return the model's own fields of sampling; the rest is added to ``inference``."""
     temperature = capped_temperature(sampling.temperature, 1, losses)
     inference.update(without_nulls({"temperature": temperature, "topP": sampling.top_p}))
@@ -211,7 +209,7 @@ def _sampling(sampling: Sampling, options: ConverseOptions, inference: Members, 
     return dict(fields)
 
 
-def _requested_effort(request: Request, inference: Members) -> str | None:
+def _requested_effort(request: Request, inference: JSON) -> str | None:
     """Return the requested effort, or the one that a thinking budget corresponds to; None without either."""
     reasoning = request.reasoning
     if reasoning is None or reasoning.budget is None:
@@ -219,7 +217,7 @@ def _requested_effort(request: Request, inference: Members) -> str | None:
     return effort_of(reasoning.budget, inference.get("maxTokens", _DEFAULT_LIMIT))
 
 
-def _thinking(request: Request, options: ConverseOptions, inference: Members, losses: Losses) -> Members:
+def _thinking(request: Request, options: ConverseOptions, inference: JSON, losses: Losses) -> JSON:
     """Return the model's own fields of thinking. Nova's highest effort takes no sampling and no limit."""
     requested, efforts = _requested_effort(request, inference), _EFFORTS[options.thinking]
     if requested is None or (requested == "none" and not efforts):
@@ -249,14 +247,14 @@ def _thinking(request: Request, options: ConverseOptions, inference: Members, lo
 # output format and service tier
 
 
-def _text_format(output: Output, losses: Losses) -> Members:
+def _text_format(output: Output, losses: Losses) -> JSON:
     schema = json.dumps(enforceable_schema(output.schema, losses), ensure_ascii=False)
     labels = {"name": output.name, "description": output.description}
     members = {"schema": schema, **{name: text for name, text in labels.items() if text}}
     return {"type": "json_schema", "structure": {"jsonSchema": members}}
 
 
-def _tier(request: Request, losses: Losses) -> Members:
+def _tier(request: Request, losses: Losses) -> JSON:
     tier = request.hints.get("service_tier")
     if tier in _TIERS:
         return {"type": tier}

@@ -24,14 +24,12 @@ from app.dialects.converse.options import NAME
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.decoder_parts import call_part, finish_of, items_of
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, json_text, opt_str
+from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, dicts, json_text, opt_str
 from app.dialects.shared.members import native_rest
 from app.dialects.shared.tool_forms import custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
 from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
-
-Members = dict[str, Any]
 
 FINISHES: Final[Mapping[str, FinishReason]] = {
     "end_turn": "stop",
@@ -74,7 +72,7 @@ class BlockReader:
     customs: frozenset[str]
     new_id: Callable[[str], str]
 
-    def parts(self, blocks: list[Members]) -> list[Part]:
+    def parts(self, blocks: list[JSON]) -> list[Part]:
         """Return the parts of a response.
 
         Citations without a text belong to the text before them, as Nova's web grounding sends
@@ -159,7 +157,7 @@ def opaque(block: Mapping[str, Any]) -> OpaquePart:
     return OpaquePart(next(iter(block), "unknown"), (NAME, dict(block)))
 
 
-def with_citations(part: TextPart, citations: list[Members]) -> TextPart:
+def with_citations(part: TextPart, citations: list[JSON]) -> TextPart:
     """Return a text with its citations, as annotations and as native members."""
     if not citations:
         return part
@@ -169,7 +167,7 @@ def with_citations(part: TextPart, citations: list[Members]) -> TextPart:
     return replace(part, annotations=part.annotations + notes, native=native)
 
 
-def annotation_of(citation: Mapping[str, Any], text: str) -> Members | None:
+def annotation_of(citation: Mapping[str, Any], text: str) -> JSON | None:
     """Return a flat OpenAI annotation of the whole ``text``: ``url_citation`` for a web page,
     ``file_citation`` for a place in a document, None for any other citation."""
     location = as_dict(citation.get("location"))

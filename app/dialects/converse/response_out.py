@@ -24,12 +24,10 @@ from app.dialects.converse.options import IMAGE_FORMATS, NAME
 from app.dialects.converse.response_in import FINISHES
 from app.dialects.shared import block_encoder
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.lenient_json import as_str, count, dicts, encode_base64
+from app.dialects.shared.lenient_json import JSON, as_str, count, dicts, encode_base64
 from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import call_object
 from app.errors import GatewayError
-
-Members = dict[str, Any]
 
 _STOPS: Final[Mapping[FinishReason, str]] = {
     "stop": "end_turn",
@@ -41,7 +39,7 @@ _STOPS: Final[Mapping[FinishReason, str]] = {
 }
 
 
-def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
+def encode_response(response: Response, request: Request, context: ServerContext) -> JSON:
     """Return a Converse response with the first choice.
 
     ``metrics.latencyMs`` is what a Bedrock upstream reported, else 0: a dialect has no clock.
@@ -58,26 +56,26 @@ def encode_response(response: Response, request: Request, context: ServerContext
     }
 
 
-def encode_part(part: Part, context: ServerContext) -> list[Members]:
+def encode_part(part: Part, context: ServerContext) -> list[JSON]:
     """Return the blocks of a response's part, none if Converse has no block for it."""
     writer = _WRITERS.get(type(part))
     return writer(part, context) if writer is not None else []
 
 
-def _text(part: TextPart, context: ServerContext) -> list[Members]:
+def _text(part: TextPart, context: ServerContext) -> list[JSON]:
     if own := dicts(own_members(part.native, NAME).get("citations")):
         return [{"citationsContent": {"content": [{"text": part.text}], "citations": own}}]
     citations = citations_of(part.annotations, part.text)
-    text: list[Members] = [{"text": part.text}]
+    text: list[JSON] = [{"text": part.text}]
     return [*text, {"citationsContent": {"content": [], "citations": citations}}] if citations else text
 
 
-def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[Members]:
+def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[JSON]:
     """Return another API's annotations of ``text`` as citations of web pages and documents."""
     return [_citation(note, text) for note in notes]
 
 
-def _citation(note: Mapping[str, Any], text: str) -> Members:
+def _citation(note: Mapping[str, Any], text: str) -> JSON:
     url, title = as_str(note.get("url")), as_str(note.get("title")) or as_str(note.get("filename"))
     if not url:
         place = {"documentIndex": count(note.get("index")) or 0, "start": 0, "end": 0}
@@ -89,7 +87,7 @@ def _citation(note: Mapping[str, Any], text: str) -> Members:
     return {"title": title, "sourceContent": source, "location": {"web": {"url": url, "domain": domain}}}
 
 
-def reasoning_content(part: ReasoningPart, context: ServerContext) -> Members | None:
+def reasoning_content(part: ReasoningPart, context: ServerContext) -> JSON | None:
     """Return a thought as ``reasoningText``, or as ``redactedContent`` if it is hidden; None if it has neither.
 
     ``redactedContent`` is a member of bytes: a sealed signature is base64 there.
@@ -104,28 +102,28 @@ def reasoning_content(part: ReasoningPart, context: ServerContext) -> Members | 
     return {"redactedContent": token if is_own else encode_base64(token)}
 
 
-def _reasoning(part: ReasoningPart, context: ServerContext) -> list[Members]:
+def _reasoning(part: ReasoningPart, context: ServerContext) -> list[JSON]:
     content = reasoning_content(part, context)
     return [] if content is None else [{"reasoningContent": content}]
 
 
-def _call(part: ToolCallPart, context: ServerContext) -> list[Members]:
+def _call(part: ToolCallPart, context: ServerContext) -> list[JSON]:
     return [{"toolUse": {"toolUseId": part.id, "name": part.name, "input": call_object(part)}}]
 
 
-def _image(part: ImagePart, context: ServerContext) -> list[Members]:
+def _image(part: ImagePart, context: ServerContext) -> list[JSON]:
     kind = IMAGE_FORMATS.get(part.media_type or "image/png")
     if part.data is None or kind is None:
         return []
     return [{"image": {"format": kind, "source": {"bytes": part.data}}}]
 
 
-def _opaque(part: OpaquePart, context: ServerContext) -> list[Members]:
+def _opaque(part: OpaquePart, context: ServerContext) -> list[JSON]:
     block = dict(own_members(part.native, NAME))
     return [block] if block else []  # a block without a member has no kind
 
 
-_WRITERS: Final[Mapping[type, Callable[[Any, ServerContext], list[Members]]]] = {
+_WRITERS: Final[Mapping[type, Callable[[Any, ServerContext], list[JSON]]]] = {
     TextPart: _text,
     RefusalPart: lambda part, context: [{"text": part.text}],
     ReasoningPart: _reasoning,
@@ -140,7 +138,7 @@ def stop_word(finish: Finish | None, *, refused: bool = False) -> str:
     return block_encoder.finish_word(finish, _STOPS, FINISHES, "stop_sequence", refused=refused)
 
 
-def encode_usage(usage: Usage | None) -> Members:
+def encode_usage(usage: Usage | None) -> JSON:
     """Return the usage; ``inputTokens`` excludes tokens read from and written to the cache."""
     if usage is None:
         return {"inputTokens": 0, "outputTokens": 0, "totalTokens": 0}
@@ -159,7 +157,7 @@ def encode_usage(usage: Usage | None) -> Members:
     return {**tokens, "cacheReadInputTokens": cached, "cacheWriteInputTokens": usage.cache_write_tokens}
 
 
-def tier_members(tier: str | None) -> Members:
+def tier_members(tier: str | None) -> JSON:
     """Return the member ``serviceTier``, none without a tier."""
     return {"serviceTier": {"type": tier}} if tier else {}
 
@@ -188,7 +186,7 @@ def error_name(error: GatewayError) -> str:
     return _NAMES.get(status, "ValidationException" if status < 500 else "InternalServerException")
 
 
-def encode_error(error: GatewayError) -> Members:
+def encode_error(error: GatewayError) -> JSON:
     """Return AWS's error body; ``error_name`` is the value of its header."""
     return {"message": error.message}
 
@@ -202,7 +200,7 @@ _STREAM_NAMES: Final = {
 """The exceptions of a stream, beside ``modelStreamErrorException`` (botocore's service model)."""
 
 
-def exception_of(error: GatewayError) -> tuple[str, Members]:
+def exception_of(error: GatewayError) -> tuple[str, JSON]:
     """Return the name and body of the exception that ends a stream."""
     name, body = _STREAM_NAMES.get(error_name(error)), encode_error(error)
     if name is not None:

@@ -35,6 +35,7 @@ from app.dialects.converse.response_in import (
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, finish_of
 from app.dialects.shared.lenient_json import (
+    JSON,
     as_dict,
     as_list,
     as_str,
@@ -47,8 +48,6 @@ from app.dialects.shared.lenient_json import (
 )
 from app.dialects.shared.members import native_rest
 from app.dialects.shared.tool_forms import ANSWER_TOOL
-
-Members = dict[str, Any]
 
 _EXCEPTION: Final = "exception:"
 _METADATA: Final = frozenset({"usage", "serviceTier", "p"})
@@ -64,7 +63,7 @@ class ConverseDecoder(TerminalDecoder):
         self._new_id = context.new_id
         self._blocks = OpenBlocks()
         self._finished = False
-        self._metadata: Members = {}
+        self._metadata: JSON = {}
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Take one message. Unknown events are ignored."""
@@ -80,17 +79,17 @@ class ConverseDecoder(TerminalDecoder):
         """Take the end of the body: after ``messageStop`` the response is complete, without usage."""
         return self._take_metadata({}) if self._finished and not self._over else super().eof()
 
-    def _message_start(self, data: Members) -> list[Event]:
+    def _message_start(self, data: JSON) -> list[Event]:
         return [Started(self._new_id("msg"))] if self._begins() else []
 
-    def _block_start(self, data: Members) -> list[Event]:
+    def _block_start(self, data: JSON) -> list[Event]:
         start = as_dict(data.get("start"))
         ended = self._block_stop(data)  # a start with the index of an open block ends that block
         if start.keys() <= _BEGUN_BY_DELTAS:
             return ended
         return [*ended, *self._open(count(data.get("contentBlockIndex")), self._empty_part(start), start)]
 
-    def _empty_part(self, start: Members) -> Part:
+    def _empty_part(self, start: JSON) -> Part:
         if "image" in start:
             return ImagePart()
         call = as_dict(start.get("toolUse"))
@@ -101,13 +100,13 @@ class ConverseDecoder(TerminalDecoder):
         part = self._reader.part(start)
         return ToolCallPart(part.id, part.name, "", part.kind) if isinstance(part, ToolCallPart) else part
 
-    def _open(self, index: Any, part: Part, start: Members) -> list[Event]:
+    def _open(self, index: Any, part: Part, start: JSON) -> list[Event]:
         """Open a block; an image starts and ends with all its data at its end."""
         block = self._blocks.open(index, part, start)
         started = [] if isinstance(part, ImagePart) else [block.start_event()]
         return [*self._message_start({}), *started]
 
-    def _block_delta(self, data: Members) -> list[Event]:
+    def _block_delta(self, data: JSON) -> list[Event]:
         index, delta = count(data.get("contentBlockIndex")), as_dict(data.get("delta"))
         events: list[Event] = []
         for kind, value in delta.items():
@@ -127,7 +126,7 @@ class ConverseDecoder(TerminalDecoder):
         part = self._reader.part({"image": image})
         return [BlockStarted(block.number, block.item, part), BlockEnded(block.number)]
 
-    def _block_stop(self, data: Members) -> list[Event]:
+    def _block_stop(self, data: JSON) -> list[Event]:
         block = self._blocks.take(count(data.get("contentBlockIndex")))
         return [] if block is None else self._close(block)
 
@@ -149,7 +148,7 @@ class ConverseDecoder(TerminalDecoder):
         native = (NAME, {"citations": block.extras}) if block.extras else None
         return [*events, BlockEnded(number, native=native)]
 
-    def _message_stop(self, data: Members) -> list[Event]:
+    def _message_stop(self, data: JSON) -> list[Event]:
         if self._finished:
             return []
         self._finished = True
@@ -158,7 +157,7 @@ class ConverseDecoder(TerminalDecoder):
         finish = finish_of(data.get("stopReason"), FINISHES, self._blocks.parts)
         return [*self._message_start({}), *events, Finished(finish)]
 
-    def _take_metadata(self, data: Members) -> list[Event]:
+    def _take_metadata(self, data: JSON) -> list[Event]:
         """Take usage, service tier and metrics; they end the stream if it has finished."""
         self._metadata.update(data)
         self._over = self._finished
@@ -168,7 +167,7 @@ class ConverseDecoder(TerminalDecoder):
         return [Ended(usage, native_rest(NAME, self._metadata, _METADATA), tier_of(self._metadata))]
 
 
-_METHODS: Final[Mapping[str, Callable[[ConverseDecoder, Members], list[Event]]]] = {
+_METHODS: Final[Mapping[str, Callable[[ConverseDecoder, JSON], list[Event]]]] = {
     "messageStart": ConverseDecoder._message_start,
     "contentBlockStart": ConverseDecoder._block_start,
     "contentBlockDelta": ConverseDecoder._block_delta,
@@ -210,7 +209,7 @@ _DELTAS: Final[Mapping[str, Callable[[OpenBlock, Any], list[Event]]]] = {
 }
 
 
-def _join_source(pieces: list[Members]) -> Members:
+def _join_source(pieces: list[JSON]) -> JSON:
     """Return the source of an image from those of its deltas."""
     texts = [as_str(piece.get("bytes")) for piece in pieces if piece.get("bytes")]
     if len(texts) < 2:
@@ -237,7 +236,7 @@ _FIRST_PARTS: Final[Mapping[str, Callable[[Any], Part]]] = {
 """The empty part of a block that begins with a delta, by the kind of the delta."""
 
 
-def _complete_block(block: OpenBlock) -> Members:
+def _complete_block(block: OpenBlock) -> JSON:
     """Return an opaque block with the content of its deltas."""
     kind = next(iter(block.start), None)
     if kind is None:

@@ -38,10 +38,8 @@ from app.dialects.converse.response_out import (
     tier_members,
 )
 from app.dialects.shared.block_encoder import BlockEncoder, StreamBlock
-from app.dialects.shared.lenient_json import as_dict, as_list, json_text, rest
+from app.dialects.shared.lenient_json import JSON, as_dict, as_list, json_text, rest
 from app.dialects.shared.members import own_members
-
-Members = dict[str, Any]
 
 
 class ConverseEncoder(BlockEncoder):
@@ -49,7 +47,7 @@ class ConverseEncoder(BlockEncoder):
 
     def __init__(self, request: Request, context: ServerContext) -> None:
         super().__init__(request, context)
-        self._native: Members = {}
+        self._native: JSON = {}
         self._tier: str | None = None
 
     def _started(self, event: Started) -> list[Frame]:
@@ -100,16 +98,16 @@ class ConverseEncoder(BlockEncoder):
                 frames.append(self._delta(block, {kind: delta}))
         return frames
 
-    def _block_start(self, block: StreamBlock, start: Members) -> Frame:
+    def _block_start(self, block: StreamBlock, start: JSON) -> Frame:
         return Frame("contentBlockStart", {"start": start, "contentBlockIndex": self._number(block)})
 
-    def _delta(self, block: StreamBlock, delta: Members) -> Frame:
+    def _delta(self, block: StreamBlock, delta: JSON) -> Frame:
         return Frame("contentBlockDelta", {"contentBlockIndex": self._number(block), "delta": delta})
 
     def _ended(self, event: Ended) -> list[Frame]:
         native = {"metrics": {"latencyMs": 0}, **self._native, **own_members(event.native, NAME)}
         fields = native.pop("additionalModelResponseFields", None)
-        stop: Members = {"stopReason": stop_word(self._finish, refused=self._refused)}
+        stop: JSON = {"stopReason": stop_word(self._finish, refused=self._refused)}
         if fields is not None:
             stop["additionalModelResponseFields"] = fields
         tier = tier_members(event.service_tier or self._tier)
@@ -121,7 +119,7 @@ class ConverseEncoder(BlockEncoder):
         return [Frame(f"exception:{name}", body)]
 
 
-_DELTAS: Final[Mapping[type, Callable[[str], Members]]] = {
+_DELTAS: Final[Mapping[type, Callable[[str], JSON]]] = {
     TextPart: lambda text: {"text": text},
     RefusalPart: lambda text: {"text": text},
     ReasoningPart: lambda text: {"reasoningContent": {"text": text}},
@@ -139,17 +137,17 @@ _CLOSERS: Final[Mapping[type, Callable[[ConverseEncoder, StreamBlock, BlockEnded
 # start and delta of a block that is sent at its end
 
 
-def _server_call(value: Members) -> tuple[Members, Any]:
+def _server_call(value: JSON) -> tuple[JSON, Any]:
     arguments = value.get("input")
     text = arguments if isinstance(arguments, str) else json_text(arguments or {})
     return rest(value, frozenset({"input"})), {"input": text}
 
 
-def _unknown(value: Members) -> tuple[Members, Any]:
+def _unknown(value: JSON) -> tuple[JSON, Any]:
     return value, None
 
 
-_WHOLE_BLOCKS: Final[Mapping[str, Callable[[Members], tuple[Members, Any]]]] = {
+_WHOLE_BLOCKS: Final[Mapping[str, Callable[[JSON], tuple[JSON, Any]]]] = {
     "image": lambda value: ({"format": value.get("format")}, {"source": value.get("source")}),
     "toolUse": _server_call,
     "toolResult": lambda value: (rest(value, frozenset({"content"})), as_list(value.get("content"))),

@@ -9,7 +9,7 @@ from app.canonical.request import Message, Request, Tool, ToolCallPart, ToolChoi
 from app.dialects.converse.blocks_out import BlockWriter
 from app.dialects.converse.options import NAME
 from app.dialects.shared.flat_schema import Expansion, flatten, plain_schema
-from app.dialects.shared.lenient_json import as_dict
+from app.dialects.shared.lenient_json import JSON, as_dict
 from app.dialects.shared.tool_forms import (
     ANSWER_DESCRIPTION,
     ANSWER_TOOL,
@@ -19,8 +19,6 @@ from app.dialects.shared.tool_forms import (
     is_allowed,
     object_schema,
 )
-
-Members = dict[str, Any]
 
 
 class ToolWriter:
@@ -38,7 +36,7 @@ class ToolWriter:
         self._expansion = Expansion()
         self._native = False  # a Converse client's schemas are sent unchanged
 
-    def config(self, request: Request, turns: Iterable[Message]) -> Members | None:
+    def config(self, request: Request, turns: Iterable[Message]) -> JSON | None:
         """Return ``toolConfig``, None without tools.
 
         Converse requires tools if the history has calls: missing ones are added, without a
@@ -57,7 +55,7 @@ class ToolWriter:
             choice = ToolChoice("auto")
         return self._with_answer(tools, choice)
 
-    def _with_answer(self, tools: list[Members], choice: ToolChoice) -> Members | None:
+    def _with_answer(self, tools: list[JSON], choice: ToolChoice) -> JSON | None:
         mode = self._mode(choice, tools)
         if self._answer is not None and choice.mode not in {"required", "named"}:
             mode = {"any": {}} if tools else {"tool": {"name": ANSWER_TOOL}}
@@ -67,11 +65,11 @@ class ToolWriter:
         self.forced = mode is not None and "auto" not in mode
         return {"tools": tools} if mode is None else {"tools": tools, "toolChoice": mode}
 
-    def _tool(self, tool: Tool) -> list[Members]:
+    def _tool(self, tool: Tool) -> list[JSON]:
         encoded = _KINDS[tool.kind](self, tool)
         return [] if encoded is None else [encoded, *self._writer.cache_points(tool.native)]
 
-    def _function(self, tool: Tool) -> Members:
+    def _function(self, tool: Tool) -> JSON:
         schema = self._schema(tool)
         encoded = _spec(tool.name, tool.description, schema)
         if tool.strict and self._writer.options.strict_tools and schema.get("additionalProperties") is False:
@@ -80,7 +78,7 @@ class ToolWriter:
             self._losses.report("tool_strict", "Strict tool schemas are not enforced by this model")
         return encoded
 
-    def _schema(self, tool: Tool) -> Members:
+    def _schema(self, tool: Tool) -> JSON:
         schema, combined = self._fit(tool.parameters or {})
         if combined:
             names = ", ".join(f"'{name}'" for name in combined)
@@ -88,7 +86,7 @@ class ToolWriter:
             self._losses.report("tool_schema", warning)
         return schema
 
-    def _fit(self, parameters: Mapping[str, Any]) -> tuple[Members, list[str]]:
+    def _fit(self, parameters: Mapping[str, Any]) -> tuple[JSON, list[str]]:
         if self._native:
             return object_schema(parameters), []
         schema, combined = flatten(parameters, self._expansion)
@@ -97,10 +95,10 @@ class ToolWriter:
         plain, dropped = plain_schema(object_schema(schema), self._expansion)
         return plain, [*combined, *dropped]
 
-    def _custom(self, tool: Tool) -> Members:
+    def _custom(self, tool: Tool) -> JSON:
         return _spec(tool.name, tool.description, custom_schema(tool, self._losses))
 
-    def _hosted(self, tool: Tool) -> Members | None:
+    def _hosted(self, tool: Tool) -> JSON | None:
         names = self._writer.options.system_tools.items()
         name = next((name for kind, name in names if tool.name.startswith(kind)), None)
         if name is not None:
@@ -108,7 +106,7 @@ class ToolWriter:
         self._losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
         return None
 
-    def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members | None:
+    def _mode(self, choice: ToolChoice, tools: list[JSON]) -> JSON | None:
         is_named = choice.mode == "named"
         is_offered = choice.name in _names(tools) if is_named else bool(tools)
         can_force = self._writer.options.can_force_tools
@@ -117,19 +115,19 @@ class ToolWriter:
         return {"tool": {"name": choice.name}} if is_named else {"any": {}}
 
 
-_KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], Members | None]]] = {
+_KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], JSON | None]]] = {
     "function": ToolWriter._function,
     "custom": ToolWriter._custom,
     "hosted": ToolWriter._hosted,
 }
 
 
-def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> Members:
+def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> JSON:
     described = {"description": description} if description else {}
     return {"toolSpec": {"name": name, **described, "inputSchema": {"json": dict(schema)}}}
 
 
-def _names(tools: Iterable[Members]) -> set[Any]:
+def _names(tools: Iterable[JSON]) -> set[Any]:
     return {as_dict(entry.get("toolSpec")).get("name") for entry in tools}
 
 

@@ -15,11 +15,9 @@ from app.dialects.base import ServerContext, status_of_error
 from app.dialects.gemini.options import NAME
 from app.dialects.gemini.parts_out import PartWriter
 from app.dialects.gemini.response_in import REASONS
-from app.dialects.shared.lenient_json import as_str, count, dicts, rest
+from app.dialects.shared.lenient_json import JSON, as_str, count, dicts, rest
 from app.dialects.shared.members import own_members
 from app.errors import GatewayError
-
-Members = dict[str, Any]
 
 _FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
     "stop": "STOP",
@@ -31,7 +29,7 @@ _FINISH_REASONS: Final[Mapping[FinishReason, str]] = {
 }
 
 
-def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
+def encode_response(response: Response, request: Request, context: ServerContext) -> JSON:
     """Return a GenerateContentResponse."""
     native = own_members(response.native, NAME)
     return {
@@ -42,15 +40,13 @@ def encode_response(response: Response, request: Request, context: ServerContext
     }
 
 
-def head(upstream: str | None, model: str | None, context: ServerContext) -> Members:
+def head(upstream: str | None, model: str | None, context: ServerContext) -> JSON:
     """Return the id and model of a response, which every chunk has."""
     response_id = context.response_id or upstream or context.new_id("resp")
     return {"modelVersion": model or context.model or "", "responseId": response_id}
 
 
-def _candidate(
-    choice: Choice, native: Mapping[str, Any], request: Request, context: ServerContext
-) -> Members:
+def _candidate(choice: Choice, native: Mapping[str, Any], request: Request, context: ServerContext) -> JSON:
     parts = choice.parts
     writer = PartWriter(request, context)
     encoded = [wire for part in parts for wire in writer.write(part)] + writer.close()
@@ -68,7 +64,7 @@ def _candidate(
     }
 
 
-def candidate_native(native: Mapping[str, Any], index: int) -> Members:
+def candidate_native(native: Mapping[str, Any], index: int) -> JSON:
     """Return a candidate's members that only Gemini has: safety ratings, grounding, citations."""
     own = (entry for entry in dicts(native.get("candidates")) if entry.get("index") == index)
     return rest(next(own, {}), frozenset({"index"}))
@@ -91,7 +87,7 @@ class Grounding:
     def __init__(self) -> None:
         self._before = 0  # bytes of the texts before
         self._titles: dict[str, str] = {}  # by URL
-        self._supports: list[Members] = []
+        self._supports: list[JSON] = []
 
     def add(self, text: str, annotations: Iterable[Mapping[str, Any]]) -> None:
         """Take one text with its annotations."""
@@ -111,7 +107,7 @@ class Grounding:
             source = list(self._titles).index(url)
             self._supports.append({"segment": segment, "groundingChunkIndices": [source]})
 
-    def members(self) -> Members:
+    def members(self) -> JSON:
         """Return ``groundingMetadata``, nothing without a source."""
         if not self._titles:
             return {}
@@ -123,7 +119,7 @@ def _size(text: str) -> int:
     return len(text.encode("utf-8", "surrogatepass"))
 
 
-def logprobs_members(tokens: Sequence[Mapping[str, Any]]) -> Members:
+def logprobs_members(tokens: Sequence[Mapping[str, Any]]) -> JSON:
     """Return OpenAI's token objects as ``logprobsResult``, nothing without any."""
     if not tokens:
         return {}
@@ -132,16 +128,16 @@ def logprobs_members(tokens: Sequence[Mapping[str, Any]]) -> Members:
     return {"logprobsResult": {"chosenCandidates": [_token(token) for token in tokens], **top_candidates}}
 
 
-def _token(token: Mapping[str, Any]) -> Members:
+def _token(token: Mapping[str, Any]) -> JSON:
     return {"token": as_str(token.get("token")), "logProbability": token.get("logprob")}
 
 
-def usage_members(usage: Usage | None, tier: str | None) -> Members:
+def usage_members(usage: Usage | None, tier: str | None) -> JSON:
     """Return the member ``usageMetadata``, none without usage."""
     return {} if usage is None else {"usageMetadata": encode_usage(usage, tier)}
 
 
-def encode_usage(usage: Usage, tier: str | None = None) -> Members:
+def encode_usage(usage: Usage, tier: str | None = None) -> JSON:
     """Return ``usageMetadata``; ``candidatesTokenCount`` excludes thoughts."""
     own = own_members(usage.native, NAME)
     if own and not usage.estimated:
@@ -182,7 +178,7 @@ _STATUSES: Final = {
 }
 
 
-def encode_error(error: GatewayError) -> Members:
+def encode_error(error: GatewayError) -> JSON:
     """Return Google's error body; its details are the members at fault and the wait."""
     status = status_of_error(error)
     word = _STATUSES.get(status, "INVALID_ARGUMENT" if status < 500 else "INTERNAL")
@@ -191,7 +187,7 @@ def encode_error(error: GatewayError) -> Members:
     return {"error": {**body, "details": details} if details else body}
 
 
-def _details(error: GatewayError) -> Iterator[Members]:
+def _details(error: GatewayError) -> Iterator[JSON]:
     faults = [(detail.get("param"), detail.get("message")) for detail in error.details]
     violations = [
         {"field": str(param), "description": str(message)}

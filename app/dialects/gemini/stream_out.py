@@ -42,10 +42,8 @@ from app.dialects.gemini.response_out import (
     usage_members,
 )
 from app.dialects.shared.block_encoder import BlockEncoder, BlockSequence, StreamBlock
-from app.dialects.shared.lenient_json import rest
+from app.dialects.shared.lenient_json import JSON, rest
 from app.dialects.shared.members import own_members
-
-Members = dict[str, Any]
 
 
 @dataclass(slots=True)
@@ -63,7 +61,7 @@ class GeminiEncoder(BlockEncoder):
 
     def __init__(self, request: Request, context: ServerContext) -> None:
         super().__init__(request, context, BlockSequence(choices=True))
-        self._head: Members = {}
+        self._head: JSON = {}
         self._native: Mapping[str, Any] = {}
         self._tier: str | None = None
         self._candidates: dict[int, _Candidate] = {}
@@ -128,7 +126,7 @@ class GeminiEncoder(BlockEncoder):
         others = rest(native, frozenset({"candidates"}))
         return [Frame(None, {"candidates": candidates, **others, **usage, **self._head})]
 
-    def _last(self, index: int, candidate: _Candidate, native: Mapping[str, Any]) -> Members:
+    def _last(self, index: int, candidate: _Candidate, native: Mapping[str, Any]) -> JSON:
         parts = candidate.writer.close() or [{"text": ""}]
         return {
             "content": {"parts": parts, "role": "model"},
@@ -140,7 +138,7 @@ class GeminiEncoder(BlockEncoder):
     def _failed(self, event: Failed) -> list[Frame]:
         return [Frame(None, encode_error(event.error))]
 
-    def _chunk(self, choice: int, parts: list[Members], further: Members | None = None) -> list[Frame]:
+    def _chunk(self, choice: int, parts: list[JSON], further: JSON | None = None) -> list[Frame]:
         if not parts and not further:
             return []
         candidate = {"content": {"parts": parts, "role": "model"}, "index": choice, **(further or {})}

@@ -20,7 +20,7 @@ from app.dialects.media import embeddings_cohere as cohere
 from app.dialects.media.base import EmbeddingDialect, check_count, texts_only, token_usage, vector_of
 from app.dialects.media.embeddings_cohere import BATCH, cohere_answer, cohere_members
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest, without_nulls
+from app.dialects.shared.lenient_json import JSON, as_dict, count, dicts, opt_str, rest, without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_value
 from app.dialects.shared.unmapped_members import known_extras
@@ -37,16 +37,14 @@ _NOVA_PURPOSES: Final[Mapping[str, str]] = {
     "clustering": "CLUSTERING",
 }
 
-Members = dict[str, Any]
-
 
 @record
 class _Family:
     """One family: inputs per call, the encoder of a request, and the vectors of a response."""
 
     limit: int
-    encode: Callable[[EmbeddingRequest, Losses], Members]
-    vectors: Callable[[Members], list[Any]]
+    encode: Callable[[EmbeddingRequest, Losses], JSON]
+    vectors: Callable[[JSON], list[Any]]
 
 
 def decode_response(
@@ -79,14 +77,14 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
     return upstream_failure(status, message, code=code, headers=headers, raw=body)
 
 
-def _titan(request: EmbeddingRequest, losses: Losses) -> Members:
+def _titan(request: EmbeddingRequest, losses: Losses) -> JSON:
     """Return the request of Titan's second text model, which takes dimensions and ``normalize``."""
     text = _text(request, losses)
     extras = known_extras(request.extra, {"normalize"}, losses)
     return {"inputText": text, **without_nulls({"dimensions": request.dimensions}), **extras}
 
 
-def _titan_v1(request: EmbeddingRequest, losses: Losses) -> Members:
+def _titan_v1(request: EmbeddingRequest, losses: Losses) -> JSON:
     """Return the request of the first Titan, which takes only a text; its vectors have 1,536 numbers."""
     if request.dimensions not in (None, _TITAN_V1_LENGTH):
         warning = f"The vectors of this model have {_TITAN_V1_LENGTH} numbers; 'dimensions' was left out"
@@ -95,7 +93,7 @@ def _titan_v1(request: EmbeddingRequest, losses: Losses) -> Members:
     return {"inputText": _text(request, losses)}
 
 
-def _titan_image(request: EmbeddingRequest, losses: Losses) -> Members:
+def _titan_image(request: EmbeddingRequest, losses: Losses) -> JSON:
     """Return the request of Titan's multimodal model, which takes a text, an image or both."""
     text, image = _text_and_image(request, losses)
     config = {"outputEmbeddingLength": request.dimensions}
@@ -107,12 +105,12 @@ def _titan_image(request: EmbeddingRequest, losses: Losses) -> Members:
     return {**without_nulls(body), **known_extras(request.extra, {"embeddingConfig", "inputImage"}, losses)}
 
 
-def _nova(request: EmbeddingRequest, losses: Losses) -> Members:
+def _nova(request: EmbeddingRequest, losses: Losses) -> JSON:
     purpose = request.extra.get("embeddingPurpose") or request.extra.get("input_type")
     text, image = _text_and_image(request, losses)
     if text and image is not None:
         losses.report("image", "This model does not embed text and images together", param="inputs")
-    params: Members = {"embeddingPurpose": _NOVA_PURPOSES.get(str(purpose), purpose) or _NOVA_PURPOSE}
+    params: JSON = {"embeddingPurpose": _NOVA_PURPOSES.get(str(purpose), purpose) or _NOVA_PURPOSE}
     if image is None:
         params["text"] = {"truncationMode": request.extra.get("truncationMode", "END"), "value": text}
     else:

@@ -31,15 +31,13 @@ from app.dialects.shared import decoder_parts
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.decoder_parts import counts_at, items_of
 from app.dialects.shared.failures import status_of_code, upstream_failure
-from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, label, opt_str
+from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, dicts, label, opt_str
 from app.dialects.shared.members import native_rest, own_members
 from app.dialects.shared.rate_limits import LimitState
 from app.dialects.shared.tool_forms import call_object, custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
 from app.dialects.shared.usage_sides import sides
 from app.errors import GatewayError
-
-Members = dict[str, Any]
 
 _FINISHES: Final[Mapping[str, FinishReason]] = {
     "end_turn": "stop",
@@ -145,7 +143,7 @@ def decode_usage(value: Any) -> Usage | None:
     )
 
 
-def _billing(raw: Members) -> Billing:
+def _billing(raw: JSON) -> Billing:
     """Return what affects the price: searches, speed, region, and runs that the counts leave out.
 
     Recorded traffic: the counts are the sum of the ``message`` entries of ``iterations``.
@@ -205,7 +203,7 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
 # server half
 
 
-def encode_response(response: Response, request: Request, context: ServerContext) -> Members:
+def encode_response(response: Response, request: Request, context: ServerContext) -> JSON:
     """Return a Messages response with the first choice."""
     choice = response.first
     return {
@@ -217,7 +215,7 @@ def encode_response(response: Response, request: Request, context: ServerContext
     }
 
 
-def head(answer_id: str | None, model: str | None, context: ServerContext) -> Members:
+def head(answer_id: str | None, model: str | None, context: ServerContext) -> JSON:
     """Return the first members of a response."""
     return {
         "id": context.response_id or answer_id or context.new_id("msg"),
@@ -227,7 +225,7 @@ def head(answer_id: str | None, model: str | None, context: ServerContext) -> Me
     }
 
 
-def stop_members(finish: Finish | None, *, refused: bool = False) -> Members:
+def stop_members(finish: Finish | None, *, refused: bool = False) -> JSON:
     """Return ``stop_reason`` and ``stop_sequence``; Claude's own stop reason is kept.
 
     A stop with a refusal has the reason ``refusal``.
@@ -242,7 +240,7 @@ def stop_members(finish: Finish | None, *, refused: bool = False) -> Members:
     return {**members, "stop_details": dict(finish.details)} if finish.details else members
 
 
-def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:
+def encode_usage(usage: Usage | None, tier: str | None = None) -> JSON:
     """Return the usage; ``input_tokens`` excludes tokens read from and written to the cache."""
     if usage is None:
         return {"input_tokens": 0, "output_tokens": 0}
@@ -251,7 +249,7 @@ def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:
         return dict(own)
     cached = min(usage.cached_tokens, usage.input_tokens)  # xAI reports more than the whole input
     cache_writes = min(usage.cache_write_tokens, usage.input_tokens - cached)
-    members: Members = {
+    members: JSON = {
         **own,
         "input_tokens": usage.input_tokens - cached - cache_writes,
         "cache_creation_input_tokens": cache_writes,
@@ -264,24 +262,24 @@ def encode_usage(usage: Usage | None, tier: str | None = None) -> Members:
     return {**members, "service_tier": word} if word else members
 
 
-def encode_part(part: Part, context: ServerContext) -> Members | None:
+def encode_part(part: Part, context: ServerContext) -> JSON | None:
     """Return the block of a response's part, None if Messages has no block for it."""
     encoder = _ENCODERS.get(type(part))
     return encoder(part, context) if encoder is not None else None
 
 
-def _text(part: TextPart, context: ServerContext) -> Members:
+def _text(part: TextPart, context: ServerContext) -> JSON:
     block = {**own_members(part.native, NAME), "type": "text", "text": part.text}
     if "citations" not in block and (citations := citations_of(part.annotations, part.text)):
         block["citations"] = citations
     return block
 
 
-def _refusal(part: RefusalPart, context: ServerContext) -> Members | None:
+def _refusal(part: RefusalPart, context: ServerContext) -> JSON | None:
     return None if own_members(part.native, NAME) else {"type": "text", "text": part.text}
 
 
-def _reasoning(part: ReasoningPart, context: ServerContext) -> Members:
+def _reasoning(part: ReasoningPart, context: ServerContext) -> JSON:
     slot = context.wrap(part.signature) if part.signature is not None else ""
     withheld = part.signature is not None and part.signature.value.startswith(OMITTED)
     if part.form == "hidden" and not withheld:
@@ -289,7 +287,7 @@ def _reasoning(part: ReasoningPart, context: ServerContext) -> Members:
     return {"type": "thinking", "thinking": part.text, "signature": slot.removeprefix(OMITTED)}
 
 
-def _tool_call(part: ToolCallPart, context: ServerContext) -> Members:
+def _tool_call(part: ToolCallPart, context: ServerContext) -> JSON:
     return {
         **own_members(part.native, NAME),
         "type": "tool_use",
@@ -299,7 +297,7 @@ def _tool_call(part: ToolCallPart, context: ServerContext) -> Members:
     }
 
 
-_ENCODERS: Final[Mapping[type, Callable[[Any, ServerContext], Members | None]]] = {
+_ENCODERS: Final[Mapping[type, Callable[[Any, ServerContext], JSON | None]]] = {
     TextPart: _text,
     RefusalPart: _refusal,
     ReasoningPart: _reasoning,
@@ -314,11 +312,11 @@ def error_status(error: GatewayError) -> int:
     return _OVERLOADED if status == 503 else status
 
 
-def encode_error(error: GatewayError) -> Members:
+def encode_error(error: GatewayError) -> JSON:
     """Return Anthropic's error body."""
     status = error_status(error)
     kind = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
-    body: Members = {"type": kind, "message": error.message}
+    body: JSON = {"type": kind, "message": error.message}
     if error.code == THREAD_REFUSED:
         body["details"] = {"error_code": error.code, "unsupported": ["thread"]}
     elif code := _error_code(error.raw):

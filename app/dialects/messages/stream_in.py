@@ -39,6 +39,7 @@ from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, call_part
 from app.dialects.shared.failures import status_of_code
 from app.dialects.shared.lenient_json import (
+    JSON,
     as_dict,
     as_str,
     count,
@@ -53,8 +54,6 @@ from app.dialects.shared.lenient_json import (
 from app.dialects.shared.repeats import Grow, Repeats
 from app.dialects.shared.tool_forms import ANSWER_TOOL
 
-Members = dict[str, Any]
-
 
 class MessagesDecoder(TerminalDecoder):
     """Decode the frames of one stream."""
@@ -63,9 +62,9 @@ class MessagesDecoder(TerminalDecoder):
         super().__init__()
         self._reader: BlockReader = reader_of(context)
         self._blocks = OpenBlocks()
-        self._usage: Members = {}
+        self._usage: JSON = {}
         self._counts_output = False
-        self._late: Members = {}
+        self._late: JSON = {}
         self.repeats = Repeats(*(("delta", member) for member in ("text", "thinking", "partial_json")))
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
@@ -78,7 +77,7 @@ class MessagesDecoder(TerminalDecoder):
         self.repeats.learn(frame, events, self._grow_of(frame))
         return events
 
-    def _grow_of(self, frame: Members) -> Grow | None:
+    def _grow_of(self, frame: JSON) -> Grow | None:
         if frame.get("type") != "content_block_delta":
             return None
         block = self._blocks.get(count(frame.get("index")))
@@ -91,18 +90,18 @@ class MessagesDecoder(TerminalDecoder):
             return usage
         return replace(usage, missing=(*usage.missing, "output"))
 
-    def _error(self, frame: Members) -> list[Event]:
+    def _error(self, frame: JSON) -> list[Event]:
         kind = label(as_dict(frame.get("error")).get("type"))
         return self._fail(decode_error(status_of_code(kind), frame, {}))
 
-    def _message_start(self, frame: Members) -> list[Event]:
+    def _message_start(self, frame: JSON) -> list[Event]:
         message = as_dict(frame.get("message"))
         _merge_counts(self._usage, as_dict(message.get("usage")))
         tier, native = tier_of(message.get("usage")), native_of(message)
         started = Started(opt_str(message.get("id")), opt_str(message.get("model")), None, tier, native)
         return [started] if self._begins() else []
 
-    def _block_start(self, frame: Members) -> list[Event]:
+    def _block_start(self, frame: JSON) -> list[Event]:
         start = as_dict(frame.get("content_block"))
         part = _empty_part(self._reader, start)
         events: list[Event] = [Started()] if self._begins() else []
@@ -112,13 +111,13 @@ class MessagesDecoder(TerminalDecoder):
         text = as_str(start.get("text")) or as_str(start.get("thinking"))
         return [*events, block.start_event(), *([] if isinstance(part, OpaquePart) else block.grow(text))]
 
-    def _block_delta(self, frame: Members) -> list[Event]:
+    def _block_delta(self, frame: JSON) -> list[Event]:
         block = self._blocks.get(count(frame.get("index")))
         delta = as_dict(frame.get("delta"))
         grow = _DELTAS.get(as_str(delta.get("type")))
         return [] if block is None or grow is None else grow(block, delta)
 
-    def _block_stop(self, frame: Members) -> list[Event]:
+    def _block_stop(self, frame: JSON) -> list[Event]:
         block = self._blocks.take(count(frame.get("index")))
         return [] if block is None else self._close(block)
 
@@ -149,14 +148,14 @@ class MessagesDecoder(TerminalDecoder):
         call = call_part("", as_str(block.start.get("name")), arguments, self._reader.customs)
         return call.arguments if isinstance(call, ToolCallPart) else arguments
 
-    def _message_delta(self, frame: Members) -> list[Event]:
+    def _message_delta(self, frame: JSON) -> list[Event]:
         usage = as_dict(frame.get("usage"))
         self._counts_output = self._counts_output or count(usage.get("output_tokens")) is not None
         _merge_counts(self._usage, usage)
         self._late.update(without_nulls({**as_dict(frame.get("delta")), **rest(frame, _FRAME_MEMBERS)}))
         return []
 
-    def _message_stop(self, frame: Members) -> list[Event]:
+    def _message_stop(self, frame: JSON) -> list[Event]:
         self._over = True
         events = [event for block in self._blocks.take_all() for event in self._close(block)]
         finish = finish_of(self._late, self._blocks.parts)
@@ -169,7 +168,7 @@ class MessagesDecoder(TerminalDecoder):
 
 _FRAME_MEMBERS: Final = frozenset({"type", "delta", "usage"})
 
-_METHODS: Final[Mapping[str, Callable[[MessagesDecoder, Members], list[Event]]]] = {
+_METHODS: Final[Mapping[str, Callable[[MessagesDecoder, JSON], list[Event]]]] = {
     "message_start": MessagesDecoder._message_start,
     "content_block_start": MessagesDecoder._block_start,
     "content_block_delta": MessagesDecoder._block_delta,
@@ -180,21 +179,21 @@ _METHODS: Final[Mapping[str, Callable[[MessagesDecoder, Members], list[Event]]]]
 }
 
 
-def _text_delta(member: str) -> Callable[[OpenBlock, Members], list[Event]]:
+def _text_delta(member: str) -> Callable[[OpenBlock, JSON], list[Event]]:
     return lambda block, delta: block.grow(as_str(delta.get(member)))
 
 
-def _add_signature(block: OpenBlock, delta: Members) -> list[Event]:
+def _add_signature(block: OpenBlock, delta: JSON) -> list[Event]:
     block.signatures.append(as_str(delta.get("signature")))
     return []
 
 
-def _add_citation(block: OpenBlock, delta: Members) -> list[Event]:
+def _add_citation(block: OpenBlock, delta: JSON) -> list[Event]:
     block.extras.append(as_dict(delta.get("citation")))
     return []
 
 
-_DELTAS: Final[Mapping[str, Callable[[OpenBlock, Members], list[Event]]]] = {
+_DELTAS: Final[Mapping[str, Callable[[OpenBlock, JSON], list[Event]]]] = {
     "text_delta": _text_delta("text"),
     "thinking_delta": _text_delta("thinking"),
     "input_json_delta": _text_delta("partial_json"),
@@ -204,7 +203,7 @@ _DELTAS: Final[Mapping[str, Callable[[OpenBlock, Members], list[Event]]]] = {
 }
 
 
-def _empty_part(reader: BlockReader, start: Members) -> Part:
+def _empty_part(reader: BlockReader, start: JSON) -> Part:
     """Return the part of a block at its start, without text."""
     kind = start.get("type")
     if kind == "text" or (kind == "tool_use" and start.get("name") == ANSWER_TOOL):
@@ -217,7 +216,7 @@ def _empty_part(reader: BlockReader, start: Members) -> Part:
     return replace(part, arguments="") if isinstance(part, ToolCallPart) else part
 
 
-def _complete_block(block: OpenBlock) -> Members:
+def _complete_block(block: OpenBlock) -> JSON:
     """Return an opaque block with the content of its deltas."""
     members, text = dict(block.start), block.text
     if not text:
@@ -227,7 +226,7 @@ def _complete_block(block: OpenBlock) -> Members:
     return {**members, "input": parse(text, text)}
 
 
-def _merge_counts(into: Members, usage: Members) -> None:
+def _merge_counts(into: JSON, usage: JSON) -> None:
     """Merge the counts of a frame: they are cumulative, so the larger one is kept."""
     for name, value in usage.items():
         known = into.get(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from app.canonical.events import (
     BlockDelta,
@@ -19,9 +19,8 @@ from app.dialects.messages.citations import citations_of
 from app.dialects.messages.options import NAME
 from app.dialects.messages.response import encode_error, encode_part, encode_usage, head, stop_members
 from app.dialects.shared.block_encoder import BlockEncoder, StreamBlock
+from app.dialects.shared.lenient_json import JSON
 from app.dialects.shared.members import own_members
-
-Members = dict[str, Any]
 
 PING: Final = Frame("ping", {"type": "ping"})
 """Keeps a silent stream open; Anthropic's API sends it in place of SSE comments."""
@@ -80,10 +79,10 @@ class MessagesEncoder(BlockEncoder):
             return [self._block_start(block, members)]
         return [self._delta(block, {"type": "signature_delta", "signature": members.get("signature", "")})]
 
-    def _block_start(self, block: StreamBlock, content: Members) -> Frame:
+    def _block_start(self, block: StreamBlock, content: JSON) -> Frame:
         return _frame({"type": "content_block_start", "index": self._number(block), "content_block": content})
 
-    def _delta(self, block: StreamBlock, delta: Members) -> Frame:
+    def _delta(self, block: StreamBlock, delta: JSON) -> Frame:
         return _frame({"type": "content_block_delta", "index": block.index, "delta": delta})
 
     def _ended(self, event: Ended) -> list[Frame]:
@@ -112,5 +111,5 @@ _DELTAS: Final[Mapping[type, tuple[str, str]]] = {
 }
 
 
-def _frame(members: Members) -> Frame:
+def _frame(members: JSON) -> Frame:
     return Frame(members["type"], members)

@@ -14,7 +14,7 @@ from app.dialects.messages.parts_out import native_members
 from app.dialects.messages.schema import is_open
 from app.dialects.shared.claude import Family
 from app.dialects.shared.flat_schema import Expansion, flatten
-from app.dialects.shared.lenient_json import as_dict, as_str, dicts, opt_str
+from app.dialects.shared.lenient_json import JSON, as_dict, as_str, dicts, opt_str
 from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import (
     ANSWER_DESCRIPTION,
@@ -24,8 +24,6 @@ from app.dialects.shared.tool_forms import (
     is_allowed,
     object_schema,
 )
-
-Members = dict[str, Any]
 
 _OWN_TYPE: Final = re.compile(r"[a-z_]+_20\d{6}")
 """The types of Anthropic's own tools, which end with a date (``bash_20250124``)."""
@@ -60,7 +58,7 @@ class ToolWriter:
         self.forced = False
         self._expansion = Expansion()
 
-    def members(self, request: Request) -> Members:
+    def members(self, request: Request) -> JSON:
         """Return ``tools`` and ``tool_choice``, without those that are empty."""
         choice = request.tool_choice or ToolChoice("auto")
         offered = [tool for tool in request.tools if is_allowed(tool, choice)]
@@ -80,32 +78,32 @@ class ToolWriter:
         is_default = request.tool_choice is None and mode == {"type": "auto"}
         return {"tools": tools, **({} if is_default else {"tool_choice": mode})}
 
-    def _function(self, tool: Tool) -> Members:
+    def _function(self, tool: Tool) -> JSON:
         schema = self._schema(tool)
         described = {} if tool.description is None else {"description": tool.description}
         strict = self._strict(schema) if tool.strict else {}
         own = native_members(tool.native, Tool)
         return {**own, "name": tool.name, **described, "input_schema": schema, **strict}
 
-    def _schema(self, tool: Tool) -> Members:
+    def _schema(self, tool: Tool) -> JSON:
         schema, combined = flatten(tool.parameters or {}, self._expansion)
         if combined:
             warning = f"'{combined[0]}' at the top of the schema of tool '{tool.name}' is only described"
             self._context.losses.report("tool_schema", warning)
         return object_schema(schema)
 
-    def _strict(self, schema: Mapping[str, Any]) -> Members:
+    def _strict(self, schema: Mapping[str, Any]) -> JSON:
         if self._family.schemas and self._options.native_schema and not is_open(schema):
             return {"strict": True}
         self._context.losses.report("tool_strict", "Strict tool schemas are not enforced by this model")
         return {}
 
-    def _custom(self, tool: Tool) -> Members:
+    def _custom(self, tool: Tool) -> JSON:
         schema = custom_schema(tool, self._context.losses)
         described = {"description": tool.description} if tool.description else {}
         return {**native_members(tool.native, Tool), "name": tool.name, "input_schema": schema, **described}
 
-    def _hosted(self, tool: Tool) -> Members | None:
+    def _hosted(self, tool: Tool) -> JSON | None:
         """Return a tool of Anthropic's own unchanged, and another API's web search as Anthropic's."""
         if own := own_members(tool.native, NAME):
             return dict(own)
@@ -118,7 +116,7 @@ class ToolWriter:
         self._context.losses.report("hosted_tool", f"The hosted tool '{tool.name}' is not run by this model")
         return None
 
-    def _search_of_chat(self, request: Request, tools: list[Members]) -> list[Members]:
+    def _search_of_chat(self, request: Request, tools: list[JSON]) -> list[JSON]:
         """Return the web search of a chat request, which has ``web_search_options`` (also ``{}``)."""
         options = request.hints.get("web_search_options")
         if options is None or any(tool.get("name") == "web_search" for tool in tools):
@@ -130,7 +128,7 @@ class ToolWriter:
         place = settings.get("user_location")
         return [self._web_search({**settings, "user_location": as_dict(place).get("approximate", place)})]
 
-    def _web_search(self, settings: Mapping[str, Any]) -> Members:
+    def _web_search(self, settings: Mapping[str, Any]) -> JSON:
         filters, losses = as_dict(settings.get("filters")), self._context.losses
         values = {name: settings.get(name) or filters.get(name) for name in _SEARCH_MEMBERS}
         tool = {"type": _WEB_SEARCH, "name": "web_search", **{k: v for k, v in values.items() if v}}
@@ -150,7 +148,7 @@ class ToolWriter:
                 losses.report("search_setting", warning, param=name)
         return tool
 
-    def _mode(self, choice: ToolChoice, tools: list[Members]) -> Members:
+    def _mode(self, choice: ToolChoice, tools: list[JSON]) -> JSON:
         is_named, name = choice.mode == "named", as_str(choice.name)
         if is_named and choice.kind == "hosted" and name.startswith("web_search"):
             name = "web_search"
@@ -162,7 +160,7 @@ class ToolWriter:
         return {**native_members(choice.native), **mode}
 
 
-_KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], Members | None]]] = {
+_KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], JSON | None]]] = {
     "function": ToolWriter._function,
     "custom": ToolWriter._custom,
     "hosted": ToolWriter._hosted,

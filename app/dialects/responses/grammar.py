@@ -17,11 +17,10 @@ from typing import Any, Final
 from app.dialects.responses.growths import GROWTHS, Growth, part_event
 from app.dialects.responses.whole_items import LISTS, opening_item, whole_item, whole_part
 from app.dialects.shared.decoder_parts import nameless_call
-from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
+from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, dicts, opt_str, rest, without_nulls
 from app.responses_form.events import CREATED, IN_PROGRESS, OPENING, TERMINAL
 from app.responses_form.items import item_prefix
 
-JSON = dict[str, Any]
 Payload = tuple[str, JSON]
 
 

@@ -53,12 +53,11 @@ from app.dialects.responses.response import (
     usage_of,
 )
 from app.dialects.shared.decoder_parts import TerminalDecoder
-from app.dialects.shared.lenient_json import as_dict, as_str, count, opt_str
+from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, opt_str
 from app.dialects.shared.repeats import Grow, Repeats
 from app.errors import GatewayError
 from app.responses_form.events import OPENING, TERMINAL
 
-Members = dict[str, Any]
 Key = tuple[str, int]
 """A block within its item: ``content``, ``summary``, ``call``, ``hidden`` or ``opaque``, and its index."""
 
@@ -162,7 +161,7 @@ class ResponsesDecoder(TerminalDecoder):
 
         return grow
 
-    def _terminal(self, kind: str, data: Members) -> list[Event]:
+    def _terminal(self, kind: str, data: JSON) -> list[Event]:
         response = data["response"]
         self._over = True
         finish = finish_of(response, self._calls) or Finish("stop", kind.rpartition(".")[2])
@@ -171,7 +170,7 @@ class ResponsesDecoder(TerminalDecoder):
 
     # items
 
-    def _item_added(self, kind: str, data: Members) -> list[Event]:
+    def _item_added(self, kind: str, data: JSON) -> list[Event]:
         item = data["item"]
         state = self._items[data["output_index"]] = _Item(data["output_index"], item)
         if item["type"] not in MODELLED:
@@ -180,7 +179,7 @@ class ResponsesDecoder(TerminalDecoder):
             return []
         return self._open(state, ("call", 0), _empty(call_part(item)))
 
-    def _item_done(self, kind: str, data: Members) -> list[Event]:
+    def _item_done(self, kind: str, data: JSON) -> list[Event]:
         """Bring the blocks of an item to their final form, and end them."""
         state, item = self._items[data["output_index"]], data["item"]
         status = opt_str(item.get("status"))
@@ -196,7 +195,7 @@ class ResponsesDecoder(TerminalDecoder):
             events.append(BlockEnded(block.number, block.signature, block.native, status=status))
         return events
 
-    def _final_parts(self, state: _Item, item: Members) -> list[tuple[Key, Part]]:
+    def _final_parts(self, state: _Item, item: JSON) -> list[tuple[Key, Part]]:
         """Return the parts of a final item with their keys."""
         parts = decode_item(item, self._sign).parts
         if item["type"] == "message":
@@ -239,23 +238,23 @@ class ResponsesDecoder(TerminalDecoder):
         )
         return [*(BlockEnded(one.number, native=one.native) for one in blocks), started]
 
-    def _part_added(self, kind: str, data: Members) -> list[Event]:
+    def _part_added(self, kind: str, data: JSON) -> list[Event]:
         state, key = self._items[data["output_index"]], _key(kind, data)
         part = decode_part(data["part"])
         if state.added["type"] == "reasoning":
             part = ReasoningPart("", "summary" if key[0] == "summary" else "text")
         return self._open(state, key, part)
 
-    def _part_done(self, kind: str, data: Members) -> list[Event]:
+    def _part_done(self, kind: str, data: JSON) -> list[Event]:
         state, key = self._items[data["output_index"]], _key(kind, data)
         state.whole.add(key)
         return state.open[key].complete(decode_part(data["part"]))
 
-    def _grow(self, kind: str, data: Members) -> list[Event]:
+    def _grow(self, kind: str, data: JSON) -> list[Event]:
         block = self._items[data["output_index"]].open[_key(kind, data)]
         return block.grow(data["delta"], tuple(data.get("logprobs", ())) or None)
 
-    def _annotation(self, kind: str, data: Members) -> list[Event]:
+    def _annotation(self, kind: str, data: JSON) -> list[Event]:
         block = self._items[data["output_index"]].open.get(_key(kind, data))
         return [] if block is None else block.annotate(data["annotation"])
 
@@ -263,7 +262,7 @@ class ResponsesDecoder(TerminalDecoder):
 _LISTS: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}
 
 
-def _key(kind: str, data: Members) -> Key:
+def _key(kind: str, data: JSON) -> Key:
     """Return the key of the block that an event is about."""
     if "content_index" in data:
         return "content", data["content_index"]
@@ -287,7 +286,7 @@ def _empty(part: Part) -> Part:
     return replace(part, text="", native=None) if isinstance(part, RefusalPart) else part
 
 
-_Reader = Callable[[ResponsesDecoder, str, Members], list[Event]]
+_Reader = Callable[[ResponsesDecoder, str, JSON], list[Event]]
 
 _READERS: Final[Mapping[str, _Reader]] = {
     **dict.fromkeys(TERMINAL, ResponsesDecoder._terminal),
@@ -302,17 +301,17 @@ _READERS: Final[Mapping[str, _Reader]] = {
 }
 
 
-def _failed(data: Members) -> tuple[GatewayError, Usage | None]:
+def _failed(data: JSON) -> tuple[GatewayError, Usage | None]:
     response = as_dict(data.get("response"))
     return failed_response(response), usage_of(response)
 
 
-def _error(data: Members) -> tuple[GatewayError, Usage | None]:
+def _error(data: JSON) -> tuple[GatewayError, Usage | None]:
     nested = data.get("error")
     return failure_of(nested if nested else {**data, "type": None}, raw=data), None
 
 
-_FAILURES: Final[Mapping[str, Callable[[Members], tuple[GatewayError, Usage | None]]]] = {
+_FAILURES: Final[Mapping[str, Callable[[JSON], tuple[GatewayError, Usage | None]]]] = {
     "response.failed": _failed,
     "response.cancelled": _failed,
     "error": _error,

@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from app.dialects.shared.lenient_json import as_list, dicts, opt_str, without_nulls
+from app.dialects.shared.lenient_json import JSON, as_list, dicts, opt_str, without_nulls
 from app.responses_form.items import item_prefix
-
-JSON = dict[str, Any]
 
 _PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "output_text": {"text": "", "annotations": (), "logprobs": ()},

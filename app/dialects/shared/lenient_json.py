@@ -18,6 +18,9 @@ from urllib.parse import unquote_to_bytes
 
 from app.canonical.request import ImagePart, Native
 
+JSON = dict[str, Any]
+"""A JSON object."""
+
 MAX_COUNT: Final = 2**53
 MAX_DEPTH: Final = 100
 """Deepest nesting of JSON that is parsed, here and in clients' bodies."""

@@ -15,11 +15,10 @@ from typing import Any, Final, TypeVar
 
 from app.canonical.record import record
 from app.canonical.request import Message, Part, Request, ToolCallPart, ToolResultPart
-from app.dialects.shared.lenient_json import as_str, dicts, opt_str, rest
+from app.dialects.shared.lenient_json import JSON, as_str, dicts, opt_str, rest
 from app.dialects.shared.losses import Losses
 
 T = TypeVar("T")
-Json = dict[str, Any]
 
 
 @record
@@ -282,7 +281,7 @@ def _change_json(value: Any, entry: Entry, index: int, arrangement: Arrangement)
     return None if (index, 0) in arrangement.duplicates else {**value, "call_id": new_id or entry.calls[0][0]}
 
 
-def _change_calls(message: Json, index: int, arrangement: Arrangement) -> Json | None:
+def _change_calls(message: JSON, index: int, arrangement: Arrangement) -> JSON | None:
     calls = [
         {**call, "id": arrangement.ids[index, position]} if (index, position) in arrangement.ids else call
         for position, call in enumerate(dicts(message["tool_calls"]))
@@ -302,7 +301,7 @@ def _chat_entry(message: Any) -> Entry:
     return Entry()
 
 
-def _chat_call(call: Json) -> tuple[str, Any]:
+def _chat_call(call: JSON) -> tuple[str, Any]:
     return as_str(call.get("id")), call.get(as_str(call.get("type"), "function"))
 
 
