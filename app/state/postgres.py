@@ -62,7 +62,11 @@ def open_engine(url: URL, pooling: Pooling | None = None) -> Engine:
     if "connect_timeout" not in parameters.libpq:
         arguments["connect_timeout"] = 5
     engine = create_engine(
-        url.set(query=parameters.libpq), connect_args=arguments, use_native_hstore=False, **options
+        url.set(query=parameters.libpq),
+        connect_args=arguments,
+        use_native_hstore=False,
+        hide_parameters=True,  # what was asked and answered stays out of errors, and so of the log
+        **options,
     )
     limits = _LIMITS if pooling is not None and "options" not in parameters.libpq else ()
     begin = _begin_statement(limits, parameters.schema)

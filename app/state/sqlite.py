@@ -48,6 +48,7 @@ def open_engine(path: str, *, write: bool) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=path),
         poolclass=StaticPool,
+        hide_parameters=True,  # what was asked and answered stays out of errors, and so of the log
         connect_args={
             "timeout": BUSY_SECONDS,
             "isolation_level": None,

@@ -235,6 +235,13 @@ def test_a_damaged_file_is_a_503_that_says_so_to_the_operator(state: State) -> N
     assert "not a database" in refusal(put, state.db, "after").raw
 
 
+def test_what_an_operator_hears_of_a_failed_write_has_nothing_of_its_values(state: State) -> None:
+    statement = text("INSERT INTO nowhere VALUES (:words)")
+    error = refusal(state.db.write, lambda c: c.execute(statement, {"words": "a client's prompt"}).rowcount)
+    assert "INSERT INTO nowhere" in error.raw
+    assert "prompt" not in error.raw
+
+
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
 @pytest.mark.parametrize(
     ("first", "words"),

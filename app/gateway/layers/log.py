@@ -53,6 +53,7 @@ class _Log:
 
 
 _LOG: Final = _Log()
+_NOTED: Final = ("app", "psycopg", "redis", "sqlalchemy")
 
 
 def log_line(**fields: Any) -> None:
@@ -105,16 +106,17 @@ class LogLines(logging.Handler):
 
 
 def take_notes(redact: Redact, form: str = "json") -> None:
-    """Write the records of the gateway's modules to this log, in this process.
+    """Write the records of the gateway's modules, and of the libraries of its stores, to this log, in this process.
 
     ``form`` is ``json``, ``console`` or ``auto``: ``console`` where standard error is a terminal."""
     terminal = sys.stderr.isatty()
     if form == "console" or (form == "auto" and terminal):
         form_line = console.make_formatter(coloured=terminal and not os.environ.get("NO_COLOR"))
         _LOG.form = lambda fields: form_line(fields).encode("utf-8", "backslashreplace")
-    logger = logging.getLogger("app")
-    logger.handlers = [LogLines(redact)]
-    logger.propagate = False
+    for name in _NOTED:
+        logger = logging.getLogger(name)
+        logger.handlers = [LogLines(redact)]
+        logger.propagate = False
 
 
 def log_call(outcome: Outcome, redact: Redact) -> None:
