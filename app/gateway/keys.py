@@ -147,8 +147,8 @@ class KeyDirectory:
         self._cached.clear()
         self._unknown_key.clear()
         self._on_change()
-        for ending in keys.endings(before):
-            self._open_calls.abort_key(ending.key_id, ending.digest, _revoked_key)
+        endings = [(ending.key_id, ending.digest) for ending in keys.endings(before)]
+        self._open_calls.abort_keys(endings, _revoked_key)
 
     # --- memory --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Tests: tests/behaviour/test_leaving.py, tests/surfaces/test_admin_keys.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from app.errors import GatewayError
 from app.gateway.call import Abort, Principal
@@ -33,8 +33,12 @@ class OpenCalls:
         for abort in list(self._open):
             abort(make_reason())
 
-    def abort_key(self, key_id: str, digest: str | None, make_reason: Callable[[], GatewayError]) -> None:
-        """Abort the calls of a key, or of one secret of it."""
-        for abort, caller in list(self._open.items()):
-            if caller is not None and caller.id == key_id and digest in (None, caller.digest):
-                abort(make_reason())
+    def abort_keys(
+        self, endings: Collection[tuple[str, str | None]], make_reason: Callable[[], GatewayError]
+    ) -> None:
+        """Abort the calls of keys, each given by its id and by the digest of one of its secrets, None for all of them."""
+        ended = set(endings)
+        for abort, caller in list(self._open.items()) if ended else ():
+            if caller is not None and caller.id is not None:
+                if not ended.isdisjoint([(caller.id, None), (caller.id, caller.digest)]):
+                    abort(make_reason())

@@ -11,7 +11,20 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
 
 from app.canonical.record import record
 from app.errors import GatewayError
@@ -188,7 +201,7 @@ class Keys:
                 after = _with_former(after, before.name)
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))
             if end_now:
-                _end(connection, number, key_id)
+                _end(connection, number, client_key, client_key.c.id == key_id)
             audit.note(connection, actor, "key.changed", key_id, show(before), show(after))
             return after
 
@@ -199,7 +212,7 @@ class Keys:
 
         def work(connection: Connection, number: int) -> None:
             before = _get(connection, key_id)
-            drop(connection, number, [before.id], end_now=end_now)
+            drop(connection, number, client_key.c.id == before.id, end_now=end_now)
             audit.note(connection, actor, "key.deleted", key_id, show(before), None)
 
         revisions.change(self._db, work)
@@ -230,12 +243,13 @@ def add_secret(connection: Connection, hasher: Hasher, owner: str, secret: str) 
     connection.execute(insert(key_secret).values(row))
 
 
-def drop(connection: Connection, number: int, key_ids: list[str], *, end_now: bool) -> None:
-    """Delete keys with their secrets, by the change ``number``."""
-    connection.execute(delete(key_secret).where(key_secret.c.owner_id.in_(key_ids)))
-    connection.execute(delete(client_key).where(client_key.c.id.in_(key_ids)))
-    for key_id in key_ids if end_now else ():
-        _end(connection, number, key_id)
+def drop(connection: Connection, number: int, which: ColumnElement[bool], *, end_now: bool) -> None:
+    """Delete the keys that ``which`` selects, however many, with their secrets, by the change ``number``."""
+    ids = select(client_key.c.id).where(which)
+    if end_now:
+        _end(connection, number, client_key, which)
+    connection.execute(delete(key_secret).where(key_secret.c.owner_id.in_(ids)))
+    connection.execute(delete(client_key).where(which))
 
 
 def show(key: StoredKey) -> dict[str, Any]:
@@ -304,9 +318,7 @@ def _expire_secrets(connection: Connection, key_id: str, now: float, grace: int,
     """
     mine = key_secret.c.owner_id == key_id
     if number is not None:
-        lasting = select(key_secret.c.digest).where(mine, key_secret.c.until.is_(None))
-        for digest in list(connection.execute(lasting).scalars()):
-            _end(connection, number, key_id, digest)
+        _end(connection, number, key_secret, and_(mine, key_secret.c.until.is_(None)))
     if grace:
         statement = update(key_secret).where(mine, key_secret.c.until.is_(None))
         connection.execute(statement.values(until=now + grace))
@@ -315,11 +327,19 @@ def _expire_secrets(connection: Connection, key_id: str, now: float, grace: int,
     connection.execute(delete(key_secret).where(mine, key_secret.c.until < now))
 
 
-def _end(connection: Connection, number: int, key_id: str, digest: str | None = None) -> None:
+def _end(connection: Connection, number: int, rows: FromClause, which: ColumnElement[bool]) -> None:
+    """Order that running calls end: all of the keys that ``which`` selects, or those with the secrets that it selects."""
     now = time.time()
     connection.execute(delete(key_ending).where(key_ending.c.created_at < now - _ENDINGS_KEPT))
-    row = {"id": new_id("end"), "revision": number, "key_id": key_id, "digest": digest, "created_at": now}
-    connection.execute(insert(key_ending).values(row))
+    key_id, digest = (rows.c.id, null()) if rows is client_key else (rows.c.owner_id, rows.c.digest)
+    row = {
+        "id": literal(f"end_{number}_") + func.coalesce(digest, key_id),
+        "revision": literal(number),
+        "key_id": key_id,
+        "digest": digest,
+        "created_at": literal(now),
+    }
+    connection.execute(insert(key_ending).from_select(list(row), select(*row.values()).where(which)))
 
 
 def _change(key: StoredKey, changes: Mapping[str, Any]) -> StoredKey:

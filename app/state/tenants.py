@@ -101,8 +101,7 @@ class Tenants(Repository):
             revisions.advance(connection, CACHE)  # so that no process remembers its answers
             before = _get(connection, name)
             counts = _count(connection, name)
-            mine = connection.execute(select(client_key.c.id).where(client_key.c.tenant == name))
-            keys.drop(connection, number, list(mine.scalars()), end_now=True)
+            keys.drop(connection, number, client_key.c.tenant == name, end_now=True)
             connection.execute(delete(tenant).where(tenant.c.name == name))
             connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
             connection.execute(insert(gone_tenant).values(name=name, gone_at=time.time()))

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
+from sqlalchemy import text
 
 from app.errors import GatewayError
 from app.state.audit import Actor
@@ -79,6 +80,24 @@ def test_of_two_who_take_one_name_at_once_one_wins(state: State, second: State) 
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(make, range(8))) == ["conflict"] * 7 + ["made"]
+
+
+def test_a_tenant_of_many_keys_is_deleted_by_few_statements(state: State) -> None:
+    """More keys than a statement of PostgreSQL takes as parameters."""
+    count = 66_000
+    many = text(
+        "INSERT INTO client_key (id, tenant, name, prefix, members, created_at) "
+        "WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < :count) "
+        "SELECT 'key_' || n, 'team', 'name ' || n, 'p', :members, 1 FROM numbers"
+    )
+    state.tenants.create(ACTOR, "team", {})
+    _, secret = state.keys.create(ACTOR, ASKED)
+    before = state.keys.revision()
+    state.db.execute(many.bindparams(count=count, members=b"{}"))
+    assert state.tenants.delete(ACTOR, "team")["keys"] == count + 1
+    assert state.keys.find(secret) is None
+    assert state.keys.page(1, None).rows == []
+    assert len(state.keys.endings(before)) == count + 1
 
 
 def test_what_a_deleted_tenant_stored_goes_with_the_sweep(state: State) -> None:
