@@ -40,7 +40,7 @@ SHAPE_FAULTS: Final = (AttributeError, IndexError, KeyError, TypeError, ValueErr
 
 _JSON: Final = "application/json"
 _HTML: Final = "text/html"
-_TYPED: Final = ("text/event-stream", "audio/")
+_TYPED: Final = ("text/event-stream", "application/vnd.amazon.eventstream", "audio/")
 
 
 class Driver:
@@ -236,10 +236,10 @@ class Driver:
             raise GatewayError("upstream_invalid", "The provider answered with an HTML page.")
         translator, run = stream.translator, stream.run
         lead = b""
-        says_json = content_type.startswith(_JSON) and wire.framing != "eventstream" or not wire.streams
-        if says_json or wire.framing == "sse" and not content_type.startswith(_TYPED):
+        says_json = content_type.startswith(_JSON) or not wire.streams
+        if says_json or wire.framing != "bytes" and not content_type.startswith(_TYPED):
             lead = yield from _first_bytes(upstream, run)
-            is_stream = wire.streams and wire.framing == "sse" and is_event_stream(lead)
+            is_stream = wire.streams and is_event_stream(lead, wire.framing)
             if says_json and not is_stream or lead.startswith(b"{"):
                 yield stream.check(self._read_whole(stream, lead + upstream.read()))
                 return

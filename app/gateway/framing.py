@@ -179,6 +179,12 @@ def _is_json(data: bytes) -> bool:
     return True
 
 
-def is_event_stream(lead: bytes) -> bool:
-    """Tell whether a body that calls itself JSON begins as an event stream does."""
-    return lead[:1] in (b"d", b"e", b"i", b"r", b":")  # data, event, id, retry, a comment
+_BEGINNINGS: Final[Mapping[str, tuple[bytes, ...]]] = {
+    "sse": (b"d", b"e", b"i", b"r", b":"),  # data, event, id, retry, a comment
+    "eventstream": (b"\0", b"\1"),  # the first byte of a length of at most 24 MiB
+}
+
+
+def is_event_stream(lead: bytes, framing: str) -> bool:
+    """Tell whether a body that calls itself JSON begins as an event stream of ``framing`` does."""
+    return lead[:1] in _BEGINNINGS.get(framing, ())

@@ -117,6 +117,10 @@ WHOLE: dict[str, tuple[str, dict[str, Any]]] = {
         "/v1/chat/completions",
         {"model": "gemini/x", **PROMPTS["/v1/chat/completions"], "stream": True},
     ),
+    "an event stream": (
+        "/v1/chat/completions",
+        {"model": "bedrock/x", **PROMPTS["/v1/chat/completions"], "stream": True},
+    ),
 }
 
 

@@ -7,6 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.behaviour.surfaces import EVERY, Surface
+from tests.behaviour.test_odd_shapes import CONFIG
+from tests.behaviour.test_usage_of_one_side import TEXT, converse
 from tests.behaviour.world import Answer, World, chat_body, running_world
 from tests.replay.asking import BOUNDARY, form
 from tests.traffic.replay import Reply
@@ -18,7 +21,7 @@ JSON_TYPES = ("Application/JSON; Charset=UTF-8", "text/plain", "")
 
 @pytest.fixture(scope="module")
 def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}) as world:
+    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
         yield world
 
 
@@ -53,6 +56,19 @@ def test_a_whole_answer_to_a_stream_is_read(content_type: str, world: World) -> 
     answer = world.ask("chat", stream=True)
 
     assert (answer.status, answer.text) == (200, "good")
+
+
+@pytest.mark.parametrize("surface", EVERY, ids=lambda surface: surface.name)
+@pytest.mark.parametrize("content_type", JSON_TYPES)
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "messages"])
+def test_bedrocks_answer_to_a_stream_is_read(
+    stream: bool, content_type: str, surface: Surface, world: World
+) -> None:
+    world.upstream.add(Reply(200, converse("input", stream).body, typed(content_type)))
+
+    answer = surface.ask(world, "bedrock/x", stream=True)
+
+    assert (answer.status, surface.text_of(answer)) == (200, TEXT)
 
 
 def test_a_transcript_may_begin_with_a_byte_order_mark(world: World) -> None:
