@@ -5,14 +5,16 @@ Work is counted in lines of ``app/`` that run, as in ``test_growth``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from app.canonical.events import Accumulator, Event
-from app.canonical.request import Request
+from app.canonical.events import Accumulator, BlockDelta, BlockEnded, BlockStarted, Event
+from app.canonical.request import Request, ToolCallPart
 from app.dialects import dialect
+from app.dialects.shared.block_encoder import CallSequence
 from tests.dialects import generic
 from tests.dialects.test_growth import SERVERS, _lines_run
 
@@ -160,3 +162,26 @@ def test_a_call_that_others_interrupt_is_read_a_few_times_only(monkeypatch: pyte
     _read("chat", _chat_answer(*frames))
 
     assert 0 < len(read) < 5
+
+
+@pytest.mark.parametrize(("kind", "beginning"), [("function", ""), ("function", "["), ("custom", "{")])
+def test_input_that_begins_as_no_object_is_joined_once(kind: Any, beginning: str) -> None:
+    """Its pieces are held to the end; to join them at each would cost the square of their number."""
+    started = BlockStarted(0, 0, ToolCallPart("c", "f", kind=kind))
+    pieces = [BlockDelta(0, text) for text in (beginning, *[" "] * 100, "1")]
+    events = [started, *pieces, BlockEnded(0)]
+    sequence = CallSequence()
+    joins = 0
+
+    def see(_frame: Any, event: str, called: Any) -> None:
+        nonlocal joins
+        joins += event == "c_call" and called.__name__ == "join"
+
+    sys.setprofile(see)
+    try:
+        written = [one for event in events for one in sequence.feed(event)]
+    finally:
+        sys.setprofile(None)
+
+    assert joins < 5
+    assert "1" in "".join(event.text for event in written if isinstance(event, BlockDelta))

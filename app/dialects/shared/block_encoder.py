@@ -80,20 +80,21 @@ class BlockSequence:
 
 @dataclass(slots=True)
 class _Call:
-    """An open tool call. ``is_object``: its input has begun as a JSON object and is passed on as it comes."""
+    """An open tool call. ``is_object``: its input has begun as a JSON object and is passed on as it comes; None while
+    it has not begun."""
 
     part: ToolCallPart
     buffer: list[str] = field(default_factory=list)
-    is_object: bool = False
+    is_object: bool | None = None
 
     def grow(self, text: str) -> str:
         """Add a piece of input; return the text that may be written now."""
         if self.is_object:
             return text
         self.buffer.append(text)
-        beginning = "".join(self.buffer)
-        self.is_object = self.part.kind == "function" and beginning.lstrip().startswith("{")
-        return beginning if self.is_object else ""
+        if self.is_object is None and (beginning := text.lstrip()):
+            self.is_object = self.part.kind == "function" and beginning.startswith("{")
+        return "".join(self.buffer) if self.is_object else ""
 
     def end(self) -> str:
         """Return the input that has not been written yet, as the text of a JSON object."""
