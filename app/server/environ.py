@@ -91,10 +91,26 @@ class Input(Body):
         return self.reader.read(size)
 
 
+def has_bare_line_feed(data: bytes | bytearray, end: int) -> bool:
+    """Tell whether a line of the head ``data[:end]`` ends in a line feed alone.
+
+    A server in front that takes it for a part of the line would see another request than this one."""
+    return data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end)
+
+
 class Request(message.Request):
     """gunicorn's request, with a body that knows whether it came to its end."""
 
     body: Any
+
+    def _parse_fast(self, unreader: Any, buf: bytearray) -> bytes:
+        """Parse a head by the C parser, which takes a line feed alone as the end of a line, and refuse one.
+
+        Returns what has arrived behind the head."""
+        rest: bytes = super()._parse_fast(unreader, buf)
+        if has_bare_line_feed(buf, len(buf) - len(rest)):
+            raise errors.InvalidHeader("a line feed without a carriage return")
+        return rest
 
     def set_body_reader(self) -> None:
         """Make the body, with its framing beneath."""

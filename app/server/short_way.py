@@ -17,7 +17,7 @@ from gunicorn.http import message
 from gunicorn.http.body import LengthReader
 from gunicorn.http.parser import RequestParser
 
-from app.server.environ import Framing, Input, key_of, unquoted
+from app.server.environ import Framing, Input, has_bare_line_feed, key_of, unquoted
 
 _PLAIN_URI: Final = re.compile(r"/(?!/)[!-\"$-~]*")  # its path and query are as they stand
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
@@ -116,6 +116,8 @@ class ShortWay:
         except Exception:  # noqa: BLE001 - gunicorn meets it again, and says what it is
             return None
         uri = head["path"].decode("latin-1")
+        if has_bare_line_feed(data, head["consumed"]):
+            return None
         if head["minor_version"] != 1 or not _PLAIN_URI.fullmatch(uri):
             return None
         path, _, query = uri.partition("?")

@@ -460,6 +460,10 @@ HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer 
         b"X-Fold: a\r\n b\r\nContent-Length: 0\r\n",
         b"X-Bad\x00: a\r\nContent-Length: 0\r\n",
         b"X Space: a\r\nContent-Length: 0\r\n",
+        b"X-Bare: a\nContent-Length: 5\r\n",
+        b"Content-Length: 5\n",
+        b"X-Bare: a\nTransfer-Encoding: chunked\r\n",
+        b"\nX-Bare: a\r\n",
     ],
     ids=repr,
 )
