@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from app.canonical.record import record
-from app.config import Settings, budget_row, limit_rows
+from app.config import Settings, VirtualKey, budget_row, limit_rows
 from app.errors import GatewayError
 from app.gateway.cache.store import CacheStore
 from app.gateway.call import Principal
@@ -39,15 +39,17 @@ class Owners:
 
     def keys(self, limit: int, after: str | None, tenant: str | None = None) -> Page[Json]:
         """Return ``limit`` keys after the one with the id ``after``, of one tenant or of all."""
-        configured = [key for key in self._list_configured_keys() if tenant in (None, key["tenant"])]
+        configured = [_show_configured(key) for key in self.settings.keys if tenant in (None, key.tenant)]
         return _join(
             configured, limit, after, lambda n, a: _map_page(self.state().keys.page(n, a, tenant), keys.show)
         )
 
     def key(self, key_id: str) -> Json:
         """Return a key; raises ``not_found``."""
-        configured = {key["id"]: key for key in self._list_configured_keys()}
-        return configured.get(key_id) or keys.show(self.state().keys.get(key_id))
+        configured = self._configured_key(key_id)
+        return (
+            keys.show(self.state().keys.get(key_id)) if configured is None else _show_configured(configured)
+        )
 
     def key_of(self, principal: Principal) -> Json | None:
         """Return a caller's key, None if it has none."""
@@ -55,7 +57,7 @@ class Owners:
             stored = self.state().keys.of_id(principal.tenant, principal.id)
             return None if stored is None else keys.show(stored.key)
         wanted = principal.tenant, principal.key
-        mine = (key for key in self._list_configured_keys() if (key["tenant"], key["name"]) == wanted)
+        mine = (_show_configured(key) for key in self.settings.keys if (key.tenant, key.name) == wanted)
         return next(mine, None)
 
     def create_key(self, actor: Actor, members: Mapping[str, Any]) -> Json:
@@ -94,32 +96,12 @@ class Owners:
         return {**keys.show(rotated), "key": secret}
 
     def _get_key(self, key_id: str) -> StoredKey:
-        if any(key["id"] == key_id for key in self._list_configured_keys()):
+        if self._configured_key(key_id) is not None:
             raise _read_only("key")
         return self.state().keys.get(key_id)
 
-    def _list_configured_keys(self) -> list[Json]:
-        return [
-            {
-                "id": f"{_CONFIGURED}{key.name}",
-                "object": "key",
-                "name": key.name,
-                "tenant": key.tenant,
-                "prefix": None,
-                "source": "config",
-                "enabled": True,
-                "expires_at": key.expires_at,
-                "models": _list(key.models),
-                "operations": _list(key.operations),
-                "limits": limit_rows(key.limits),
-                "budgets": [budget_row(one) for one in key.budgets],
-                "metadata": dict(key.metadata),
-                "created_at": None,
-                "last_used_at": None,
-                "rotated_at": None,
-            }
-            for key in self.settings.keys
-        ]
+    def _configured_key(self, key_id: str) -> VirtualKey | None:
+        return next((key for key in self.settings.keys if f"{_CONFIGURED}{key.name}" == key_id), None)
 
     def _check_tenant(self, name: str) -> None:
         if name not in self._list_configured_tenants() and not self.state().tenants.exists(name):
@@ -198,6 +180,28 @@ class Owners:
             "metadata": dict(row.metadata) if row else {},
             "created_at": None,
         }
+
+
+def _show_configured(key: VirtualKey) -> Json:
+    """Return a key of the configuration as an administrator sees it."""
+    return {
+        "id": f"{_CONFIGURED}{key.name}",
+        "object": "key",
+        "name": key.name,
+        "tenant": key.tenant,
+        "prefix": None,
+        "source": "config",
+        "enabled": True,
+        "expires_at": key.expires_at,
+        "models": _list(key.models),
+        "operations": _list(key.operations),
+        "limits": limit_rows(key.limits),
+        "budgets": [budget_row(one) for one in key.budgets],
+        "metadata": dict(key.metadata),
+        "created_at": None,
+        "last_used_at": None,
+        "rotated_at": None,
+    }
 
 
 def _join(
