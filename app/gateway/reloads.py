@@ -1,7 +1,7 @@
 """Reloads of servers over one database: a reload of one makes the others load their configuration, too.
 
-The database has the time of the last reload, in milliseconds; a worker reads it every two seconds, beside the
-calls. The first worker of a server that finds it later than its own configuration sends SIGHUP to the server's
+The database has the time of the last reload by its own clock, in milliseconds; a worker reads it every two seconds,
+beside the calls. The first worker of a server that finds it later than its own configuration sends SIGHUP to the server's
 first process, which checks its own file: a faulty one is logged and changes nothing. Tests: tests/deploy/test_reload.py,
 tests/gateway/test_reloads.py.
 """
@@ -28,8 +28,8 @@ TOPIC: Final = "configuration"
 """Notified when a server was reloaded; also the name of the revision that then grows."""
 
 _POLL_SECONDS: Final = 2.0
-_CLOCK_SKEW: Final = 2.0  # seconds between the clocks of two machines
-_LOADED_AT: Final = time.time()  # a worker reads its configuration after it loads this module
+_SLACK: Final = 2.0  # seconds that reading the database's clock may take
+_LOADED_AT: Final = time.monotonic()  # a worker reads its configuration after it loads this module
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -38,7 +38,7 @@ def announce(db: Database) -> None:
     from app.state import revisions
 
     def work(connection: Connection) -> None:
-        BOARD.note(revisions.advance(connection, TOPIC, _milliseconds(time.time())))
+        BOARD.note(revisions.advance(connection, TOPIC, _clock(connection)))
 
     db.write(work, [TOPIC])
 
@@ -46,14 +46,19 @@ def announce(db: Database) -> None:
 def follow(db: Database, is_over: Callable[[], bool]) -> Watch:
     """Begin to reload this server after each of the others, until ``is_over``; return the watch, which runs.
 
-    The first look may come seconds after the configuration was read, so an announcement in between counts, too."""
+    The first look may come seconds after the configuration was read, so an announcement in between counts, too. After it,
+    each announcement counts, whatever becomes of the clock."""
     from app.state import revisions
 
-    since = _milliseconds(_LOADED_AT - _CLOCK_SKEW)
+    known: int | None = None
 
     def look() -> None:
+        nonlocal known
         number = db.read(lambda connection: revisions.current(connection, TOPIC))
-        if number > since and not is_over():
+        if known is None:
+            age = time.monotonic() - _LOADED_AT + _SLACK
+            known = min(number, db.read(_clock) - int(age * 1000))
+        if number > known and not is_over():
             _reload(number)
 
     watch = Watch(lambda: db, TOPIC, look, _POLL_SECONDS, "cannot look for reloads of other servers")
@@ -61,8 +66,13 @@ def follow(db: Database, is_over: Callable[[], bool]) -> Watch:
     return watch
 
 
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)
+def _clock(connection: Connection) -> int:
+    """Return the milliseconds of the database's clock."""
+    from sqlalchemy import select
+
+    from app.state.schema import db_now
+
+    return int(connection.execute(select(db_now())).scalar_one() * 1000)
 
 
 def _reload(number: int) -> None:

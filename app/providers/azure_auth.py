@@ -6,7 +6,6 @@ transport. The library is imported at the first such call.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlencode
@@ -61,10 +60,11 @@ class EntraClient:
         """Return a new token; raises ``upstream_auth`` when Entra refuses."""
         if self._app is None:
             self._app = self._make_app()
+        self._app.remove_tokens_for_client()  # msal's own, which it keeps by a clock that may have been set
         answer = self._app.acquire_token_for_client(scopes=[self._options.get("scope") or SCOPE])
         if "access_token" not in answer:
             raise tokens.refusal("Entra", answer.get("error_description") or answer.get("error"))
-        return Token(answer["access_token"], time.time() + float(answer.get("expires_in", 3600)))
+        return Token(answer["access_token"], float(answer.get("expires_in", 3600)))
 
     def _make_app(self) -> Any:
         try:

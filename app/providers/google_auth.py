@@ -6,6 +6,7 @@ library is imported for the first token.
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Mapping
 from datetime import UTC
@@ -72,8 +73,8 @@ class GoogleCredentials:
             ) from error
         except (exceptions.GoogleAuthError, OSError, ValueError) as error:
             raise tokens.refusal("Google", error) from error
-        expiry = self._credentials.expiry  # naive, in UTC
-        return Token(self._credentials.token, expiry.replace(tzinfo=UTC).timestamp())
+        expiry = self._credentials.expiry.replace(tzinfo=UTC)  # naive, by this machine's clock
+        return Token(self._credentials.token, expiry.timestamp() - time.time())
 
     def _load(self) -> Any:
         import google.auth

@@ -22,10 +22,10 @@ _FAILURE_SECONDS: Final = 1.0  # how long those who waited for a failed fetch ge
 
 
 class Token(NamedTuple):
-    """A token and the Unix time at which it ends."""
+    """A token and the seconds that it lasts from when it was fetched."""
 
     value: str
-    ends: float
+    lasts: float
 
 
 class Reply(NamedTuple):
@@ -37,40 +37,42 @@ class Reply(NamedTuple):
 
 
 class TokenSource:
-    """One credential's token. ``fetch`` gets a new one; it is never called twice at a time."""
+    """One credential's token. ``fetch`` gets a new one; it is never called twice at a time. ``now`` gives the seconds of a
+    clock that nobody sets."""
 
-    def __init__(self, fetch: Callable[[], Token], now: Callable[[], float] = time.time) -> None:
+    def __init__(self, fetch: Callable[[], Token], now: Callable[[], float] = time.monotonic) -> None:
         self._fetch = fetch
         self._now = now
         self._lock = threading.Lock()
-        self._token: Token | None = None
+        self._token: str | None = None
+        self._ends = 0.0
         self._failure: tuple[float, GatewayError] | None = None
 
     def token(self) -> str:
         """Return a token with some time left; raises what ``fetch`` raises."""
         token = self._token
         if token is not None:
-            left = token.ends - self._now()
+            left = self._ends - self._now()
             if left > MARGIN or (left > 0 and self._lock.locked()):
-                return token.value
+                return token
         with self._lock:
             return self._renew()
 
     def _renew(self) -> str:
         now = self._now()
-        if self._token is not None and self._token.ends - now > MARGIN:
-            return self._token.value
+        if self._token is not None and self._ends - now > MARGIN:
+            return self._token
         if self._failure is not None and now - self._failure[0] < _FAILURE_SECONDS:
             raise self._failure[1]
         try:
-            self._token = self._fetch()
+            self._token, lasts = self._fetch()
         except GatewayError as error:
             self._failure = (self._now(), error)
-            if self._token is not None and self._token.ends > now:
-                return self._token.value  # the old one is still good; the next call tries again
+            if self._token is not None and self._ends > now:
+                return self._token  # the old one is still good; the next call tries again
             raise
-        self._failure = None
-        return self._token.value
+        self._ends, self._failure = now + lasts, None
+        return self._token
 
 
 def call(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 
 from app.errors import GatewayError
 from app.providers.base import Provider
+from app.providers.tokens import TokenSource
 from tests.providers.conftest import MakeProvider
 from tests.providers.proxy import Proxy, proxying
 from tests.wire.certificates import make_authority
@@ -112,6 +114,24 @@ def test_a_token_that_ends_soon_is_fetched_again(
     entra.token = {**entra.token, "access_token": "next", "expires_in": 3600}
     assert authorization(provider) == {"authorization": "Bearer next"}
     assert authorization(provider, "claude-x") == {"authorization": "Bearer next"}
+
+
+def test_a_token_ends_when_its_time_is_over_though_the_clock_was_set_back(
+    network: tuple[Server, Proxy, dict[str, str]],
+    entra: Entra,
+    provider_of: MakeProvider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, _, environ = network
+    passed, now = [0.0], time.time
+    monkeypatch.setattr(TokenSource.__init__, "__defaults__", (lambda: passed[0],))
+    provider = provider_of("azure", environ)
+    assert authorization(provider) == {"authorization": "Bearer entra-token"}
+    entra.token = {**entra.token, "access_token": "next"}
+    monkeypatch.setattr(time, "time", lambda: now() - 3600)
+    assert authorization(provider) == {"authorization": "Bearer entra-token"}
+    passed[0] += 3600
+    assert authorization(provider) == {"authorization": "Bearer next"}
 
 
 def test_a_refused_secret_is_the_operators_fault_and_stays_hidden(

@@ -37,7 +37,7 @@ class Vendor:
         self.given += 1
         if self.failure is not None:
             raise self.failure
-        return Token(f"token-{self.given}", self.clock.now + 3600)
+        return Token(f"token-{self.given}", 3600)
 
 
 @pytest.fixture
