@@ -72,6 +72,7 @@ def limit_rows(limits: Iterable[Limit]) -> list[dict[str, Any]]:
 
 
 NANO: Final = 1_000_000_000
+_EXACT: Final = 1e12  # nano-dollars, below which a float is wrong by less than a thousandth
 """Nano-dollars of a dollar: money is summed as integers of them."""
 
 
@@ -104,7 +105,10 @@ def budget_row(budget: Budget) -> dict[str, Any]:
 
 def nano_of(usd: float) -> int:
     """Return dollars as nano-dollars; what is above 0 does not vanish."""
-    nano = round(Decimal(str(usd)) * NANO)
+    product = usd * NANO
+    nano = round(product) if product < _EXACT else 0
+    if abs(product - nano) > 0.499:  # too near to a half, or too wide, for floats
+        nano = round(Decimal(str(usd)) * NANO)
     return nano or (1 if usd > 0 else 0)
 
 

@@ -85,7 +85,8 @@ def tokens_of_body(body: Any) -> int:
         elif isinstance(value, _OBJECTS):
             medium = None if _MEDIA_MEMBERS.isdisjoint(value) else _medium_of(value)
             total += _MEDIA[medium] if medium else 0
-            stack += () if medium else [v for name, v in value.items() if name not in NO_INPUT]
+            if not medium:
+                stack += [v for name, v in value.items() if name not in NO_INPUT and type(v) is not int]
         elif isinstance(value, bytes):
             total += _MEDIA["audio"]
     return total - (-size // _BYTES)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 _RESET: Final = re.compile(r"(x-ratelimit-)reset(-[a-z-]+)?|(anthropic-ratelimit-[a-z-]+-)reset")
@@ -22,6 +23,7 @@ _SECONDS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3
 _NUMBER: Final = re.compile(r"\d{1,13}(?:\.\d{1,9})?")
 _EPOCH: Final = 1e9  # larger numbers are times: Unix seconds, or Unix milliseconds above 100 times this
 _LONGEST: Final = 64
+_DURATIONS: Final = 256  # an answer's are often those of the last one
 
 
 def reset_wait(headers: Mapping[str, str]) -> float | None:
@@ -85,16 +87,23 @@ LimitHeaders = Callable[[str, LimitState, float], Mapping[str, str]]
 
 def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
     """Return the state of a limit as OpenAI's ``x-ratelimit-…`` headers."""
-    return {
-        f"x-ratelimit-limit-{kind}": str(state.limit),
-        f"x-ratelimit-remaining-{kind}": str(state.remaining),
-        f"x-ratelimit-reset-{kind}": duration(state.reset),
-    }
+    limit, remaining, reset = _names_of(kind)
+    return {limit: str(state.limit), remaining: str(state.remaining), reset: duration(state.reset)}
+
+
+@cache
+def _names_of(kind: str) -> tuple[str, str, str]:
+    return f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"
 
 
 def duration(seconds: float) -> str:
     """Return a duration in OpenAI's form, in whole seconds rounded up: ``1s``, ``6m0s``, ``2h0m5s``."""
-    minutes, rest = divmod(math.ceil(seconds), 60)
+    return _duration(math.ceil(seconds))
+
+
+@lru_cache(_DURATIONS)
+def _duration(seconds: int) -> str:
+    minutes, rest = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
         return f"{hours}h{minutes}m{rest}s"

@@ -23,9 +23,10 @@ def headers_of(admission: Admission, write: LimitHeaders, now: float) -> dict[st
     for touch, charge, standing in zip(
         admission.touches, admission.charges, admission.decision.standings, strict=True
     ):
-        kind, left = touch.limit.kind, max(0, charge.most - standing.used)
-        if kind not in tightest or left < tightest[kind].remaining:
-            tightest[kind] = LimitState(touch.limit.most, left, standing.reset)
+        limit, left = touch.limit, max(0, charge.most - standing.used)
+        other = tightest.get(limit.kind)
+        if other is None or left < other.remaining:
+            tightest[limit.kind] = LimitState(limit.most, left, standing.reset)
     headers: dict[str, str] = {}
     for kind in _HEADED:
         if kind in tightest:

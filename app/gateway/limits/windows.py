@@ -91,10 +91,14 @@ class _SlidingWindow:
 
     def take(self, amount: int, holder: str, now: float) -> Standing:
         """Charge the sub-window that ``used`` went to; return the state after that."""
+        part, newest = self.part, self.newest
         if amount:
-            self._add(self.part, amount)
-        reset = 0.0 if self.newest is None else max(0.0, self._free_at(self.newest) - now)
-        return Standing(self.total, reset, self.part)
+            self.counts[part] = self.counts.get(part, 0) + amount
+            self.total += amount
+            if newest is None or part > newest:
+                self.newest = newest = part
+        reset = 0.0 if newest is None else max(0.0, self._free_at(newest) - now)
+        return Standing(self.total, reset, part)
 
     def wait(self, charge: Charge, now: float) -> float:
         """Return the seconds until ``charge`` may be tried again, the whole span if it never fits."""
@@ -179,14 +183,15 @@ class MemoryWindows:
         now = self._begin()
         windows, refused, wait = [], None, 0.0
         for place, charge in enumerate(charges):
-            window = self._of(charge)
+            window = self._windows.get(charge.key) or self._of(charge)
             windows.append(window)
             if window.used(now) + charge.amount > charge.most:
                 longer = window.wait(charge, now)
                 refused, wait = (place, longer) if longer > wait else (refused, wait)
-        standings = []
-        for window, charge in zip(windows, charges, strict=True):
-            standings.append(window.take(0 if refused is not None else charge.amount, holder, now))
+        standings = [
+            window.take(0 if refused is not None else charge.amount, holder, now)
+            for window, charge in zip(windows, charges, strict=True)
+        ]
         return Decision(standings, refused, wait)
 
     def note(self, charges: Sequence[Charge], holder: str) -> None:
@@ -201,7 +206,8 @@ class MemoryWindows:
         """Charge the rest, whatever the limits say, and release ``holder``."""
         now = self._clock()
         for charge, part, amount in settlements:
-            self._of(charge).settle(part, amount, holder, now)
+            window = self._windows.get(charge.key) or self._of(charge)
+            window.settle(part, amount, holder, now)
 
     def _begin(self) -> float:
         """Return the time. When there are twice as many limits as after the last look, forget those of which nothing is used."""
