@@ -17,6 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from app.state.bounds import MOST
+from app.state.ledger_rows import NAMES
 from app.state.tables import ledger
 from app.state.upserts import driver_of
 
@@ -51,10 +52,9 @@ _RESERVE: Final = text(
     """
 )
 
-_COLUMNS: Final = tuple(column.name for column in ledger.columns)
 _TYPES: Final = {"BLOB": "bytea", "DOUBLE": "double precision"}
 _VALUES: Final = ", ".join(
-    f"CAST(:{column.name} AS {_TYPES.get(str(column.type), column.type)})" for column in ledger.columns
+    f"CAST(:{name} AS {_TYPES.get(str(ledger.c[name].type), ledger.c[name].type)})" for name in NAMES
 )
 
 _SETTLE: Final = text(
@@ -62,7 +62,7 @@ _SETTLE: Final = text(
     WITH released AS (
       DELETE FROM reservation WHERE attempt_id = :attempt_id AND {_PATIENT} RETURNING budget_id, amount, most
     ), entered AS (
-      INSERT INTO ledger ({", ".join(_COLUMNS)})
+      INSERT INTO ledger ({", ".join(NAMES)})
       SELECT {_VALUES} WHERE EXISTS (SELECT 1 FROM released) ON CONFLICT (id) DO NOTHING
     ), charged AS (
       INSERT INTO ledger_charge (ledger_id, budget_id) SELECT CAST(:id AS text), budget_id FROM released
@@ -96,8 +96,7 @@ _HOLD: Final = (
 )
 _RELEASE: Final = "DELETE FROM reservation WHERE attempt_id = ? RETURNING budget_id, amount, most"
 _ENTER: Final = (
-    f"INSERT INTO ledger ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
-    "ON CONFLICT DO NOTHING"
+    f"INSERT INTO ledger ({', '.join(NAMES)}) VALUES ({', '.join('?' * len(NAMES))}) ON CONFLICT DO NOTHING"
 )
 _CHARGE: Final = "INSERT INTO ledger_charge (ledger_id, budget_id) VALUES (?, ?)"
 _PAY: Final = (
@@ -131,7 +130,7 @@ def reserve(
 
 
 def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> list[tuple[Any, ...]]:
-    """Write the ledger row ``columns`` and charge it to what its attempt had reserved; nothing where that is gone.
+    """Write the ledger row ``columns``, in the order of ``NAMES``, and charge it to what its attempt had reserved; nothing where that is gone.
 
     Returns of each budget the columns of ``_PAID``, and its amount as the attempt knew it."""
     cost = columns["cost"] or 0
@@ -142,7 +141,7 @@ def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> li
     held = execute(_RELEASE, (columns["attempt_id"],)).fetchall()
     if not held:
         return []
-    execute(_ENTER, tuple([columns[name] for name in _COLUMNS]))
+    execute(_ENTER, tuple(columns.values()))
     for budget_id, _, _ in held:
         execute(_CHARGE, (columns["id"], budget_id))
     limits = {budget_id: most for budget_id, _, most in held}

@@ -10,6 +10,7 @@ Tests: tests/state/test_budgets.py, tests/governance/test_budgets_of_many.py.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -40,9 +41,6 @@ from app.state.upserts import insert_once
 
 _MOST_KNOWN: Final = 10_000
 _SLACK: Final = 60.0
-_SPREAD: Final = 2.0
-"""Seconds after a key got another name in which calls may begin under the old one, and before it in which a slower clock may
-see calls under the new one."""
 _AT_ONCE: Final = 50
 
 
@@ -136,8 +134,9 @@ class Budgets:
 
         ``periods`` are the starts of all periods in which the attempts began; ``concerns`` tells whether an entry belongs
         to a row of ``budget``. A budget that has the row already is left as it is."""
-        names = {"", *(entry.tenant for entry in entries), *(f"{one.tenant}/{one.key}" for one in entries)}
-        some = select(budget).where(budget.c.owner.in_(sorted(names)), budget.c.period.in_(sorted(periods)))
+        owners = {"", *(entry.tenant for entry in entries), *(entry.owner for entry in entries)}
+        owners |= {f"{entry.tenant}/{entry.key}" for entry in entries}  # as versions before 0021 knew them
+        some = select(budget).where(budget.c.owner.in_(sorted(owners)), budget.c.period.in_(sorted(periods)))
         ids = [entry.id for entry in entries]
         charged = select(ledger_charge).where(ledger_charge.c.ledger_id.in_(ids))
         rows = self._read(some.order_by(budget.c.id))
@@ -211,7 +210,7 @@ def _balances(connection: Connection, ids: Sequence[str], *, lock: bool = False)
 
 def _new_row(line: Line) -> dict[str, Any]:
     """Return the row of a budget that was never used, so that all of its period is charged to it."""
-    names = {"id": line.id, "level": line.level, "owner": line.name, "per": line.per, "models": line.models}
+    names = {"id": line.id, "level": line.level, "owner": line.owner, "per": line.per, "models": line.models}
     return {**names, "period": line.period, "spent": 0, "reserved": 0, "alerted": 0, "used_at": 0.0}
 
 
@@ -222,7 +221,7 @@ def _adopt(connection: Connection, line: Line, now: float) -> None:
     used_at = connection.execute(locked).scalar_one()
     since = max(float(line.period), used_at - _SLACK)
     total = sum(_charge_late(connection, line, some) for some in _uncharged_rows(connection, line, since))
-    grown = {"spent": _grown(connection, total), "used_at": now, "owner": line.name}
+    grown = {"spent": _grown(connection, total), "used_at": now, "owner": line.owner}
     connection.execute(update(budget).where(budget.c.id == line.id).values(**grown))
 
 
@@ -247,15 +246,18 @@ def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[Co
 
 
 def _of_owner(line: Line) -> list[ColumnElement[bool]]:
-    """Return the conditions of the ledger rows of a budget's owner, under each name while it had it."""
-    tenant, _, key = line.name.partition("/")
+    """Return the conditions of the ledger rows of a budget's owner: under any name that its key had, those with the key's id;
+    those without an id, which are of keys of the file or from before version 0021, under each name while the key had it."""
+    tenant, _, key_id = line.owner.partition("/")
     conditions = [ledger.c.tenant == tenant] if tenant else []
-    if key:
-        since, begin, spans = line.history.since, ledger.c.period_at >= line.history.since, []
-        for name, until in line.history.former:
-            spans.append(and_(ledger.c.key == name, begin, ledger.c.period_at < until + _SPREAD))
-            begin = ledger.c.period_at >= max(since, until - _SPREAD)
-        conditions.append(or_(*spans, and_(ledger.c.key == key, begin)))
+    if key_id:
+        names, begin, spans = set(), line.history.since, []
+        for name, until in (*line.history.former, (line.name.partition("/")[2], math.inf)):
+            names.add(name)
+            spans.append(and_(ledger.c.key == name, ledger.c.period_at.between(begin, until)))
+            begin = until
+        conditions.append(ledger.c.key.in_(sorted(names)))  # there is an index of names
+        conditions.append(or_(ledger.c.key_id == key_id, and_(ledger.c.key_id.is_(None), or_(*spans))))
     return conditions
 
 

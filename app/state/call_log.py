@@ -22,13 +22,14 @@ from app.state.live_events import topics_of
 from app.state.lookup import Page, Span, read_page, require_row, within
 from app.state.sums import Sums
 from app.state.tables import CALL_FILTERS, call_log, metadata
-from app.state.upserts import run_all
+from app.state.upserts import run_all_values
 from app.wire.json import dumps, dumps_ascii, loads_lenient
 
 Members = Mapping[str, Any]
 
 FILTERS: Final = (*CALL_FILTERS, "response_id", "request_id")
-_COLUMNS: Final = ("id", "created_at", *FILTERS)
+_NAMES: Final = tuple(column.name for column in call_log.columns if column is not call_log.c.body)
+_COLUMNS: Final = (*_NAMES, "body")
 _INSERT: Final = insert(call_log)
 _EXPORT_PAGE: Final = 500
 _ROWS_AT_ONCE: Final = 5_000
@@ -58,7 +59,7 @@ class CallLog:
         """Write rows and add them to the sums of their hours, all or none; notify whoever watches.
 
         ``bodies`` are requests and answers of some of the calls, by call id."""
-        values = [{**{n: row.get(n) for n in _COLUMNS}, "body": dumps_ascii(row)} for row in rows]
+        values = [(*map(row.get, _NAMES), dumps_ascii(row)) for row in rows]
         added = sums.of(rows)
         body_rows = [
             {
@@ -72,7 +73,7 @@ class CallLog:
         ]
 
         def work(connection: Connection) -> None:
-            run_all(connection, _INSERT, values)
+            run_all_values(connection, _INSERT, _COLUMNS, values)
             if body_rows:
                 connection.execute(insert(call_body), body_rows)
             sums.add(connection, added)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, func, select
@@ -26,12 +27,12 @@ from app.state.ledger_compaction import compact_some
 from app.state.ledger_rows import Entry
 from app.state.lookup import Page, Span, by_key, find_row, read_page, require_row, within
 from app.state.tables import budget, ledger, ledger_charge, reservation
-from app.state.upserts import insert_new
+from app.state.upserts import insert_new_values
 
 Shown = dict[str, Any]
 
 CORRECTABLE: Final = ("lost", "estimated")
-FILTERS: Final = ("tenant", "key", "provider", "model", "state", "call_id")
+FILTERS: Final = ("tenant", "key", "key_id", "provider", "model", "state", "call_id")
 
 
 class Ledger:
@@ -43,9 +44,11 @@ class Ledger:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write rows that no budget is charged for; rows that exist stay as they are."""
-        rows = [ledger_rows.columns_of(entry, self._clock()) for entry in entries]
+        now = self._clock()
+        rows = [ledger_rows.values_of(entry, now) for entry in entries]
         if rows:
-            self._db.write(lambda connection: insert_new(connection, ledger, rows), idempotent=True)
+            write = partial(insert_new_values, table=ledger, names=ledger_rows.NAMES, rows=rows)
+            self._db.write(write, idempotent=True)
 
     def get(self, entry_id: str) -> Shown:
         """Return one row; raises ``not_found``."""

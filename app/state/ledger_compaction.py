@@ -26,6 +26,7 @@ class _Group(NamedTuple):
 
     tenant: str | None
     key: str | None
+    key_id: str | None
     budgets: tuple[str, ...]
     day: int
 
@@ -40,7 +41,7 @@ def compact_some(connection: Connection, before: float) -> int:
     groups: dict[_Group, Counter[str]] = defaultdict(Counter)
     for row in rows:
         day = int(row.period_at) // _DAY * _DAY
-        group = _Group(row.tenant, row.key, tuple(budgets.get(row.id, ())), day)
+        group = _Group(row.tenant, row.key, row.key_id, tuple(budgets.get(row.id, ())), day)
         groups[group].update({name: getattr(row, name) or 0 for name in _SUMMED})
     for table, column in ((ledger_charge, ledger_charge.c.ledger_id), (ledger, ledger.c.id)):
         connection.execute(delete(table).where(column.in_(ids)))
@@ -59,8 +60,9 @@ def _budgets_of(connection: Connection, ids: Iterable[str]) -> dict[str, list[st
 
 def _write(connection: Connection, group: _Group, sums: Mapping[str, int]) -> None:
     """Add sums to the row of a group; insert the row if there is none yet."""
-    row_id = joined_id(f"{group.day}:{group.tenant}/{group.key}:{' '.join(group.budgets)}")
-    row = {"id": row_id, "tenant": group.tenant, "key": group.key, "state": "settled"}
+    whose = f"{group.tenant}/{group.key}" + (f"/{group.key_id}" if group.key_id else "")
+    row_id = joined_id(f"{group.day}:{whose}:{' '.join(group.budgets)}")
+    row = {"id": row_id, "tenant": group.tenant, "key": group.key, "key_id": group.key_id, "state": "settled"}
     most = {name: min(some, MOST) for name, some in sums.items()}
     times = {"created_at": float(group.day), "period_at": float(group.day)}
     statement = insert_for(connection.dialect.name, ledger).values(

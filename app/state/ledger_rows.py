@@ -27,7 +27,7 @@ _UNCOUNTED: Final[Mapping[str, int | None]] = dict.fromkeys(COUNTS)
 class Entry(NamedTuple):
     """One row. ``cost`` is in nano-dollars, None where the price is unknown; ``usage`` has the members of ``COUNTS``, None
     where it is unknown. ``period_at`` is when the attempt began, in Unix seconds; ``asked`` is the model as the client
-    wrote it."""
+    wrote it. ``key`` is the name that the key had then; ``key_id`` is None for keys of the file."""
 
     id: str
     attempt_id: str
@@ -46,6 +46,12 @@ class Entry(NamedTuple):
     cost_details: Mapping[str, Any] | None = None
     corrects: str | None = None
     reason: str | None = None
+    key_id: str | None = None
+
+    @property
+    def owner(self) -> str:
+        """Return what budgets know the key by."""
+        return f"{self.tenant}/{self.key_id or self.key}"
 
     def as_json(self) -> bytes:
         """Return the entry as JSON."""
@@ -53,8 +59,10 @@ class Entry(NamedTuple):
 
 
 def from_json(body: bytes) -> Entry:
-    """Return the entry that ``as_json`` wrote; raises ValueError or TypeError for anything else."""
-    return Entry(**loads_lenient(bytes(body)))
+    """Return the entry that ``as_json`` wrote, without members that only a later version knows; raises ValueError or
+    TypeError for anything else."""
+    members = loads_lenient(bytes(body))
+    return Entry(**{name: members[name] for name in members if name in Entry._fields})
 
 
 def row_id(attempt_id: str) -> str:
@@ -76,32 +84,62 @@ def _id(text: str) -> str:
     return f"led_{hashlib.sha256(text.encode()).hexdigest()[:48]}"
 
 
+NAMES: Final = (
+    *(
+        "id",
+        "created_at",
+        "period_at",
+        "attempt_id",
+        "call_id",
+        "tenant",
+        "key",
+        "asked",
+        "provider",
+        "model",
+    ),
+    *(
+        "provider_key",
+        "request_type",
+        *COUNTS,
+        "cost",
+        "cost_details",
+        "state",
+        "corrects",
+        "reason",
+        "key_id",
+    ),
+)
+"""The columns of the table, in its order."""
+
+
+def values_of(entry: Entry, now: float) -> tuple[Any, ...]:
+    """Return the values of ``NAMES`` of an entry that is written ``now``."""
+    (
+        label,
+        attempt_id,
+        call_id,
+        began,
+        *who_and_where,
+        state,
+        cost,
+        usage,
+        details,
+        corrects,
+        reason,
+        key_id,
+    ) = entry
+    count = (usage or _UNCOUNTED).get
+    return (
+        *(label, max(now, began), began, attempt_id, call_id, *who_and_where),
+        *(count("input_tokens", 0), count("output_tokens", 0)),
+        *(count("cached_tokens", 0), count("reasoning_tokens", 0)),
+        *(cost, None if details is None else dumps(details, parsed=True), state, corrects, reason, key_id),
+    )
+
+
 def columns_of(entry: Entry, now: float) -> dict[str, Any]:
-    """Return the columns of an entry that is written ``now``."""
-    usage, details = entry.usage or _UNCOUNTED, entry.cost_details
-    return {
-        "id": entry.id,
-        "created_at": max(now, entry.period_at),
-        "period_at": entry.period_at,
-        "attempt_id": entry.attempt_id,
-        "call_id": entry.call_id,
-        "tenant": entry.tenant,
-        "key": entry.key,
-        "asked": entry.asked,
-        "provider": entry.provider,
-        "model": entry.model,
-        "provider_key": entry.provider_key,
-        "request_type": entry.request_type,
-        "input_tokens": usage.get("input_tokens", 0),
-        "output_tokens": usage.get("output_tokens", 0),
-        "cached_tokens": usage.get("cached_tokens", 0),
-        "reasoning_tokens": usage.get("reasoning_tokens", 0),
-        "cost": entry.cost,
-        "cost_details": None if details is None else dumps(details, parsed=True),
-        "state": entry.state,
-        "corrects": entry.corrects,
-        "reason": entry.reason,
-    }
+    """Return the values of an entry that is written ``now``, by the names of their columns."""
+    return dict(zip(NAMES, values_of(entry, now), strict=True))
 
 
 def entry_of(row: AnyRow) -> Entry:
@@ -109,7 +147,7 @@ def entry_of(row: AnyRow) -> Entry:
     usage = None if row.input_tokens is None else {name: getattr(row, name) or 0 for name in COUNTS}
     details = None if row.cost_details is None else loads_lenient(bytes(row.cost_details))
     names = ("id", "attempt_id", "call_id", "period_at", "tenant", "key", "asked", "provider", "model")
-    more = ("provider_key", "request_type", "state", "cost", "corrects", "reason")
+    more = ("provider_key", "request_type", "state", "cost", "corrects", "reason", "key_id")
     members = {name: getattr(row, name) for name in (*names, *more)}
     return Entry(**members, usage=usage, cost_details=details)
 
@@ -125,6 +163,7 @@ def show(row: AnyRow) -> dict[str, Any]:
         "created_at": int(row.created_at),
         "tenant": entry.tenant,
         "key": entry.key,
+        "key_id": entry.key_id,
         "provider": entry.provider,
         "model": entry.model,
         "provider_key": entry.provider_key,

@@ -372,7 +372,8 @@ reservation = Table(
 )
 
 # One row for each attempt, never changed. ``period_at`` is when it began, which decides the period; ``asked`` is the
-# model as the client wrote it. Cost is in nano-dollars, None where the price is unknown.
+# model as the client wrote it. Cost is in nano-dollars, None where the price is unknown. ``key`` is the name that the key
+# had then; ``key_id`` is None for keys of the file, and in rows from before version 0021.
 ledger = Table(
     "ledger",
     metadata,
@@ -397,6 +398,7 @@ ledger = Table(
     Column("state", Text, nullable=False),
     Column("corrects", Text),
     Column("reason", Text),
+    Column("key_id", Text),
     Index("ledger_created_at", "created_at", "id"),
     Index("ledger_owner", "tenant", "key", "created_at"),
     Index("ledger_call_id", "call_id"),

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib import import_module
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Dialect, Table
@@ -31,21 +32,39 @@ def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> An
 
 
 def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Execute a cached insert for all ``rows``, which have the same columns.
-
-    SQLite gets many rows in one statement: the driver gives up the interpreter's lock for each statement, and a thread that
-    asks for it again keeps the others from their work."""
+    """Execute a cached insert for all ``rows``, which have the same columns."""
     if not rows:
         return
     if connection.dialect.name != "sqlite":
         connection.execute(statement, rows)
         return
     text = _text(statement, tuple(rows[0]), connection.dialect)
+    _insert(connection, text.sql, [text.row(row) for row in rows])
+
+
+def run_all_values(
+    connection: Connection, statement: Any, names: tuple[str, ...], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Execute a cached insert for all ``rows``: the values of the columns ``names``, which are in the order of the table."""
+    if not rows:
+        return
+    if connection.dialect.name != "sqlite":
+        connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
+        return
+    text = _text(statement, names, connection.dialect)
+    assert text.names == names
+    _insert(connection, text.sql, [text.written(row) for row in rows] if text.writes else rows)
+
+
+def _insert(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    """Insert rows into SQLite, many in one statement.
+
+    The driver gives up the interpreter's lock for each statement, and a thread that asks for it again keeps the others from
+    their work."""
     execute, start = driver_of(connection).execute, 0
     while start < len(rows):
         count = min(_ROWS, 1 << (len(rows) - start).bit_length() - 1)
-        values = [value for row in rows[start : start + count] for value in text.row(row)]
-        execute(_repeated(text.sql, count), values)
+        execute(_repeated(sql, count), list(chain.from_iterable(rows[start : start + count])))
         start += count
 
 
@@ -61,6 +80,13 @@ def insert_for(dialect: str, table: Table) -> Any:
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert ``rows``; those whose key exists already stay as they are."""
     run_all(connection, _insert_ignoring(connection.dialect.name, table), rows)
+
+
+def insert_new_values(
+    connection: Connection, table: Table, names: tuple[str, ...], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Insert ``rows`` as ``run_all_values`` does; those whose key exists already stay as they are."""
+    run_all_values(connection, _insert_ignoring(connection.dialect.name, table), names, rows)
 
 
 def insert_once(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
@@ -110,7 +136,11 @@ class _Text(NamedTuple):
         """Return ``values`` as the driver takes them."""
         if self.own:
             values = {**self.own, **values}
-        row = [values[name] for name in self.names]
+        return self.written([values[name] for name in self.names])
+
+    def written(self, row: Sequence[Any]) -> list[Any]:
+        """Return the values of ``names`` as the driver takes them."""
+        row = list(row)
         for place, write in self.writes:
             row[place] = write(row[place])
         return row

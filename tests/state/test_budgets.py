@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import gevent
@@ -10,12 +11,13 @@ import pytest
 from sqlalchemy import Engine, event, select, update
 
 from app.errors import GatewayError
-from app.state.budget_lines import Balance, Line, Reserved
+from app.state.budget_lines import Balance, History, Line, Reserved
 from app.state.budgets import Budgets
 from app.state.ledger import Ledger
-from app.state.ledger_rows import Entry, row_id
+from app.state.ledger_rows import NAMES, Entry, row_id
 from app.state.state import State
 from app.state.tables import budget, reservation
+from app.state.tables import ledger as ledger_table
 
 NOW = 1_700_000_000.0
 DAY = int(NOW) // 86_400 * 86_400
@@ -101,6 +103,32 @@ def test_what_was_reserved_is_released_for_what_it_cost(book: Budgets, ledger: L
         book.reserve(entry("b"), [mine], 0, 60).refused == 0
     )  # passed by what was counted above the estimate
     assert book.reserve(entry("c"), [mine], None, 60).refused is None  # of unknown price
+
+
+def test_a_budget_begins_with_the_rows_of_its_key(book: Budgets, ledger: Ledger) -> None:
+    """By the key's id; rows without one, of a version before 0021, by the names that the key had."""
+    history = History(former=(("old", NOW),), since=NOW - 100)
+    mine = replace(line(owner="red/key_1"), name="red/new", history=history)
+    before, after = {"period_at": NOW - 50}, {"period_at": NOW + 50}
+    ledger.write(
+        [
+            entry("a", "settled", 1, key="old", key_id="key_1", **after),
+            entry("b", "settled", 2, key="new", key_id="key_1"),
+            entry("c", "settled", 4, key="old", **before),
+            entry("d", "settled", 8, key="new", **after),
+            entry("e", "settled", 1_000, key="new", key_id="key_2", **after),
+            entry("f", "settled", 1_000, key="old", **after),
+            entry("g", "settled", 1_000, key="new", **before),
+            entry("h", "settled", 1_000, key="old", period_at=NOW - 150),
+            entry("i", "settled", 1_000, key="old", tenant="blue", key_id="key_1"),
+        ]
+    )
+    assert book.read([mine]) == [Balance(15, 0)]
+    assert book.read([line(owner="red/new")]) == [Balance(1_008, 0)]
+
+
+def test_the_columns_of_a_row_are_those_of_the_table() -> None:
+    assert tuple(column.name for column in ledger_table.columns) == NAMES
 
 
 def test_settling_twice_charges_once(book: Budgets, ledger: Ledger) -> None:

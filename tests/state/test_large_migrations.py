@@ -56,6 +56,7 @@ def engine(url: str) -> Iterator[Engine]:
 _BACK_TO_0015 = (
     "DROP INDEX response_unstored",
     "DROP INDEX budget_owner",
+    "ALTER TABLE ledger DROP COLUMN key_id",
     "ALTER TABLE cached_answer DROP COLUMN numbers",
     "UPDATE alembic_version SET version_num = '0015'",
 )

@@ -63,6 +63,7 @@ def test_a_call_has_a_row_that_lists_and_exports_agree_on(running: World) -> Non
         "request_id": answer.headers["x-request-id"],
         "tenant": "red",
         "key": "ann",
+        "key_id": None,
         "door": "unified",
         "request_type": "chat_completion",
         "model_requested": "sandbox/echo",

@@ -88,13 +88,19 @@ class AlertSender:
             reached = thresholds_reached(one._replace(alerted=known))
             if not reached:
                 continue
-            now = self._clock()
-            bodies = {threshold: message(one, threshold, now) for threshold in reached}
+            now, named = self._clock(), self._named(one)
+            bodies = {threshold: message(named, threshold, now) for threshold in reached}
             for threshold in self._state().alerts.note(one.id, bodies, sends=self._url is not None):
-                self._announce(one, threshold)
+                self._announce(named, threshold)
             if len(self._recorded) >= _MOST_RECORDED:
                 self._recorded.clear()
             self._recorded[one.id] = reached[-1]
+
+    def _named(self, budget: ChargedBudget) -> ChargedBudget:
+        """Return a budget with the name of a key of the database in place of its id."""
+        tenant, _, key_id = budget.owner.partition("/")
+        found = self._state().keys.of_id(tenant, key_id) if key_id else None
+        return budget if found is None else budget._replace(owner=f"{tenant}/{found.key.name}")
 
     def _announce(self, budget: ChargedBudget, threshold: int) -> None:
         whose = f"the {budget.level} '{budget.owner}'" if budget.owner else "the whole gateway"

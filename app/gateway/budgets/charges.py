@@ -12,7 +12,7 @@ from app.config import Budget
 from app.gateway import allowances
 from app.gateway.budgets.periods import period_of
 from app.gateway.call import Principal
-from app.state.budget_lines import NO_HISTORY, History, Line
+from app.state.budget_lines import NO_HISTORY, History, Line, id_of_budget
 from app.state.ledger_rows import Entry
 
 
@@ -90,7 +90,8 @@ def fits(pattern: str | None, label: str, names: Iterable[str]) -> bool:
 
 def concerns_entry(row: Any, entry: Entry) -> bool:
     """Tell whether a row of the table ``budget`` is about an attempt that the ledger's ``entry`` records."""
-    owner = {"key": f"{entry.tenant}/{entry.key}", "tenant": entry.tenant}.get(row.level, "")
-    if row.owner != owner or period_of(row.per, entry.period_at)[0] != row.period:
+    owner = {"key": entry.owner, "tenant": entry.tenant}.get(row.level, "")
+    begin = period_of(row.per, entry.period_at)[0]
+    if row.id != id_of_budget(row.level, owner, row.per, begin, row.models):
         return False
     return fits(row.models, f"{entry.provider}/{entry.model}", (entry.asked or "",))

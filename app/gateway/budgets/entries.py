@@ -56,6 +56,7 @@ def _entry(attempt: Attempt, began: float, ending: _Ending) -> Entry:
         cost,
         counts(usage),
         details,
+        key_id=call.principal.id,
     )
 
 
@@ -97,6 +98,7 @@ def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now
         state="cached",
         cost=0,
         usage=counts(usage),
+        key_id=call.principal.id,
     )
 
 

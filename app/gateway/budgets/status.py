@@ -56,7 +56,7 @@ def as_charged(lines: Sequence[Line], balances: Sequence[Balance]) -> list[Charg
     """Return budgets as a charge returns them, as if no alert had reported any threshold."""
     return [
         ChargedBudget(
-            one.id, one.level, one.name, one.per, one.models, one.period, balance.spent, 0, one.most
+            one.id, one.level, one.owner, one.per, one.models, one.period, balance.spent, 0, one.most
         )
         for one, balance in zip(lines, balances, strict=True)
     ]

@@ -128,6 +128,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "request_id": call.id,
         "tenant": call.principal.tenant,
         "key": call.principal.key,
+        "key_id": call.principal.id,
         "door": call.surface or None,
         "request_type": request_type(call.operation, call.stream),
         "model_requested": call.model,
