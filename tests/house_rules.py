@@ -137,7 +137,7 @@ _EMPTY_WORDS = re.compile(
     r"^_*(handle|process|manage)(_|$)|(^|_)(helpers?|utils?|manager)(_|$)", re.IGNORECASE
 )
 _GIVEN_NAMES = {  # words of gunicorn and SQLAlchemy, overridden
-    "app/server/worker.py": {"handle_request", "handle_error"},
+    "app/server/worker.py": {"handle_request", "handle_error", "handle_exit"},
     "app/state/encryption.py": {"process_bind_param", "process_result_value"},
 }
 _EMPTY_CLASS = re.compile(r"(Manager|Helpers?|Utils?|Handler)$")

@@ -21,11 +21,9 @@ from app.gateway.core import Gateway, gateway_of
 from app.gateway.garbage_collection import settle
 from app.gateway.huge_pages import join_pages
 from app.gateway.layers.log import take_notes
-from app.wire.beats import until_beat
 
 _LOG: Final = logging.getLogger(__name__)
 _POLL_SECONDS: Final = 0.5  # between two looks at the calls that a worker that leaves has left
-_LEAVE_SECONDS: Final = 1.0  # between two looks at whether the worker leaves, when it looks itself
 _REOPEN: Final = 2.0
 _FIRST_LOOK: Final = 0.2
 _LOADED: Final = 10.0  # seconds after which a worker that is in use has loaded what its calls need
@@ -33,7 +31,7 @@ _FIRST_CALLS: Final = 2.0  # seconds at most, for which the store waits for call
 
 
 def start(worker: Any) -> None:
-    """Begin to watch ``worker`` (a gunicorn worker whose application is loaded)."""
+    """Begin to watch ``worker`` (that of ``app.server``, its application loaded)."""
     gateway = gateway_of(worker.wsgi)
     take_notes(gateway.redactor.text, gateway.settings.log)
     gateway.limits.warn()
@@ -75,8 +73,7 @@ def _open_store(gateway: Gateway) -> None:
 
 
 def _drain_on_exit(worker: Any, gateway: Gateway) -> None:
-    while worker.alive:
-        gevent.sleep(until_beat(_LEAVE_SECONDS))
+    worker.leaves.wait()
     drain(gateway)
 
 

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, Final
 
 import gevent
+from gevent.event import Event
 from gevent.pool import Pool
 from gevent.server import StreamServer
 from gunicorn.http import errors
@@ -97,10 +98,12 @@ class Worker(GeventWorker):
             Any, float
         ] = {}  # greenlets that wait for a request and since when, the longest first
         self._serves_one = False  # a connection ends with its first answer
+        self.leaves: Event
         self._environ: dict[str, Any] = {}
 
     def init_process(self) -> None:
         """Begin to serve in the process of this worker; returns when it leaves."""
+        self.leaves = Event()
         self._serves_one = not self.cfg.keepalive
         wait = self.cfg.keepalive or _HEAD  # with 0 gunicorn waits for a head without end
         _make_plain(self.cfg, keepalive=wait)
@@ -117,7 +120,7 @@ class Worker(GeventWorker):
         servers = [self._listen(listener) for listener in self.sockets]
         while self.alive:
             self.notify()
-            gevent.sleep(until_beat(_NOTIFY))
+            self.leaves.wait(until_beat(_NOTIFY))
         for server in servers:
             server.stop_accepting()
             _accept_pending(server)
@@ -125,6 +128,11 @@ class Worker(GeventWorker):
         for server in servers:
             server.close()
         self._await_end(servers)
+
+    def handle_exit(self, sig: Any, frame: Any) -> None:
+        """Begin to leave, at once: the signal wakes whoever waits for ``leaves``."""
+        super().handle_exit(sig, frame)
+        self.leaves.set()
 
     def _listen(self, listener: Any) -> StreamServer:
         listener.setblocking(1)
@@ -174,7 +182,7 @@ class Worker(GeventWorker):
         self.nr += 1
         if self.nr >= self.max_requests and self.alive:
             self.log.info("Autorestarting worker after current request.")
-            self.alive = False
+            self.handle_exit(None, None)
         answer = Answer(req, sock, closes=not self.alive or self._serves_one)
         try:
             self._answer(answer, self._environ_of(req, connection_environ(sock, addr, listener_name)))

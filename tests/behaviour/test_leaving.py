@@ -35,6 +35,7 @@ from tests.behaviour.world import (
     running_world,
     to_the_end,
 )
+from tests.running import running_gateway
 from tests.traffic.replay import NEVER, Reply, Request
 
 MAX_BODY = 4_000_000
@@ -208,10 +209,18 @@ def test_a_client_that_stops_reading_is_let_go_and_others_do_not_notice(world: W
 
 
 def test_a_client_that_reads_slowly_gets_all_of_its_stream() -> None:
-    texts = [f"{number:05d}" + "x" * 1000 for number in range(6000)]
+    texts = [f"{number:05d}" + "x" * 20_000 for number in range(1000)]
     with running_world({"SLUICE_TIMEOUT_TOTAL": "100", "SLUICE_TIMEOUT_IDLE": "20"}) as world:
         world.upstream.add(Reply.sse([ROLE, *map(chat_text, texts), chat_end()]), model="slow")
-        answer = answer_of(to_the_end(slow_reader(world, CHAT, "groq/slow", stream=True)))
+        slow = slow_reader(world, CHAT, "groq/slow", stream=True)
+        request = wait_for_request(world, "slow")
+        sent = -1
+        while sent < request.sent:  # until nobody on the way takes more
+            sent = request.sent
+            time.sleep(0.2)
+        assert 0 < sent < len(texts) * 20_000
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_000_000)
+        answer = answer_of(to_the_end(slow))
     assert CHAT.text_of(answer) == "".join(texts)
     assert CHAT.ended_well(answer)
 
@@ -428,6 +437,18 @@ LAST_WORDS = {
 
 
 DRAIN = {"SLUICE_DRAIN_AFTER": "1", "SLUICE_KEEPALIVE": "1"}
+
+
+def test_sigterm_is_noticed_at_once_not_at_the_next_look() -> None:
+    """The worker gives a sign of life at each whole second; three starts give a busy machine its chance."""
+    seconds = []
+    while len(seconds) < 3 and not any(taken < 0.9 for taken in seconds):
+        with running_gateway() as gateway:
+            time.sleep(1.02 - time.monotonic() % 1)
+            began = time.monotonic()
+            assert gateway.stop() == 0
+            seconds.append(time.monotonic() - began)
+    assert min(seconds) < 0.9, seconds
 
 
 def test_sigterm_ends_open_streams_in_words_and_lets_short_ones_finish() -> None:

@@ -170,12 +170,12 @@ def answer_of(data: bytes) -> Answer:
 
 def writes(data: bytes) -> list[bytes]:
     """Return the chunks of a raw chunked answer: one for each write of the gateway."""
-    found, rest = [], data.partition(HEAD)[2]
-    while rest:
-        size, _, rest = rest.partition(b"\r\n")
-        length = int(size, 16)
-        found.append(rest[:length])
-        rest = rest[length + 2 :]
+    found, at = [], len(data) - len(data.partition(HEAD)[2])
+    while at < len(data):
+        size, _, _ = data[at : at + 20].partition(b"\r\n")
+        at += len(size) + 2
+        found.append(data[at : at + int(size, 16)])
+        at += int(size, 16) + 2
     return [piece for piece in found if piece]
 
 
@@ -196,15 +196,16 @@ def raw_request(
 
 def received(connection: socket.socket, until: bytes, seconds: float = 30.0) -> bytes:
     """Read until ``until`` was seen or the connection ends; ``TimeoutError`` after ``seconds``."""
-    data = b""
+    data, seen = bytearray(), 0
     limit = time.monotonic() + seconds
-    while until not in data:
+    while data.find(until, seen) < 0:
+        seen = max(0, len(data) - len(until) + 1)
         connection.settimeout(max(0.01, limit - time.monotonic()))
         piece = connection.recv(65536)
         if not piece:
             break
         data += piece
-    return data
+    return bytes(data)
 
 
 @contextmanager
