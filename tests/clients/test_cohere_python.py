@@ -76,14 +76,14 @@ def test_vectors_of_whole_numbers_are_those_of_coheres_model() -> None:
     meta = {"billed_units": {"input_tokens": 3}}
     with running_world({"COHERE_API_KEY": "theirs", "COHERE_BASE_URL": "{upstream}/cohere"}) as world:
         world.upstream.add(Reply.json({"id": "e", "embeddings": made, "texts": ["a", "b"], "meta": meta}))
-        client = cohere.ClientV2(api_key="any", base_url=f"{world.gateway.url}/cohere", timeout=20)
-        answer = client.embed(
-            model="embed-v4.0",
-            texts=["a", "b"],
-            input_type="search_document",
-            embedding_types=["int8", "ubinary"],
-            output_dimension=8,
-        )
+        with cohere.ClientV2(api_key="any", base_url=f"{world.gateway.url}/cohere", timeout=20) as client:
+            answer = client.embed(
+                model="embed-v4.0",
+                texts=["a", "b"],
+                input_type="search_document",
+                embedding_types=["int8", "ubinary"],
+                output_dimension=8,
+            )
         (request,) = world.upstream.requests
     assert (answer.embeddings.int8, answer.embeddings.ubinary) == (made["int8"], made["ubinary"])
     assert answer.embeddings.float_ is None

@@ -25,6 +25,12 @@ from tests.traffic.replay import Reply, Upstream
 SAY = {"model": "sandbox/echo", "input": "say exactly: here"}
 
 
+def _ask(url: str, body: dict[str, Any], *, stream: bool = False) -> requests.Response:
+    """Post to Responses over a connection that ends with its answer: a gateway waits 5 s for kept ones as it leaves."""
+    headers = {"connection": "close"}
+    return requests.post(f"{url}/v1/responses", json=body, headers=headers, stream=stream, timeout=40)
+
+
 def _text(response: Any) -> str:
     parts = [part for item in response["output"] if item["type"] == "message" for part in item["content"]]
     return "".join(part["text"] for part in parts)
@@ -56,19 +62,14 @@ def store(request: pytest.FixtureRequest) -> dict[str, str]:
 def test_two_workers_serve_one_store(store: dict[str, str]) -> None:
     with running_gateway({"WEB_CONCURRENCY": "2", **store}) as gateway:
         _await(lambda: len(_worker_pids(gateway.log)) == 2)
-        first = requests.post(f"{gateway.url}/v1/responses", json=SAY, timeout=20).json()
+        first = _ask(gateway.url, SAY).json()
         follow = {"model": "sandbox/echo", "input": "echo history", "previous_response_id": first["id"]}
-        texts = [
-            _text(requests.post(f"{gateway.url}/v1/responses", json=follow, timeout=20).json())
-            for _ in range(8)
-        ]
+        texts = [_text(_ask(gateway.url, follow).json()) for _ in range(8)]
         found = {
             requests.get(f"{gateway.url}/v1/responses/{first['id']}", timeout=20).json()["id"]
             for _ in range(8)
         }
-        background = requests.post(
-            f"{gateway.url}/v1/responses", json={**SAY, "background": True}, timeout=20
-        ).json()
+        background = _ask(gateway.url, {**SAY, "background": True}).json()
         path = f"{gateway.url}/v1/responses/{background['id']}"
         _await(lambda: requests.get(path, timeout=20).json()["status"] == "completed")
         assert _text(requests.get(path, timeout=20).json()) == "here"
@@ -166,14 +167,14 @@ def test_the_printed_line_works_as_it_stands(environ: dict[str, str], said: str,
         shell = {"PATH": os.environ["PATH"], **({"SLUICE_KEY": key} if key else {})}
         result = subprocess.run(["sh", "-c", line], env=shell, capture_output=True, timeout=20, check=True)
         assert _text(json.loads(result.stdout)) == "You said: Hello"
-        without = requests.post(f"{gateway.url}/v1/responses", json=SAY, timeout=20)
+        without = _ask(gateway.url, SAY)
     assert without.status_code == (401 if key else 200)
 
 
 def test_a_sub_path_can_be_served_as_it_comes() -> None:
     with running_gateway({"SCRIPT_NAME": "/llm"}) as gateway:
-        below = requests.post(f"{gateway.url}/llm/v1/responses", json=SAY, timeout=20)
-        beside = requests.post(f"{gateway.url}/v1/responses", json=SAY, timeout=20)
+        below = _ask(f"{gateway.url}/llm", SAY)
+        beside = _ask(gateway.url, SAY)
     assert (below.status_code, beside.status_code) == (200, 404)
     assert beside.json()["error"]["type"] == "invalid_request_error"
 
@@ -190,7 +191,7 @@ class _Stream(threading.Thread):
         super().__init__(daemon=True)
         self.events: list[Any] = []
         body = {"model": "sandbox/echo", "input": prompt, "stream": True}
-        self._answer = requests.post(f"{url}/v1/responses", json=body, stream=True, timeout=40)
+        self._answer = _ask(url, body, stream=True)
         self.start()
 
     def run(self) -> None:
@@ -204,9 +205,7 @@ def test_a_reload_takes_the_new_configuration_and_spares_open_streams() -> None:
         file = gateway.folder / "sluice.toml"
 
         def status(model: str) -> int:
-            return requests.post(
-                f"{gateway.url}/v1/responses", json={**SAY, "model": model}, timeout=20
-            ).status_code
+            return _ask(gateway.url, {**SAY, "model": model}).status_code
 
         assert (status("before"), status("after")) == (200, 400)
         stream = _Stream(gateway.url, "take 9 seconds, then say exactly: still here")
@@ -225,7 +224,7 @@ def test_a_reload_with_a_faulty_file_changes_nothing() -> None:
         gateway.process.send_signal(signal.SIGHUP)
         _await(lambda: "did you mean 'port'" in gateway.log)
         time.sleep(0.5)
-        answer = requests.post(f"{gateway.url}/v1/responses", json={**SAY, "model": "before"}, timeout=20)
+        answer = _ask(gateway.url, {**SAY, "model": "before"})
         assert (answer.status_code, gateway.process.poll()) == (200, None)
 
 
@@ -272,16 +271,16 @@ def test_nothing_is_looked_up_or_connected_to_at_start(watched: tuple[dict[str, 
         upstream.add(Reply.json({"choices": []}), times=9)
         provider = {"GROQ_API_KEY": "k", "GROQ_BASE_URL": upstream.url, "OPENAI_API_KEY": "k"}
         with running_gateway({**provider, **environ}) as gateway:
-            answer = requests.post(f"{gateway.url}/v1/responses", json=SAY, timeout=20)
+            answer = _ask(gateway.url, SAY)
             time.sleep(1)
             assert (answer.status_code, notes.read_text()) == (200, "")
-            requests.post(f"{gateway.url}/v1/responses", json={**SAY, "model": "groq/x"}, timeout=20)
+            _ask(gateway.url, {**SAY, "model": "groq/x"})
             assert str(upstream.port) in notes.read_text()  # the notes are taken
 
 
 def test_no_home_is_needed_and_only_the_store_is_written(tmp_path: Path) -> None:
     environ = {"HOME": "/nonexistent", "PYTHONDONTWRITEBYTECODE": "1"}
     with running_gateway(environ) as gateway:
-        assert requests.post(f"{gateway.url}/v1/responses", json=SAY, timeout=20).status_code == 200
+        assert _ask(gateway.url, SAY).status_code == 200
         written = {path.name for path in gateway.folder.iterdir()}
     assert {name.partition("-")[0] for name in written} == {"sluice.db", "sluice.key", "gateway.log"}

@@ -30,13 +30,13 @@ ENV = {
 
 
 def admin(gateway: Gateway, method: str, path: str, key: str = MASTER, **sent: Any) -> requests.Response:
-    headers = {"authorization": f"Bearer {key}"}
+    headers = {"authorization": f"Bearer {key}", "connection": "close"}
     return requests.request(method, f"{gateway.url}/admin{path}", headers=headers, timeout=40, **sent)
 
 
 def status(gateway: Gateway, model: str) -> int:
     body = {"model": model, "messages": [{"role": "user", "content": "hi"}]}
-    headers = {"authorization": f"Bearer {MASTER}"}
+    headers = {"authorization": f"Bearer {MASTER}", "connection": "close"}
     url = f"{gateway.url}/v1/chat/completions"
     return requests.post(url, json=body, headers=headers, timeout=20).status_code
 

@@ -16,7 +16,8 @@ from tests.running import Gateway, running_gateway
 from tests.services import leave_out
 from tests.traffic.replay import Reply, Upstream
 
-RUN_HERE = [block for block in blocks() if block.runs_here]
+ELSEWHERE = "docs/clients.md"  # tests/clients/test_page_of_clients.py runs its blocks
+RUN_HERE = [block for block in blocks() if block.runs_here and block.page != ELSEWHERE]
 INVENTED = {"app/providers/acme.py"}  # what CONTRIBUTING.md has its reader write
 CLAUDE = {
     "id": "msg_1",

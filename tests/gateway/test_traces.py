@@ -147,7 +147,11 @@ def test_without_that_setting_no_content_leaves(collector: Upstream) -> None:
 
 
 def test_a_collector_that_is_away_harms_no_call() -> None:
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9", "OTEL_BSP_SCHEDULE_DELAY": "20"}
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_BSP_SCHEDULE_DELAY": "20",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",  # how long it is tried once more as the gateway leaves
+    }
     with running_world(env) as world:
         assert [world.ask(model="sandbox/echo").status for _ in range(5)] == [200] * 5
 
