@@ -221,6 +221,7 @@ def test_a_client_that_reads_slowly_gets_all_of_its_stream() -> None:
         assert 0 < sent < len(texts) * 20_000
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1_000_000)
         answer = answer_of(to_the_end(slow))
+        slow.close()
     assert CHAT.text_of(answer) == "".join(texts)
     assert CHAT.ended_well(answer)
 
