@@ -65,7 +65,7 @@ def make_call(
     times = gateway.settings.timeouts
     raw = _RAW.items() if gateway.settings.raw_allowed else ()
     raw_members = (name for name, key in raw if environ.get(key, "").lower() == "true")
-    strict = environ.get("HTTP_X_SLUICE_STRICT", "").lower() == "true"
+    strict = _is_strict(environ.get("HTTP_X_SLUICE_STRICT"))
     body, losses = without_forbidden(body, strict=strict)
     own.call = call = Call(
         id=own.request_id,
@@ -93,6 +93,18 @@ def make_call(
         **more,
     )
     return call
+
+
+def _is_strict(text: str | None) -> bool:
+    """Return the value of ``x-sluice-strict``; a client that means to be refused must not be served by a typing error."""
+    if text is None or text.lower() in ("true", "false"):
+        return text is not None and text.lower() == "true"
+    raise GatewayError(
+        "bad_request",
+        "The header 'x-sluice-strict' must be 'true' or 'false'.",
+        param="x-sluice-strict",
+        code="invalid_value",
+    )
 
 
 def model_string(body: Mapping[str, Any], deployment: str | None, providers: frozenset[str]) -> str:

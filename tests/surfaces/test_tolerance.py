@@ -84,6 +84,16 @@ def test_unknown_members_are_warned_of_elsewhere_and_refused_when_strict(world: 
 
 
 @pytest.mark.parametrize(
+    "value, status, param",
+    [("TRUE", 400, "brand_new_member"), ("false", 200, None), ("1", 400, "x-sluice-strict")],
+)
+def test_strictness_is_true_or_false(world: World, value: str, status: int, param: str | None) -> None:
+    answer = world.ask("responses", model="sandbox/x", brand_new_member=1, headers={"x-sluice-strict": value})
+    assert answer.status == status
+    assert param is None or answer.error["param"] == param
+
+
+@pytest.mark.parametrize(
     "surface, members, code, param",
     [
         ("responses", {"context_management": [5]}, "invalid_type", "context_management[0]"),

@@ -100,7 +100,7 @@ def no_websocket() -> GatewayError:
     """Return the error for an upgrade of a path that does not support it."""
     return GatewayError(
         "bad_request",
-        "WebSocket connections are not supported here; POST to this path with 'stream': true.",
+        "WebSocket connections are not supported here, only by GET of an API's 'responses'.",
         status=426,
         code="websocket_not_supported",
     )
