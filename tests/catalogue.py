@@ -55,8 +55,9 @@ def _periods(model: Any) -> Any:
 
 
 def _steps(rates: dict[str, Any]) -> Any:
-    """Return the rates of text for each threshold of the input; a rate that is missing is the input's."""
-    if PER_CALL in rates:
+    """Return the rates of text for each threshold of the input; a rate that is missing is the input's. None for what is
+    charged by the call, or by anything but tokens: hours, characters, pages."""
+    if PER_CALL in rates or rates and not any(name.endswith("_mtok") for name in rates):
         return None
     into = rates.get("input_mtok", Decimal(0))
     text: Sequence[Any] = (

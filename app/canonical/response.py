@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import field, replace
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from app.canonical.record import record
 from app.canonical.request import Message, Native, Part, RefusalPart
@@ -24,12 +24,18 @@ class Finish:
     details: Mapping[str, Any] | None = None
 
 
+SECONDS: Final = "input.audio_seconds"
+"""The detail of a usage that counts seconds of audio, rounded up."""
+CHARACTERS: Final = "input_characters"
+"""The unit of a text that is read aloud."""
+
+
 @record
 class Billing:
     """What a call is charged for besides the tokens that its caller sees.
 
     ``units``: things that are counted (``web_searches``, ``storage_searches``, ``code_executions``,
-    ``generated_images``). ``terms``: members of the answer that change its price (``speed``: fast). ``further``: other
+    ``generated_images``, ``input_characters``). ``terms``: members of the answer that change its price (``speed``: fast). ``further``: other
     runs within the call that the counts omit, with the name of their model if it is another one.
     """
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.response import Usage
+from app.canonical.response import CHARACTERS, SECONDS, Usage
 from app.dialects import dialect_of
 from app.dialects.base import Row
 from app.dialects.shared.lenient_json import as_dict
@@ -124,11 +124,9 @@ def move_details_to_cost(usage: dict[str, Any]) -> None:
 def _cost_by_prices(row: Mapping[str, float], usage: Usage) -> dict[str, float] | None:
     """Return the cost by the operator's prices of the model; None if the usage counts only units without a price."""
     units = {name: usage.billing.units.get(unit, 0) for name, unit in UNITS.items()}
-    if (
-        "request" not in row
-        and any(n and name not in row for name, n in units.items())
-        and not usage.output_tokens
-    ):
+    unpriced = any(n and name not in row for name, n in units.items())
+    unpriced = unpriced or CHARACTERS in usage.billing.units or not usage.total and SECONDS in usage.details
+    if unpriced and "request" not in row and not usage.output_tokens:
         return None
     own = [further for model, further in usage.billing.further if model is None]
     runs = [_token_cost(row, run) for run in (usage, *own)]

@@ -24,7 +24,7 @@ from app.canonical.media import (
     TranscriptDone,
     TranscriptEvent,
 )
-from app.canonical.response import Response
+from app.canonical.response import Response, Usage
 from app.dialects import dialect_of
 from app.dialects.base import Frame, Row
 from app.dialects.media.audio import (
@@ -38,6 +38,7 @@ from app.dialects.media.base import EmbeddingDialect, WholeDialect, merge, split
 from app.dialects.media.images import ImageDialect, replay_images
 from app.dialects.media.moderations import ModerationDialect
 from app.dialects.media.rerank import RerankDialect
+from app.dialects.media.usage import estimate_speech_usage
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.event_streams import Decoder, EventStream
@@ -162,7 +163,8 @@ class SpeechExchange(FormExchange[SpeechDialect]):
         """Fetch whole audio."""
         received = fetch(self.send())
         response = self._decode(received.body, received.headers)
-        return Answer(response.audio, response.media_type, usage=response.usage)
+        usage = response.usage or estimate_speech_usage(self._request)
+        return Answer(response.audio, response.media_type, usage=usage)
 
     def translator(self, headers: Mapping[str, str]) -> MediaStream[SpeechEvent]:
         """Return the stream's translator: events, or the bytes of the audio."""
@@ -171,6 +173,7 @@ class SpeechExchange(FormExchange[SpeechDialect]):
             self._server.stream_encoder().feed if self._request.stream else _bare_audio,
             lambda body: replay_speech(self._decode(body, headers)),
             self._client.media_type(self._request, headers),
+            lambda: estimate_speech_usage(self._request),
         )
 
     def _decode(self, body: bytes, headers: Mapping[str, str]) -> SpeechResponse:
@@ -240,9 +243,11 @@ class MediaStream(EventStream[E]):
         encode: Callable[[E | Failed], list[Frame]],
         whole: Callable[[bytes], Iterable[E]],
         media_type: str | None = None,
+        estimate: Callable[[], Usage | None] = lambda: None,
     ) -> None:
         super().__init__(decoder, whole)
         self.media_type = media_type
+        self._estimate = estimate
         self._encode = encode
 
     def fail(self, error: GatewayError) -> list[Frame]:
@@ -263,7 +268,7 @@ class MediaStream(EventStream[E]):
         elif isinstance(event, SpeechDone) and not self.content:
             self.failure = GatewayError("upstream_invalid", "The provider sent no audio.")
         elif isinstance(event, SpeechDone):
-            self.ended, self.usage = True, event.usage
+            self.ended, self.usage = True, event.usage or self._estimate()
         else:
             self.content = True
             if isinstance(event, TranscriptDone):

@@ -18,7 +18,7 @@ from typing import Any, Final
 from gevent.event import AsyncResult
 from gevent.threadpool import ThreadPool
 
-from app.canonical.response import Usage
+from app.canonical.response import CHARACTERS, SECONDS, Usage
 from app.gateway.catalogue import Catalogue, Model, Price, Rates
 from app.gateway.garbage_collection import settle
 
@@ -33,6 +33,9 @@ _PER_MODALITY: Final[Mapping[str, str]] = {
 }
 """Counts with a rate of their own, and the library's names for them."""
 
+_SPECIAL: Final = (*_PER_MODALITY, SECONDS)
+"""Counts that the plain rates of text do not charge."""
+
 _NEEDED_RATES: Final[Mapping[str, str]] = {
     "input_audio_tokens": "input_audio_mtok",
     "output_audio_tokens": "output_audio_mtok",
@@ -40,6 +43,9 @@ _NEEDED_RATES: Final[Mapping[str, str]] = {
     "cache_write_1h_tokens": "cache_write_1h_mtok",
 }
 """Rates without which such counts would be charged as text, which costs less."""
+
+_AUDIO_RATES: Final = ("audio_hours", "input_audio_hours")
+_CHARACTERS: Final = "input_mchars"
 
 _PICTURES_ALONE: Final = re.compile(r"(?:^|/)(?:chat)?gpt-image-")
 """Models that make nothing but pictures: their plain rate of output is that of pictures."""
@@ -100,7 +106,7 @@ class PriceBook:
             terms["service_tier"] = tier
         rates = listed.rates(usage.input_tokens)
         details = usage.details
-        special = terms or usage.billing.units or (details and any(details.get(n) for n in _PER_MODALITY))
+        special = terms or usage.billing.units or (details and any(details.get(n) for n in _SPECIAL))
         if rates is not None and not special:
             return rates.price(usage)
         return (
@@ -134,8 +140,12 @@ class PriceBook:
         needed = {rate for name, rate in _NEEDED_RATES.items() if name in counts}
         if _PICTURES_ALONE.search(model):
             needed.discard("output_image_mtok")
-        needed |= {f"{unit}_kcount" for unit in usage.billing.units}
-        return all(prices.__dict__.get(rate) is not None for rate in needed)
+        units = {_CHARACTERS if unit == CHARACTERS else f"{unit}_kcount" for unit in usage.billing.units}
+        known = {name for name, rate in vars(prices).items() if rate is not None}
+        charged = units.union(_AUDIO_RATES if usage.details.get(SECONDS) else ())
+        if charged and not usage.total or not any(name.endswith("_mtok") for name in known):
+            return units <= known and not known.isdisjoint(charged)  # no price of tokens counts
+        return needed | units <= known
 
     def _begin(self) -> AsyncResult[Callable[..., Any]]:
         """Begin to load the library, once, and return the function that finds a model in it."""
@@ -160,11 +170,14 @@ def _by_library(provider: str, model: str, usage: Usage, terms: Mapping[str, str
     from genai_prices import Usage as PricedUsage
     from genai_prices import calc_price
 
+    seconds = usage.details.get(SECONDS) or None
     counts = PricedUsage(
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cached_tokens or None,
         cache_write_tokens=usage.cache_write_tokens or None,
         output_tokens=usage.output_tokens,
+        audio_seconds=seconds,
+        input_audio_seconds=seconds,
         **{name: usage.details.get(detail) or None for detail, name in _PER_MODALITY.items()},
         **usage.billing.units,
     )

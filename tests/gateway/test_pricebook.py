@@ -20,6 +20,9 @@ USAGES = (
 
 
 def by_library(usage: Usage, provider, model) -> Price | None:
+    rates = {name for name, rate in vars(model.get_prices(datetime.now(tz=UTC))).items() if rate is not None}
+    if rates and not any(name.endswith("_mtok") for name in rates):
+        return None  # charged by the hour, character or page, of which these usages count none
     counts = PricedUsage(
         input_tokens=usage.input_tokens,
         cache_read_tokens=usage.cached_tokens or None,

@@ -27,7 +27,7 @@ from app.dialects.base import ClientContext
 from app.dialects.chat.errors import failure_in
 from app.dialects.media.audio import MediaDecoder, cut_stream, is_json
 from app.dialects.media.transcripts import cues_in
-from app.dialects.media.usage import decode_audio_usage
+from app.dialects.media.usage import transcript_usage
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, number, opt_str, rest, without_nulls
 from app.errors import GatewayError
 
@@ -73,14 +73,15 @@ def transcript_of(body: Mapping[str, Any]) -> Transcript:
     """Return the transcript of an object: a response or a final event."""
     logprobs = dicts(body.get("logprobs"))
     native = rest(body, _CANONICAL)
+    duration = number(body.get("duration"))
     return Transcript(
         text=as_str(body.get("text")),
         language=opt_str(body.get("language")),
-        duration=number(body.get("duration")),
+        duration=duration,
         segments=tuple(segment_of(entry) for entry in dicts(body.get("segments"))),
         words=tuple(_word(entry) for entry in dicts(body.get("words"))),
         logprobs=tuple(logprobs) or None,
-        usage=decode_audio_usage(body.get("usage")),
+        usage=transcript_usage(body.get("usage"), duration),
         native=(_NAME, native) if native else None,
     )
 

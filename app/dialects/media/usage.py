@@ -11,7 +11,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.canonical.images import ImageRequest
-from app.canonical.response import Billing, Usage
+from app.canonical.media import SpeechRequest
+from app.canonical.response import CHARACTERS, SECONDS, Billing, Usage
 from app.dialects.media.base import estimate_usage
 from app.dialects.shared.lenient_json import as_dict, count, number, opt_str
 from app.dialects.shared.usage_sides import sides
@@ -99,7 +100,6 @@ def encode_image_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-SECONDS: Final = "input.audio_seconds"
 _AUDIO: Final = "openai_audio"
 
 
@@ -121,14 +121,29 @@ def decode_audio_usage(raw: Any) -> Usage | None:
     if seconds is not None and seconds >= 0:
         details[SECONDS] = math.ceil(seconds)
     cost = number(members.get("cost"))
+    known = sides(input_tokens, output_tokens, total)
     return Usage(
-        input_tokens=input_tokens or 0,
-        output_tokens=output_tokens or 0,
+        input_tokens=known.input,
+        output_tokens=known.output,
         total_tokens=total,
         details=details,
         cost=None if cost is None else {"total_cost": cost},
         native=(_AUDIO, members),
     )
+
+
+def transcript_usage(raw: Any, duration: float | None) -> Usage | None:
+    """Return the usage of a transcript; without one, that of its duration in seconds, which Groq's verbose form has alone."""
+    measured = {"type": "duration", "seconds": duration} if duration else None
+    return decode_audio_usage(raw) or decode_audio_usage(measured)
+
+
+def estimate_speech_usage(request: SpeechRequest) -> Usage:
+    """Return the usage of speech for a provider that reports none: an estimate of the text, and its characters, by which
+    some models are charged."""
+    estimate = estimate_usage([request.text])
+    units = {CHARACTERS: len(request.text)}
+    return replace(estimate, total_tokens=None, billing=Billing(units=units))
 
 
 def _audio_details(raw: Any) -> dict[str, int]:
