@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from app.config import SemanticSettings, Settings
+from app.errors import GatewayError
 from app.gateway.cache.identity import Digests
-from app.gateway.cache.semantics import prompt_text_of
+from app.gateway.cache.semantics import Embedder, PromptText, prompt_text_of
 from app.gateway.cache.vectors import Vectors, pack
+from app.gateway.call import Abort, Principal
 from app.state.cache_records import Vector
 
 SEMANTIC = SemanticSettings("sandbox/e")
@@ -144,3 +146,25 @@ def test_what_other_processes_kept_is_taken_in_once() -> None:
     assert {name for name, _ in mine.near("g", [3, 4], 0.99)} == {"b", "c"}
     mine.learn("none", [Vector("x", 1.0, pack([1, 0]) or b"")])
     assert mine.near("none", [1, 0], 0.9)
+
+
+def test_a_model_that_answers_too_late_is_left_alone_for_a_minute() -> None:
+    now, asked = [0.0], []
+
+    def run(embedding_call: Any) -> Any:
+        asked.append(embedding_call.model)
+        now[0] += 5
+        raise GatewayError("upstream_timeout", "late")
+
+    embedder = Embedder(run, lambda: now[0])
+    asking: Any = SimpleNamespace(
+        id="c", principal=Principal("ann", "red"), abort=Abort(), sealing=None, deadline=1e12
+    )
+    for _ in range(3):
+        assert embedder.meaning_of(asking, PromptText("g", "hi"), SEMANTIC) is None
+    other = SemanticSettings("sandbox/other")
+    assert embedder.meaning_of(asking, PromptText("g", "hi"), other) is None
+    assert asked == ["sandbox/e", "sandbox/other"]
+    now[0] = 65.0
+    assert embedder.meaning_of(asking, PromptText("g", "hi"), SEMANTIC) is None
+    assert asked == ["sandbox/e", "sandbox/other", "sandbox/e"]

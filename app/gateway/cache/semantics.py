@@ -21,6 +21,7 @@ from app.gateway.run import Run
 _MESSAGES: Final = ("messages", "input", "contents")
 _LONGEST: Final = 32 * 1024  # characters
 _SECONDS: Final = 5.0
+_REST: Final = 60.0
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -55,13 +56,40 @@ def prompt_text_of(call: Call, digests: Digests, scope: str, semantic: SemanticS
     return PromptText(digests.of_form(call, f"{semantic.model}\n{scope}", form), text)
 
 
-def meaning_of(
-    run: Callable[[Call], Run], call: Call, prompt: PromptText, semantic: SemanticSettings
-) -> Meaning | None:
-    """Return the vector of ``prompt``, which ``run`` requests from the configured model on the caller's account; None if none came."""
+class Embedder:
+    """Requests vectors by ``run``. A model that did not answer in time is left alone for a minute, so that an outage of its
+    provider delays one call and not all; ``clock`` gives seconds."""
+
+    def __init__(self, run: Callable[[Call], Run], clock: Callable[[], float] = time.monotonic) -> None:
+        self._run = run
+        self._clock = clock
+        self._resting: dict[str, float] = {}
+
+    def meaning_of(self, call: Call, prompt: PromptText, semantic: SemanticSettings) -> Meaning | None:
+        """Return the vector of ``prompt``, requested from the configured model on the caller's account; None if none came."""
+        began = self._clock()
+        if began < self._resting.get(semantic.model, 0.0):
+            return None
+        try:
+            outcome = self._run(_embedding_call(call, prompt, semantic)).result()
+            vector = outcome.body["data"][0]["embedding"]
+        except GatewayError as error:
+            call.abort.check()
+            if self._clock() - began >= _SECONDS:
+                self._resting[semantic.model] = self._clock() + _REST
+            _LOG.warning("no embedding by '%s' for the cache: %s", semantic.model, error.raw or error.message)
+            return None
+        except (KeyError, IndexError, TypeError):
+            _LOG.warning("no embedding by '%s' for the cache: the answer holds none", semantic.model)
+            return None
+        target = semantic.model if outcome.target is None else outcome.target.label
+        return Meaning(prompt.group, vector, target, outcome.usage.input_tokens if outcome.usage else 0)
+
+
+def _embedding_call(call: Call, prompt: PromptText, semantic: SemanticSettings) -> Call:
     inner = Abort()
     call.abort.listen(lambda: inner(call.abort.reason or GatewayError("client_gone", "Left.")))
-    embedding_call = Call(
+    return Call(
         id=call.id,
         operation="embedding",
         dialect="embeddings_openai",
@@ -74,18 +102,6 @@ def meaning_of(
         sealing=call.sealing,
         deadline=min(call.deadline, time.monotonic() + _SECONDS),
     )
-    try:
-        outcome = run(embedding_call).result()
-        vector = outcome.body["data"][0]["embedding"]
-    except GatewayError as error:
-        call.abort.check()
-        _LOG.warning("no embedding by '%s' for the cache: %s", semantic.model, error.raw or error.message)
-        return None
-    except (KeyError, IndexError, TypeError):
-        _LOG.warning("no embedding by '%s' for the cache: the answer holds none", semantic.model)
-        return None
-    target = semantic.model if outcome.target is None else outcome.target.label
-    return Meaning(prompt.group, vector, target, outcome.usage.input_tokens if outcome.usage else 0)
 
 
 def _without_text(item: Mapping[str, Any], holder: str) -> tuple[dict[str, Any], list[str]]:

@@ -16,7 +16,7 @@ from app.gateway.cache.identity import Digests
 from app.gateway.cache.memory import Entry
 from app.gateway.cache.policy import Policies, Policy
 from app.gateway.cache.replay import debug_of, entry_of, semantic_debug_of, source_of
-from app.gateway.cache.semantics import Meaning, PromptText, meaning_of, prompt_text_of
+from app.gateway.cache.semantics import Embedder, Meaning, PromptText, prompt_text_of
 from app.gateway.cache.single_flight import Flight, Flights
 from app.gateway.call import Call, Target
 from app.gateway.layers.base import CallLayer, Proceed, Services
@@ -53,6 +53,7 @@ class Cache:
         self._digests = Digests(services.settings)
         self._store = services.cache_store
         self._store.use()
+        self._embedder = Embedder(services.run_inner)
         self._flights = Flights()
         self._targets: dict[tuple[Any, ...], Target] = {}
 
@@ -72,7 +73,7 @@ class Cache:
             if run is not None:
                 return run
             if text is not None and policy.semantic is not None:
-                meaning, text = meaning_of(self._services.run_inner, call, text, policy.semantic), None
+                meaning, text = self._embedder.meaning_of(call, text, policy.semantic), None
                 continue
             flight = self._flights.get(name)
             if call.stream or not policy.settings.single_flight or flight is None:
