@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from typing import Any, Final, Literal
 
@@ -451,6 +452,7 @@ WIRES: Final = tuple(dict.fromkeys(wire for row in _ROWS for wire in row.wires))
 """The names that a provider's table may have a wire for."""
 
 
+@cache
 def request_type(operation: str, stream: bool) -> str:
     """Return ``extra_fields.request_type`` of an operation, with ``_stream`` where it streams."""
     row = OPERATIONS[operation]

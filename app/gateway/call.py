@@ -60,7 +60,7 @@ class Principal:
 
     def allows(self, target: str, alias: str | None = None) -> bool:
         """Tell whether key and tenant allow ``provider/model``, to which the name ``alias`` may have led."""
-        return all(level.allows_model(target, alias) for level in self.allowances)
+        return not self.allowances or all(level.allows_model(target, alias) for level in self.allowances)
 
     def allows_provider(self, name: str) -> bool:
         """Tell whether key and tenant allow anything of a provider."""
@@ -68,7 +68,7 @@ class Principal:
 
     def permits(self, operation: str) -> bool:
         """Tell whether key and tenant allow a type of request, without its ``_stream``."""
-        return all(level.allows_operation(operation) for level in self.allowances)
+        return not self.allowances or all(level.allows_operation(operation) for level in self.allowances)
 
 
 @record
@@ -210,13 +210,13 @@ class Attempt:
 
     def row(self) -> dict[str, Any]:
         """Return the row of ``extra_fields.attempts``; an attempt that still runs has its time so far."""
-        latency = self.latency
+        latency, target = self.latency, self.target
         if latency is None:
             latency = round((time.monotonic() - self.started) * 1000)
         return {
-            "provider": self.provider,
-            "model": self.model,
-            "key": self.key,
+            "provider": target.provider.name,
+            "model": target.model,
+            "key": target.key.name if target.key else None,
             "status": self.status,
             "error": self.error,
             "latency": latency,
@@ -227,7 +227,7 @@ class Attempt:
 class Progress:
     """What changes while a call runs; all copies of a call share one.
 
-    ``attempts`` are in order. ``last_error`` is that of the last attempt. ``refusal`` ends the whole
+    ``last_error`` is that of the last attempt. ``refusal`` ends the whole
     call, whatever other targets there are. ``ended``: its outcome is closed. ``decoded`` is a body
     with its canonical request, ``route`` the targets once they are planned. ``headers`` go with any
     answer. ``passed_over`` is the refusal of targets that are at limits of their own. ``only_looks``: the
@@ -235,7 +235,6 @@ class Progress:
     ``hit``, ``miss`` or ``off``, and ``cache_debug`` says why.
     """
 
-    attempts: list[Attempt] = field(default_factory=list)
     last_error: GatewayError | None = None
     refusal: GatewayError | None = None
     ended: bool = False
@@ -275,7 +274,7 @@ class Call:
     of the exchange with the provider (``raw_request``, ``raw_response``). ``surface`` is the name of its surface,
     "" for none. ``status_of`` returns the status of an error there. ``leading`` are items of a Responses answer that
     come before what the provider answers. ``size`` is that of the body in bytes. ``created_at`` is in Unix seconds,
-    ``deadline`` and ``started`` are monotonic.
+    ``deadline`` and ``started`` are monotonic. ``attempts`` are those so far, in order; all copies of a call share them.
     """
 
     id: str
@@ -315,12 +314,8 @@ class Call:
     created_at: int = field(default_factory=lambda: int(time.time()))
     started: float = field(default_factory=time.monotonic)
     log_metadata: Mapping[str, str] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
     progress: Progress = field(default_factory=Progress)
-
-    @property
-    def attempts(self) -> list[Attempt]:
-        """Return the attempts so far."""
-        return self.progress.attempts
 
     @property
     def full_body(self) -> Mapping[str, Any]:

@@ -221,9 +221,8 @@ def _is_users(item: Item) -> bool:
 
 
 def _progress_within(progress: Progress) -> Progress:
-    """Return the progress of a call within a turn, whose attempts are attempts of the turn."""
+    """Return the progress of a call within a turn, which shares the attempts of the turn."""
     return Progress(
-        attempts=progress.attempts,
         route=progress.route,
         headers=progress.headers,
         span=progress.span,

@@ -37,8 +37,8 @@ from app.gateway.listing import Catalogue
 from app.gateway.metric_series import Gaps, names_of
 from app.gateway.notices import Notices
 from app.gateway.open_calls import OpenCalls
-from app.gateway.outcome import Outcome
-from app.gateway.plan import Route, plan_route
+from app.gateway.outcome import NO_CALL, Outcome
+from app.gateway.plan import Route, Routes
 from app.gateway.provider_files import ProviderFiles, at_home
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, Router
@@ -114,6 +114,7 @@ class Gateway:
         self.draining = threading.Event()
         self.leave_by = 0.0  # monotonic seconds; set when the drain begins
         attempt_layers = _make(ATTEMPT_LAYERS, self)
+        self._routes = Routes()
         self._driver = Driver(settings, self.prices, self.redactor, self.plan, attempt_layers, self.fault)
         self._call_layers: tuple[CallLayer, ...] = _make(CALL_LAYERS, self)
         self._around_call = _chain(self._call_layers, self.run_inner)
@@ -172,8 +173,8 @@ class Gateway:
     def refuse(self, error: GatewayError, call: Call | None = None) -> None:
         """End a call that was refused before it ran, or a request that was refused before there was a call."""
         if call is None or not call.progress.ended:
-            outcome = Outcome(call, error=error)
-            self._listen(outcome)
+            outcome = Outcome(call or NO_CALL, error=error)
+            outcome.on_end(*self._listeners)
             outcome.end()
 
     def note_request(self, operation: str, error: GatewayError | None, status: int, **fields: Any) -> None:
@@ -191,7 +192,7 @@ class Gateway:
         return self._plan(call, None)
 
     def _plan(self, call: Call, caller: int | None) -> Route:
-        targets = list(self.router.targets(call))
+        targets = self.router.targets(call)
         if call.home is not None:
             targets = at_home(targets, call.home)
         if len(targets) > 1:
@@ -200,7 +201,7 @@ class Gateway:
             targets = self.key_cooldowns.order(targets)
         if self.breaker is not None:
             targets = self.breaker.order(targets, caller)
-        return plan_route(call, targets)
+        return self._routes.plan(call, targets)
 
     def fault(self, error: Exception, request_id: str | None) -> GatewayError:
         """Log a fault of the gateway; return the error that clients get for it."""
@@ -233,12 +234,8 @@ class Gateway:
             if run.call.shown_stream:
                 metrics.count("sluice_open_streams")
                 run.outcome.on_end(lambda outcome: metrics.count("sluice_open_streams", by=-1))
-        self._listen(run.outcome)
+        run.outcome.on_end(*self._listeners)
         return run
-
-    def _listen(self, outcome: Outcome) -> None:
-        for listener in self._listeners:
-            outcome.on_end(listener)
 
     def begin(self, abort: Abort, socket: Any, principal: Principal) -> Callable[[], None]:
         """Count a call as open and watch its client's socket; return the function that ends both."""
@@ -342,12 +339,8 @@ def _make(makers: Sequence[Callable[[Any], T | None]], gateway: Gateway) -> tupl
 def _chain(layers: Sequence[CallLayer], proceed: Proceed) -> Proceed:
     """Return ``proceed`` inside of ``layers``, the outermost first."""
     for layer in reversed(layers):
-        proceed = partial(_through, layer, proceed)
+        proceed = partial(layer, proceed=proceed)
     return proceed
-
-
-def _through(layer: CallLayer, proceed: Proceed, call: Call) -> Run:
-    return layer(call, proceed)
 
 
 _KEYLESS: Final = frozenset({"open", "master"})

@@ -135,7 +135,7 @@ class _AccountChooser:
 
     def _target_of(self, call: Call) -> Target | None:
         """Return the account for a call, None where that is not the one of the lines before it."""
-        steps = list(self._gateway.router.targets(call))
+        steps = self._gateway.router.targets(call)
         targets = [step for step in steps if isinstance(step, Target) and step.members is None]
         if len(targets) != len(steps) or len({target.label for target in targets}) != 1:
             return None

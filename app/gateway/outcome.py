@@ -13,12 +13,21 @@ from typing import Any, Final
 from app.canonical.response import Finish, Response, Usage
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
-from app.gateway.call import Call, Target
+from app.gateway.call import Attempt, Call, Target
 from app.gateway.exchange import Answer
 from app.gateway.metric_series import Gaps
 from app.gateway.stream_capture import StreamCapture
 
 _LOG: Final = logging.getLogger(__name__)
+
+
+class _NoCall:
+    def __getattr__(self, name: str) -> Any:
+        raise LookupError("this was refused before it was a call")
+
+
+NO_CALL: Final[Any] = _NoCall()
+"""In place of the call of a request that was refused before it was one; its members raise LookupError."""
 
 
 @dataclass(slots=True)
@@ -28,10 +37,10 @@ class Outcome:
     ``body`` is the JSON answer in the client's dialect, or bytes with ``media_type``. ``response`` is the canonical answer, if one
     was decoded. ``cost`` is the cost object or None. ``losses`` are warnings. ``first_content`` is in monotonic seconds. ``gaps``
     counts the time between chunks for metrics, ``capture`` keeps a stream for the log of bodies. A request that was refused before
-    it became a call has no call (``began`` is False).
+    it became a call has ``NO_CALL`` (``began`` is False).
     """
 
-    _call: Call | None
+    call: Call
     target: Target | None = None
     body: Any = None
     media_type: str | None = None
@@ -54,25 +63,18 @@ class Outcome:
     @property
     def began(self) -> bool:
         """Whether the request became a call."""
-        return self._call is not None
-
-    @property
-    def call(self) -> Call:
-        """Return the call; raise LookupError if none began."""
-        if self._call is None:
-            raise LookupError("this was refused before it was a call")
-        return self._call
+        return self.call is not NO_CALL
 
     @property
     def status(self) -> int:
         """Return the HTTP status that the client gets."""
         if self.error is None:
             return 200
-        return self.error.status if self._call is None else self._call.status_of(self.error)
+        return self.call.status_of(self.error) if self.began else self.error.status
 
     def show_as(self, call: Call) -> None:
         """Become the outcome of ``call``, whose answer another call fetched."""
-        self._call = call
+        self.call = call
 
     def fill(self, answer: Answer) -> None:
         """Copy the members of an answer, or of a part of one."""
@@ -84,9 +86,9 @@ class Outcome:
         self.body = answer.body
         self.media_type = answer.media_type or self.media_type
 
-    def on_end(self, listener: Callable[[Outcome], None]) -> None:
-        """Call ``listener`` once at the end of the call, after earlier listeners."""
-        self._listeners.append(listener)
+    def on_end(self, *listeners: Callable[[Outcome], None]) -> None:
+        """Call ``listeners`` once at the end of the call, after earlier ones."""
+        self._listeners += listeners
 
     def adopt(self, other: Outcome) -> None:
         """Take over the listeners of ``other``, which will not end by itself; they come before those of this one."""
@@ -98,13 +100,15 @@ class Outcome:
             return
         self._ended = True
         self.error = self.error or error
-        if self._call is not None:
-            self._call.progress.ended = True
+        attempts: list[Attempt] = []
+        if self.began:
+            self.call.progress.ended = True
+            attempts = self.call.attempts
         listeners, self._listeners = self._listeners, []  # listeners refer to this record
         for listener in listeners:
             try:
                 listener(self)
             except Exception:  # noqa: BLE001 - the other listeners must be called
                 _LOG.exception("a listener to the end of a call failed")
-        for attempt in () if self._call is None else self._call.attempts:
+        for attempt in attempts:
             attempt.release()

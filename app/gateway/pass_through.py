@@ -10,6 +10,7 @@ Tests: tests/replay, tests/behaviour/test_odd_shapes.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from app.canonical.events import (
@@ -69,12 +70,15 @@ class PassExchange:
 
     def send(self) -> Sent:
         """Return the patched copy of the caller's body."""
-        return aside_for(self._call, lambda: Sent(dumps(self.patch.request())))
+        return aside_for(self._call, self._encode)
+
+    def _encode(self) -> Sent:
+        return Sent(dumps(self.patch.request()))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch one whole answer; it is decoded too, for the record."""
         body = fetch(self.send()).body
-        return aside(len(body), lambda: self._answer(body))
+        return aside(len(body), partial(self._answer, body))
 
     def _answer(self, body: bytes) -> Answer:
         raw = parse_upstream(body)

@@ -7,8 +7,8 @@ tests/golden.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, Literal, NamedTuple
 
 from app.canonical.record import record
 from app.errors import GatewayError
@@ -18,6 +18,8 @@ from app.providers.base import Wire
 
 _ESTIMATED: Final[Mapping[str, tuple[str, ...]]] = {"count_tokens": OPERATIONS["responses"].wires}
 """Wires of another operation, for a model whose provider cannot do this one: then we estimate."""
+
+_MOST_ROUTES: Final = 1024
 
 
 @record
@@ -70,6 +72,29 @@ class Route(NamedTuple):
             else:
                 return step
         raise first or no_target(call)
+
+
+class Routes:
+    """Plans the targets of calls. The route of a single target is the same for all calls of a kind: it is planned once."""
+
+    def __init__(self) -> None:
+        self._single: dict[tuple[Any, ...], Route] = {}
+
+    def plan(self, call: Call, targets: Sequence[Target | GatewayError]) -> Route:
+        """Plan each target of ``call``."""
+        target = targets[0] if len(targets) == 1 else None
+        if not isinstance(target, Target) or target.members is not None:
+            return plan_route(call, targets)
+        key_name = None if target.key is None else target.key.name
+        kind = (target.provider, target.model, key_name, call.operation, call.dialect, call.prefer)
+        route = self._single.get(kind)
+        if route is None:
+            if len(self._single) >= _MOST_ROUTES:
+                self._single.clear()
+            route = plan_route(call, targets)
+            if isinstance(route.targets[0].plan, Plan):
+                self._single[kind] = route
+        return route
 
 
 def plan_route(call: Call, targets: Iterable[Target | GatewayError]) -> Route:

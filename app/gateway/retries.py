@@ -63,7 +63,7 @@ def may_continue(call: Call, error: GatewayError) -> bool:
     progress = call.progress
     if call.abort.reason is not None or progress.refusal is not None:
         return False
-    if progress.attempts and progress.attempts[-1].refused:
+    if call.attempts and call.attempts[-1].refused:
         return True  # by a layer, for this target alone
     progress.last_error = error
     return error.kind.falls_back or error.kind.retryable

@@ -68,6 +68,8 @@ _SETUP_ORDER: Final = {
 }
 """Sort keys of the providers: those that need only a key come first."""
 
+_MOST_PLAIN: Final = 1024
+
 T = TypeVar("T")
 
 KnowsModel = Callable[[Provider, str], bool]
@@ -89,19 +91,32 @@ class Router:
         self._knows_model = knows_model
         self._strategies = strategies
         self._sticky_prompts = sticky_prompts
+        self._plain: dict[str, Target] = {}  # of ``provider/model`` with one key, so the same for all calls
         self._has_members = any(alias.members for alias in aliases.values())
 
-    def targets(self, call: Call) -> Iterator[Target | GatewayError]:
-        """Yield the targets of a call in order; an error stands for a candidate that
+    def targets(self, call: Call) -> list[Target | GatewayError]:
+        """Return the targets of a call in order; an error stands for a candidate that
         cannot be tried (unknown, not configured, forbidden). Where the key may not use the first
         candidate, that refusal is all; a forbidden fallback is skipped."""
-        for position, candidate in enumerate(call.candidates):
-            targets = self._of_candidate(call, candidate)
-            yield from targets
-            if position == 0 and targets and all(_is_refusal(target) for target in targets):
-                return
+        first, *fallbacks = call.candidates
+        targets = self._of_candidate(call, first)
+        if fallbacks and not (targets and all(map(_is_refusal, targets))):
+            for candidate in fallbacks:
+                targets += self._of_candidate(call, candidate)
+        return targets
 
     def _of_candidate(self, call: Call, candidate: str) -> list[Target | GatewayError]:
+        plain = self._plain.get(candidate)
+        if plain is not None and call.principal.allows(candidate):
+            return [plain]
+        targets = self._resolve_candidate(call, candidate)
+        if len(targets) == 1 and isinstance(one := targets[0], Target) and one.label == candidate:
+            if len(self._plain) >= _MOST_PLAIN:
+                self._plain.clear()
+            self._plain[candidate] = one
+        return targets
+
+    def _resolve_candidate(self, call: Call, candidate: str) -> list[Target | GatewayError]:
         try:
             names = self._names(candidate, call.default_provider, call)
         except GatewayError as error:

@@ -119,7 +119,7 @@ def _clocks(settings: Settings, call: Call, target: Target, stream: bool) -> Clo
     first_byte = times.first_byte
     if first_byte is None:
         first_byte = _DEFAULT_FIRST_BYTE if stream else remaining
-    return Clocks(times.connect, first_byte, times.idle, remaining).within(remaining)
+    return Clocks.within(remaining, times.connect, first_byte, times.idle)
 
 
 def parse_error_body(data: bytes) -> Any:

@@ -162,16 +162,16 @@ def environ_of(base: dict[str, Any], request: Any) -> dict[str, Any]:
     environ["SCRIPT_NAME"], environ["PATH_INFO"] = script, unquoted(path[len(script) :])
     if request.proxy_protocol_info:
         environ.update(proxy_environ(request))
-    name_host(environ)
+    if "SERVER_NAME" not in environ:
+        name_host(environ)
     return environ
 
 
 def name_host(environ: dict[str, Any]) -> None:
-    """Name this server by the host that was asked for, where it listens at a Unix socket."""
-    if "SERVER_NAME" not in environ:
-        name, _, port = environ.get("HTTP_HOST", "").partition(":")
-        environ["SERVER_NAME"] = name
-        environ["SERVER_PORT"] = port or _PORTS.get(environ["wsgi.url_scheme"], "")
+    """Name this server by the host that was asked for, as one that listens at a Unix socket needs."""
+    name, _, port = environ.get("HTTP_HOST", "").partition(":")
+    environ["SERVER_NAME"] = name
+    environ["SERVER_PORT"] = port or _PORTS.get(environ["wsgi.url_scheme"], "")
 
 
 @lru_cache(maxsize=1024)

@@ -111,7 +111,8 @@ class Answer:
 
     def close(self) -> None:
         """Send the end of the answer."""
-        self._send(b"0\r\n\r\n" if self._chunked else b"")
+        if self._chunked or self._unsent or not self.headers_sent:
+            self._send(b"0\r\n\r\n" if self._chunked else b"")
 
     def _send(self, data: bytes) -> None:
         """Send the head, if it waits, and ``data``: by one call where the socket takes it, as it mostly does."""

@@ -43,20 +43,15 @@ class WholeBody(BytesIO):
 class PlainRequest:
     """A request that took the short way. ``environ`` lacks what all requests of a connection share."""
 
-    __slots__ = ("body", "closes", "environ", "proxy_protocol_info")
+    __slots__ = ("body", "closes", "environ", "method", "proxy_protocol_info")
     version: Final = (1, 1)
 
     def __init__(self, environ: dict[str, Any], body: WholeBody | Input, closes: bool) -> None:
         self.environ = environ
+        self.method: str = environ["REQUEST_METHOD"]
         self.body = body
         self.closes = closes
         self.proxy_protocol_info: Any = None
-
-    @property
-    def method(self) -> str:
-        """The method as it was sent."""
-        method: str = self.environ["REQUEST_METHOD"]
-        return method
 
     def should_close(self) -> bool:
         """Tell whether the client wants the connection to end with the answer."""

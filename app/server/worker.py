@@ -208,7 +208,8 @@ class Worker(GeventWorker):
             _check_head(request)
             return environ_of(self._environ | connection, request)
         environ = {**self._environ, **connection, **request.environ}
-        name_host(environ)
+        if "SERVER_NAME" not in environ:
+            name_host(environ)
         return environ
 
     def _answer(self, answer: Answer, environ: dict[str, Any]) -> None:

@@ -129,12 +129,12 @@ def _finish(response: Response) -> Response:
     """Note a request that was no call, limit the time of writes, add the headers of every answer, and settle a claim."""
     request, context, mount = request_context().request, app_context(), current_mount()
     own = context.g
-    gateway = gateway_of(context.app)
-    if mount is not None and "call" not in own:
+    gateway, members = gateway_of(context.app), vars(own)
+    if mount is not None and "call" not in members:
         _note(gateway, response, mount)
     _set_write_timeouts(response, request, gateway.settings.timeouts)
     finish_headers(response, own.request_id, mount)
-    return _settle_claim(response) if "claim" in own else response
+    return _settle_claim(response) if "claim" in members else response
 
 
 def _note(gateway: Gateway, response: Response, mount: Mount) -> None:
@@ -164,7 +164,7 @@ def _set_write_timeouts(response: Response, request: Request, times: Timeouts) -
     keyless = not isinstance(rule, SurfaceRule) or rule.credentials.keyless
     sock.settimeout(min(_NO_PROGRESS_KEYLESS if keyless else _NO_PROGRESS, times.idle, times.total))
     chunks = response.response
-    if isinstance(chunks, list) and any(len(chunk) > _CHUNK for chunk in chunks):
+    if isinstance(chunks, list) and max(map(len, chunks), default=0) > _CHUNK:
         body = response.get_data()
         response.response = [body[start : start + _CHUNK] for start in range(0, len(body), _CHUNK)]
 

@@ -14,7 +14,7 @@ from app.dialects import dialect_of
 from app.dialects.base import Row
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call
-from app.gateway.core import Gateway, gateway_of
+from app.gateway.core import Gateway
 from app.operations import Operation
 from app.surfaces.body.forbidden_members import without_forbidden
 from app.surfaces.body.reader import names_files, size_of
@@ -31,7 +31,8 @@ _MOST_FALLBACKS: Final = 16
 
 def current_gateway() -> Gateway:
     """Return the gateway of the application that serves this request."""
-    return gateway_of(app_context().app)
+    gateway: Gateway = app_context().app.extensions["sluice"]
+    return gateway
 
 
 def make_call(

@@ -118,10 +118,10 @@ def is_equal(one: str, other: str) -> bool:
 
 
 def _presented_key(places: Credentials, request: Request) -> str | None:
-    headers = request.headers
     scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
+    headers = request.headers
     for name in places.headers:
         if value := headers.get(name):
             return value.strip()

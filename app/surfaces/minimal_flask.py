@@ -10,17 +10,31 @@ from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from flask import Flask, Request, Response
-from flask.ctx import AppContext, RequestContext
 from flask.globals import _cv_app, _cv_request
-from flask.sessions import NullSession
 from werkzeug.datastructures import Headers
-from werkzeug.routing import Map, MapAdapter, Rule, RuleFactory
+from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map, Rule, RuleFactory
 
-from app.surfaces.context import request_context
+from app.surfaces.context import Context, request_context
 from app.surfaces.mounts import Credentials
 from app.surfaces.rules import SurfaceRule
 
-_SESSION: Final = NullSession()  # never read and never written, so all requests share it
+_PARTS: Final = frozenset({"scheme", "server", "root_path", "path", "query_string", "headers", "remote_addr"})
+
+
+class LazyRequest(Request):
+    """Flask's request, which reads its parts from the environ when one of them is first needed: most requests need none."""
+
+    def __init__(self, environ: dict[str, Any], populate_request: bool = True, shallow: bool = False) -> None:
+        self.environ = environ
+        self.shallow = shallow
+        self.method: str = environ.get("REQUEST_METHOD", "GET").upper()
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in _PARTS:
+            raise AttributeError(name)
+        super().__init__(self.environ, populate_request=False, shallow=self.shallow)
+        return vars(self)[name]
 
 
 class LateMap(Map):
@@ -53,6 +67,7 @@ class SessionlessFlask(Flask):
     url_rule_class: type[Rule] = SurfaceRule
     url_map_class: type[Map] = LateMap
     url_map: LateMap
+    request_class = LazyRequest
 
     def __init__(self, name: str) -> None:
         super().__init__(name, static_folder=None)
@@ -70,35 +85,37 @@ class SessionlessFlask(Flask):
             raise ValueError(f"the rule {rule} declares no credentials; one for everybody says KEYLESS")
         super().add_url_rule(rule, endpoint, view_func, provide_automatic_options, **options)
 
-    def create_url_adapter(self, request: Request | None) -> MapAdapter | None:
-        """Return the adapter that matches the request's URL, None if the table already has its rule."""
-        if request is None:  # an application context without a request; URLs are never built from routes here
-            return None
-        environ = request.environ
-        rule = self.url_map.static.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")))
-        if rule is None or "HTTP_UPGRADE" in environ:
-            return super().create_url_adapter(request)
-        request.url_rule, request.view_args = rule, {}
-        return None
-
     def wsgi_app(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Serve one request as Flask does, but without signals and teardown functions."""
-        context = RequestContext(self, environ, session=_SESSION)
-        app_token, token = _cv_app.set(AppContext(self)), _cv_request.set(context)
+        """Serve one request as Flask does, but without signals and teardown functions, and with one context for both of
+        Flask's."""
+        request = self.request_class(environ)
+        context: Any = Context(self, request)
+        app_token, token = _cv_app.set(context), _cv_request.set(context)
         try:
-            if context.url_adapter is not None:
-                context.match_request()
+            self._match(request, context)
             try:
                 response = self.full_dispatch_request()
             except Exception as error:  # noqa: BLE001 - of a hook; errors of views are answered already
                 response = self.handle_exception(error)
             return response(environ, start_response)
         finally:
-            if "files" in vars(context.request):
-                context.request.close()
-            environ["werkzeug.request"] = None  # else there would be a reference cycle
+            if "files" in vars(request):
+                request.close()
             _cv_request.reset(token)
             _cv_app.reset(app_token)
+
+    def _match(self, request: Request, context: Context) -> None:
+        """Find the rule of a request: in the table, else by Werkzeug's adapter."""
+        environ = request.environ
+        rule = self.url_map.static.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")))
+        if rule is not None and "HTTP_UPGRADE" not in environ:
+            request.url_rule, request.view_args = rule, {}
+            return
+        try:
+            context.url_adapter = adapter = self.create_url_adapter(request)
+            request.url_rule, request.view_args = adapter.match(return_rule=True)  # type: ignore[union-attr, assignment]
+        except HTTPException as error:
+            request.routing_exception = error
 
     def full_dispatch_request(self) -> Response:
         """Serve the current request: run the application's hooks before it, its view, and the hooks after it."""

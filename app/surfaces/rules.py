@@ -68,8 +68,8 @@ def matched_rule() -> SurfaceRule | None:
 
 def current_rule() -> SurfaceRule:
     """Return the rule of the running view."""
-    rule = matched_rule()
-    if rule is None:
+    rule = request_context().request.url_rule
+    if not isinstance(rule, SurfaceRule):
         raise RuntimeError("no rule was matched")
     return rule
 

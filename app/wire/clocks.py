@@ -33,12 +33,11 @@ class Clocks(NamedTuple):
     idle: float = 120.0
     total: float = 600.0
 
-    def within(self, seconds: float) -> Clocks:
-        """Return these clocks with no limit beyond ``seconds`` (at least a millisecond)."""
+    @classmethod
+    def within(cls, seconds: float, connect: float, first_byte: float, idle: float) -> Clocks:
+        """Return clocks of which none is longer than the total, ``seconds`` (at least a millisecond)."""
         rest = max(seconds, 0.001)
-        return Clocks(
-            min(self.connect, rest), min(self.first_byte, rest), min(self.idle, rest), min(self.total, rest)
-        )
+        return cls(min(connect, rest), min(first_byte, rest), min(idle, rest), rest)
 
 
 class Interrupted(BaseException):
@@ -69,7 +68,7 @@ class Watchdog:
         self.on_abort: Callable[[], None] | None = None
         self.patience: float | None = None
         self._now = monotonic
-        self._started = monotonic()
+        self._started = now = monotonic()
         self._waited = 0.0
         self._flowing = False
         self._entered = 0.0
@@ -78,7 +77,7 @@ class Watchdog:
         self._timer: Any = None
         self._due = 0.0
         self._impatient = False
-        self._arm(min(clocks.first_byte, clocks.total))
+        self._arm(min(clocks.first_byte, clocks.total), now)
 
     def progress(self) -> None:
         """Note one data event: from now on the idle clock runs, from zero."""
@@ -119,7 +118,7 @@ class Watchdog:
             and self._due > self._entered + self.patience
         ):
             self._disarm()
-            self._arm(self.patience)
+            self._arm(self.patience, self._entered)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -141,8 +140,8 @@ class Watchdog:
             self._timer.close()
             self._timer = None
 
-    def _arm(self, seconds: float) -> None:
-        self._due = self._now() + seconds
+    def _arm(self, seconds: float, now: float) -> None:
+        self._due = now + seconds
         self._timer = get_hub().loop.timer(max(seconds, 0.0))
         self._timer.start(self._tick)
 
@@ -163,7 +162,7 @@ class Watchdog:
             )
         else:
             self._disarm()
-            self._arm(min(total_left, silence_left, self._remaining(waiting)))
+            self._arm(min(total_left, silence_left, self._remaining(waiting)), now)
 
     def _remaining(self, waiting: float) -> float:
         """Return the seconds until a wait is left; leaves it when there are none."""

@@ -1,8 +1,8 @@
 """Connections to one origin without a proxy between: kept, and used with one packet a request.
 
 ``http.client`` writes a head line by line and ``urllib3`` wraps each answer twice; this is
-what is left when URL, headers and framing are decided before (``app.wire.request_head``) and
-the head is read by ``app.wire.http1``. How a connection is made is passed in.
+what is left when the lines of the head are made once (``app.wire.request_head``) and
+the head of the answer is read by ``app.wire.http1``. How a connection is made is passed in.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 from gevent import get_hub, monkey
 from gevent.hub import Waiter
 
-from app.wire import http1
+from app.wire import http1, request_head
 
 MAX_JOINED: Final = 16 * 1024  # bytes of a body that goes out together with the request's head
 _FIRST_READ: Final = 64 * 1024  # bytes; most whole answers are smaller
@@ -35,11 +35,12 @@ class Connection(Protocol):
 class _Connection:
     """A connection, kept between two answers."""
 
-    __slots__ = ("connection", "sock", "pending", "readable", "_poll")
+    __slots__ = ("connection", "limit", "sock", "pending", "readable", "_poll")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.sock = connection.sock
+        self.limit: float | None = -1.0  # of a read, in seconds, once one was set
         self.readable = getattr(self.sock, "_read_event", None)  # of gevent's sockets
         self.pending = getattr(self.sock, "pending", None)  # of TLS: bytes that need no wait
         self._poll = monkey.get_original("select", "poll")()  # gevent's own costs a switch to the hub
@@ -61,7 +62,7 @@ class Origin:
         self, host: str, connect: Callable[[float | None], Connection], *, agent: str, size: int
     ) -> None:
         self._start = f" HTTP/1.1\r\nHost: {host}\r\n"
-        self._agent = f"User-Agent: {agent}\r\n"
+        self._agent = agent
         self._connect = connect
         self._size = size
         self._idle: list[_Connection] = []
@@ -76,15 +77,18 @@ class Origin:
     ) -> Exchange:
         """Send a request and return it with the head of its answer.
 
-        ``headers`` frame the body already; ``limits`` are for connecting and for one read, in
-        seconds. Raises what sockets, TLS and ``http1.read_head`` raise.
+        ``limits`` are for connecting and for one read, in seconds. Raises what ``request_head.lines_of``, sockets,
+        TLS and ``http1.read_head`` raise.
         """
+        lines = request_head.lines_of(tuple(headers.items()), self._agent)
+        head = f"{method} {target}{self._start}{lines}{request_head.length_of(method, body)}\r\n"
         kept = self._borrow()
         connection = kept or _Connection(self._connect(limits[0]))
         try:
-            connection.sock.settimeout(limits[1])
-            packet = self._head(method + " " + target, headers)
-            whole = _write(connection.sock, packet, body or b"")
+            if connection.limit != limits[1]:
+                connection.limit = limits[1]
+                connection.sock.settimeout(limits[1])
+            whole = _write(connection.sock, head.encode("latin-1"), body or b"")
             live = Answer(connection, whole=whole)
         except BaseException as error:
             connection.connection.close()
@@ -105,11 +109,6 @@ class Origin:
                 return connection
             connection.connection.close()
         return None
-
-    def _head(self, start: str, headers: Mapping[str, str]) -> bytes:
-        lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        agent = "" if "user-agent" in map(str.lower, headers) else self._agent
-        return f"{start}{self._start}{lines}{agent}\r\n".encode("latin-1")
 
 
 def _write(sock: Any, head: bytes, body: bytes) -> bool:
@@ -173,6 +172,14 @@ class _Reader:
         if kept.readable is not None and not (kept.pending is not None and kept.pending()):
             get_hub().wait(kept.readable)
         data = kept.sock.recv(n)
+        return data
+
+    def take(self, size: int) -> bytes:
+        """Return the next ``size`` bytes where exactly these are here; else ``b""``, and nothing happened."""
+        data = self._buffer
+        if len(data) != size:
+            return b""
+        self._buffer = b""
         return data
 
     def relay(self, take: Callable[[bytes], bool], n: int = 65536) -> bytes:

@@ -108,6 +108,8 @@ class Transport:
         self._ways = ways
         self._opener = opener
         self._known: dict[str, _Route] = {}
+        # Where the watchdog works reads need no limit of the socket's, and one would cost a timer a read.
+        self._watched = monkey.is_module_patched("socket")
 
     def open(
         self,
@@ -139,19 +141,18 @@ class Transport:
             if opener is not None:
                 return opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
             way = self._find_way(url, parts)
-        sent = request_head.headers_of(method, headers, body)
         watchdog = Watchdog(clocks)
+        limits: Any = (clocks.connect, None if self._watched else clocks.total)
         raw: urllib3.HTTPResponse | direct_connection.Exchange | None = None
         try:
             if on_open is not None:
                 on_open(watchdog)
             with watchdog:
                 if way.origin is not None and isinstance(body, bytes | None):
-                    raw = way.origin.send(method, way.target, sent, body, _socket_limits(clocks))
+                    raw = way.origin.send(method, way.target, headers, body, limits)
                 else:
-                    raw = self._ways.adapter().send_by_requests(
-                        method, url, sent, body, _socket_limits(clocks)
-                    )
+                    sent = request_head.headers_of(method, headers, body)
+                    raw = self._ways.adapter().send_by_requests(method, url, sent, body, limits)
             upstream = HttpUpstream(
                 _live_response(raw),
                 watchdog,
@@ -180,16 +181,6 @@ class Transport:
             self._known.clear()
         way = self._known[url] = _Route(target(parts), self._ways.origin(parts))
         return way
-
-
-def _socket_limits(clocks: Clocks) -> tuple[float, float] | tuple[float, None]:
-    """Return the socket's own limits for connecting and reading, in seconds.
-
-    Where the watchdog works reads need none, and a limit would cost a timer a read.
-    """
-    if monkey.is_module_patched("socket"):
-        return clocks.connect, None
-    return clocks.connect, clocks.total
 
 
 def _live_response(

@@ -201,20 +201,20 @@ def body_of(method: str, status: int, headers: Mapping[str, str]) -> Body:
 
 
 class SizedBody:
-    """A body of known length in bytes."""
+    """A body of known length in bytes, of which ``left`` are still to come."""
 
     def __init__(self, length: int) -> None:
         self.ended = length == 0
         self.reusable = True
-        self._left = length
+        self.left = length
 
     def feed(self, data: bytes) -> bytes:
         """Return ``data`` up to the length; what goes past it spoils the connection."""
-        if len(data) > self._left:
+        if len(data) > self.left:
             self.reusable = False
-            data = data[: self._left]
-        self._left -= len(data)
-        self.ended = self._left == 0
+            data = data[: self.left]
+        self.left -= len(data)
+        self.ended = self.left == 0
         return data
 
     def content_of(self, data: bytes) -> bytes | None:

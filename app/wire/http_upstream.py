@@ -17,7 +17,7 @@ from app.wire import direct_connection, http1
 from app.wire.clocks import Watchdog
 from app.wire.fairness import Turns
 from app.wire.response_body import WatchedBody, broken_body
-from app.wire.upstream import Take, TransportError
+from app.wire.upstream import MAX_BODY, Take, TransportError
 
 MAX_STREAM: Final = 1024 * 1024 * 1024  # bytes that one answer may bring, read piecemeal
 LINGER: Final = 0.01  # seconds to wait for a body's last bytes, so that its connection can be kept
@@ -50,7 +50,7 @@ class HttpUpstream(WatchedBody):
         self._keep_connection = keep
         self._drop_connection = drop
         self._received = 0
-        self._turns = Turns()
+        self._turns: Turns | None = None
         try:
             self._body = http1.body_of(method, self.status, self.headers)
             self._inflater = http1.inflater_of(self.headers)
@@ -60,6 +60,16 @@ class HttpUpstream(WatchedBody):
         if self._body.ended:
             self._finish()
 
+    def read(self, limit: int = MAX_BODY) -> bytes:
+        """Return the rest of the body; see ``WatchedBody.read``. A body that came whole with its head is taken as it is."""
+        body, live = self._body, self._live
+        if isinstance(body, http1.SizedBody) and isinstance(live, direct_connection.Answer):
+            plain = self._inflater is None and self._fault is None and self._watchdog.reason is None
+            if plain and 0 < body.left <= limit and (data := live.fp.take(body.left)):
+                self._take(data)
+                return data
+        return super().read(limit)
+
     def close(self) -> None:
         """Let go of the answer. The last bytes of a body are waited for a moment, to keep the connection."""
         if self._received and not self._body.ended:
@@ -68,12 +78,13 @@ class HttpUpstream(WatchedBody):
 
     def _next_content(self, n: int, take: Take | None) -> bytes:
         inflater = self._inflater
+        turns = self._turns = self._turns or Turns()
         relay = None
         if take is not None and inflater is None and isinstance(self._live, direct_connection.Answer):
             relay = partial(self._relay, take)
         try:
             while True:
-                self._turns.take()
+                turns.take()
                 if inflater is not None and inflater.holds and (content := inflater.feed(b"", n)):
                     return content
                 if self._body.ended:

@@ -11,6 +11,7 @@ import socket
 import stat
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from gevent.monkey import get_original
@@ -33,7 +34,7 @@ class LineWriter:
         self._descriptor = descriptor
         self._identity: tuple[int, int, int] | None = None
         self._look_at = 0.0
-        self._send: Send = self._write
+        self._send: Send = partial(os.write, descriptor)
         self._own: int | socket.socket | None = None
         self._rest = b""
         self._dropped = 0
@@ -74,11 +75,8 @@ class LineWriter:
             peer = _Socket(fileno=os.dup(self._descriptor))
             self._own, self._send = peer, lambda data: peer.send(data, socket.MSG_DONTWAIT)
         else:
-            self._own, self._send = None, self._write
+            self._own, self._send = None, partial(os.write, self._descriptor)
         self._identity = identity
-
-    def _write(self, data: bytes) -> int:
-        return os.write(self._descriptor, data)
 
     def _close(self) -> None:
         if isinstance(self._own, int):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -68,6 +69,23 @@ def headers_of(
     elif body is None and method not in _WITHOUT_BODY:
         outgoing["Content-Length"] = "0"
     return outgoing
+
+
+@lru_cache(maxsize=256)
+def lines_of(headers: tuple[tuple[str, str], ...], agent: str) -> str:
+    """Return the lines of a head without its framing; calls of a provider mostly repeat them. ``agent`` is the user agent
+    where the caller names none. Raises what ``headers_of`` raises."""
+    outgoing = headers_of("GET", dict(headers), None)
+    if "user-agent" not in map(str.lower, outgoing):
+        outgoing["User-Agent"] = agent
+    return "".join([f"{name}: {value}\r\n" for name, value in outgoing.items()])
+
+
+def length_of(method: str, body: bytes | None) -> str:
+    """Return the line that frames a body in one piece; "" where there is none."""
+    if body is None and method in _WITHOUT_BODY:
+        return ""
+    return f"Content-Length: {len(body or b'')}\r\n"
 
 
 def measured(body: Iterable[bytes], size: int) -> Iterator[bytes]:

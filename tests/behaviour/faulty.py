@@ -4,7 +4,6 @@ from gevent import monkey
 
 monkey.patch_all()
 
-from collections.abc import Iterator  # noqa: E402
 from typing import Any  # noqa: E402
 
 from app import create_app  # noqa: E402
@@ -21,11 +20,10 @@ _seal = FrameEnvelope.seal
 _targets, _cost = _gateway.router.targets, _gateway.prices.cost
 
 
-def _breaking_targets(call: Any) -> Iterator[Any]:
-    for target in _targets(call):
-        if call.model.endswith("/early"):
-            raise ZeroDivisionError(f"this must not be seen: {SECRET}")
-        yield target
+def _breaking_targets(call: Any) -> Any:
+    if call.model.endswith("/early"):
+        raise ZeroDivisionError(f"this must not be seen: {SECRET}")
+    return _targets(call)
 
 
 def _breaking_cost(target: Any, *used: Any) -> Any:

@@ -103,7 +103,8 @@ def _environ_of(request: Any, sock: Any, peer: Any, listener: Any) -> dict[str, 
     if not isinstance(request, PlainRequest):
         return environ_of(base, request)
     environ = base | request.environ
-    name_host(environ)
+    if "SERVER_NAME" not in environ:
+        name_host(environ)
     return environ
 
 

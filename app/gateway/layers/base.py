@@ -39,7 +39,14 @@ if TYPE_CHECKING:
 
 
 Proceed = Callable[[Call], Run]
-CallLayer = Callable[[Call, Proceed], Run]
+
+
+class CallLayer(Protocol):
+    """Runs ``call``, itself or by ``proceed``."""
+
+    def __call__(self, call: Call, proceed: Proceed) -> Run: ...
+
+
 Listener = Callable[[Outcome], None]
 
 

@@ -10,7 +10,7 @@ Tests: tests/lifecycle/test_sealing.py, tests/lifecycle/test_outage.py, tests/re
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -82,10 +82,20 @@ def signatures_of(outcome: Outcome) -> dict[str, Any]:
     """Return the vault's entries for an answer, by call id: ``d``, ``r``, ``v`` are a call's own signature
     (dialect, realm, value), ``t`` the reasoning before it. Unsigned reasoning is included for servers that
     need it again (DeepSeek refuses a call without the reasoning that led to it)."""
-    if outcome.response is None:
+    if outcome.response is None or not _may_have_entries(outcome.response.choices):
         return {}
     unsigned = _takes_unsigned_reasoning(outcome)
     return dict(entry for choice in outcome.response.choices for entry in _entries(choice, unsigned))
+
+
+def _may_have_entries(choices: Sequence[Choice]) -> bool:
+    """Tell whether there is a tool call, without which no entry is made."""
+    for choice in choices:
+        for message in choice.messages:
+            for part in message.parts:
+                if isinstance(part, ToolCallPart):
+                    return True
+    return False
 
 
 def _takes_unsigned_reasoning(outcome: Outcome) -> bool:

@@ -34,7 +34,7 @@ def without_forbidden(body: Mapping[str, Any], *, strict: bool) -> tuple[Mapping
 
     If ``strict``, raises GatewayError ``unsupported_parameter`` instead.
     """
-    forbidden = {name for name in body if is_forbidden(name)}
+    forbidden = {name for name in body if name in FORBIDDEN or "[" in name and is_forbidden(name)}
     if not forbidden:
         return body, ()
     losses = tuple(Loss(name, f"'{name}' is set by the gateway's operator.") for name in sorted(forbidden))

@@ -18,6 +18,7 @@ JSON: Final = "application/json"
 _CHUNK: Final = 65536
 _FILE: Final = FILE.encode()
 _NAMES_FILES: Final = "sluice.names_files"
+_SIZE: Final = "sluice.body_size"
 _SMALL: Final = 4096  # bytes of a compressed body that is inflated inline
 _KINDS: Final = {list: "an array", str: "a string", bool: "a boolean", int: "a number", float: "a number"}
 
@@ -46,9 +47,12 @@ def is_encoded(request: Request) -> bool:
 
 def size_of(request: Request) -> int:
     """Return the body's size in bytes by its headers, or ``LARGE`` if they do not say."""
-    if is_encoded(request) or "HTTP_TRANSFER_ENCODING" in request.environ:
-        return LARGE
-    return _length_of(request) or 0
+    environ = request.environ
+    size: int | None = environ.get(_SIZE)
+    if size is None:
+        unknown = is_encoded(request) or "HTTP_TRANSFER_ENCODING" in environ
+        size = environ[_SIZE] = LARGE if unknown else _length_of(request) or 0
+    return size
 
 
 def _length_of(request: Request) -> int | None:

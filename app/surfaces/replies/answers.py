@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
@@ -61,6 +62,7 @@ def _call_headers(
     return headers
 
 
+@lru_cache(maxsize=256)
 def _header_value(text: str) -> str:
     """Return ``text`` in printable ASCII; other characters become ``?``."""
     if text.isascii() and text.isprintable():

@@ -135,7 +135,9 @@ def _outcome_members(outcome: Outcome) -> dict[str, Any]:
         members["warnings"] = warning_rows(outcome.losses)
     if outcome.call.progress.cache_debug is not None:
         members["cache_debug"] = outcome.call.progress.cache_debug
-    return members | {name: getattr(outcome, name) for name in sorted(outcome.call.keep_raw)}
+    for name in sorted(outcome.call.keep_raw):
+        members[name] = getattr(outcome, name)
+    return members
 
 
 def seal_answer(mount: Mount, outcome: Outcome, body: dict[str, Any]) -> dict[str, Any]:

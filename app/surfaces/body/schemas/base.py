@@ -32,6 +32,8 @@ class Strict(fields.Field[Any]):
     types: tuple[type, ...] = ()
     exact: type | None = None
     """A type all of whose values are valid, or None."""
+    plain_types: tuple[type, ...] = ()
+    """Types all of whose values have the member's type, so that only their bounds are in question."""
 
     def __init__(self, *, required: bool = False, allow_none: bool | None = None, **kwargs: Any) -> None:
         may_be_null = not required if allow_none is None else allow_none
@@ -68,7 +70,7 @@ class String(Strict):
     """A string, perhaps one of ``choices``, of at most ``longest`` characters."""
 
     expected = "a string"
-    types = (str,)
+    types = plain_types = (str,)
 
     def __init__(self, *, choices: Sequence[str] = (), longest: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -102,6 +104,7 @@ class Number(Strict):
 
     expected = "a decimal"
     types = (int, float)
+    plain_types: tuple[type, ...] = types
     word = "decimal"
 
     def __init__(self, *, least: float | None = None, most: float | None = None, **kwargs: Any) -> None:
@@ -134,6 +137,7 @@ class Integer(Number):
     """An integer; ``5.0`` counts as one."""
 
     expected = "an integer"
+    plain_types = (int,)
     word = "integer"
 
     def has_type(self, value: Any) -> bool:
@@ -145,7 +149,7 @@ class Array(Strict):
     """An array of at most ``longest`` values; ``each`` returns the faults of one value."""
 
     expected = "an array"
-    types = (list,)
+    types = plain_types = (list,)
 
     def __init__(
         self, *, each: Callable[[Any], Any] | None = None, longest: int | None = None, **kwargs: Any
@@ -172,7 +176,7 @@ class Object(Strict):
     """An object; ``check`` returns the faults of its members."""
 
     expected = "an object"
-    types = (dict,)
+    types = plain_types = (dict,)
 
     def __init__(self, *, check: Callable[[dict[str, Any]], Any] | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -213,16 +217,23 @@ class Body(Schema):
     def __init__(self) -> None:
         super().__init__()
         self._members: dict[str, Any] = dict(self.load_fields)
-        self._exact = {name: field.exact for name, field in self._members.items()}
-        self._required = [name for name, field in self._members.items() if field.required]
+        self._required = {name for name, field in self._members.items() if field.required}
 
     def accepts(self, body: Mapping[str, Any]) -> bool:
         """Tell whether ``body`` is valid; members that it lacks cost nothing."""
-        members, exact = self._members, self._exact
-        for name, value in body.items():
-            if name in members and exact[name] is not type(value) and not members[name].accepts(value):
-                return False
-        return all(name in body for name in self._required)
+        members = self._members
+        try:
+            for name, value in body.items():
+                field = members.get(name)
+                if field is None or (kind := type(value)) is field.exact:
+                    continue
+                if kind in field.plain_types:
+                    field.check_bounds(value)
+                elif not field.accepts(value):
+                    return False
+        except ValidationError:
+            return False
+        return body.keys() >= self._required
 
     def check(self, body: Mapping[str, Any]) -> None:
         """Raise GatewayError ``bad_request`` with the first fault; ``details`` has up to 20."""
