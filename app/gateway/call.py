@@ -263,8 +263,8 @@ class Call:
     ``model`` is the model string as the client wrote it, ``candidates`` are the model strings to try in
     order. ``response_id`` is the id of the answer, None to keep the upstream's. ``upstream_body`` replaces
     ``body`` for the provider once it has its history. ``left_out`` are losses before the first attempt;
-    ``may_leave_out`` names features whose loss is a warning, whatever their class. ``socket`` is the
-    client's, watched while the call runs. ``prefer`` overrides the order of the target's wires.
+    ``may_leave_out`` names features whose loss is a warning, whatever their class, ``provided`` those that the
+    gateway itself provides. ``socket`` is the client's, watched while the call runs. ``prefer`` overrides the order of the target's wires.
     ``request`` is the canonical request where it is not decoded from the body. ``realm`` is preferred among
     the keys of a target, for the call has state that only this account can read. ``home`` is the account
     that holds its files, the only one that can serve it; ``names_files``: it may name files. ``thread`` is
@@ -295,6 +295,7 @@ class Call:
     upstream_body: Mapping[str, Any] | None = None
     left_out: tuple[Loss, ...] = ()
     may_leave_out: frozenset[str] = frozenset()
+    provided: frozenset[str] = frozenset()
     client_headers: Mapping[str, str] = field(default_factory=dict)
     keep_raw: frozenset[str] = frozenset()
     socket: Any = None

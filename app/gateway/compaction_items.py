@@ -68,6 +68,45 @@ def is_standing(item: Item) -> bool:
     return item_type(item) in _TOOLS or (instructs and not is_summary(item))
 
 
+def stay(items: Sequence[Item]) -> set[int]:
+    """Return the places of the items that stay word for word when a history is shortened.
+
+    Instructions and tools stay, the newest message of the user, and the end: what the model has not answered, its own last
+    output before results of tools or at the very end, and every call of a result that stays."""
+    start = len(items)
+    while start and not _is_output(items[start - 1]):
+        start -= 1
+    if start == len(items) or any(_is_result(item) for item in items[start:]):
+        while start and _is_output(items[start - 1]):
+            start -= 1
+    staying = set(range(start, len(items)))
+    staying |= {place for place, item in enumerate(items) if is_standing(item)}
+    staying |= set([place for place, item in enumerate(items) if _is_users(item)][-1:])
+    calls = {call_id_of(items[place]) for place in staying} - {None}
+    return staying | {place for place, item in enumerate(items) if call_id_of(item) in calls}
+
+
+def call_id_of(item: Item) -> str | None:
+    """Return what connects a call with its results, None for other items."""
+    call_id = item.get("call_id")
+    return call_id if isinstance(call_id, str) else None
+
+
+def _is_output(item: Item) -> bool:
+    """Tell whether a model wrote an item."""
+    if item_type(item) == "message":
+        return item.get("role") == "assistant"
+    return not (_is_result(item) or is_standing(item))
+
+
+def _is_result(item: Item) -> bool:
+    return item_type(item).endswith("_output")
+
+
+def _is_users(item: Item) -> bool:
+    return item_type(item) == "message" and item.get("role") == "user"
+
+
 def holds_compaction(items: Any) -> bool:
     """Tell whether any item is a compaction of the gateway's."""
     return isinstance(items, list | tuple) and any(_sealed_text(item) is not None for item in items)

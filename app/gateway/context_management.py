@@ -20,11 +20,13 @@ from app.dialects import dialect
 from app.dialects.base import Frame
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
-from app.gateway.call import Call, Progress
+from app.gateway.call import Call, Progress, Target
 from app.gateway.compaction import answer_trigger, asks_compaction, summary_body, summary_of
-from app.gateway.compaction_items import Item, is_standing, is_summary, replacement, seal_replacement
-from app.gateway.cost import add_costs
+from app.gateway.compaction_items import Item, is_summary, replacement, seal_replacement, stay
+from app.gateway.cost import PriceList, add_costs
 from app.gateway.estimates import tokens_of_body
+from app.gateway.history_truncation import MEMBER as TRUNCATION
+from app.gateway.history_truncation import truncate
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.offload import aside_for
 from app.gateway.outcome import Outcome
@@ -32,7 +34,7 @@ from app.gateway.plan import Plan
 from app.gateway.repetitions import Repetition
 from app.gateway.run import Batch, Run
 from app.responses_form.events import TERMINAL
-from app.responses_form.items import as_items, item_type
+from app.responses_form.items import as_items
 
 MEMBER: Final = "context_management"
 _WIRE: Final = "responses"
@@ -48,36 +50,59 @@ def proceed_with_turn(services: Services, call: Call, proceed: Proceed) -> Run:
     """Return the run of a turn's call, which has its history: an answer, with compaction if asked for, or a compaction."""
     if asks_compaction(call.body):
         return answer_trigger(services, call, proceed)
-    threshold = _threshold(services, call) if call.body.get(MEMBER) else None
-    if threshold is None:
+    if not _concerns(call):
         return proceed(call)
-    return services.feed(call, _Compaction(services, without_member(call), proceed, threshold).answer)
+    call.progress.route = call.progress.route or services.plan(call)
+    target = _managed_target(call)
+    if target is None:
+        return proceed(call)
+    window = services.prices.window(target)
+    threshold = _threshold(call, window)
+
+    def truncated(one: Call) -> Run:
+        return proceed(truncate(one, target, window))
+
+    if threshold is None:
+        return truncated(call)
+    return services.feed(call, _Compaction(services, _provided(call), truncated, threshold).answer)
 
 
-def without_member(call: Call) -> Call:
-    """Return the call that does not ask providers for compactions; one that passes does, by the client's body."""
-    entries = call.full_body.get(MEMBER)
-    if not entries:
+def preview(call: Call, prices: PriceList) -> Call:
+    """Return the call, whose targets are planned, as its first target would get it if no summary were necessary."""
+    target = _managed_target(call) if call.operation == _WIRE and _concerns(call) else None
+    if target is None:
         return call
-    others = [entry for entry in entries if entry["type"] != _COMPACTION]
-    return replace(call, upstream_body={**call.full_body, MEMBER: others or None})
+    window = prices.window(target)
+    return truncate(call if _threshold(call, window) is None else _provided(call), target, window)
 
 
-def _threshold(services: Services, call: Call) -> int | None:
+def _concerns(call: Call) -> bool:
+    """Tell whether a call asks for anything that is done here."""
+    return bool(call.body.get(MEMBER)) or call.body.get(TRUNCATION) == "auto"
+
+
+def _managed_target(call: Call) -> Target | None:
+    """Return the first target of a call whose targets are planned; None if it speaks Responses and does all this itself."""
+    first = next((one for one in call.progress.route.targets if isinstance(one.plan, Plan)), None)
+    return None if first is None or first.way().way == "pass" else first.target
+
+
+def _provided(call: Call) -> Call:
+    """Return the call whose compaction is no loss; what else it asks for is one."""
+    if any(entry["type"] != _COMPACTION for entry in call.body[MEMBER]):
+        return call
+    return replace(call, provided=call.provided | {MEMBER})
+
+
+def _threshold(call: Call, window: int | None) -> int | None:
     """Return the tokens at which the gateway compacts the history; None where it does not.
 
-    The first target decides. One that speaks Responses does it itself; for one without a known window a threshold must
-    be given."""
-    route = call.progress.route = call.progress.route or services.plan(call)
-    first = next((one for one in route.targets if isinstance(one.plan, Plan)), None)
-    if first is None or first.way().way == "pass":
-        return None
-    thresholds = [one.get("compact_threshold") for one in call.body[MEMBER] if one["type"] == _COMPACTION]
-    given = [one for one in thresholds if one is not None]
-    if not thresholds:
-        return None
-    window = None if given else services.prices.window(first.target)
-    return min(given) if given else window and int(window * _SHARE)
+    For a model without a known window a threshold must be given."""
+    entries = [one for one in call.body.get(MEMBER) or () if one["type"] == _COMPACTION]
+    given = [one["compact_threshold"] for one in entries if one.get("compact_threshold") is not None]
+    if given or not entries:
+        return min(given, default=None)
+    return window and int(window * _SHARE)
 
 
 class _Compaction:
@@ -185,39 +210,11 @@ class _Compaction:
 
 
 def split(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Return the items that a summary may replace, none if it would replace summaries alone, and those that stay.
-
-    Instructions and tools stay, the newest message of the user, and the end: what the model has not answered, its own last
-    output before results of tools or at the very end, and every call of a result that stays."""
-    start = len(items)
-    while start and not _is_output(items[start - 1]):
-        start -= 1
-    if start == len(items) or any(_is_result(item) for item in items[start:]):
-        while start and _is_output(items[start - 1]):
-            start -= 1
-    stay = set(range(start, len(items)))
-    stay |= {place for place, item in enumerate(items) if is_standing(item)}
-    stay |= set([place for place, item in enumerate(items) if _is_users(item)][-1:])
-    calls = {items[place]["call_id"] for place in stay if isinstance(items[place].get("call_id"), str)}
-    stay |= {place for place, item in enumerate(items) if item.get("call_id") in calls}
-    replaced = [item for place, item in enumerate(items) if place not in stay]
-    kept = [item for place, item in enumerate(items) if place in stay]
+    """Return the items that a summary may replace, none if it would replace summaries alone, and those that stay."""
+    staying = stay(items)
+    replaced = [item for place, item in enumerate(items) if place not in staying]
+    kept = [item for place, item in enumerate(items) if place in staying]
     return ([] if all(map(is_summary, replaced)) else replaced), kept
-
-
-def _is_output(item: Item) -> bool:
-    """Tell whether a model wrote an item."""
-    if item_type(item) == "message":
-        return item.get("role") == "assistant"
-    return not (_is_result(item) or is_standing(item))
-
-
-def _is_result(item: Item) -> bool:
-    return item_type(item).endswith("_output")
-
-
-def _is_users(item: Item) -> bool:
-    return item_type(item) == "message" and item.get("role") == "user"
 
 
 def _progress_within(progress: Progress) -> Progress:

@@ -18,6 +18,7 @@ from app.gateway.allowances import Allowance
 from app.gateway.budgets.charges import touches_of_caller as budgets_of_caller
 from app.gateway.budgets.status import balance_rows as budget_rows
 from app.gateway.call import Call, Principal, Target
+from app.gateway.context_management import preview
 from app.gateway.core import Gateway
 from app.gateway.driver import more_retryable
 from app.gateway.estimates import tokens_of_body
@@ -51,6 +52,7 @@ def explain(gateway: Gateway, call: Call) -> Json:
     if isinstance(call.host, EstimateHost):
         return {**frame, **_empty_plan(_show_refusal(call, refusal)), "cost_estimate": 0}
     route = call.progress.route = gateway.preview(call)
+    call = preview(call, gateway.prices)
     cache = gateway.cache_of(call)
     steps = _steps(gateway, call, route)
     first = next((step.row for step in steps if step.error is None), None)

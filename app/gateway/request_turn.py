@@ -21,7 +21,7 @@ from app.errors import GatewayError
 from app.gateway.background import job_extra, job_headers
 from app.gateway.call import Call
 from app.gateway.compaction import asks_compaction, summary_call
-from app.gateway.context_management import proceed_with_turn, without_member
+from app.gateway.context_management import preview, proceed_with_turn
 from app.gateway.exchange import Answer
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.layers.files import with_files
@@ -102,7 +102,7 @@ class RequestHost:
         state = self._state(services, call)
         call = replace(call, body={**call.body, "store": self.store}, keeps_signatures=state is not None)
         expanded = with_history(call, expand(state, call))
-        return summary_call(expanded) if asks_compaction(expanded.body) else without_member(expanded)
+        return summary_call(expanded) if asks_compaction(expanded.body) else expanded
 
     def _answer(self, services: Services, turn: StoredTurn, proceed: Proceed) -> Run:
         """Return the run that answers a turn."""
@@ -147,7 +147,8 @@ class RequestHost:
         def queue(turn: StoredTurn) -> Planned:
             call = with_files(services, turn.call)
             route = call.progress.route = call.progress.route or services.plan(call)
-            first = route.first(call, lambda planned: encode(call, planned))
+            asked = preview(call, services.prices)
+            first = route.first(call, lambda planned: encode(asked, planned))
             check_budgets(services, call)
             row = turn.new_row(
                 self.mount,

@@ -101,6 +101,7 @@ def losses_of(call: Call, target: Target) -> Losses:
         target=f"'{target.label}'",
         strict=call.strict,
         warn_only=call.may_leave_out,
+        provided=call.provided,
         body=call.body,
     )
 

@@ -104,6 +104,8 @@ def unaccounted(operation: str, body: Json, outgoing: Any, warnings: list[Json])
 def _is_moot(body: Json, path: tuple[str | int, ...], text: str) -> bool:
     """What another word of the same body makes void: tools that must not be called, reasoning that is
     not to be, the further inputs of a call that is split."""
+    if path == ("max_tool_calls",) and "tools" not in body:  # it is about tools that the provider runs
+        return True
     if path[-2:] == ("document", "name"):  # a file's name, which not every wire has
         return True
     choice = _choice(body)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lifecycle.chat_only import Model
 from tests.lifecycle.house import Client, House, running_house
 from tests.services import new_postgres
 
@@ -50,3 +51,11 @@ def ann_too(house: House) -> Client:
 def bob(house: House) -> Client:
     """A client of another tenant."""
     return house.client("bob")
+
+
+@pytest.fixture
+def model(house: House) -> Model:
+    """A chat-only model behind every provider of the house."""
+    made = Model()
+    house.upstream.script = made
+    return made

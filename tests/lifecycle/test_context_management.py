@@ -10,74 +10,17 @@ import pytest
 
 from app.gateway.context_management import split
 from tests.governance.city import City, running_city
+from tests.lifecycle.chat_only import LONG, MODEL, SMALL, Model, user
 from tests.lifecycle.house import Client, House, eventually, recorded, text_of
-from tests.traffic.replay import Reply, Request
+from tests.traffic.replay import Reply
 from tests.websocket_client import connect
 
-MODEL = "groq/llama"
 MANAGED = {"context_management": [{"type": "compaction", "compact_threshold": 1000}]}
-LONG = "Ada is a cat. " * 400  # about 1400 tokens
 TOOL = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}}
 SUMMED = {"input_tokens": 1540, "output_tokens": 67, "total_tokens": 1607}
 
 
-def user(text: str) -> dict[str, Any]:
-    return {"role": "user", "content": text}
-
-
 HISTORY = [user(LONG), {"role": "assistant", "content": "Noted."}, user("How old is she?")]
-
-
-def chunk(**members: Any) -> str:
-    base = {"id": "up", "object": "chat.completion.chunk", "created": 1, "model": "up", "choices": []}
-    return f"data: {json.dumps(base | members)}\n\n"
-
-
-class Model:
-    """A chat-only model: it writes a summary when it is asked for one, else an answer."""
-
-    def __init__(self) -> None:
-        self.answer = "She is nine."
-        self.answered = {"prompt_tokens": 40, "completion_tokens": 7, "total_tokens": 47}
-        self.summary = Reply.json({"error": {"message": "not set"}}, 500)
-        self.summaries: list[Any] = []
-        self.prompts: list[Any] = []
-        self.fails = False
-        self.broken = 0
-        self.finish = "stop"
-
-    def __call__(self, request: Request) -> Reply:
-        body = request.json()
-        if "must be replaced by a summary" in json.dumps(body["messages"][-1]):
-            self.summaries.append(body["messages"])
-            if self.fails:
-                return Reply.json({"error": {"message": "The model is ill."}}, 400)
-            usage = {"prompt_tokens": 1500, "completion_tokens": 60, "total_tokens": 1560}
-            return self.reply(body, "THE SUMMARY: Ada is a cat.", usage, self.finish)
-        self.prompts.append(body["messages"])
-        if self.broken:
-            self.broken -= 1
-            return Reply.json({"error": {"message": "broken"}}, 500)
-        return self.reply(body, self.answer, self.answered, "stop")
-
-    def reply(self, body: Any, text: str, usage: Any, finish: str) -> Reply:
-        if not body.get("stream"):
-            message = {"role": "assistant", "content": text}
-            choice = {"index": 0, "message": message, "finish_reason": finish}
-            answer = {"id": "up", "object": "chat.completion", "created": 1, "model": "up"}
-            return Reply.json(answer | {"choices": [choice], "usage": usage})
-        frames = [chunk(choices=[{"index": 0, "delta": {"role": "assistant", "content": ""}}])]
-        pieces = [text[place : place + 5] for place in range(0, len(text), 5)]
-        frames += [chunk(choices=[{"index": 0, "delta": {"content": piece}}]) for piece in pieces]
-        frames += [chunk(choices=[{"index": 0, "delta": {}, "finish_reason": finish}])]
-        return Reply.sse("".join([*frames, chunk(usage=usage), "data: [DONE]\n\n"]))
-
-
-@pytest.fixture
-def model(house: House) -> Model:
-    made = Model()
-    house.upstream.script = made
-    return made
 
 
 MODES = {
@@ -258,7 +201,6 @@ def test_a_fallback_that_speaks_responses_gets_the_compacted_history(
     assert (first["type"], last["type"]) == ("compaction", "message")
     assert not stream or answer.broken("responses") == []
     sent = house.upstream.requests[-1].json()
-    assert "context_management" not in sent
     assert [item["role"] for item in sent["input"]] == ["developer", "user"]
 
 
@@ -391,14 +333,12 @@ def test_an_empty_member_changes_nothing(ann: Client, model: Model, value: Any) 
     assert (model.summaries, response["extra_fields"].get("warnings")) == ([], None)
 
 
-@pytest.mark.parametrize(
-    ("name", "types"), [("canopylabs/orpheus-v1-english", ["compaction", "message"]), ("llama", ["message"])]
-)
+@pytest.mark.parametrize(("name", "types"), [(SMALL, ["compaction", "message"]), (MODEL, ["message"])])
 def test_without_a_threshold_the_window_decides(
     ann: Client, model: Model, name: str, types: list[str]
 ) -> None:
     history = [user(LONG * 5), *HISTORY[1:]]
-    response = ann.make(history, model=f"groq/{name}", context_management=[{"type": "compaction"}])
+    response = ann.make(history, model=name, context_management=[{"type": "compaction"}])
     assert [item["type"] for item in response["output"]] == types
     warned = [row["param"] for row in response["extra_fields"].get("warnings", ())]
     assert warned == ([] if "compaction" in types else ["context_management"])

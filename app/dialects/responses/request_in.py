@@ -42,6 +42,15 @@ from app.errors import GatewayError
 LOGPROBS: Final = "message.output_text.logprobs"
 ENCRYPTED: Final = "reasoning.encrypted_content"
 
+_HONOURED: Final = (
+    LOGPROBS,
+    ENCRYPTED,
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+)
+"""Values of ``include`` that are no hints: each has its own place, or the gateway shows what was sent anyway. The other
+ones are about the results of tools that the provider runs, as ``max_tool_calls`` is."""
+
 _HINTS: Final[Mapping[str, tuple[Any, ...]]] = {
     "service_tier": ("auto", "default"),
     "user": (),
@@ -91,11 +100,12 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
     refuse_several(body)
     members = ClientObject(body)
     sign, names = _signer(context), names_of(body)
+    tools = tuple(decode_tools(body, names))
     return Request(
         model=opt_str(body.get("model")) or context.model or "",
         messages=tuple(_messages(body, sign, names)),
         instructions=opt_str(body.get("instructions")),
-        tools=tuple(decode_tools(body, names)),
+        tools=tools,
         tool_choice=decode_tool_choice(body.get("tool_choice"), names),
         parallel_tool_calls=members.flag("parallel_tool_calls"),
         sampling=_sampling(body),
@@ -104,7 +114,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Request:
         stream=body.get("stream") is True,
         metadata=members.mapping("metadata"),
         state=_state(members),
-        hints=_hints(body),
+        hints=_hints(body, hosted=any(tool.kind == "hosted" for tool in tools)),
         extra=without_nulls(rest(body, KNOWN)),
         origin=Origin(NAME, body),
     )
@@ -220,15 +230,18 @@ def _state(request: ClientObject) -> State:
     )
 
 
-def _hints(body: Mapping[str, Any]) -> dict[str, Any]:
+def _hints(body: Mapping[str, Any], *, hosted: bool) -> dict[str, Any]:
+    """Return the hints that have an effect; ``hosted``: the provider may run tools."""
     hints = {
         name: body[name]
         for name, defaults in _HINTS.items()
         if body.get(name) is not None and body[name] not in defaults
     }
-    include = [value for value in as_list(body.get("include")) if value not in (LOGPROBS, ENCRYPTED)]
-    if include:
+    include = [value for value in as_list(body.get("include")) if value not in _HONOURED]
+    if hosted and include:
         hints["include"] = include
+    if not hosted:
+        hints.pop("max_tool_calls", None)
     return hints
 
 

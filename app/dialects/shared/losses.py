@@ -101,7 +101,8 @@ class Losses:
     ``origin`` is the dialect of the client's ``body``, which determines the member paths. ``target``
     names the model in messages. With ``strict`` (header ``x-sluice-strict``) every loss is refused.
     The features in ``warn_only`` are warnings although their loss changes the answer, because the
-    surface documents them as optional (TrueFoundry's chat members).
+    surface documents them as optional (TrueFoundry's chat members). Those in ``provided`` are no losses: the
+    gateway did what they ask for.
     """
 
     def __init__(
@@ -111,6 +112,7 @@ class Losses:
         target: str = "this model",
         strict: bool = False,
         warn_only: frozenset[str] = frozenset(),
+        provided: frozenset[str] = frozenset(),
         body: Mapping[str, Any] | None = None,
     ) -> None:
         self._body = BodyPaths(body) if body is not None else None
@@ -118,6 +120,7 @@ class Losses:
         self._target = target
         self._strict = strict
         self._warn_only = warn_only
+        self._provided = provided
         self._items: dict[Loss, None] = {}
         self._surplus = 0
 
@@ -134,6 +137,8 @@ class Losses:
         Raises GatewayError ``unsupported_parameter`` if the loss would change the answer, or in
         strict mode.
         """
+        if feature in self._provided:
+            return
         feature = param if param is not None and param in _CONTENT else feature
         path = self._path_of_extra(param) if feature == "extra" else param
         path = path or self._paths.get(feature, feature)
