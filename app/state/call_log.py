@@ -19,7 +19,7 @@ from app.state.database import Database
 from app.state.deletion import delete_all
 from app.state.ids import storable
 from app.state.live_events import topics_of
-from app.state.lookup import Page, Span, read_page, require_row, within
+from app.state.lookup import Page, Span, by_key, read_page, require_row, within
 from app.state.sums import Sums
 from app.state.tables import CALL_FILTERS, call_log, metadata
 from app.state.upserts import run_all_values
@@ -56,7 +56,7 @@ class CallLog:
         self._recent = rollups.Recent()
 
     def write(self, rows: Sequence[Members], bodies: Mapping[str, Members] | None = None) -> None:
-        """Write rows and add them to the sums of their hours, all or none; notify whoever watches.
+        """Write rows and add them to the sums of their hours, once and all or none; notify whoever watches.
 
         ``bodies`` are requests and answers of some of the calls, by call id."""
         values = [(*map(row.get, _NAMES), dumps_ascii(row)) for row in rows]
@@ -72,14 +72,20 @@ class CallLog:
             if bodies and row["id"] in bodies
         ]
 
+        is_again = False
+
         def work(connection: Connection) -> None:
+            nonlocal is_again
+            if is_again and connection.execute(by_key(call_log, rows[0]["id"])).first() is not None:
+                return  # the first try was committed, though the database said that it failed
+            is_again = True
             run_all_values(connection, _INSERT, _COLUMNS, values)
             if body_rows:
                 connection.execute(insert(call_body), body_rows)
             sums.add(connection, added)
             rollups.mark(connection, {hour for _, hour, _, _ in added}, time.time())
 
-        self._db.write(work, topics_of([row["id"] for row in rows]))
+        self._db.write(work, topics_of([row["id"] for row in rows]), idempotent=True)
 
     def get(self, call_id: str) -> Members:
         """Return one row; raises ``not_found``."""

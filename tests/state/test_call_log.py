@@ -10,6 +10,7 @@ from app.state import histogram
 from app.state.ids import new_id
 from app.state.state import State
 from app.state.sums import Sums
+from tests.state.faults import lying_commits
 
 
 def row(**members: Any) -> dict[str, Any]:
@@ -46,6 +47,15 @@ def test_writers_at_once_lose_no_sum(state: State, second: State) -> None:
     assert len(groups) == 2
     assert (total.calls, total.errors, total.input_tokens, total.cost) == (72, 24, 216, 72)
     assert (counted_in(total.latency), counted_in(total.first_content)) == (72, 24)
+
+
+def test_rows_that_were_written_though_the_database_said_otherwise_count_once(state: State) -> None:
+    for number in (1, 2):
+        with lying_commits(state, 1):
+            state.call_log.write([row(), row(status=500)])
+        assert len(state.call_log.page(10, None, {}, (None, None)).rows) == 2 * number
+        (_, _, sums), *_ = state.call_log.usage((None, None))
+        assert (sums.calls, sums.errors) == (2 * number, number)
 
 
 def test_a_percentile_is_right_within_five_in_a_hundred() -> None:
