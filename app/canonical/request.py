@@ -237,6 +237,13 @@ class Output:
     modalities: tuple[str, ...] = ()
     audio: Mapping[str, Any] | None = None
 
+    @property
+    def described_schema(self) -> Mapping[str, Any] | None:
+        """The schema with the description of the form, for wires that have no member for it."""
+        if self.schema is None or self.description is None or "description" in self.schema:
+            return self.schema
+        return {"description": self.description, **self.schema}
+
 
 @record
 class Reasoning:

@@ -154,7 +154,7 @@ def test_a_body_is_read_whole() -> None:
     )
     assert request.tools == (
         Tool("function", "f", "F", {"a": 1}, True, native=MARK),
-        Tool("hosted", "web_search", native=("converse", {"systemTool": {"name": "nova_grounding"}})),
+        Tool("hosted", "web_search"),
     )
     assert request.tool_choice == ToolChoice("required")
     assert request.sampling == Sampling(5, 0.1, 0.2, 3, ("x",))

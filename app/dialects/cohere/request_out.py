@@ -302,12 +302,13 @@ def _tools_and_form(request: Request, losses: Losses) -> JSON:
         tools = tools if mode is None else []
         warning = "The schema was sent as a required tool: this API has no JSON format together with tools"
         losses.report("output_json", warning)
-        tools.append(_function(ANSWER_TOOL, ANSWER_DESCRIPTION, as_dict(output.schema)))
+        tools.append(_function(ANSWER_TOOL, ANSWER_DESCRIPTION, as_dict(output.described_schema)))
         mode = "REQUIRED"
     elif output.format != "text" and tools:
         losses.report("output_json", "This API has no JSON format together with tools; it was left out")
     elif output.format != "text":
-        schema = {"json_schema": dict(output.schema)} if output.schema else {}
+        wanted = output.described_schema
+        schema = {"json_schema": dict(wanted)} if wanted else {}
         body["response_format"] = {"type": "json_object", **schema}
     if not tools:
         return body

@@ -190,7 +190,7 @@ def _tool(entry: ClientObject) -> Tool:
         kind = next(iter(entry.members), "{}")
         raise wrong_value(entry.path, kind, "'toolSpec', 'systemTool' and 'cachePoint'")
     name = system.required_text("name")
-    return Tool("hosted", _SYSTEM_TOOLS.get(name, name), native=(NAME, dict(entry.members)))
+    return Tool("hosted", _SYSTEM_TOOLS.get(name, name))
 
 
 def decode_choice(members: ClientObject) -> ToolChoice | None:

@@ -80,7 +80,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     has_schema = wants_schema and options.schemas and not is_open(request.output.schema)
     by_tool = wants_schema and not has_schema and options.can_force_tools
     system, turns, messages = _conversation(request, writer)
-    tools = ToolWriter(writer, as_dict(request.output.schema) if by_tool else None)
+    tools = ToolWriter(writer, as_dict(request.output.described_schema) if by_tool else None)
     if (config := tools.config(request, turns)) is not None:
         body["toolConfig"] = config
     conditions = ThinkingContext(0, tools.forced, _lacks_thinking(messages))
@@ -90,7 +90,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
         output["textFormat"] = _text_format(request.output, losses)
     elif request.output.format != "text" and not by_tool:
         losses.report("output_json", "JSON was requested in the prompt; this API has no JSON mode")
-        system.append({"text": schema_in_words(request.output.schema if wants_schema else None)})
+        system.append({"text": schema_in_words(request.output.described_schema if wants_schema else None)})
     body["messages"] = messages
     fields = {**fields, **_betas(options, context), **as_dict(body.get("additionalModelRequestFields"))}
     optional = {

@@ -106,7 +106,8 @@ def _body(request: Request, context: ClientContext) -> dict[str, Any]:
     tools = encoder.encode(request)
     output = request.output
     if output.format != "text" and tools.get("tools") and not family.mixes_json:
-        schema = f" It must fit this JSON schema: {json_text(output.schema)}" if output.schema else ""
+        wanted = output.described_schema
+        schema = f" It must fit this JSON schema: {json_text(wanted)}" if wanted else ""
         system.append({"text": _JSON_INSTRUCTION + schema})
         warning = "JSON was requested in the prompt; this model has no JSON format together with tools"
         context.losses.report("output_json", warning)
@@ -146,8 +147,9 @@ def _output(output: Output, encoder: ToolsEncoder, losses: Losses) -> dict[str, 
     config: dict[str, Any] = {}
     if output.format != "text":
         config["responseMimeType"] = "application/json"
-    if output.format == "schema" and output.schema is not None:
-        config.update(encoder.output(output.schema))
+    schema = output.described_schema
+    if output.format == "schema" and schema is not None:
+        config.update(encoder.output(schema))
     if output.modalities and output.modalities != ("text",):
         config["responseModalities"] = _modalities(output.modalities, losses)
     audio = output.audio or {}

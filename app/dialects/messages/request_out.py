@@ -95,7 +95,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     system, turns = _conversation(request, writer, family)
     has_schema = _has_schema(request.output, family, options)
     by_tool = request.output.format == "schema" and not has_schema and family.can_force_tools
-    answer = (request.output.schema or {}) if by_tool else None
+    answer = (request.output.described_schema or {}) if by_tool else None
     tools = ToolWriter(context, options, family, answer)
     body.update(tools.members(request))
     around = ThinkingContext(body["max_tokens"], tools.forced, _lacks_thinking(turns))
@@ -103,7 +103,7 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     body.update(_thinking_and_output(request, own, thinking, context.losses, has_schema))
     body.update(sampling_of(request.sampling, family, thinking.on, context.losses))
     if request.output.format != "text" and not has_schema and not by_tool:
-        system.append({"type": "text", "text": schema_in_words(request.output.schema)})
+        system.append({"type": "text", "text": schema_in_words(request.output.described_schema)})
         context.losses.report("output_json", "JSON was requested in the prompt; this model has no JSON mode")
     if system:
         is_plain = len(system) == 1 and system[0].keys() == {"type", "text"}
@@ -218,7 +218,7 @@ def _thinking_and_output(
     if has_schema:
         config["format"] = {
             "type": "json_schema",
-            "schema": enforceable_schema(request.output.schema, losses),
+            "schema": enforceable_schema(request.output.described_schema, losses),
         }
     elif (
         request.output.format == "schema" and as_dict(request.output.schema).get("type", "object") != "object"

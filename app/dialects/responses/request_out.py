@@ -34,7 +34,13 @@ from app.dialects.responses.request_in import decode_request
 from app.dialects.responses.tools_in import additional_tools, places_of
 from app.dialects.shared.lenient_json import as_dict, as_list, rest, without_nulls
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.members import own_members
+from app.dialects.shared.members import (
+    CACHE_MARKS,
+    own_members,
+    pick_members,
+    report_marks,
+    report_members,
+)
 from app.dialects.shared.sampling_paths import sampling_members
 from app.dialects.shared.unmapped_members import report_opaque
 
@@ -63,10 +69,20 @@ _COUNTED: Final = frozenset(
 """Members of a stateless token count (``TokenCountsBody`` of OpenAI's API description)."""
 
 
+_MEMBERS: Final[Mapping[type, frozenset[str]]] = {
+    object: CACHE_MARKS,  # ``report_marks`` reports these
+    Tool: frozenset({"defer_loading"}),
+}
+"""Members that clients of other APIs write, and that the API takes or that are reported elsewhere."""
+
+
 def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the create body for the target; losses are reported to ``context.losses``."""
     options = context.options_as(ResponsesOptions)
     native = request.origin is not None and request.origin.dialect == NAME
+    if not native:
+        report_marks(request, NAME, context.losses)
+        report_members(request, NAME, _MEMBERS, context.losses)
     body = _from_origin(request) if native else _from_canonical(request, context.losses)
     if context.model:
         body["model"] = context.model
@@ -228,7 +244,7 @@ def encode_tool(tool: Tool) -> dict[str, Any]:
     if tool.kind == "custom":
         return {**body, **({"format": tool.format} if tool.format else {}), **native}
     body["parameters"] = tool.parameters or {"type": "object", "properties": {}}
-    return {**body, "strict": bool(tool.strict), **native}
+    return {**body, "strict": bool(tool.strict), **pick_members(tool.native, _MEMBERS[Tool]), **native}
 
 
 def _choice_value(choice: ToolChoice) -> Any:

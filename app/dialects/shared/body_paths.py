@@ -16,6 +16,11 @@ _INNER: Final = (
     "file",
     "document",
     "toolResult",
+    "toolSpec",
+    "functionDeclarations",
+    "function_declarations",
+    "functionResponse",
+    "function_response",
     "tools",
 )
 _HISTORY: Final = ("previous_response_id", "conversation")
