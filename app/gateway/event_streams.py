@@ -1,7 +1,7 @@
-"""What every translated stream has in common: events of a decoder until one ends or fails it.
+"""What all decoded streams have in common: events of a decoder until one ends or fails it.
 
-A subclass says what an event means for the record (``_note``) and how it is written
-(``_write``). Which events there are, and which dialect they come from, is not known here.
+A subclass says what an event means for the record (``_note``) and how it is written (``_write``).
+``CanonicalStream`` is the base of streams of generations, passed and translated.
 
 Tests: tests/behaviour/test_cuts_of_every_wire.py.
 """
@@ -11,10 +11,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
-from app.canonical.events import Failed
-from app.canonical.response import Finish, Usage
-from app.dialects.base import Frame
+from app.canonical.events import Accumulator, BlockDelta, BlockStarted, Ended, Event, Failed, Finished
+from app.canonical.request import OpaquePart, ToolCallPart
+from app.canonical.response import Finish, Response, Usage
+from app.dialects.base import Frame, StreamDecoder
+from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
+from app.gateway.estimates import complete_usage
+from app.gateway.truncation import Breaks
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
@@ -82,3 +86,61 @@ class EventStream(Generic[E]):
     def _note_failure(self, failed: Failed) -> None:
         self.failure = failed.error
         self.usage = failed.usage or self.usage
+
+
+class CanonicalStream(EventStream[Event]):
+    """A stream of canonical events, which are folded.
+
+    ``estimate`` returns the usage of an answer that lacks it. ``breaks``: an answer that its server aborted
+    is a failure.
+    """
+
+    def __init__(
+        self,
+        decoder: StreamDecoder,
+        whole: Callable[[bytes], Iterable[Event]],
+        estimate: Callable[[Response], Usage] | None = None,
+        *,
+        breaks: Breaks | None = None,
+    ) -> None:
+        super().__init__(decoder, whole)
+        self._breaks = breaks
+        self._estimate = estimate
+        self._fold = Accumulator()
+        self.repeats: Repeats | None = getattr(decoder, "repeats", None)
+
+    def response(self) -> Response:
+        """Return the fold so far."""
+        return self._fold.response()
+
+    def _grows(self, events: Sequence[Event]) -> bool:
+        """Tell whether the events of a frame only grow a block; then the delta is folded."""
+        if len(events) != 1 or not isinstance(events[0], BlockDelta):
+            return False
+        self.content = True
+        self._fold.grow(events[0])
+        return True
+
+    def _take(self, events: Iterable[Event]) -> list[Frame]:
+        return super()._take(events if self._breaks is None else self._breaks.ended(events))
+
+    def _complete(self, usage: Usage | None) -> Usage | None:
+        estimate, fold = self._estimate, self._fold
+        return usage if estimate is None else complete_usage(usage, lambda: estimate(fold.response()))
+
+    def _note(self, event: Event) -> None:
+        if isinstance(event, BlockDelta):
+            self.content = True
+        elif isinstance(event, BlockStarted):
+            self.content = self.content or isinstance(event.part, ToolCallPart | OpaquePart)
+        elif isinstance(event, Finished):
+            self.content = True
+            if self.finish is None or event.choice == 0:
+                self.finish = event.finish
+        elif isinstance(event, Ended):
+            event.usage = self._complete(event.usage)
+            self.content = self.ended = True
+            self.usage = event.usage
+        elif isinstance(event, Failed):
+            event.usage = event.usage and self._complete(event.usage)
+            self._note_failure(event)

@@ -9,29 +9,27 @@ Tests: tests/replay, tests/behaviour/test_odd_shapes.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from app.canonical.events import (
-    Accumulator,
-    BlockDelta,
-    BlockStarted,
     Ended,
     Event,
     Failed,
     Finished,
     replay,
 )
-from app.canonical.request import OpaquePart, Request, ToolCallPart
-from app.canonical.response import Finish, Response, Usage
+from app.canonical.request import Request
+from app.canonical.response import Response, Usage
 from app.dialects.base import ClientContext, Dialect, Frame, PassThrough, Patch, ServerContext, StreamEncoder
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.repeats import Repeats, fill
+from app.dialects.shared.repeats import fill
 from app.dialects.shared.usage_repair import repair_usage
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import complete_usage, estimated_usage
+from app.gateway.event_streams import CanonicalStream
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Original, Repetition, original_of
@@ -108,33 +106,30 @@ class PassExchange:
         return self.dialect.stream_encoder(self._request(), self._server_context)
 
 
-class PassStream:
+class PassStream(CanonicalStream):
     """Patched frames out, events beside for the record."""
 
     def __init__(self, exchange: PassExchange) -> None:
-        self.content = False
-        self.ended = False
-        self.failure: GatewayError | None = None
-        self.usage: Usage | None = None
-        self.finish: Finish | None = None
+        dialect, context = exchange.dialect, exchange.context
+        super().__init__(
+            exchange.patch.decoder or dialect.stream_decoder(context),
+            lambda body: replay_answer(dialect.decode_response(parse_upstream(body), context)),
+            exchange.estimate,
+            breaks=Breaks() if exchange.patch.breaks_fail else None,
+        )
         self._exchange = exchange
         self._patch = exchange.patch
-        self._decoder = exchange.patch.decoder or exchange.dialect.stream_decoder(exchange.context)
-        self._fold = Accumulator()
-        self._breaks = Breaks() if exchange.patch.breaks_fail else None
-        self.repeats: Repeats | None = getattr(self._decoder, "repeats", None)
+        self._encoder: StreamEncoder | None = None  # of a whole answer
         self._original: Original | None = None
         self._event: str | None = None  # the name of the last frame that grew a block
 
     def feed(self, event: str | None, data: Any) -> list[Frame]:
         """Take one upstream frame."""
         events = self._decoder.feed(event, data)
-        if len(events) == 1 and isinstance(events[0], BlockDelta):  # a block grows, and nothing else
-            self.content = True
-            self._fold.grow(events[0])
+        if self._grows(events):
             self._event = event
             return self._patch.frames(event, data)
-        self._observe(events)
+        self._take(events)
         if self.failure is not None or not isinstance(data, dict):
             return []
         frames = self._patch.frames(event, data)
@@ -142,7 +137,7 @@ class PassStream:
         ended = last.get("response") if isinstance(last, dict) else None
         if ended is not None and self.usage is not None:
             repair_usage(ended, self.usage, self._exchange.dialect.write_usage)
-        return self._close(frames)
+        return [*frames, *self._closing()]
 
     def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
         """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
@@ -163,22 +158,16 @@ class PassStream:
 
     def done(self) -> list[Frame]:
         """Take ``[DONE]``."""
-        self._observe(self._decoder.done())
-        return self._close([])
+        return [*super().done(), *self._closing()]
 
     def eof(self) -> list[Frame]:
         """Take the end of the body."""
-        self._observe(self._decoder.eof())
-        return self._close([])
+        return [*super().eof(), *self._closing()]
 
     def whole(self, body: bytes) -> list[Frame]:
         """Take a whole JSON answer where a stream was asked for: it is encoded as one."""
-        encoder, dialect = self._exchange.encoder(), self._exchange.dialect
-        frames: list[Frame] = []
-        for event in replay_answer(dialect.decode_response(parse_upstream(body), self._exchange.context)):
-            self._observe([event])
-            frames += encoder.feed(event)
-        return frames
+        self._encoder = self._exchange.encoder()
+        return super().whole(body)
 
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``, after what the fold holds."""
@@ -192,31 +181,9 @@ class PassStream:
                 encoder.feed(event)
         return encoder.feed(Failed(error, self.usage))
 
-    def response(self) -> Response:
-        """Return the fold so far."""
-        return self._fold.response()
+    def _closing(self) -> list[Frame]:
+        return self._patch.closing(self.usage) if self.ended else []
 
-    def _close(self, frames: list[Frame]) -> list[Frame]:
-        return [*frames, *self._patch.closing(self.usage)] if self.ended else frames
-
-    def _complete(self, usage: Usage | None) -> Usage:
-        return complete_usage(usage, lambda: self._exchange.estimate(self._fold.response()))
-
-    def _observe(self, events: Iterable[Event]) -> None:
-        for event in events if self._breaks is None else self._breaks.ended(events):
-            if isinstance(event, Failed):
-                self.failure = event.error
-                self.usage = self._complete(event.usage) if event.usage else self.usage
-                return
-            self._fold.feed(event)
-            if isinstance(event, BlockDelta):
-                self.content = True
-            elif isinstance(event, BlockStarted):
-                self.content = self.content or isinstance(event.part, ToolCallPart | OpaquePart)
-            elif isinstance(event, Finished):
-                self.content = True
-                self.finish = self.finish or event.finish
-            elif isinstance(event, Ended):
-                self.content = self.ended = True
-                event.usage = self._complete(event.usage)
-                self.usage = event.usage
+    def _write(self, event: Event) -> list[Frame]:
+        self._fold.feed(event)
+        return [] if self._encoder is None else self._encoder.feed(event)

@@ -13,15 +13,10 @@ from dataclasses import replace
 from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from app.canonical.events import (
-    Accumulator,
-    BlockDelta,
-    BlockStarted,
-    Ended,
     Event,
     Failed,
-    Finished,
 )
-from app.canonical.request import OpaquePart, Request, ToolCallPart
+from app.canonical.request import Request
 from app.canonical.response import Response, Usage
 from app.dialects import dialect
 from app.dialects.base import (
@@ -36,11 +31,10 @@ from app.dialects.base import (
 )
 from app.dialects.chat.errors import failure_in
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import complete_usage, estimated_usage
-from app.gateway.event_streams import EventStream
+from app.gateway.event_streams import CanonicalStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Repetition
@@ -232,7 +226,7 @@ class Reopening(Protocol):
         """Forget the terminal frames."""
 
 
-class TranslateStream(EventStream[Event]):
+class TranslateStream(CanonicalStream):
     """Decoder, fold and encoder in one line."""
 
     def __init__(
@@ -244,12 +238,8 @@ class TranslateStream(EventStream[Event]):
         *,
         breaks: Breaks | None = None,
     ) -> None:
-        super().__init__(decoder, whole)
-        self._breaks = breaks
+        super().__init__(decoder, whole, estimate, breaks=breaks)
         self._encoder = encoder
-        self._estimate = estimate
-        self._fold = Accumulator()
-        self.repeats: Repeats | None = getattr(decoder, "repeats", None)
 
     def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
         """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
@@ -273,10 +263,6 @@ class TranslateStream(EventStream[Event]):
         self.ended = True
         return self._encoder.feed(failed)
 
-    def response(self) -> Response:
-        """Return the fold so far."""
-        return self._fold.response()
-
     @property
     def final(self) -> dict[str, Any] | None:
         """Return the terminal object as the encoder made it, where it makes one."""
@@ -285,36 +271,8 @@ class TranslateStream(EventStream[Event]):
     def feed(self, event: str | None, data: Any) -> list[Frame]:
         """Take one upstream frame."""
         events = self._decoder.feed(event, data)
-        if len(events) == 1 and isinstance(events[0], BlockDelta):  # a block grows, and nothing else
-            self.content = True
-            self._fold.grow(events[0])
-            return self._encoder.feed(events[0])
-        return self._take(events)
-
-    def _take(self, events: Iterable[Event]) -> list[Frame]:
-        return super()._take(events if self._breaks is None else self._breaks.ended(events))
+        return self._encoder.feed(events[0]) if self._grows(events) else self._take(events)
 
     def _write(self, event: Event) -> list[Frame]:
         self._fold.feed(event)
         return self._encoder.feed(event)
-
-    def _complete(self, usage: Usage | None) -> Usage | None:
-        estimate, fold = self._estimate, self._fold
-        return usage if estimate is None else complete_usage(usage, lambda: estimate(fold.response()))
-
-    def _note(self, event: Event) -> None:
-        if isinstance(event, BlockDelta):
-            self.content = True
-        elif isinstance(event, BlockStarted):
-            self.content = self.content or isinstance(event.part, ToolCallPart | OpaquePart)
-        elif isinstance(event, Finished):
-            self.content = True
-            if self.finish is None or event.choice == 0:
-                self.finish = event.finish
-        elif isinstance(event, Ended):
-            event.usage = self._complete(event.usage)
-            self.content = self.ended = True
-            self.usage = event.usage
-        elif isinstance(event, Failed):
-            event.usage = event.usage and self._complete(event.usage)
-            self._note_failure(event)
