@@ -321,3 +321,15 @@ def test_only_the_listed_deltas_are_padded() -> None:
     padded = {event["type"] for event in told if "obfuscation" in pad(event, lambda n: "x" * n)}
     assert padded == {"response.output_text.delta", "response.function_call_arguments.delta"}
     assert padded <= OBFUSCATED
+
+
+@pytest.mark.parametrize(
+    ("kind", "member", "shown"), [("function", "arguments", "{}"), ("custom", "input", "")]
+)
+def test_a_call_without_input_is_written_alike_in_its_events_and_its_item(
+    kind: Any, member: str, shown: str
+) -> None:
+    frames = run(list(replay(answer(ToolCallPart("call_1", "look", "", kind)))))
+    deltas = "".join(frame["delta"] for frame in frames if "delta" in frame)
+    finals = [frame[member] for frame in frames if member in frame]
+    assert (deltas, finals, frames[-1]["response"]["output"][0][member]) == (shown, [shown], shown)

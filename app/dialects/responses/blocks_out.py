@@ -388,6 +388,8 @@ def block_writer(item: WireItem, part: Any, writer: ItemWriter) -> BlockWriter[A
         return BlockWriter(item, part, writer)
     if growth is REASONING and writer.summarises:
         return _SummarizedReasoning(item, part, writer, growth)
+    if growth is ARGUMENTS:
+        return _Function(item, part, writer, growth)
     return _CLASSES.get(type(part), _Growing)(item, part, writer, growth)
 
 
@@ -403,4 +405,4 @@ def _growth_of(item: WireItem, part: Part) -> Growth | None:
 _WHOLE: Final = Growth("", "message", "content", "", "")
 """A content part without deltas."""
 _CONTENT: Final[Mapping[type, Growth]] = {TextPart: TEXT, AudioPart: TEXT, RefusalPart: REFUSAL}
-_CLASSES: Final[Mapping[type, Any]] = {TextPart: _Text, AudioPart: _Audio, ToolCallPart: _Function}
+_CLASSES: Final[Mapping[type, Any]] = {TextPart: _Text, AudioPart: _Audio}
