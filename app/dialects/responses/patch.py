@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final
 
 from app.canonical.request import Signature
@@ -133,15 +134,17 @@ class ResponsesPatch(Patch):
     encrypts reasoning anew for it, OpenRouter changes ids), and a failure those so far.
     """
 
-    decoder: ResponsesDecoder
-
     def __init__(self, passage: PassThrough) -> None:
         self.final: dict[str, Any] | None = None
         self._passage = passage
-        self.decoder = ResponsesDecoder(passage.client)
         self._next_number = 0
         self._items: dict[int, dict[str, Any]] = {}
         self._snapshot: dict[str, Any] = {}
+
+    @cached_property
+    def decoder(self) -> ResponsesDecoder:  # type: ignore[override]
+        """The decoder of the stream, which also puts it in order."""
+        return ResponsesDecoder(self._passage.client)
 
     def request(self) -> dict[str, Any]:
         """Return the body to send."""
