@@ -52,6 +52,7 @@ forwarded_allow_ips = os.environ.get("FORWARDED_ALLOW_IPS") or "127.0.0.1,::1"  
 http_parser = "auto"  # the C parser where it is installed
 
 _LIFECYCLE = "app.gateway.lifecycle"
+_LONGEST_LOOK = 5.0
 
 # The workers' metrics lie in one folder; the library looks for its name when it is first imported.
 if _settings.metrics:
@@ -80,6 +81,7 @@ def when_ready(server):
     _refuse_faulty_reloads(server)
     _let_the_new_listen_first(server)
     _turn_newcomers_away_first(server)
+    _look_less_often(server)
 
 
 def _invite_to_the_window(addresses):
@@ -149,6 +151,18 @@ def _turn_newcomers_away_first(server):
         stop(graceful)
 
     server.stop = stop_in_order
+
+
+def _look_less_often(server):
+    """Let the first process wake four times within ``timeout``, at least every ``_LONGEST_LOOK`` seconds, instead of once a
+    second: a signal, that of a worker's end included, wakes it at once. One that takes over from another looks as before."""
+    wait = server.wait_for_signals
+
+    def wait_longer(timeout=1.0):
+        longest = server.timeout / 4 if server.timeout else _LONGEST_LOOK
+        return wait(timeout if server.master_pid else max(timeout, min(_LONGEST_LOOK, longest)))
+
+    server.wait_for_signals = wait_longer
 
 
 def _is_one_starting(server):

@@ -9,7 +9,10 @@ only a while for its next request. Nothing here knows the application.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import secrets
+import signal
 import socket
 import time
 from functools import partial
@@ -39,11 +42,13 @@ _SKIP: Final = 65536
 # may lose a request that is under way to it, so a proxy's limit should be shorter (nginx: 4 s).
 _LEAVING: Final = 5.0
 _POLL: Final = 0.1
-_NOTIFY: Final = 1.0  # seconds between two signs of life for gunicorn
-_LOOK: Final = 1.0  # seconds at most between two looks at the waits: a worker that idles should hardly wake
+_BEAT: Final = 4.0  # seconds at most between two signs of life, and two looks at the waits: a worker that idles hardly wakes
+_LOOK: Final = 1.0  # the same for the waits of a worker that leaves
+_PARENT_DIED: Final = signal.SIGWINCH  # gunicorn's workers do nothing for it, but wake
 _AT_ONCE: Final = (
     10  # connections accepted before open ones get a turn: of very many, the first answer sooner
 )
+_PR_SET_PDEATHSIG: Final = 1  # linux/prctl.h
 _HEAD: Final = 5  # seconds for the head of a request where no connection is kept for a second one
 
 # The first row that fits decides. None of the sentences repeats what the client sent.
@@ -117,10 +122,14 @@ class Worker(GeventWorker):
     def run(self) -> None:
         """Serve until a signal to stop; then answer accepted requests, and end."""
         gevent.spawn(self._sweep)
+        signals = gevent.get_hub().loop.io(self.PIPE[0], 1)
+        signals.start(self._heed_signal)
+        _ask_for_signal(_PARENT_DIED)
+        pause = min(_BEAT, self.cfg.timeout / 4 or _BEAT)
         servers = [self._listen(listener) for listener in self.sockets]
         while self.alive:
             self.notify()
-            self.leaves.wait(until_beat(_NOTIFY))
+            self.leaves.wait(until_beat(pause))
         for server in servers:
             server.stop_accepting()
             _accept_pending(server)
@@ -133,6 +142,12 @@ class Worker(GeventWorker):
         """Begin to leave, at once: the signal wakes whoever waits for ``leaves``."""
         super().handle_exit(sig, frame)
         self.leaves.set()
+
+    def _heed_signal(self) -> None:
+        """Take the byte that Python writes for each signal: it wakes the hub, whichever thread the signal went to."""
+        os.read(self.PIPE[0], 1024)
+        if os.getppid() != self.ppid:
+            gevent.spawn(self.notify)  # ends the process
 
     def _listen(self, listener: Any) -> StreamServer:
         listener.setblocking(1)
@@ -164,8 +179,13 @@ class Worker(GeventWorker):
         to those that began before."""
         run_callback, left = gevent.get_hub().loop.run_callback, float("inf")
         while True:
-            oldest = next(iter(self._waits.values()), float("inf"))
-            gevent.sleep(min(until_beat(_LOOK), max(_POLL, oldest + self.cfg.keepalive - time.monotonic())))
+            now = time.monotonic()
+            oldest = next(iter(self._waits.values()), now)  # who begins to wait now has the whole time
+            rest = max(_POLL, oldest + self.cfg.keepalive - now)
+            if self.leaves.is_set():
+                gevent.sleep(min(until_beat(_LOOK), rest))
+            else:
+                self.leaves.wait(min(until_beat(_BEAT), rest))
             now = time.monotonic()
             left = left if self.alive else min(left, now)
             for greenlet, since in self._waits.items():
@@ -251,6 +271,14 @@ def _accept_pending(server: StreamServer) -> None:
         if accepted is None:
             return
         server.do_handle(*accepted)
+
+
+def _ask_for_signal(number: int) -> None:
+    """Have the kernel send this process a signal when its parent dies, where it can (Linux); without, the next sign of life
+    finds out."""
+    prctl = getattr(ctypes.CDLL(None), "prctl", None)
+    if prctl is not None:
+        prctl(_PR_SET_PDEATHSIG, number)
 
 
 def _make_plain(config: Any, **changed: Any) -> None:

@@ -38,7 +38,8 @@ T = TypeVar("T")
 DEFAULT_URL: Final = "sqlite:///sluice.db"
 _WAIT_SECONDS: Final = 20.0
 _QUIET_SECONDS: Final = 3.0  # a commit may be written so long before others see it
-_QUIET_MAX_SECONDS: Final = 5.0
+_QUIET_BEAT: Final = 2.0  # seconds between two looks at whether somebody writes again
+_QUIET_MAX_SECONDS: Final = 30.0  # a multiple of the beat, so that all who wait look at the same moment
 
 
 class Backend(Protocol):
@@ -204,11 +205,13 @@ class Database:
         ``quiet_after`` is the time after the last write in which time alone may bring something new, as the end of a
         lease does. Whatever happens, the wait ends after some seconds.
         """
-        limit = time.monotonic() + _QUIET_MAX_SECONDS
-        quiet_after = max(quiet_after, _QUIET_SECONDS) + seconds
+        limit = time.monotonic() + until_beat(_QUIET_MAX_SECONDS)
+        pause = max(seconds, _QUIET_BEAT)
+        quiet_after = max(quiet_after, _QUIET_SECONDS) + pause
         while not wakeup.wait(until_beat(seconds)):
             if time.monotonic() >= limit or not self.is_quiet(quiet_after):
                 return
+            seconds = pause
 
     def close(self) -> None:
         """Finish what is queued and close every connection of this process."""

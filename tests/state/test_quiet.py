@@ -71,10 +71,12 @@ class _Wakeup(Event):
     def __init__(self, set_in: int = 0) -> None:
         super().__init__()
         self.waits = 0
+        self.pauses: list[float] = []
         self._set_in = set_in
 
     def wait(self, timeout: float | None = None) -> bool:  # type: ignore[override]
         self.waits += 1
+        self.pauses.append(timeout or 0.0)
         return self.waits == self._set_in
 
 
@@ -92,11 +94,13 @@ def test_a_wait_goes_on_while_nobody_writes_and_ends_with_a_signal_or_a_write() 
 
 
 def test_a_wait_ends_after_some_seconds_whatever_happens(monkeypatch: pytest.MonkeyPatch) -> None:
-    times = iter(range(100))
-    monkeypatch.setattr("app.state.database.time", SimpleNamespace(monotonic=lambda: float(next(times))))
     wakeup = _Wakeup()
+    monkeypatch.setattr(
+        "app.state.database.time", SimpleNamespace(monotonic=lambda: float(sum(wakeup.pauses)))
+    )
+    monkeypatch.setattr("app.state.database.until_beat", lambda seconds: seconds)
     _database([True] * 100).wait(wakeup, 1.0)
-    assert wakeup.waits == 5
+    assert wakeup.pauses == [1.0] + [2.0] * 15
 
 
 def test_leases_are_swept_once_after_the_last_could_have_ended(monkeypatch: pytest.MonkeyPatch) -> None:
