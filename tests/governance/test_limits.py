@@ -154,7 +154,7 @@ def test_a_place_among_calls_at_once_is_held_until_the_last_byte(city: City) -> 
     received(connection.sock, b"first")
     refused = city.ask("one")
     assert (refused.status, refused.headers["retry-after"]) == (429, "1")
-    assert "1 concurrent calls" in refused.error["message"]
+    assert "1 concurrent call." in refused.error["message"]
     assert [name for name in refused.headers if name.startswith("x-ratelimit")] == []
     connection.close()
     city.upstream.script = good

@@ -70,6 +70,6 @@ def refusal(admission: Admission) -> GatewayError:
 def _amount(touch: Touch) -> str:
     limit = touch.limit
     about = f" for '{limit.models}'" if limit.models else ""
-    if limit.per is None:
-        return f"{limit.most} concurrent calls{about}"
-    return f"{limit.most} {limit.kind} per {limit.per}{about}"
+    unit = "concurrent calls" if limit.per is None else limit.kind
+    amount = f"{limit.most} {unit if limit.most != 1 else unit.removesuffix('s')}"
+    return f"{amount}{about}" if limit.per is None else f"{amount} per {limit.per}{about}"
