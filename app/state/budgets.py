@@ -219,7 +219,7 @@ def _adopt(connection: Connection, line: Line, now: float) -> None:
     have been removed meanwhile."""
     locked = select(budget.c.used_at).where(budget.c.id == line.id).with_for_update()
     used_at = connection.execute(locked).scalar_one()
-    since = max(float(line.period), used_at - _SLACK)
+    since = max(float(line.period), used_at - _SLACK) if used_at <= now + _SLACK else float(line.period)
     total = sum(_charge_late(connection, line, some) for some in _uncharged_rows(connection, line, since))
     grown = {"spent": _grown(connection, total), "used_at": now, "owner": line.owner}
     connection.execute(update(budget).where(budget.c.id == line.id).values(**grown))

@@ -222,6 +222,19 @@ def test_a_budget_that_was_taken_away_and_comes_back_is_charged_for_the_time_bet
     assert book.read([mine]) == [Balance(30, 0)]
 
 
+def test_a_budget_that_comes_back_is_charged_for_the_time_between_though_the_clock_was_set_back(
+    book: Budgets, ledger: Ledger, clock: Clock
+) -> None:
+    mine = line()
+    book.reserve(entry("a"), [mine], 10, 60)
+    book.settle(entry("a", "settled", 10))
+    clock.now -= 3_600
+    ledger.write([entry("b", "settled", 20, period_at=clock.now)])
+    book.forget()
+    clock.now += 600
+    assert book.read([mine]) == [Balance(30, 0)]
+
+
 def test_a_period_begins_anew_and_the_one_before_pays_for_what_it_reserved(
     book: Budgets, ledger: Ledger, clock: Clock
 ) -> None:
