@@ -17,6 +17,7 @@ from app.gateway.cache.store import CacheStore
 from app.gateway.call import Principal
 from app.state import keys, tenants
 from app.state.audit import Actor
+from app.state.ids import storable
 from app.state.keys import StoredKey
 from app.state.lookup import Page
 from app.state.state import State
@@ -50,6 +51,18 @@ class Owners:
         return (
             keys.show(self.state().keys.get(key_id)) if configured is None else _show_configured(configured)
         )
+
+    def keys_called(self, text: str, tenant: str | None = None) -> list[Json]:
+        """Return the key with the id ``text``, else those with that name, of one tenant or of all."""
+        fitting = [
+            _show_configured(key)
+            for key in self.settings.keys
+            if tenant in (None, key.tenant) and text in (key.name, f"{_CONFIGURED}{key.name}")
+        ]
+        fitting += (
+            [keys.show(key) for key in self.state().keys.called(text, tenant)] if storable(text) else []
+        )
+        return [key for key in fitting if key["id"] == text] or fitting
 
     def key_of(self, principal: Principal) -> Json | None:
         """Return a caller's key, None if it has none."""

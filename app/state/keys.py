@@ -22,6 +22,7 @@ from sqlalchemy import (
     insert,
     literal,
     null,
+    or_,
     select,
     update,
 )
@@ -114,6 +115,13 @@ class Keys:
         """Return the key of a tenant by its id."""
         mine = (client_key.c.tenant == tenant_name, client_key.c.id == key_id, key_secret.c.until.is_(None))
         return self._db.read(lambda connection: _find(connection, *mine))
+
+    def called(self, text: str, tenant_name: str | None = None) -> list[StoredKey]:
+        """Return the keys with the id ``text``, and those with that name, of one tenant or of all; a hundred at most."""
+        conditions = [or_(client_key.c.id == text, client_key.c.name == text)]
+        if tenant_name is not None:
+            conditions.append(client_key.c.tenant == tenant_name)
+        return [_key(row) for row in self._db.fetch_all(select(client_key).where(*conditions).limit(100))]
 
     def used_last(self, count: int) -> list[tuple[StoredKey, Mapping[str, Any] | None]]:
         """Return the enabled keys that were used last, each with its tenant's members as ``FoundKey`` has them."""

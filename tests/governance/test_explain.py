@@ -218,6 +218,7 @@ def test_the_key_is_known_by_name_or_id_and_may_be_left_out(city: City) -> None:
     ("asked", "param"),
     [
         ({"path": CHAT, "body": {}, "key": "nobody"}, "key"),
+        ({"path": CHAT, "body": {}, "key": "a\0b"}, "key"),
         ({"path": CHAT}, "body"),
         ({"path": CHAT, "body": [1]}, "body"),
         ({"body": {}}, "path"),

@@ -82,6 +82,14 @@ def test_of_two_who_take_one_name_at_once_one_wins(state: State, second: State) 
         assert sorted(pool.map(make, range(8))) == ["conflict"] * 7 + ["made"]
 
 
+def test_keys_are_found_by_id_and_by_name_in_one_tenant_or_in_all(state: State) -> None:
+    mine, other = (state.keys.create(ACTOR, replace(ASKED, tenant=tenant))[0] for tenant in ("team", "crew"))
+    assert state.keys.called(mine.id) == [mine]
+    assert {key.id for key in state.keys.called("bob")} == {mine.id, other.id}
+    assert state.keys.called("bob", "crew") == [other]
+    assert state.keys.called(mine.id, "crew") == state.keys.called("nobody") == []
+
+
 def test_a_tenant_of_many_keys_is_deleted_by_few_statements(state: State) -> None:
     """More keys than a statement of PostgreSQL takes as parameters."""
     count = 66_000

@@ -6,7 +6,6 @@ call.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 from flask import Flask, Response, current_app
@@ -39,9 +38,6 @@ class ExplainSchema(Strict):
     key = Checked(value_kinds.TEXT)
     tenant = Checked(value_kinds.NAME)
     body = fields.Dict(required=True, error_messages={"required": value_kinds.MISSING})
-
-
-_PAGE: Final = 100
 
 
 class _CallPlanned(Exception):
@@ -116,8 +112,7 @@ def _principal(gateway: Gateway, key: str | None, tenant: str | None) -> Princip
     Raises ``bad_request`` for an unknown key or an ambiguous name."""
     if key is None:
         return gateway.keys.keyless("open", tenant or "default")
-    matches = [row for row in _rows(tenant) if key in (row["id"], row["name"])]
-    rows = [row for row in matches if row["id"] == key] or matches
+    rows = requests.owners().keys_called(key, tenant)
     if len(rows) != 1:
         why = "several tenants have such a key; add 'tenant'" if rows else "there is no such key"
         raise GatewayError("bad_request", f"Invalid 'key': {why}.", param="key", code="invalid_value")
@@ -127,12 +122,3 @@ def _principal(gateway: Gateway, key: str | None, tenant: str | None) -> Princip
             "bad_request", "Invalid 'key': it is disabled or has expired.", param="key", code="invalid_value"
         )
     return principal
-
-
-def _rows(tenant: str | None) -> Iterator[dict[str, Any]]:
-    """Yield the keys of one tenant, or of all."""
-    page = requests.owners().keys(_PAGE, None, tenant)
-    yield from page.rows
-    while page.has_more:
-        page = requests.owners().keys(_PAGE, page.rows[-1]["id"], tenant)
-        yield from page.rows
