@@ -21,7 +21,7 @@ from app.wire.beats import until_beat
 Row = TypeVar("Row")
 
 _CAPACITY: Final = 10_000
-_BATCH: Final = 250
+_BATCH: Final = 1_000
 _GATHER: Final = 0.2
 
 

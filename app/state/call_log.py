@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Column, Connection, Double, Index, Table, Text, insert, select
 
 from app.errors import GatewayError
-from app.state import rollups, sums
+from app.state import call_rows, rollups, sums
+from app.state.call_rows import Members as Members
+from app.state.call_rows import members_of
 from app.state.crypto import Sealer
 from app.state.database import Database
 from app.state.deletion import delete_all
@@ -23,13 +25,9 @@ from app.state.lookup import Page, Span, by_key, read_page, require_row, within
 from app.state.sums import Sums
 from app.state.tables import CALL_FILTERS, call_log, metadata
 from app.state.upserts import run_all_values
-from app.wire.json import dumps, dumps_ascii, loads_lenient
-
-Members = Mapping[str, Any]
+from app.wire.json import dumps, loads_lenient
 
 FILTERS: Final = (*CALL_FILTERS, "response_id", "request_id")
-_NAMES: Final = tuple(column.name for column in call_log.columns if column is not call_log.c.body)
-_COLUMNS: Final = (*_NAMES, "body")
 _INSERT: Final = insert(call_log)
 _EXPORT_PAGE: Final = 500
 _ROWS_AT_ONCE: Final = 5_000
@@ -55,11 +53,17 @@ class CallLog:
         self._sealer = sealer
         self._recent = rollups.Recent()
 
-    def write(self, rows: Sequence[Members], bodies: Mapping[str, Members] | None = None) -> None:
+    def write(
+        self,
+        rows: Sequence[Members],
+        bodies: Mapping[str, Members] | None = None,
+        written: Sequence[bytes] | None = None,
+    ) -> None:
         """Write rows and add them to the sums of their hours, once and all or none; notify whoever watches.
 
-        ``bodies`` are requests and answers of some of the calls, by call id."""
-        values = [(*map(row.get, _NAMES), dumps_ascii(row)) for row in rows]
+        ``bodies`` are requests and answers of some of the calls, by call id. ``written`` is what ``call_rows.body_of``
+        returns of each row."""
+        values = list(map(call_rows.values_of, rows, written or map(call_rows.body_of, rows)))
         added = sums.of(rows)
         body_rows = [
             {
@@ -79,7 +83,7 @@ class CallLog:
             if is_again and connection.execute(by_key(call_log, rows[0]["id"])).first() is not None:
                 return  # the first try was committed, though the database said that it failed
             is_again = True
-            run_all_values(connection, _INSERT, _COLUMNS, values)
+            run_all_values(connection, _INSERT, call_rows.COLUMNS, values)
             if body_rows:
                 connection.execute(insert(call_body), body_rows)
             sums.add(connection, added)
@@ -89,15 +93,15 @@ class CallLog:
 
     def get(self, call_id: str) -> Members:
         """Return one row; raises ``not_found``."""
-        query = select(call_log.c.body).where(call_log.c.id == call_id)
+        query = select(call_log).where(call_log.c.id == call_id)
         error = GatewayError("not_found", f"There is no call with the id '{call_id[:80]}'.")
-        return _members(self._db.read(lambda connection: require_row(connection, query, call_id, error)))
+        return members_of(self._db.read(lambda connection: require_row(connection, query, call_id, error)))
 
     def page(self, limit: int, after: str | None, filters: Members, span: Span) -> Page[Members]:
         """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
         named = (call_log.c[name] == value for name, value in filters.items())
         conditions = [*named, *within(call_log.c.created_at, span)]
-        return read_page(self._db, call_log, limit, after, _members, *conditions)
+        return read_page(self._db, call_log, limit, after, members_of, *conditions)
 
     def all(self, filters: Members, span: Span) -> Iterator[Members]:
         """Yield all rows that fit, the newest first, read page by page."""
@@ -135,8 +139,3 @@ class CallLog:
         bodies_limit = max(time.time() - bodies_older_than, limit)
         delete_all(self._db, call_body, call_body.c.created_at <= bodies_limit, _BODIES_AT_ONCE)
         return delete_all(self._db, call_log, call_log.c.created_at <= limit, _ROWS_AT_ONCE)
-
-
-def _members(row: Any) -> Members:
-    members: Members = loads_lenient(bytes(row.body))
-    return members

@@ -32,6 +32,7 @@ from sqlalchemy import (
     select,
 )
 
+from app.state.call_rows import members_of
 from app.state.database import Database, Repository
 from app.state.ids import new_id
 from app.state.records import Cursor, ended_at
@@ -112,7 +113,7 @@ class LiveEvents(Repository):
             lambda c: list(c.execute(_calls_after(c, cursor, db.is_postgres).limit(most)))
         )
         events = [LiveEvent("notice", _members(one), Cursor(cursor.row, one.created_at)) for one in notices]
-        events += [LiveEvent("call", _members(one), Cursor(one.row, cursor.moment)) for one in calls]
+        events += [LiveEvent("call", members_of(one), Cursor(one.row, cursor.moment)) for one in calls]
         more = [len(rows) == most for rows in (notices, calls)]
         if db.is_postgres:
             more[1] = more[1] and events[-1].body["created_at"] > edge
@@ -178,17 +179,17 @@ class Reader:
         """Yield the rows of the ids that were received."""
         while self._ids:
             ids = [self._ids.popleft() for _ in range(min(_AT_ONCE, len(self._ids)))]
-            statement = select(call_log.c.id, call_log.c.body).where(call_log.c.id.in_(ids))
-            yield from map(_members, self._db.fetch_all(statement))
+            statement = select(call_log).where(call_log.c.id.in_(ids))
+            yield from map(members_of, self._db.fetch_all(statement))
 
     def _calls_by_row(self) -> Iterator[Members]:
         """Yield the rows that SQLite has after the last one; a VACUUM may have numbered them anew."""
         self._row = min(self._row, self._db.read(self._now)[0])
-        columns = select(_ROWID.label("row"), call_log.c.body).select_from(call_log)
+        columns = select(_ROWID.label("row"), call_log)
         while rows := self._db.fetch_all(columns.where(self._row < _ROWID).order_by(_ROWID).limit(_AT_ONCE)):
             for row in rows:
                 self._row = row.row
-                yield _members(row)
+                yield members_of(row)
 
     def _notices(self) -> Iterator[Members]:
         young = notice.c.created_at > self._moment - _OVERLAP
@@ -210,10 +211,10 @@ def _last_row(connection: Connection) -> int:
 def _calls_after(connection: Connection, cursor: Cursor, is_postgres: bool) -> Select[Any]:
     """Return the query for rows of the call log after a place, the newest first."""
     if is_postgres:
-        columns = select(literal(0).label("row"), call_log.c.body)
+        columns = select(literal(0).label("row"), call_log)
         young = columns.where(call_log.c.created_at > cursor.moment - _OVERLAP - _LONGEST)
         return young.order_by(call_log.c.created_at.desc(), call_log.c.id.desc())
-    columns = select(_ROWID.label("row"), call_log.c.body).select_from(call_log)
+    columns = select(_ROWID.label("row"), call_log)
     return columns.where(min(cursor.row, _last_row(connection)) < _ROWID).order_by(_ROWID.desc())
 
 

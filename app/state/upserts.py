@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, Dialect, Table
 
 _TEXTS: Final = 256
-_ROWS: Final = 128
+_ROWS: Final = 512
 """Most rows of one insert; fewer go by powers of two, so that there are few different statements."""
 
 Write = Callable[[Any], Any]

@@ -6,10 +6,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from app.state import histogram
+from sqlalchemy import insert
+
+from app.state import call_rows, histogram
 from app.state.ids import new_id
 from app.state.state import State
 from app.state.sums import Sums
+from app.state.tables import call_log
+from app.wire.json import dumps
 from tests.state.faults import lying_commits
 
 
@@ -31,6 +35,24 @@ def row(**members: Any) -> dict[str, Any]:
 
 def counted_in(times: int) -> int:
     return sum(calls for _, calls in histogram.pairs(times))
+
+
+def test_the_columns_of_a_row_are_those_of_the_table() -> None:
+    assert tuple(column.name for column in call_log.columns) == call_rows.COLUMNS
+
+
+def test_a_row_is_shown_as_it_was_written(state: State) -> None:
+    """So is one of an older version, whose body has all members."""
+    new, old = row(provider="groq", door="unified", warned=[{"param": "n"}]), row(model="x", error_code=None)
+    state.call_log.write([new])
+    values = call_rows.values_of(old, dumps({"object": "call", **old}))
+    written = insert(call_log).values(dict(zip(call_rows.COLUMNS, values, strict=True)))
+    state.db.write(lambda connection: connection.execute(written) and None)
+    for one in (new, old):
+        shown = state.call_log.get(one["id"])
+        assert {name: shown[name] for name in one} == one
+        assert list(shown)[:4] == ["id", "object", "created_at", "request_id"]
+        assert {shown[name] for name in shown.keys() - one.keys()} == {"call", None}
 
 
 def test_writers_at_once_lose_no_sum(state: State, second: State) -> None:

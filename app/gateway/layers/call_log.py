@@ -17,6 +17,7 @@ from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome
 from app.gateway.row_queue import RowQueue
 from app.operations import request_type
+from app.state.call_rows import body_of
 from app.state.ids import new_id
 from app.state.loops import PeriodicTask
 
@@ -45,7 +46,8 @@ class CallWriter:
         if not outcome.began or (self._errors_only and outcome.error is None):
             return
         row = _row(outcome)
-        if not self._queue.add(row):
+        # What was just made is written in a fraction of the time that it takes later; a user is hashed first.
+        if not self._queue.add((row, b"" if row["user"] else body_of(row))):
             self._drop(1)
             return
         if self._keeps_bodies:
@@ -56,25 +58,26 @@ class CallWriter:
         self._drop(len(self._queue.close()))
         self._purger.stop()
 
-    def _write(self, rows: list[dict[str, Any]]) -> bool:
-        bodies = self._take_bodies(rows)
+    def _write(self, queued: list[tuple[dict[str, Any], bytes]]) -> bool:
+        bodies = self._take_bodies([row["id"] for row, _ in queued])
         try:
-            self._store(rows, bodies)
+            self._store(queued, bodies)
         except GatewayError as error:
             _LOG.warning("the call log cannot be written: %s", error.raw or error.message)
         except Exception:  # noqa: BLE001 - a defect that is logged: the log of later calls goes on
             _LOG.exception("the call log cannot be written")
         else:
             return True
-        self._drop(len(rows))
+        self._drop(len(queued))
         return False
 
-    def _store(self, rows: list[dict[str, Any]], bodies: dict[str, dict[str, Any]]) -> None:
+    def _store(self, queued: list[tuple[dict[str, Any], bytes]], bodies: dict[str, dict[str, Any]]) -> None:
         state = self._services.state()
-        for row in rows:
-            if row["user"] is not None:
+        for row, body in queued:
+            if not body:
                 row["user"] = state.keys.hasher.digest(row["user"])[:32]
-        state.call_log.write(rows, bodies)
+        rows = [row for row, _ in queued]
+        state.call_log.write(rows, bodies, [body or body_of(row) for row, body in queued])
         self._purger.start()
 
     def _keep_bodies(self, call_id: str, outcome: Outcome) -> None:
@@ -87,8 +90,8 @@ class CallWriter:
         self._room -= size
         self._bodies[call_id] = bodies
 
-    def _take_bodies(self, rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
-        bodies = {row["id"]: self._bodies.pop(row["id"]) for row in rows if row["id"] in self._bodies}
+    def _take_bodies(self, call_ids: list[str]) -> dict[str, dict[str, Any]]:
+        bodies = {one: self._bodies.pop(one) for one in call_ids if one in self._bodies}
         self._room += sum(map(size_of, bodies.values()))
         return bodies
 
