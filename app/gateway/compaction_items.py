@@ -12,13 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from app.errors import GatewayError
-from app.responses_form.items import item_type, normalise
+from app.responses_form.items import REPLACEMENT, item_type, normalise
 from app.state.crypto import Sealer
 from app.state.ids import new_item_id
 from app.wire.json import dumps, dumps_sorted, loads_lenient
 
 _SUMMARY: Final = "slc1."
-_REPLACEMENT: Final = "slc2."
 _OPENING: Final = "Summary of the conversation so far, made to shorten it:\n\n"
 _MAX_SEALED: Final = 20_971_520  # characters of ``encrypted_content`` (OpenAI's API description)
 _TOOLS: Final = frozenset({"additional_tools", "tool_search_call", "tool_search_output", "mcp_list_tools"})
@@ -42,7 +41,7 @@ def seal_replacement(items: Sequence[Item], sealer: Sealer, tenant: str) -> dict
     """Return the item that stands for everything before it, by ``items``.
 
     Raises ``too_large`` if they are too long for one item."""
-    sealed = _REPLACEMENT + sealer.seal(dumps(items), tenant.encode())
+    sealed = REPLACEMENT + sealer.seal(dumps(items), tenant.encode())
     if len(sealed) > _MAX_SEALED:
         raise GatewayError("too_large", "The items that must stay as they are do not fit into one item.")
     return _item(sealed)
@@ -126,7 +125,7 @@ def open_items(items: Iterable[Any], sealer: Sealer, tenant: str) -> list[Any]:
         elif sealed.startswith(_SUMMARY):
             opened.append(_message(_unseal(sealed.removeprefix(_SUMMARY), sealer, tenant).decode()))
         else:
-            inner = loads_lenient(_unseal(sealed.removeprefix(_REPLACEMENT), sealer, tenant))
+            inner = loads_lenient(_unseal(sealed.removeprefix(REPLACEMENT), sealer, tenant))
             standing = [one for one in opened if is_standing(one)]
             known = set(map(_words, standing))
             opened = [*standing, *(one for one in inner if not is_standing(one) or _words(one) not in known)]
@@ -143,7 +142,7 @@ def _sealed_text(item: Any) -> str | None:
     content = item.get("encrypted_content") if isinstance(item, Mapping) else None
     if not isinstance(content, str) or item.get("type") != "compaction":
         return None
-    return content if content.startswith((_SUMMARY, _REPLACEMENT)) else None
+    return content if content.startswith((_SUMMARY, REPLACEMENT)) else None
 
 
 def _unseal(token: str, sealer: Sealer, tenant: str) -> bytes:

@@ -73,6 +73,8 @@ _ANSWERS: Final[Mapping[str, str]] = {
     "function_call_output": "function call output",
     "custom_tool_call_output": "custom tool call output",
 }
+REPLACEMENT: Final = "slc2."
+"""What the ``encrypted_content`` of such an item begins with."""
 _SIGNED_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
 
 
@@ -96,6 +98,12 @@ def item_type(item: Mapping[str, Any]) -> str:
 def is_reference(item: Any) -> bool:
     """Tell whether an item refers to a stored one."""
     return isinstance(item, Mapping) and item_type(item) == "item_reference"
+
+
+def is_replacement(item: Mapping[str, Any]) -> bool:
+    """Tell whether an item is a compaction of the gateway's that stands for everything before it."""
+    content = item.get("encrypted_content")
+    return item.get("type") == "compaction" and isinstance(content, str) and content.startswith(REPLACEMENT)
 
 
 def normalise(item: Mapping[str, Any]) -> JSON:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from app.canonical.record import record
 from app.errors import GatewayError
-from app.state import blobs, conversation_rows
+from app.state import blobs, conversation_rows, replacements
 from app.state.ids import storable
 from app.state.records import Source
 from app.state.rows import RUNNING_STATUSES, chunks
@@ -41,9 +41,12 @@ from app.wire.json import loads_lenient
 
 @dataclass(slots=True)
 class History:
-    """Stored items in order, their JSON not parsed yet; ``limit`` is the most bytes that they may have."""
+    """Stored items in order, their JSON not parsed yet; ``limit`` is the most bytes that they may have.
+
+    ``compacted``: what an item of a compaction stands for is not read."""
 
     limit: int
+    compacted: bool = False
     size: int = 0
     ids: list[str] = field(default_factory=list)
     bodies: list[bytes] = field(default_factory=list)
@@ -103,10 +106,38 @@ def find(
 ) -> References:
     """Read what a turn refers to; raises ``context_length`` (400) for more than ``limit`` bytes.
 
-    ``deleted_too`` includes what was deleted since the turn was accepted. ``begins`` says that the turn is about to be
-    stored: a conversation in which another turn runs then raises ``conflict`` (409) before it is read.
+    Of a history with more, what an item of a compaction stands for is left out. ``deleted_too`` includes what was deleted
+    since the turn was accepted. ``begins`` says that the turn is about to be stored: a conversation in which another turn
+    runs then raises ``conflict`` (409) before it is read.
     """
-    history, head = History(limit), None
+
+    def read(*, compacted: bool) -> References:
+        history = History(limit, compacted=compacted)
+        head = _read_history(
+            connection, tenant, parent_id, conversation_id, history, deleted_too=deleted_too, begins=begins
+        )
+        return _with_references(connection, tenant, references, history, head)
+
+    try:
+        return read(compacted=False)
+    except GatewayError as error:
+        if error.kind.name != "context_length":
+            raise
+    return read(compacted=True)
+
+
+def _read_history(
+    connection: Connection,
+    tenant: str,
+    parent_id: str | None,
+    conversation_id: str | None,
+    history: History,
+    *,
+    deleted_too: bool,
+    begins: bool,
+) -> int | None:
+    """Read a chain or a conversation; return the last position read of a conversation."""
+    head = None
     if parent_id is not None:
         _read_chain(connection, tenant, parent_id, history, deleted_too=deleted_too)
     if conversation_id is not None:
@@ -115,6 +146,12 @@ def find(
         if begins:
             conversation_rows.check_idle(connection, conversation_id)
         head = _read_conversation(connection, tenant, conversation_id, None, history)
+    return head
+
+
+def _with_references(
+    connection: Connection, tenant: str, references: Sequence[str], history: History, head: int | None
+) -> References:
     known = set(history.ids)
     fresh = [one for one in dict.fromkeys(references) if one not in known]
     referenced = read_references(connection, tenant, fresh, history.count)
@@ -131,8 +168,11 @@ def _read_chain(
     if storable(parent_id):
         turns = connection.execute(_walk_statement(deleted_too), {"id": parent_id, "tenant": tenant}).all()
     _check_parent(turns, parent_id)
-    root = turns[-1]
-    if root.conversation_id is not None:
+    root, place = turns[-1], None
+    if history.compacted:
+        place = replacements.newest_turn(connection, turns)
+        turns = turns if place is None else turns[: place + 1]
+    if place is None and root.conversation_id is not None:
         head = loads_lenient(root.extra).get("conversation_head")
         _read_conversation(connection, tenant, root.conversation_id, head, history)
     stored = _items_by_turn(connection, [turn.id for turn in turns], history)
@@ -212,6 +252,8 @@ def _read_conversation(
     )
     if head is not None:
         condition &= conversation_item.c.position <= head
+    if history.compacted:
+        condition &= conversation_item.c.position >= replacements.position(connection, condition)
     statement = (
         select(
             conversation_item.c.position,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from app.gateway.context_management import split
 from tests.governance.city import City, running_city
 from tests.lifecycle.chat_only import LONG, MODEL, SMALL, Model, user
-from tests.lifecycle.house import Client, House, eventually, recorded, text_of
+from tests.lifecycle.house import Client, House, eventually, recorded, running_house, text_of
+from tests.services import new_postgres
 from tests.traffic.replay import Reply
 from tests.websocket_client import connect
 
@@ -407,3 +409,23 @@ def spent(client: Client) -> tuple[int, float]:
     """Return the tokens and dollars that the key has used."""
     key = client.get("/v1/key").json
     return 100_000 - key["limits"][0]["remaining"], key["budgets"][0]["spent"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+def test_a_thread_that_is_compacted_may_become_longer_than_a_body(kind: str) -> None:
+    with ExitStack() as stack:
+        url = stack.enter_context(new_postgres()) if kind == "postgres" else None
+        house = stack.enter_context(running_house(url, env={"SLUICE_MAX_BODY_BYTES": "16000"}))
+        model = house.upstream.script = Model()
+        ann = house.client("ann")
+        conversation = ann.post("/v1/conversations", {}).json["id"]
+        for start in ({"conversation": conversation}, {}):
+            members: dict[str, Any] = dict(start)
+            for _ in range(4):
+                response = ann.make([user(LONG), user("Who?")], model=MODEL, **MANAGED, **members)
+                if not start:
+                    members = {"previous_response_id": response["id"]}
+            assert [item["type"] for item in response["output"]] == ["compaction", "message"]
+            assert [one["role"] for one in model.prompts[-1]] == ["developer", "user", "user"]
+            answer = ann.create([user(LONG * 2)], model=MODEL, **members)
+            assert answer.status == 200, answer.body

@@ -115,6 +115,13 @@ def test_strictness_is_true_or_false(world: World, value: str, status: int, para
             "invalid_type",
             "context_management[0].compact_threshold",
         ),
+        ("responses", {"input": [{"type": "x_call", "call_id": {}}]}, "invalid_type", "input[0].call_id"),
+        (
+            "responses",
+            {"input": [{"role": "user", "content": "x", "call_id": [1]}]},
+            "invalid_type",
+            "input[0].call_id",
+        ),
         ("responses", {"prompt": {}}, "missing_required_parameter", "prompt.id"),
         ("responses", {"prompt": {"id": 5}}, "invalid_type", "prompt.id"),
         ("responses", {"conversation": {"id": 5}}, "invalid_type", "conversation.id"),

@@ -61,6 +61,8 @@ def item_faults(item: Any) -> Faults:
     kind = item.get("type")
     if kind is not None and not isinstance(kind, str):
         return {"type": [wrong_type("a string", kind)]}
+    if not isinstance(item.get("call_id"), str | None):
+        return {"call_id": [wrong_type("a string", item["call_id"])]}
     if kind in (None, "message") and ("role" in item or kind == "message"):
         role = item.get("role")
         if role in ITEM_ROLES:
