@@ -355,8 +355,6 @@ from typing import Final
 
 from flask import Response
 
-from app.dialects import dialect_of
-from app.dialects.media.rank import RankDialect
 from app.surfaces.views.media import answer_json
 from app.surfaces.mounts import Mount
 from app.surfaces.openapi.shapes import INTEGER, Shape, array_of, record
@@ -377,7 +375,7 @@ Ranking: Final[Shape] = record({"results": array_of(record({"index": INTEGER}))}
 
 def rank(mount: Mount, deployment: str | None = None) -> Response:
     """Serve ``POST rank``."""
-    return answer_json(mount, deployment, lambda wire: dialect_of(RankDialect, wire).decode_request)
+    return answer_json(mount, deployment)
 '''
 
 

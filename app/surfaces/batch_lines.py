@@ -23,7 +23,7 @@ from app.surfaces.body.schemas import check
 from app.surfaces.calls import fallbacks_of, model_string
 from app.surfaces.credentials import check_operation
 from app.surfaces.mounts import MOUNTS, Mount
-from app.surfaces.views.media import decode, read_embedding
+from app.surfaces.views.media import decode
 from app.surfaces.views.responses import require_prompt
 from app.wire.offload import aside
 
@@ -94,7 +94,7 @@ _ENDPOINTS: Final[Mapping[str, _Endpoint]] = {
     "/v1/embeddings": _Endpoint(
         "embedding",
         "body.schemas.media.EmbeddingBody",
-        lambda gateway, mount, call: decode(call, read_embedding),
+        lambda gateway, mount, call: decode(call),
     ),
     "/v1/completions": _Endpoint("completion", "body.schemas.chat.CompletionBody"),
     "/v1/messages": _Endpoint(

@@ -19,7 +19,7 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.framing import Messages
 from app.surfaces.replies.runs import answer_stream, answer_whole
 from app.surfaces.views import generation, token_counts
-from app.surfaces.views.media import decode, read_embedding
+from app.surfaces.views.media import decode
 
 _CLAUDE: Final = "messages"
 
@@ -74,7 +74,7 @@ def _claude_call(mount: Mount, deployment: str, body: dict[str, Any], *, stream:
 def _embedding_call(mount: Mount, deployment: str, body: dict[str, Any], family: str) -> Call:
     body, operation = {**body, "model": deployment}, OPERATIONS["embedding"]
     call = make_call(mount, body, deployment=deployment, operation=operation, dialect=family)
-    return decode(call, read_embedding)
+    return decode(call)
 
 
 def _count_headers(outcome: Outcome) -> dict[str, str]:

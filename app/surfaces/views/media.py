@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from flask import Response
 
 from app.dialects import dialect_of
-from app.dialects.base import Frame, ServerContext
-from app.dialects.media.audio import SpeechDialect, TranscriptionDialect, error_frames
-from app.dialects.media.base import EmbeddingDialect
-from app.dialects.media.moderations import DEFAULT_MODEL, ModerationDialect
-from app.dialects.media.rerank import RerankDialect
+from app.dialects.base import Frame, Row
+from app.dialects.media.audio import TranscriptionDialect, error_frames
+from app.dialects.media.moderations import DEFAULT_MODEL
 from app.errors import GatewayError
 from app.gateway.call import Call
 from app.gateway.translation import server_context
@@ -28,61 +25,47 @@ from app.surfaces.replies.answers import outcome_headers, surface_headers
 from app.surfaces.replies.runs import answer_call, pace
 from app.surfaces.replies.stream_writer import StreamWriter
 
-Reader = Callable[[str], Callable[[Mapping[str, Any], ServerContext], Any]]
-"""Returns the ``decode_request`` of a dialect, by the dialect's name."""
-
-
-def read_embedding(wire: str) -> Callable[[Mapping[str, Any], ServerContext], Any]:
-    """Return the ``decode_request`` of a dialect of embeddings."""
-    return dialect_of(EmbeddingDialect, wire).decode_request
-
 
 def embedding(mount: Mount, deployment: str | None = None, body: dict[str, Any] | None = None) -> Response:
     """Create embeddings."""
-    return answer_json(mount, deployment, read_embedding, body=body)
+    return answer_json(mount, deployment, body=body)
 
 
 def answer_json(
     mount: Mount,
     deployment: str | None,
-    reader: Reader,
     *,
     body: dict[str, Any] | None = None,
     model: str | None = None,
 ) -> Response:
-    """Answer a JSON body with one JSON object; ``reader`` returns what decodes the body, by the dialect's name.
+    """Answer a JSON body with one JSON object.
 
     ``body`` is by default the request's. ``model`` is the default if neither body nor path names a model."""
     body = read_body() if body is None else body
     if model is not None and body.get("model") is None and deployment is None:
         body = {**body, "model": model}
-    return answer_call(mount, decode(make_call(mount, body, deployment=deployment), reader))
+    return answer_call(mount, decode(make_call(mount, body, deployment=deployment)))
 
 
-def decode(call: Call, reader: Reader) -> Call:
-    """Return ``call`` with its decoded body as its request."""
-    return replace(call, request=reader(call.dialect)(call.body, server_context(call, call.model)))
+def decode(call: Call) -> Call:
+    """Return ``call`` with its body, decoded by its dialect, as its request."""
+    row: Any = dialect_of(Row, call.dialect)
+    return replace(call, request=row.decode_request(call.body, server_context(call, call.model)))
 
 
 def rerank(mount: Mount, deployment: str | None = None) -> Response:
     """Rank documents by their relevance to a query."""
-    return answer_json(mount, deployment, lambda wire: dialect_of(RerankDialect, wire).decode_request)
+    return answer_json(mount, deployment)
 
 
 def moderation(mount: Mount, deployment: str | None = None) -> Response:
     """Moderate texts or images; the default model is OpenAI's."""
-    return answer_json(
-        mount,
-        deployment,
-        lambda wire: dialect_of(ModerationDialect, wire).decode_request,
-        model=DEFAULT_MODEL,
-    )
+    return answer_json(mount, deployment, model=DEFAULT_MODEL)
 
 
 def speech(mount: Mount, deployment: str | None = None) -> Response:
     """Speak a text: events with ``stream_format: "sse"``, else the audio's bytes."""
-    call = make_call(mount, read_body(), deployment=deployment, stream=True)
-    call = decode(call, lambda wire: dialect_of(SpeechDialect, wire).decode_request)
+    call = decode(make_call(mount, read_body(), deployment=deployment, stream=True))
     call = replace(call, shown_stream=call.request.stream)
     return answer_call(mount, call, fail=error_frames) if call.shown_stream else _answer_audio(mount, call)
 
