@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from app.canonical.record import record
@@ -170,7 +171,7 @@ class Attempt:
     refused: bool = False
     complete: bool = False
     trace_parent: str | None = None
-    id: str = field(default_factory=lambda: new_id("att"))
+    id: str = field(default_factory=partial(new_id, "att"))
     started: float = field(default_factory=time.monotonic)
     on_close: list[Callable[[], None]] = field(default_factory=list)
 

@@ -134,7 +134,7 @@ class Gateway:
         except GatewayError:
             end()
             raise
-        run.outcome.on_end(lambda outcome: end())
+        run.outcome.on_end(end)
         return self._observe(run)
 
     def run_job(self, call: Call) -> Run:
@@ -237,8 +237,8 @@ class Gateway:
         run.outcome.on_end(*self._listeners)
         return run
 
-    def begin(self, abort: Abort, socket: Any, principal: Principal) -> Callable[[], None]:
-        """Count a call as open and watch its client's socket; return the function that ends both."""
+    def begin(self, abort: Abort, socket: Any, principal: Principal) -> Callable[..., None]:
+        """Count a call as open and watch its client's socket; return the function that ends both, whatever it is given."""
         self.open_calls.add(abort, principal)
         if self.metrics is not None:
             self.metrics.count("sluice_open_requests")
@@ -248,7 +248,7 @@ class Gateway:
                 socket, lambda: abort(GatewayError("client_gone", "The client closed the connection."))
             )
 
-        def end() -> None:
+        def end(*outcome: Outcome) -> None:
             self.open_calls.discard(abort)
             if self.metrics is not None:
                 self.metrics.count("sluice_open_requests", by=-1)

@@ -127,7 +127,8 @@ class KeyDirectory:
 
     def is_expired(self, principal: Principal) -> bool:
         """Tell whether a key of the configuration has expired."""
-        return _is_past(self._expiry.get((principal.tenant, principal.key)), time.time())
+        moment = self._expiry.get((principal.tenant, principal.key))
+        return moment is not None and _is_past(moment, time.time())
 
     def close(self) -> None:
         """Stop looking for changes; write down the last uses."""

@@ -124,6 +124,7 @@ def client_context(
     call: Call, target: Target, wire: Wire, losses: Losses, request: Request | None = None
 ) -> ClientContext:
     """Return what the target's dialect needs for this attempt."""
+    sent = call.client_headers
     return ClientContext(
         model=target.model,
         new_id=mint,
@@ -133,9 +134,7 @@ def client_context(
         provider=target.provider.name,
         losses=losses,
         request=request,
-        headers={
-            name: call.client_headers[name] for name in wire.body_headers if name in call.client_headers
-        },
+        headers={name: sent[name] for name in wire.body_headers if name in sent} if wire.body_headers else {},
     )
 
 

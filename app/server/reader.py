@@ -41,9 +41,12 @@ class Unreader(SocketUnreader):
     def read_next(self) -> bytes:
         """Return what has arrived, as ``read`` does. Nothing of a request is here mostly before its client has read
         the last answer, so the wait comes first: to look in vain costs a system call and an error."""
-        if self._readable is not None and not self.buf.seek(0, os.SEEK_END):
-            get_hub().wait(self._readable)
-        return self.read()
+        if self._readable is None or self.buf.seek(0, os.SEEK_END):
+            return self.read()
+        get_hub().wait(self._readable)
+        self._turns.take()
+        data: bytes = self.chunk()
+        return data
 
 
 class Chunks(ChunkedReader):

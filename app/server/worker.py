@@ -103,6 +103,7 @@ class Worker(GeventWorker):
             Any, float
         ] = {}  # greenlets that wait for a request and since when, the longest first
         self._serves_one = False  # a connection ends with its first answer
+        self._wait = _Wait(self._waits)
         self.leaves: Event
         self._environ: dict[str, Any] = {}
 
@@ -172,7 +173,7 @@ class Worker(GeventWorker):
 
     def timeout_ctx(self) -> _Wait:
         """Limit the wait for a connection's next request."""
-        return _Wait(self._waits)
+        return self._wait
 
     def _sweep(self) -> None:
         """End the waits that take too long. A leaving worker gives them ``_LEAVING``, from its leaving on

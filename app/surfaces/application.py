@@ -83,13 +83,17 @@ def _before() -> Response | None:
     own.request_id = request_id if request_id and _REQUEST_ID.fullmatch(request_id) else new_request_id()
     rule, mount = matched_rule(), current_mount()
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
-    _check_spelling(request.environ.get("RAW_URI", "").partition("?")[0])
+    raw = request.environ.get("RAW_URI", "").partition("?")[0]
+    if "%" in raw or raw.startswith("//"):
+        _check_spelling(raw)
     if places.keyless:
         return None
     parts = context.app.extensions
     browsers: Browsers = parts["sluice_browsers"]
-    if mount is not None and (answer := browsers.preflight(request, _methods)) is not None:
-        return answer
+    if mount is not None and request.method == "OPTIONS":
+        answer = browsers.preflight(request, _methods)
+        if answer is not None:
+            return answer
     browsers.check(request)
     if rule is not None and rule.websocket:
         browsers.check_upgrade(request)
@@ -118,8 +122,6 @@ def _mark_for_browsers(response: Response) -> Response:
 
 def _check_spelling(raw: str) -> None:
     """Raise ``not_found`` for a path that would match a rule only after decoding or trimming."""
-    if "%" not in raw and not raw.startswith("//"):
-        return
     fixed = raw.partition(next((word for word in _ABOVE_SLASHES if word in raw), "?"))[0]
     if raw.startswith("//") or _SLASH in fixed.lower():
         raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")

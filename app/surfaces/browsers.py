@@ -86,9 +86,7 @@ class Browsers:
         return "*" in self._allowed or origin in self._allowed
 
     def preflight(self, request: Request, methods: Callable[[Any], list[str]]) -> Response | None:
-        """Return the answer to a preflight, None for any other request; ``methods`` returns those of its path."""
-        if request.method != "OPTIONS":
-            return None
+        """Return the answer to a preflight, None for any other OPTIONS; ``methods`` returns those of its path."""
         origin, method = request.headers.get("origin"), request.headers.get("access-control-request-method")
         if origin is None or method is None:
             return None

@@ -64,8 +64,9 @@ def make_call(
     wire = dialect or rule.route.dialect or mount.dialect or operation.dialect
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)
     times = gateway.settings.timeouts
-    raw = _RAW.items() if gateway.settings.raw_allowed else ()
-    raw_members = (name for name, key in raw if environ.get(key, "").lower() == "true")
+    raw_members: list[str] = []
+    if gateway.settings.raw_allowed and not environ.keys().isdisjoint(_RAW.values()):
+        raw_members = [name for name, key in _RAW.items() if environ.get(key, "").lower() == "true"]
     strict = _is_strict(environ.get("HTTP_X_SLUICE_STRICT"))
     body, losses = without_forbidden(body, strict=strict)
     own.call = call = Call(

@@ -41,12 +41,9 @@ class SurfaceRule(MatchedRule):
         self.operation = operation
         self.mount = mount
         self.credentials = credentials
-
-    @property
-    def body(self) -> str | None:
+        takes_chat = mount is not None and mount.chat_shaped
+        self.body: str | None = (route.chat_body if takes_chat else None) or route.body
         """The place of the schema for bodies at this path, or None."""
-        takes_chat = self.mount is not None and self.mount.chat_shaped
-        return (self.route.chat_body if takes_chat else None) or self.route.body
 
     @property
     def served(self) -> Operation:

@@ -109,7 +109,10 @@ def dumps(value: Any, *, parsed: bool = False) -> bytes:
     Raises ``ValueError`` for a NaN or an infinity (never ``null`` in their place),
     ``TypeError`` for a value that has no JSON form.
     """
-    out = _write(value)
+    try:
+        out = orjson.dumps(value)
+    except TypeError:
+        out = _write_anyhow(value)
     if not parsed and b"null" in out:  # how orjson writes NaN, too
         _refuse_non_finite(value)
     return out
@@ -122,7 +125,10 @@ def dumps_ascii(value: Any) -> bytes:
     lines at (U+0085, U+2028, U+2029) are escaped here. What streams is made of parsed
     JSON, which has no NaN, so none is looked for.
     """
-    out = _write(value)
+    try:
+        out = orjson.dumps(value)
+    except TypeError:
+        out = _write_anyhow(value)
     if out.isascii():
         return out
     if b"\xe2\x80" in out:
@@ -283,7 +289,7 @@ def _may_have_lost_members(data: bytes, value: dict[str, Any]) -> bool:
     """
     if len(data) > MAX_COPY:
         return b"\\u00" in data or any(data.count(b'"%b"' % name.encode()) > 1 for name in GOVERNING)
-    again = _write(value)
+    again = dumps(value, parsed=True)
     if again == data:
         return False
     if b"\\u003" in data and (b"\\u003a" in data or b"\\u003A" in data):
@@ -331,9 +337,7 @@ def _without_lone(value: Any) -> Any:
     return value
 
 
-def _write(value: Any) -> bytes:
-    try:
-        return orjson.dumps(value)
-    except TypeError:  # wide integers, lone surrogates, keys that are no text
-        text = stdlib.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        return _LONE.sub("\ufffd", text).encode("utf-8")
+def _write_anyhow(value: Any) -> bytes:
+    """Write what orjson refuses: wide integers, lone surrogates, keys that are no text."""
+    text = stdlib.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _LONE.sub("\ufffd", text).encode("utf-8")

@@ -108,9 +108,11 @@ class Accounts:
 
     def touches_of(self, call: Call, target: Target) -> list[Touch]:
         """Return the budgets that an attempt is charged to; none where the operation costs nothing."""
-        if call.operation in FREE:
+        principal, gateway = call.principal, self._settings.budgets
+        has_any = principal.budgets or principal.tenant_budgets or gateway
+        if call.operation in FREE or not has_any:
             return []
-        return touches_of_target(call.principal, self._settings.budgets, target.label, call.candidates)
+        return touches_of_target(principal, gateway, target.label, call.candidates)
 
     def estimate_of(self, call: Call, target: Target) -> Estimate:
         """Return what an attempt may cost at most."""

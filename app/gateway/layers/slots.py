@@ -5,10 +5,12 @@ Tests: tests/behaviour/test_crowds.py.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.layers.base import Services
 
 
 def make(services: Services) -> AttemptLayer:
     """Return the layer: an attempt holds one of the provider's slots, and is ``overloaded`` when all are taken."""
-    return lambda attempt: attempt.target.provider.slots
+    return attrgetter("target.provider.slots")
