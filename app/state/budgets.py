@@ -120,6 +120,8 @@ class Budgets:
     def collect(self) -> list[tuple[Entry, list[ChargedBudget]]]:
         """Settle reservations that nobody renewed, as lost, with the amount that was reserved; return their ledger rows and
         budgets."""
+        if not self._db.clock.is_settled():
+            return []
         old = select(reservation.c.attempt_id).where(reservation.c.lease_until < db_now()).distinct()
         settled = (
             self._db.write(partial(_settle_lost, attempt_id=attempt_id, now=self._clock()))

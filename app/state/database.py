@@ -25,6 +25,7 @@ from app.database_url import faults_of, is_postgres
 from app.errors import GatewayError
 from app.state import migrations
 from app.state.cipher import Cipher
+from app.state.clock import Clock
 from app.state.faults import opening, refuse_trouble
 from app.state.sqlite import SQLiteBackend
 from app.state.wakeups import Wakeups
@@ -96,6 +97,7 @@ class Database:
     def __init__(self, url: URL, access: Access | None = None) -> None:
         self.url = url
         self.wakeups = Wakeups(receives_all=self.is_postgres)
+        self.clock = Clock()
         self._access = access or Access()
         self._cipher = Cipher((), seals=False)
         self._backend: Backend | None = None

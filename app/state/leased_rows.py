@@ -63,9 +63,12 @@ class LeasedRows(ABC, Generic[W]):
         """Claim at most ``limit`` due rows for this process.
 
         Tenants take turns: first comes whoever has the fewest rows running or claimed before, then the oldest row.
-        Tenants in ``excluding`` get nothing this time.
+        Tenants in ``excluding`` get nothing this time. Nothing is claimed just after the clock was set forward, because
+        work that runs elsewhere then seems to be due.
         """
-        if not self._db.read(lambda connection: self._is_any_due(connection, excluding)):
+        if not self._db.clock.is_settled() or not self._db.read(
+            lambda connection: self._is_any_due(connection, excluding)
+        ):
             return []
         allowed = self._queued.table.c.tenant.not_in(excluding)
         condition = and_(self._queued.due, allowed) if excluding else self._queued.due

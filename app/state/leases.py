@@ -67,9 +67,10 @@ class LeaseRenewer(PeriodicTask):
         if ids:
             db.write(lambda c: renew_leases(c, response, ids, RUNNING, db.owner, self._lease))
         is_quiet = db.is_quiet(max(self._lease, LEASE_SECONDS) + 2 * SWEEP_SECONDS)
-        if not (is_quiet and self._all_ended):
+        is_settled = db.clock.is_settled()
+        if is_settled and not (is_quiet and self._all_ended):
             sweep(self._db)
-        self._all_ended = is_quiet
+        self._all_ended = is_quiet and is_settled
 
 
 def renew_leases(
