@@ -34,7 +34,7 @@ from app.gateway.layers.base import Proceed, Services
 from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 from app.gateway.translation import server_context
-from app.responses_form.items import as_items
+from app.responses_form.items import as_items, item_type
 from app.state.crypto import Sealer
 from app.state.ids import RESPONSE, new_id, new_item_id
 
@@ -45,16 +45,36 @@ _INSTRUCTIONS: Final = (
     "could need, in the order in which they came up. Write plain prose and lists, address nobody, "
     "add nothing that was not said, and do not continue the conversation."
 )
+_INPUTS: Final = {"function_call": "arguments", "custom_tool_call": "input"}
+_RESULTS: Final = frozenset({"function_call_output", "custom_tool_call_output"})
 
 
 def summary_body(call: Call, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the Responses body that asks the model for the summary of ``items``."""
+    """Return the Responses body that asks the model for the summary of ``items``.
+
+    Tool calls and results are told in words, and reasoning is left out: without tools, providers refuse calls and results
+    (Bedrock), and some ask for the signature of a call (Gemini) or for what follows reasoning (OpenAI)."""
     instructions = call.body.get("instructions")
     ask = {"type": "message", "role": "user", "content": _INSTRUCTIONS}
-    body: dict[str, Any] = {"model": call.model, "input": [*items, ask], "store": False}
+    said = [_as_message(item) for item in items if item_type(item) != "reasoning"]
+    body: dict[str, Any] = {"model": call.model, "input": [*said, ask], "store": False}
     if isinstance(instructions, str):
         body["instructions"] = instructions
     return body
+
+
+def _as_message(item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an item, a message in place of a tool call or a result."""
+    kind, call_id = item_type(item), item.get("call_id")
+    if kind in _INPUTS:
+        words = f"Tool call {call_id}: {item.get('name')}({item.get(_INPUTS[kind])})"
+        return {"type": "message", "role": "assistant", "content": words}
+    if kind not in _RESULTS:
+        return item
+    output = item.get("output")
+    parts = output if isinstance(output, list) else [{"type": "input_text", "text": str(output)}]
+    opening = {"type": "input_text", "text": f"Result of tool call {call_id}:"}
+    return {"type": "message", "role": "user", "content": [opening, *parts]}
 
 
 def compaction_object(

@@ -233,11 +233,15 @@ CALLS = [
 
 def test_no_result_of_a_tool_loses_its_call(ann: Client, model: Model) -> None:
     earlier = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
         {"type": "function_call", "call_id": "c0", "name": "look", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c0", "output": LONG},
     ]
     response = shown(ann, [user("Look!"), *earlier, *CALLS], "whole", tools=[TOOL])
     assert response["output"][0]["type"] == "compaction"
+    assert [one["role"] for one in model.summaries[0]] == ["assistant", "user", "user"]
+    assert "look({})" in model.summaries[0][0]["content"]
+    assert LONG in json.dumps(model.summaries[0][1])
     prompt = model.prompts[0]
     assert [one["role"] for one in prompt] == ["developer", "user", "assistant", "tool", "tool"]
     assert [call["id"] for call in prompt[2]["tool_calls"]] == ["c1", "c2"]
