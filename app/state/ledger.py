@@ -45,7 +45,10 @@ class Ledger:
     def write(self, entries: Sequence[Entry]) -> None:
         """Write rows that no budget is charged for; rows that exist stay as they are."""
         now = self._clock()
-        rows = [ledger_rows.values_of(entry, now) for entry in entries]
+        self.write_values([ledger_rows.values_of(entry, now) for entry in entries])
+
+    def write_values(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Write rows as ``write`` does; each is what ``ledger_rows.values_of`` returned."""
         if rows:
             write = partial(insert_new_values, table=ledger, names=ledger_rows.NAMES, rows=rows)
             self._db.write(write, idempotent=True)
