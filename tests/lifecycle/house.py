@@ -21,6 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import create_engine, text
+
+from app.state.database import parse_url
 from tests.behaviour.world import Answer, whole
 from tests.running import ROOT, Gateway, Process, environment, lay_store, running_gateway
 from tests.traffic.frames import sse
@@ -147,7 +150,7 @@ def text_of(response: Mapping[str, Any]) -> str:
     )
 
 
-def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
     """Return the first true value of ``look``; ``TimeoutError`` when none comes."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
@@ -156,6 +159,14 @@ def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
             return found
         time.sleep(0.05)
     raise TimeoutError(f"not within {seconds} s")
+
+
+def change(url: str, statement: str, **values: Any) -> None:
+    """Run a statement on the database of a gateway that runs."""
+    engine = create_engine(parse_url(url))
+    with engine.begin() as connection:
+        connection.execute(text(statement), values)
+    engine.dispose()
 
 
 @dataclass

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
 
-from app.state.database import parse_url
 from tests.behaviour.world import chat_body
 from tests.lifecycle.batches import (
     CHAT,
@@ -29,7 +27,16 @@ from tests.lifecycle.batches import (
     upload,
     uploaded,
 )
-from tests.lifecycle.house import Client, House, children_of, eventually, kill, running_house, running_worker
+from tests.lifecycle.house import (
+    Client,
+    House,
+    change,
+    children_of,
+    eventually,
+    kill,
+    running_house,
+    running_worker,
+)
 from tests.lifecycle.house import variables as house_variables
 from tests.lifecycle.test_processes import second_gateway, shot
 from tests.running import running_gateway
@@ -456,13 +463,6 @@ NARROW = """
 requests = 3
 per = "day"
 """
-
-
-def change(url: str, statement: str, **values: Any) -> None:
-    engine = create_engine(parse_url(url))
-    with engine.begin() as connection:
-        connection.execute(text(statement), values)
-    engine.dispose()
 
 
 def test_what_waits_when_the_window_ends_expires() -> None:

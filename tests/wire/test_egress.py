@@ -13,6 +13,7 @@ import gevent
 import pytest
 
 from app.errors import GatewayError
+from app.wire import http_upstream
 from app.wire.clocks import Clocks, Quiet
 from app.wire.connections import PlainConnection
 from app.wire.egress import MAX_WAYS, Egress, Transport
@@ -219,8 +220,10 @@ def test_a_connection_read_to_its_end_is_used_again(
 
 
 def test_a_stream_left_at_its_last_event_gives_its_connection_back(
-    transport: Transport, clocks: Clocks
+    transport: Transport, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(http_upstream, "LINGER", 10.0)  # whatever a busy machine does in between
+
     def script(sock: Any, _: Received) -> bool:
         sock.sendall(chunked(b"data: [DONE]\n\n", end=False))
         gevent.sleep(0.002)
