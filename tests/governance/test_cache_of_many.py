@@ -41,7 +41,7 @@ cache = { ttl = "5m", semantic = { model = "sandbox/embedding", threshold = 0.6 
 )
 
 
-TRIES = 8
+PATIENCE = 60.0
 AWAY = "the shared cache does not answer"
 
 
@@ -50,10 +50,11 @@ def patient(test: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(test)
     def run(town: Town, **more: Any) -> None:
-        for _ in range(TRIES - 1):
+        limit = time.monotonic() + PATIENCE
+        while time.monotonic() < limit:
             try:
                 return test(town=town, **more)
-            except AssertionError:
+            except (AssertionError, TimeoutError):
                 cleared(town.city)
                 gevent.sleep(1)  # by then every process has heard of it
                 town.city.upstream.forget()
@@ -222,17 +223,16 @@ def test_a_part_of_the_cache_is_emptied(town: Town, query: str, gone: list[str])
     eventually(lambda: not town.stored_bytes())
     made = {"a": ("ann", {}), "b": ("bob", {}), "c": ("blue", {}), "d": ("ann", {"x-bf-cache-key": "mine"})}
 
-    def round_of_calls() -> dict[str, str]:
-        return {
-            name: cached(ask(city, 1, f"part {name} {query}", key, headers=headers))[0]
-            for name, (key, headers) in made.items()
-        }
+    def answers(name: str, word: str) -> bool:
+        key, headers = made[name]
+        return cached(ask(city, 1, f"part {name} {query}", key, headers=headers)) == [word]
 
-    round_of_calls()
-    assert set(round_of_calls().values()) == {"hit"}
-    assert cleared(city, query) == len(gone)
-    gevent.sleep(1)  # by then every process has heard of it
-    assert [name for name, word in round_of_calls().items() if word == "miss"] == gone
+    for name in made:
+        eventually(lambda: answers(name, "hit"), 10)  # noqa: B023 - asked at once
+    assert (kept_of(town, "red"), kept_of(town, "blue")) == (3, 1)
+    assert cleared(city, query) == len(gone)  # as many as these, and these
+    for name in gone:
+        eventually(lambda: answers(name, "miss"), 10)  # noqa: B023 - asked at once
 
 
 @patient
@@ -345,11 +345,15 @@ def test_a_restart_forgets_nothing(tmp_path: Any) -> None:
 
 def test_what_a_lost_key_sealed_is_a_miss_and_is_kept_anew(tmp_path: Any) -> None:
     env = {"DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db", "SLUICE_ENCRYPT": "on"}
-    for secret, words in (("old", ["miss", "hit"]), ("new", ["miss", "hit"]), ("new", ["hit", "hit"])):
+
+    def words_of(secret: str) -> list[str | None]:
         with running_city(CONFIG, env={**env, "SLUICE_SECRET_KEY": secret}) as city:
             eventually(lambda: ask_about(city, "warm"))
             body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "sealed"}]}
-            assert cached(*(city.client().send("POST", CHAT, body) for _ in range(2))) == words
+            return cached(*(city.client().send("POST", CHAT, body) for _ in range(2)))
+
+    assert [words_of("old"), words_of("new")] == [["miss", "hit"]] * 2
+    assert any(words_of("new") == ["hit", "hit"] for _ in range(4))  # later than 50 ms is a miss, too
 
 
 def test_a_redis_that_is_stopped_is_a_miss_and_costs_little() -> None:

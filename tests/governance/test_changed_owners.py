@@ -161,6 +161,7 @@ def test_a_budget_that_a_reload_adds_is_charged_for_calls_that_run(city: City) -
     city.upstream.script = answer
     client = city.client("ann")
     body = {**PROMPT, "max_tokens": 2, "messages": [{"role": "user", "content": "long"}]}
+    begin = time.monotonic()
     long = [gevent.spawn(client.post, CHAT, body) for _ in range(4)]
     eventually(lambda: len(city.upstream.requests) == 4)
     for gateway in city.gateways:
@@ -171,7 +172,6 @@ def test_a_budget_that_a_reload_adds_is_charged_for_calls_that_run(city: City) -
             )
         )
     assert city.client("master").post("/admin/reload").status == 200
-    begin = time.monotonic()
     eventually(lambda: client.get("/v1/key").json["budgets"])
     assert client.get("/v1/key").json["budgets"][0]["spent"] == 0 or time.monotonic() - begin > LONG
     gevent.joinall(long, raise_error=True)
