@@ -65,6 +65,13 @@ def test_what_is_wrong_is_said(sluice: Sluice) -> None:
     assert "configuration's" in sluice("keys", "revoke", "key_config.ann")[2]
 
 
+def test_why_the_database_cannot_be_opened_is_said(sluice: Sluice, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////nowhere/sluice.db")
+    code, out, fault = sluice("keys", "list")
+    assert (code, out) == (1, "")
+    assert fault.splitlines()[1:] == ["sluice: /nowhere/sluice.db: the folder /nowhere does not exist"]
+
+
 def test_a_tenant_goes_once_that_is_confirmed(sluice: Sluice) -> None:
     sluice("tenants", "create", "team")
     assert sluice("tenants", "delete", "team")[::2] == (

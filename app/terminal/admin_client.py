@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.config_loading import load
+from app.errors import GatewayError
 from app.state.audit import Actor
 from app.terminal.output import Refusal
 
@@ -26,7 +27,8 @@ def admin_api(args: argparse.Namespace) -> Iterator[Callable[..., Any]]:
     from app.gateway.layers.log import mute
 
     mute()
-    app = create_app(replace(load(os.environ, args.config), open=False))
+    settings = replace(load(os.environ, args.config), open=False)
+    app = create_app(settings)
     client, actor = app.extensions["sluice_admin_client"](), Actor("cli", "admin", socket.gethostname())
 
     def ask(method: str, path: str, **content: Any) -> Any:
@@ -34,6 +36,7 @@ def admin_api(args: argparse.Namespace) -> Iterator[Callable[..., Any]]:
         if status >= 400:
             error = answer["error"]
             faults = [one["message"] for one in error.get("details") or [error]]
+            faults += _causes(settings.database_url) if status == 503 else []
             raise Refusal("\n".join(faults), 2 if status == 400 else 1)
         return answer
 
@@ -41,6 +44,17 @@ def admin_api(args: argparse.Namespace) -> Iterator[Callable[..., Any]]:
         yield ask
     finally:
         gateway_of(app).close()
+
+
+def _causes(url: str) -> list[str]:
+    """Return why the database cannot be opened, which the API tells no caller; nothing if it can."""
+    from app.state.database import condition
+
+    try:
+        condition(url)
+    except GatewayError as error:
+        return [str(error.raw)]
+    return []
 
 
 def ask_once(args: argparse.Namespace, method: str, path: str, **content: Any) -> Any:
