@@ -37,7 +37,7 @@ from app.gateway.translation import client_context, parse_upstream, server_conte
 from app.gateway.truncation import Breaks, check_whole, replay_answer
 from app.providers.base import Wire
 from app.wire.json import dumps
-from app.wire.offload import aside
+from app.wire.offload import LARGE, aside
 
 
 class PassExchange:
@@ -76,7 +76,7 @@ class PassExchange:
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch one whole answer; it is decoded too, for the record."""
         body = fetch(self.send()).body
-        return aside(len(body), partial(self._answer, body))
+        return self._answer(body) if len(body) < LARGE else aside(len(body), partial(self._answer, body))
 
     def _answer(self, body: bytes) -> Answer:
         raw = parse_upstream(body)

@@ -35,7 +35,11 @@ def new_id(prefix: str) -> str:
 
 def digits() -> str:
     """Return the digits of an id that is made now."""
-    return f"{time.time_ns() // 1000:014x}{_random_digits()}"
+    try:
+        rest = _RANDOM.popleft()  # in one step, whatever threads do
+    except IndexError:
+        rest = _draw()
+    return f"{time.time_ns() // 1000:014x}{rest}"
 
 
 def mint(prefix: str) -> str:
@@ -50,7 +54,7 @@ def mint(prefix: str) -> str:
 
 def new_request_id() -> str:
     """Make the id of a request that came without one: ``req_`` followed by 32 hexadecimal digits."""
-    return f"req_{time.time_ns() // 1000:014x}{_random_digits()[:18]}"
+    return f"req_{digits()[:32]}"
 
 
 _RANDOM: Final[deque[str]] = deque()
@@ -59,15 +63,12 @@ _AT_ONCE: Final = 128
 os.register_at_fork(after_in_child=_RANDOM.clear)
 
 
-def _random_digits() -> str:
-    """Return 34 random hexadecimal digits, which nobody else gets."""
-    try:
-        return _RANDOM.popleft()  # in one step, whatever threads do
-    except IndexError:
-        digits = os.urandom(17 * _AT_ONCE).hex()
-        first, *others = (digits[at : at + 34] for at in range(0, len(digits), 34))
-        _RANDOM.extend(others)
-        return first
+def _draw() -> str:
+    """Draw digits for many ids; return 34 of them, which nobody else gets."""
+    drawn = os.urandom(17 * _AT_ONCE).hex()
+    first, *others = (drawn[at : at + 34] for at in range(0, len(drawn), 34))
+    _RANDOM.extend(others)
+    return first
 
 
 FILE: Final = "file-"

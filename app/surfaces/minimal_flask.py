@@ -92,7 +92,11 @@ class SessionlessFlask(Flask):
         context: Any = Context(self, request)
         app_token, token = _cv_app.set(context), _cv_request.set(context)
         try:
-            self._match(request, context)
+            rule = self.url_map.static.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")))
+            if rule is None or "HTTP_UPGRADE" in environ:
+                self._match(request, context)
+            else:
+                request.url_rule, request.view_args = rule, {}
             try:
                 response = self.full_dispatch_request()
             except Exception as error:  # noqa: BLE001 - of a hook; errors of views are answered already
@@ -105,12 +109,7 @@ class SessionlessFlask(Flask):
             _cv_app.reset(app_token)
 
     def _match(self, request: Request, context: Context) -> None:
-        """Find the rule of a request: in the table, else by Werkzeug's adapter."""
-        environ = request.environ
-        rule = self.url_map.static.get((environ["REQUEST_METHOD"], environ.get("PATH_INFO", "")))
-        if rule is not None and "HTTP_UPGRADE" not in environ:
-            request.url_rule, request.view_args = rule, {}
-            return
+        """Find the rule of a request by Werkzeug's adapter."""
         try:
             context.url_adapter = adapter = self.create_url_adapter(request)
             request.url_rule, request.view_args = adapter.match(return_rule=True)  # type: ignore[union-attr, assignment]
@@ -184,7 +183,9 @@ class WholeResponse(Response):
         if environ["REQUEST_METHOD"] == "HEAD" or not isinstance(body, list) or self._on_close:
             return super().__call__(environ, start_response)
         has_headers = "headers" in vars(self)
-        start_response(self.status, self.headers.to_wsgi_list() if has_headers else list(self.fields.items()))
+        start_response(
+            self._status, self.headers.to_wsgi_list() if has_headers else list(self.fields.items())
+        )
         return body
 
 
