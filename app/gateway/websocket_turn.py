@@ -23,7 +23,7 @@ from app.gateway.outcome import Outcome
 from app.gateway.request_turn import RequestHost
 from app.gateway.run import Batch, Run
 from app.gateway.stored_turn import StoredTurn, expand, holds_reference, with_history
-from app.responses_form.items import as_items, is_reference, item_type, normalise
+from app.responses_form.items import as_items, call_id_of, is_reference, item_type, normalise
 from app.state.records import EXPANDED_MAX
 from app.state.state import State
 from app.wire.json import dumps
@@ -130,7 +130,7 @@ def _join(past: Items, body: Any) -> list[dict[str, Any]]:
     """Return the items of a thread, then those of a body that the thread does not have."""
     known = {one["id"]: one for one in past if isinstance(one.get("id"), str)}
     new = [one for one in as_items(body.get("input")) if not _repeats(one, known)]
-    answered = {one.get("call_id") for one in (*past, *new) if item_type(one).endswith("_output")}
+    answered = {call_id_of(one) for one in (*past, *new) if item_type(one).endswith("_output")}
     return [*(one for one in past if not _is_cut_off(one, answered)), *new]
 
 
@@ -142,7 +142,7 @@ def _repeats(one: dict[str, Any], known: dict[str, dict[str, Any]]) -> bool:
 def _is_cut_off(one: dict[str, Any], answered: set[Any]) -> bool:
     """Tell whether an item is reasoning or a call that an interrupted turn left unfinished."""
     unfinished = one.get("status") in ("incomplete", "in_progress") and one.get("type") != "message"
-    return unfinished and one.get("call_id") not in answered
+    return unfinished and call_id_of(one) not in answered
 
 
 def _empty(services: Services, call: Call) -> Run:

@@ -134,12 +134,17 @@ def call_ids(body: Mapping[str, Any]) -> Iterator[str]:
                 yield item["call_id"]
 
 
+def call_id_of(item: Mapping[str, Any]) -> str | None:
+    """Return the id of the call that an item is, or answers; None without one."""
+    return call_id if isinstance(call_id := item.get("call_id"), str) else None
+
+
 def check_tool_outputs(items: Sequence[Mapping[str, Any]]) -> None:
     """Raise OpenAI's 400 if a tool call in ``items`` has no output there."""
-    answered = {(one.get("type"), one.get("call_id")) for one in items}
+    answered = {(item_type(one), call_id_of(one)) for one in items}
     for one in items:
-        output, words = _OUTPUTS.get(one.get("type", ""), ("", ""))
-        if output and (output, one.get("call_id")) not in answered:
+        output, words = _OUTPUTS.get(item_type(one), ("", ""))
+        if output and (output, call_id_of(one)) not in answered:
             raise GatewayError(
                 "bad_request",
                 f"No tool output found for {words} {one.get('call_id')}.",
@@ -185,9 +190,9 @@ def check_tool_calls(items: Sequence[Mapping[str, Any]]) -> None:
     kinds = {str(one.get("type", "")) for one in items}
     if kinds.isdisjoint(_ANSWERS) or "compaction" in kinds:
         return
-    call_ids = {one.get("call_id") for one in items if not str(one.get("type", "")).endswith("_output")}
+    call_ids = {call_id_of(one) for one in items if not str(one.get("type", "")).endswith("_output")}
     for one in items:
-        words = _ANSWERS.get(one.get("type", ""))
+        words = _ANSWERS.get(item_type(one))
         if words and isinstance(one.get("call_id"), str) and one["call_id"] not in call_ids:
             raise GatewayError(
                 "bad_request",

@@ -12,6 +12,7 @@ from typing import Any
 from app.responses_form.errors import mutually_exclusive
 from app.responses_form.items import (
     as_items,
+    call_id_of,
     check_tool_outputs,
     conversation_id_of,
     is_reference,
@@ -128,11 +129,11 @@ def _usable(found: References, items: Iterable[JSON]) -> tuple[list[JSON], list[
     history: list[JSON] = []
     sources: list[Source | None] = []
     past = [unpack(body, found.files) for body in found.history.bodies]
-    answered = {one.get("call_id") for one in (*past, *items) if item_type(one).endswith("_output")}
+    answered = {call_id_of(one) for one in (*past, *items) if item_type(one).endswith("_output")}
     alone = lone_thoughts(past)
     for place, (value, source) in enumerate(zip(past, found.history.sources, strict=True)):
         cut_off = value.get("status") in ("incomplete", "in_progress")
-        if cut_off and value.get("type") != "message" and value.get("call_id") not in answered:
+        if cut_off and value.get("type") != "message" and call_id_of(value) not in answered:
             continue
         if place in alone:  # reasoning of a provider of Responses has no status
             continue

@@ -121,3 +121,27 @@ def test_a_refused_document_is_named_with_the_model(world: World) -> None:
     body = {"model": "groq/llama-x", "messages": [{"role": "user", "content": [part]}]}
     message = world.send("POST", "/v1/chat/completions", body).error["message"]
     assert message == "documents are not supported by 'groq/llama-x': a.pdf."
+
+
+@pytest.mark.parametrize("call_id", [[[]], {}, 5], ids=repr)
+@pytest.mark.parametrize(
+    "item",
+    [
+        {"type": "local_shell_call", "id": "x", "status": "completed", "action": {}},
+        {"type": "of_tomorrow", "id": "x"},
+        {"role": "user", "content": "hi"},
+        {"type": "function_call", "name": "f", "arguments": "{}"},
+    ],
+    ids=lambda item: item.get("type"),
+)
+def test_the_id_of_a_call_is_a_string_in_every_item(item: Json, call_id: Any, world: World) -> None:
+    """One that is none would be stored in a conversation, and break all its later turns."""
+    conversation = world.send("POST", "/v1/conversations", {}).json["id"]
+    items = [{**item, "call_id": call_id}]
+
+    turn = world.ask("responses", model="anthropic/x", input=items, conversation=conversation)
+    added = world.send("POST", f"/v1/conversations/{conversation}/items", {"items": items})
+
+    assert (turn.status, turn.error["param"]) == (400, "input[0].call_id")
+    assert (added.status, added.error["param"]) == (400, "items[0].call_id")
+    assert world.upstream.requests == []
