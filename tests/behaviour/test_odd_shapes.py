@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from app.wire.eventstream import EventStreamDecoder, encode_event, encode_message
+from tests.behaviour.surfaces import EVERY, Surface
 from tests.behaviour.world import ResponsesStream, World, event_frame, running_world
 from tests.traffic.frames import sse
 from tests.traffic.load import EVENT_STREAM, Exchange, exchanges, require
@@ -231,3 +232,21 @@ def test_an_exception_of_bedrock_is_told_in_its_words(member: str, world: World)
     answer = world.ask(model="bedrock/x", stream=True)
 
     assert (answer.status, answer.error["message"]) == (429, "slow down")
+
+
+TRANSLATED = [surface for surface in EVERY if surface.name != "bedrock"]
+
+
+@pytest.mark.parametrize("surface", TRANSLATED, ids=lambda surface: surface.name)
+def test_what_comes_after_bedrocks_stop_is_dropped(surface: Surface, world: World) -> None:
+    more = {"contentBlockIndex": 1, "delta": {"text": " and more"}}
+    late = (("contentBlockDelta", more), ("contentBlockStop", {"contentBlockIndex": 1}))
+    ends = (*late, ("messageStop", {"stopReason": "max_tokens"}), ("metadata", {"usage": {"inputTokens": 3}}))
+    tail = b"".join(encode_event(name, json.dumps(data).encode()) for name, data in ends)
+    stream = bedrock_stream(0)
+    world.upstream.add(Reply(200, stream.body + tail, stream.headers))
+
+    answer = surface.ask(world, "bedrock/x", stream=True)
+
+    assert (answer.status, surface.text_of(answer)) == (200, "good")
+    assert surface.ended_well(answer)

@@ -66,14 +66,16 @@ class ConverseDecoder(TerminalDecoder):
         self._metadata: JSON = {}
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one message. Unknown events are ignored."""
+        """Take one message. Unknown events are ignored, and content that comes after the stop."""
         name = event or ""
         if self._over:
             return []
         if name.startswith(_EXCEPTION):
             return self._fail(exception_error(name[len(_EXCEPTION) :], data))
         method = _METHODS.get(name)
-        return [] if method is None else method(self, as_dict(data))
+        if method is None or self._finished and name != "metadata":
+            return []
+        return method(self, as_dict(data))
 
     def eof(self) -> list[Event]:
         """Take the end of the body: after ``messageStop`` the response is complete, without usage."""
@@ -149,8 +151,6 @@ class ConverseDecoder(TerminalDecoder):
         return [*events, BlockEnded(number, native=native)]
 
     def _message_stop(self, data: JSON) -> list[Event]:
-        if self._finished:
-            return []
         self._finished = True
         events = [event for block in self._blocks.take_all() for event in self._close(block)]
         self._metadata.update(without_nulls(rest(data, _STOP)))
