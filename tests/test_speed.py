@@ -8,7 +8,7 @@ import pytest
 from benchmarks.meter import cpu_seconds, tree
 from tests.conftest import REPO
 
-SPEND = "import time\ndef spend():\n    while time.thread_time() < 0.1: pass\n"
+SPEND = "import time\ndef spend():\n    while time.thread_time() < 0.15: pass\n"
 ENDING = {
     "a thread": "import threading\nthread = threading.Thread(target=spend)\nthread.start(); thread.join()\n",
     "a child": "import os\nif not os.fork():\n    spend(); os._exit(0)\nos.wait()\n",

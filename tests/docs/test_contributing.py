@@ -61,7 +61,7 @@ def steps() -> Sequence[Block]:
 def _run(checkout: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     environ = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "HOME": str(checkout)}
     return subprocess.run(
-        arguments, cwd=checkout, env=environ, capture_output=True, text=True, timeout=150, check=False
+        arguments, cwd=checkout, env=environ, capture_output=True, text=True, timeout=350, check=False
     )
 
 
