@@ -187,7 +187,12 @@ def page(
         return models, None
     ids = [model.id for model in models]
     if after is not None and after not in ids:
-        raise GatewayError("bad_request", f"No model '{after}'.", param="after", code="invalid_value")
+        raise GatewayError(
+            "bad_request",
+            f"Invalid 'after': there is no model '{after}' in this list.",
+            param="after",
+            code="invalid_value",
+        )
     start = 0 if after is None else ids.index(after) + 1
     end = len(models) if limit is None else start + limit
     return models[start:end], end < len(models)

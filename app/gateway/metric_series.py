@@ -118,7 +118,7 @@ SERIES: Final = (
         "sluice_breaker_open",
         "gauge",
         ("provider",),
-        "Circuits (provider, model, key) that rest, over all workers.",
+        "Open circuits (provider, model, key), over all workers.",
         sums=True,
     ),
     Series("sluice_background_queue", "gauge", (), "Background responses that wait for a worker."),

@@ -144,7 +144,7 @@ def _check_free(connection: Connection, name: str) -> None:
     if any(connection.execute(one).first() is not None for one in left):
         raise GatewayError(
             "conflict",
-            f"Something is stored of a former tenant '{name}'; it goes with the next sweep, within ten minutes.",
+            f"Data of a former tenant '{name}' is still stored; the next sweep deletes it, within ten minutes.",
             param="name",
         )
     for table in (vault, first_answer):

@@ -83,7 +83,9 @@ class KeyRing:
 def _missing_key_error(places: Credentials, request: Request) -> GatewayError:
     """Return the error for a request without a key, or with a credential of another scheme."""
     scheme, space, _ = request.headers.get("Authorization", "").partition(" ")  # without one it may be a key
-    other = f" A credential of the scheme '{scheme}' is no key here." if space and len(scheme) <= 20 else ""
+    other = (
+        f" A credential of the scheme '{scheme}' is not a key here." if space and len(scheme) <= 20 else ""
+    )
     header = f" or in the header '{places.headers[0]}'" if places.headers else ""
     message = f"You didn't provide an API key.{other} Send it as 'Authorization: Bearer YOUR_KEY'{header}."
     return GatewayError("unauthenticated", message, code="")

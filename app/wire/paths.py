@@ -39,7 +39,7 @@ def segment(value: str, *, allow: str = "", name: str = "value") -> str:
     refused = _FORBIDDEN.difference(allow)
     if not value.isprintable() or not refused.isdisjoint(value):
         listed = " ".join(sorted(refused))
-        raise GatewayError("bad_request", f"The {name} must not hold {listed} or unprintable characters.")
+        raise GatewayError("bad_request", f"The {name} must not contain {listed} or unprintable characters.")
     return quote(value, safe="@" if "@" in allow else "")
 
 

@@ -58,7 +58,8 @@ def headers_of(
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
             raise GatewayError(
-                "bad_request", f"The value for the header {name!r} has characters that no header takes."
+                "bad_request",
+                f"The value for the header {name!r} contains characters that a header cannot carry.",
             )
         if name.lower() not in _OURS:
             outgoing[name] = value

@@ -325,11 +325,13 @@ def test_no_websocket_is_opened_by_http_1_0(world: World) -> None:
 
 def test_a_handshake_that_is_none_is_refused_in_words(world: World) -> None:
     asked = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-key": "AAAA"}
-    assert world.send("GET", "/v1/responses", None, asked).error["message"].startswith("This is no WebSocket")
+    assert (
+        world.send("GET", "/v1/responses", None, asked).error["message"].startswith("This is not a WebSocket")
+    )
     asked |= {"sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==", "sec-websocket-version": "8"}
     other = world.send("GET", "/v1/responses", None, asked)
     assert (other.status, other.headers["sec-websocket-version"]) == (426, "13")
-    assert other.error["message"].startswith("This is no WebSocket")
+    assert other.error["message"].startswith("This is not a WebSocket")
     assert world.send("GET", "/v1/responses", {}, asked).status == 400
     assert world.send("GET", "/v1/responses").status == 405
 

@@ -25,7 +25,7 @@ def refuse_nul(request: Request) -> None:
         if "\0" in value:
             raise GatewayError(
                 "bad_request",
-                f"Invalid '{name[:64]}': it holds a NUL character.",
+                f"Invalid '{name[:64]}': it contains a NUL character.",
                 param=name[:64],
                 code="invalid_value",
             )

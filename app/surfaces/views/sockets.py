@@ -68,7 +68,7 @@ def connect(mount: Mount, deployment: str | None = None) -> Response:
 def _other_version() -> Response:
     """Return the refusal of another version of the protocol, with the one that is spoken (RFC 6455, 4.4)."""
     g.refusal = GatewayError(
-        "bad_request", f"This is no WebSocket handshake: the version must be {_VERSION}.", status=426
+        "bad_request", f"This is not a WebSocket handshake: the version must be {_VERSION}.", status=426
     )
     response = error_response(g.refusal)
     response.headers.update({"Sec-WebSocket-Version": _VERSION, "Upgrade": "websocket"})
@@ -121,7 +121,7 @@ class Session:
             self._socket.accept(lines)
         except Refused as refused:
             raise GatewayError(
-                "bad_request", f"This is no WebSocket handshake: {refused.why}.", status=refused.status
+                "bad_request", f"This is not a WebSocket handshake: {refused.why}.", status=refused.status
             ) from refused
 
     def serve(self, headers: Iterable[tuple[str, str]]) -> None:
