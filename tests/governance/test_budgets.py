@@ -160,6 +160,7 @@ def test_the_ledger_says_what_each_attempt_cost(city: City) -> None:
         "created_at": row["created_at"],
         "tenant": "red",
         "key": "counts",
+        "key_id": None,
         "provider": "groq",
         "model": "x",
         "provider_key": row["provider_key"],
