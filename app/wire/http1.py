@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import http.client
 import re
-import zlib
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 MAX_HEAD: Final = 256 * 1024  # bytes of status line and headers
 MAX_HEADERS: Final = 200
@@ -26,17 +25,6 @@ _WHOLE_HEAD: Final = re.compile(
     rb"((?:[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[^\r\n]*+\r?\n)*+)\r?\n"
 )
 _PLAIN_SIZE: Final = re.compile(rb"([1-9a-fA-F][0-9a-fA-F]{0,7})\r\n")
-_INFLATED: Final = 4096  # compressed bytes that are undone at once: zlib copies what follows a member
-_ZLIB_METHOD: Final = (
-    8  # the low half of zlib's first byte; in bare deflate it would be a stored block with a dirty padding
-)
-_GZIP_MARK: Final = 0x1F
-_CODINGS: Final = {
-    **dict.fromkeys(("gzip", "x-gzip", "deflate"), True),
-    **dict.fromkeys(("br", "zstd", "compress", "x-compress", "dcb", "dcz"), False),
-}
-"""The content codings that compress (IANA's registry), and whether they can be undone here."""
-
 _CHUNK_SIZE: Final = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
 
 
@@ -338,76 +326,3 @@ class ChunkedBody:
 
 
 _LINES: Final = (ChunkedBody._size_line, ChunkedBody._after_chunk, ChunkedBody._trailer_line)
-
-
-class Inflater:
-    """Undoes gzip or deflate, never more than a given size at once.
-
-    Identity is asked for, so this is for servers and proxies that do not listen. Deflate may come without its zlib
-    wrapper, as some servers send it, and gzip in many members, with zeros behind the last (gzip's manual, "Tapes").
-    """
-
-    def __init__(self, coding: str = "gzip") -> None:
-        self._may_be_raw = coding == "deflate"
-        self._zlib: Any = None  # of the current member
-        self._data = b""
-        self._at = 0  # how much of the data is used
-
-    @property
-    def holds(self) -> bool:
-        """Whether fed bytes wait to be inflated."""
-        return self._at < len(self._data)
-
-    def feed(self, data: bytes, limit: int) -> bytes:
-        """Return up to ``limit`` bytes of content, none only if it holds nothing; ``Malformed`` for what is no gzip or
-        deflate.
-        """
-        if data:
-            self._data, self._at = self._data[self._at :] + data, 0
-        content = b""
-        while not content and self.holds:
-            if self._zlib is None or self._zlib.eof:
-                self._begin_member()
-            else:
-                content = self._inflate(limit)
-        return content
-
-    def end(self) -> None:
-        """Note that the body ended; ``Cut`` if the compressed data had not."""
-        if self._zlib is not None and not self._zlib.eof:
-            raise Cut("cut within its compressed data")
-
-    def _begin_member(self) -> None:
-        if self._zlib is not None and self._data[self._at] == 0:
-            self._at += 1
-            return
-        bits = zlib.MAX_WBITS | 32
-        if (
-            self._may_be_raw
-            and self._data[self._at] & 15 != _ZLIB_METHOD
-            and self._data[self._at] != _GZIP_MARK
-        ):
-            bits = -zlib.MAX_WBITS
-        self._zlib = zlib.decompressobj(bits)
-
-    def _inflate(self, limit: int) -> bytes:
-        piece = self._data[self._at : self._at + _INFLATED]
-        try:
-            content: bytes = self._zlib.decompress(piece, limit)
-        except zlib.error as error:
-            raise Malformed("a broken content encoding") from error
-        self._at += len(piece) - len(self._zlib.unused_data or self._zlib.unconsumed_tail)
-        return content
-
-
-def inflater_of(headers: Mapping[str, str]) -> Inflater | None:
-    """Return what undoes the content encoding, None for identity and for names of no encoding, such as a charset;
-    ``Malformed`` for one that cannot be undone.
-    """
-    codings = [coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")]
-    known = [coding for coding in codings if coding in _CODINGS]
-    if not known:
-        return None
-    if len(known) == 1 and _CODINGS[known[0]]:
-        return Inflater(known[0])
-    raise Malformed(f"its content encoding '{', '.join(known)}' was not requested")

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import gevent
 
-from app.wire import direct_connection, http1
+from app.wire import content_coding, direct_connection, http1
 from app.wire.clocks import Watchdog
 from app.wire.fairness import Turns
 from app.wire.response_body import WatchedBody, broken_body
@@ -54,7 +54,7 @@ class HttpUpstream(WatchedBody):
         try:
             self._body = http1.body_of(method, self.status, self.headers)
             coded = "content-encoding" in self.headers
-            self._inflater = http1.inflater_of(self.headers) if coded else None
+            self._inflater = content_coding.inflater_of(self.headers) if coded else None
         except http1.Malformed as error:
             raise broken_body(str(error)) from error
         watchdog.on_abort = self._drop

@@ -10,16 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from app.wire.content_coding import Inflater, inflater_of
 from app.wire.http1 import (
     ChunkedBody,
     Closed,
     Cut,
-    Inflater,
     Malformed,
     OpenBody,
     SizedBody,
     body_of,
-    inflater_of,
     read_head,
     whole_head,
 )
