@@ -74,6 +74,7 @@ class Run:
         self._on_terminal: list[TerminalListener] = []
         self._held: list[Frame] = []
         self._held_taken = False
+        self._has_led = False  # leading items were sent
         self._dialect = dialect_of(Row, call.dialect)
         self._identity: dict[str, Any] = {}
         self._tail: list[Frame] = []
@@ -188,6 +189,7 @@ class Run:
         held, self._held = self._held, []
         if held and not self.content:
             self._held_taken = True
+            self._has_led = self._has_led or any(map(self._leads, held))
             self._identity = self._identity or self._dialect.identity(held[0])
         return self._number(held)
 
@@ -243,9 +245,11 @@ class Run:
         return frames
 
     def _is_opening(self, frame: Frame) -> bool:
-        """Tell whether a frame comes before the provider's answer: an opening one, or that of a leading item."""
-        item = frame.data.get("item") if self.call.leading and isinstance(frame.data, dict) else None
-        return self._dialect.is_opening(frame) or item in self.call.leading
+        """Tell whether a frame that comes before the provider's answer was sent: an opening one, or that of a leading item."""
+        return self._dialect.is_opening(frame) or (self._has_led and self._leads(frame))
+
+    def _leads(self, frame: Frame) -> bool:
+        return isinstance(frame.data, dict) and frame.data.get("item") in self.call.leading
 
     def _number(self, frames: list[Frame]) -> list[Frame]:
         """Set sequence numbers across all attempts of a stream, if the dialect has them. If each frame has the answer's id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -333,3 +334,19 @@ def test_a_call_without_input_is_written_alike_in_its_events_and_its_item(
     deltas = "".join(frame["delta"] for frame in frames if "delta" in frame)
     finals = [frame[member] for frame in frames if member in frame]
     assert (deltas, finals, frames[-1]["response"]["output"][0][member]) == (shown, [shown], shown)
+
+
+LEADING = {"id": "cmp_1", "type": "compaction", "encrypted_content": "sealed"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_leading_item_comes_with_the_output_and_not_before(fails: bool) -> None:
+    encoder = ResponsesEncoder(REQUEST, replace(server_context(response_id="resp_1"), leading=(LEADING,)))
+    opening = [frame.data for frame in encoder.feed(Started())]
+    assert [frame["type"] for frame in opening] == ["response.created", "response.in_progress"]
+    events = [Failed(GatewayError("upstream_error", "x"))] if fails else [*replay(answer(TextPart("hi")))]
+    frames = [*opening, *(frame.data for event in events for frame in encoder.feed(event))]
+    assert check_responses_stream(frames, ours=True) == []
+    done = [frame["item"] for frame in frames if frame["type"] == "response.output_item.done"]
+    assert [item["type"] for item in done] == ["compaction", *["message"][fails:]]
+    assert (done[0], frames[-1]["response"]["output"]) == (LEADING, done)

@@ -55,6 +55,7 @@ class ResponsesEncoder:
         self._body = client_body(request)
         self._writer = output_writer(request, context)
         self._opened = False
+        self._leading = context.leading
         self._id = context.response_id or context.new_id("resp")
         self._model = context.model or request.model
         self._started = Started()
@@ -72,14 +73,20 @@ class ResponsesEncoder:
         self.final = None
 
     def _open(self) -> list[Frame]:
-        """Return the opening snapshots and the leading items, nothing after the first call."""
+        """Return the opening snapshots, nothing after the first call."""
         if self._opened:
             return []
         self._opened = True
-        frames = [
+        return [
             self._frame(kind, {"response": self._shell("in_progress")}) for kind in (CREATED, IN_PROGRESS)
         ]
-        for place, item in enumerate(self._context.leading, 1):
+
+    def _open_output(self) -> list[Frame]:
+        """Return the opening snapshots and the leading items; these come with what follows them, as a response without
+        output is run again after a crash."""
+        frames = self._open()
+        leading, self._leading = self._leading, ()
+        for place, item in enumerate(leading, 1):
             part = OpaquePart(str(item["type"]), (NAME, item))
             frames += self._block_started(BlockStarted(block=-place, part=part, item=-place))
             frames += self._block_ended(BlockEnded(-place))
@@ -96,7 +103,7 @@ class ResponsesEncoder:
         kind = part_kind(event.part)
         if event.choice != 0 or kind == "foreign":
             return []
-        frames = self._open()
+        frames = self._open_output()
         item = self._current.get((event.item, kind))
         if item is None or not item.takes(kind):
             frames += self._close_ended()
@@ -141,7 +148,7 @@ class ResponsesEncoder:
 
     def _ended(self, event: Ended) -> list[Frame]:
         status, reason = STATUSES[self._finish.reason]
-        frames = self._open() + self._close_all(status == "completed")
+        frames = self._open_output() + self._close_all(status == "completed")
         error = GatewayError("upstream_error", BROKEN_OFF["message"], code=BROKEN_OFF["code"])
         if status == "failed":
             frames.append(self._frame("error", event_of_error(error)))
@@ -158,7 +165,7 @@ class ResponsesEncoder:
 
     def _failed(self, event: Failed) -> list[Frame]:
         cancelled = event.error.kind.name == "cancelled"
-        frames = self._open() + self._close_all(False)
+        frames = self._open_output() + self._close_all(False)
         if not cancelled:
             frames.append(self._frame("error", event_of_error(event.error)))
         shell = self._shell(
