@@ -24,6 +24,7 @@ from sqlalchemy import (
     Select,
     Table,
     Text,
+    case,
     delete,
     func,
     insert,
@@ -192,7 +193,10 @@ class Reader:
                 yield members_of(row)
 
     def _notices(self) -> Iterator[Members]:
-        young = notice.c.created_at > self._moment - _OVERLAP
+        latest = case(
+            (db_now() < self._moment, db_now()), else_=self._moment
+        )  # the clock may have been set back
+        young = notice.c.created_at > latest - _OVERLAP
         for row in self._db.fetch_all(select(notice).where(young).order_by(notice.c.created_at)):
             self._moment = max(self._moment, row.created_at)
             if self._is_new(row.id):

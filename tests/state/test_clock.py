@@ -81,3 +81,12 @@ def test_a_claim_of_an_idempotency_key_outlives_a_clock_that_is_set_forward(
         second.first_answers.claim("n", TENANT, "body")
     clocks.pass_by(13)
     assert second.first_answers.claim("n", TENANT, "body") is None
+
+
+def test_a_reader_of_events_hears_of_new_ones_though_the_clock_was_set_back(state: State) -> None:
+    reader = state.live_events.reader()
+    reader._moment += 3_600
+    state.live_events.write([{"type": "breaker"}])
+    assert [one.body["type"] for one in reader.read()] == ["breaker"]
+    assert list(reader.read()) == []
+    reader.close()
