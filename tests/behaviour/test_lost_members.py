@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.surfaces import SURFACES
+from tests.behaviour.surfaces import EVERY, SURFACES
 from tests.behaviour.test_odd_shapes import CONFIG
 from tests.behaviour.world import World, chat_body, responses_body, running_world
 from tests.traffic.replay import Reply
@@ -101,3 +101,31 @@ def test_a_system_tool_has_no_settings_to_lose(world: World) -> None:
     assert answer.status == 422
     (request,) = world.upstream.requests
     assert [tool["name"] for tool in request.json()["tools"]] == ["web_search"]
+
+
+ODD: tuple[Any, ...] = ([[]], {"a": []}, 5)
+MISPLACED: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "thinking": (
+        "anthropic",
+        "anthropic/claude-sonnet-4-5",
+        {"thinking": {"type": ..., "budget_tokens": 1024}},
+    ),
+    "audio": ("chat", "gemini/gemini-2.5-pro", {"audio": {"format": ..., "voice": "a"}}),
+}
+
+
+@pytest.mark.parametrize("value", ODD, ids=repr)
+@pytest.mark.parametrize(("name", "model", "members"), MISPLACED.values(), ids=MISPLACED)
+def test_a_value_of_an_odd_type_is_no_fault_of_the_gateway(
+    name: str, model: str, members: dict[str, Any], value: Any, world: World
+) -> None:
+    surface = next(surface for surface in EVERY if surface.name == name)
+    odd: dict[str, Any] = {
+        member: {inner: value if one is ... else one for inner, one in inside.items()}
+        for member, inside in members.items()
+    }
+    refuse(world)
+
+    answer = surface.ask(world, model, **odd)
+
+    assert answer.status in (400, 422), answer.body

@@ -155,7 +155,7 @@ def _output(output: Output, encoder: ToolsEncoder, losses: Losses) -> dict[str, 
     audio = output.audio or {}
     if audio.get("voice"):
         config["speechConfig"] = speech_config(audio["voice"])
-    if audio.get("format") not in {None, "pcm16"}:
+    if audio.get("format") not in (None, "pcm16"):
         losses.report("audio_format", "Gemini speaks 24 kHz PCM only", param="audio.format")
     return config
 

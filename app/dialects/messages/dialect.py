@@ -33,7 +33,7 @@ from app.dialects.messages.stream_out import MessagesEncoder
 from app.dialects.shared.claude import OMITTED, family_of
 from app.dialects.shared.claude_thinking import sampling_of
 from app.dialects.shared.decoder_parts import token_count
-from app.dialects.shared.lenient_json import as_dict, count, dicts, number, opt_str, without_nulls
+from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, number, opt_str, without_nulls
 from app.dialects.shared.plain_patch import Body, Opener, PlainPatch, open_messages
 from app.dialects.shared.usage_repair import counts_only
 from app.dialects.shared.usage_sides import lacks_side
@@ -83,7 +83,7 @@ def _fit_sampling(body: Body, passage: PassThrough) -> None:
         top_k=count(body.get("top_k")),
     )
     family = family_of(passage.client.model)
-    thinks = as_dict(body.get("thinking")).get("type") in _THINKING_TYPES
+    thinks = as_str(as_dict(body.get("thinking")).get("type")) in _THINKING_TYPES
     supported = sampling_of(sampling, family, thinks, passage.client.losses)
     for name in _SAMPLING:
         if getattr(sampling, name) is not None and name not in supported:
