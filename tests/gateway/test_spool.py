@@ -72,6 +72,20 @@ def test_what_cannot_be_taken_in_stays(tmp_path: Path) -> None:
     assert spool.recover(taken) == 2
 
 
+def test_a_row_that_cannot_be_taken_in_keeps_no_other_from_it(tmp_path: Path) -> None:
+    spool, taken = Spool(str(tmp_path)), Taken()
+    spool.keep([entry(1), entry(2), entry(3)])
+
+    def take(rows: Sequence[Entry]) -> None:
+        if entry(2) in rows:
+            raise TypeError("no number")
+        taken(rows)
+
+    spool.recover(take)
+    assert taken.rows == [entry(1), entry(3)]
+    assert not spool.waits
+
+
 def test_a_file_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
     first, second, taken = Spool(str(tmp_path)), Spool(str(tmp_path)), Taken()
     first.keep([entry(1)])

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from app.errors import GatewayError
 from app.state.ledger_rows import Entry, from_json
 
 _LOG: Final = logging.getLogger(__name__)
@@ -63,7 +64,8 @@ class Spool:
     def recover(self, take: Take) -> int:
         """Recover the rows of files without an owner, and of our own file; return their number.
 
-        A file goes once all of it was taken in; what ``take`` raises leaves it there."""
+        A file goes once all of it was taken in; while the database is away it stays. A row that cannot be taken in, whatever is
+        wrong with it, is logged and left out, so that it keeps no other row from its budget."""
         self._close()
         return sum(self._recover(path, take) for path in self._files())
 
@@ -104,9 +106,23 @@ class Spool:
                 return 0
             entries = [entry for line in file if (entry := _read(line, path)) is not None]
             for start in range(0, len(entries), _BATCH):
-                take(entries[start : start + _BATCH])
+                _take(entries[start : start + _BATCH], take, path)
             path.unlink(missing_ok=True)
         return len(entries)
+
+
+def _take(entries: Sequence[Entry], take: Take, path: Path) -> None:
+    """Take rows in together; if that fails for a reason of theirs, each alone."""
+    try:
+        take(entries)
+    except (GatewayError, OSError):
+        raise
+    except Exception:  # noqa: BLE001 - whatever is wrong with one row, the others are taken in
+        if len(entries) == 1:
+            _LOG.exception("a row of the spool %s cannot be taken in and is left out", path.name)
+            return
+        for one in entries:
+            _take([one], take, path)
 
 
 def _read(line: bytes, path: Path) -> Entry | None:
