@@ -173,7 +173,7 @@ class Driver:
         with OpenRequest(self._settings, attempt, exchange, sent, stream=True) as upstream:
             translator = stream.open(upstream)
             run.outcome.media_type = stream.media_type
-            run.end_in_error = partial(self._fail, stream, attempt)
+            run.begin_stream(partial(self._fail, stream, attempt))
             try:
                 for frames in self._read(upstream, sent.wire or exchange.wire, stream):
                     if isinstance(frames, Repetition):
@@ -357,12 +357,14 @@ class _UpstreamStream:
         return getattr(self.translator, "media_type", None)
 
     def check(self, frames: list[Frame]) -> list[Frame]:
-        """Return ``frames``; if the translator failed, keep good content for the run and raise its failure."""
+        """Return ``frames``; if the translator failed, keep what came before for the run and raise its failure."""
         translator = self.translator
         if translator.failure is None:
             return frames
         if translator.content and frames:
             self.run.keep_tail(frames)
+        elif not translator.content:
+            self.run.hold(frames)
         raise translator.failure
 
     def usage(self) -> Usage | None:

@@ -74,7 +74,6 @@ class Run:
         self._on_terminal: list[TerminalListener] = []
         self._held: list[Frame] = []
         self._held_taken = False
-        self._has_led = False  # leading items were sent
         self._dialect = dialect_of(Row, call.dialect)
         self._identity: dict[str, Any] = {}
         self._tail: list[Frame] = []
@@ -116,12 +115,18 @@ class Run:
 
     @property
     def has_held(self) -> bool:
-        """Whether frames wait for the first content."""
-        return bool(self._held)
+        """Whether opening frames wait for the first content."""
+        return not self._held_taken and any(map(self._dialect.is_opening, self._held))
 
     def flush_held(self) -> list[Frame]:
-        """Return the held frames, which count as sent from now on."""
-        return self._capture(self._take_unsent())
+        """Return the held frames that open the stream, which count as sent from now on.
+
+        What follows them waits for content, since another attempt may make it anew."""
+        held, opens = self._held, self._dialect.is_opening
+        self._held = [frame for frame in held if opens(frame)]
+        frames = self._capture(self._take_unsent())
+        self._held = [frame for frame in held if not opens(frame)]
+        return frames
 
     def result(self) -> Outcome:
         """Run a call that is not streamed to its end. Return its outcome, or raise its error."""
@@ -166,8 +171,20 @@ class Run:
             listener(attempt)
 
     def drop_held(self) -> None:
-        """Drop the held frames of an attempt that failed before content."""
+        """Drop the held frames of an attempt that failed before content.
+
+        If its opening frames were sent, the others are kept for an end in error, until another stream begins."""
+        if not self._held_taken:
+            self._held.clear()
+
+    def begin_stream(self, end_in_error: Callable[[GatewayError], Batch]) -> None:
+        """Begin a stream, which can end in an error; nothing of an earlier one will be sent any more."""
         self._held.clear()
+        self.end_in_error = end_in_error
+
+    def hold(self, frames: list[Frame]) -> None:
+        """Hold frames without content that came in the same read as a failure."""
+        self._held += self._drop_sent(frames)
 
     def keep_tail(self, frames: list[Frame]) -> None:
         """Keep content that came in the same read as a failure, to send it before the error."""
@@ -189,7 +206,6 @@ class Run:
         held, self._held = self._held, []
         if held and not self.content:
             self._held_taken = True
-            self._has_led = self._has_led or any(map(self._leads, held))
             self._identity = self._identity or self._dialect.identity(held[0])
         return self._number(held)
 
@@ -239,17 +255,10 @@ class Run:
 
     def _drop_sent(self, frames: list[Frame]) -> list[Frame]:
         if self._held_taken:
-            frames = [frame for frame in frames if not self._is_opening(frame)]
+            frames = [frame for frame in frames if not self._dialect.is_opening(frame)]
         if self._leave_out:
             frames = [frame for frame in frames if frame.event not in self._leave_out]
         return frames
-
-    def _is_opening(self, frame: Frame) -> bool:
-        """Tell whether a frame that comes before the provider's answer was sent: an opening one, or that of a leading item."""
-        return self._dialect.is_opening(frame) or (self._has_led and self._leads(frame))
-
-    def _leads(self, frame: Frame) -> bool:
-        return isinstance(frame.data, dict) and frame.data.get("item") in self.call.leading
 
     def _number(self, frames: list[Frame]) -> list[Frame]:
         """Set sequence numbers across all attempts of a stream, if the dialect has them. If each frame has the answer's id,
