@@ -13,7 +13,6 @@ from typing import Final, Generic, TypeVar
 
 import gevent
 from gevent.event import Event
-from gevent.lock import BoundedSemaphore
 
 from app.state.loops import Loop
 from app.wire.beats import until_beat
@@ -32,7 +31,6 @@ class RowQueue(Generic[Row]):
         self._write = write
         self._rows: deque[Row] = deque()
         self._bell = Event()
-        self._turn = BoundedSemaphore()
         self._loop = Loop(self._run)
 
     def add(self, row: Row) -> bool:
@@ -47,7 +45,7 @@ class RowQueue(Generic[Row]):
 
     def flush(self) -> None:
         """Write what is queued now, after what is being written."""
-        with self._turn:
+        with self._loop.turn:
             for _ in range(0, len(self._rows), _BATCH):  # what comes meanwhile gathers
                 self._write(self._take(_BATCH))
 

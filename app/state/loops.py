@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
 import gevent
+from gevent.lock import BoundedSemaphore
 
 from app.errors import GatewayError
 from app.wire.beats import until_beat
@@ -17,16 +18,20 @@ if TYPE_CHECKING:
 
 _LOG: Final = logging.getLogger(__name__)
 _BEATS: Final = 10.0
+CLOSING: Final = 2.0
+"""Seconds that a process waits at its end for what it is writing."""
 
 
 class Loop:
     """Runs ``run``, which never returns by itself, in a greenlet of its own.
 
-    An exception that leaves ``run`` ends the loop until the next ``start``.
+    An exception that leaves ``run`` ends the loop until the next ``start``. ``run`` holds ``turn`` while it does what must
+    not be cut.
     """
 
     def __init__(self, run: Callable[[], None]) -> None:
         self._run = run
+        self.turn = BoundedSemaphore()
         self._greenlet: gevent.Greenlet[..., None] | None = None
 
     def start(self) -> bool:
@@ -37,10 +42,13 @@ class Loop:
         return True
 
     def stop(self) -> None:
-        """End the greenlet wherever it is; a later ``start`` begins anew."""
+        """End the greenlet; a turn has a moment to end first. A later ``start`` begins anew."""
+        between = self.turn.acquire(timeout=CLOSING)
         if self._greenlet is not None:
             self._greenlet.kill()
             self._greenlet = None
+        if between:
+            self.turn.release()
 
 
 class PeriodicTask(Loop):

@@ -346,7 +346,8 @@ class Accounts:
         pause = min(_LONGEST_LOOK, self._settings.budget_lease / 3)
         while True:
             try:
-                self.turn()
+                with self._loop.turn:
+                    self.turn()
             except GatewayError as error:
                 _LOG.warning("reservations are not looked after: %s", error.raw or error.message)
             except Exception:  # noqa: BLE001 - the loop must outlive any fault, or running calls would be lost
