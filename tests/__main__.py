@@ -29,7 +29,7 @@ def paths_of(pattern: str) -> list[str]:
 
 
 PYTEST: Final = [sys.executable, "-m", "pytest"]
-SIDE_BY_SIDE: Final = 7  # of two cores: a group computes for a third of its time, and else waits
+SIDE_BY_SIDE: Final = 8  # of two cores: a group computes for a third of its time, and else waits
 COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
 SECOND_TRIES: Final = 2
 NO_CACHE: Final = "no:cacheprovider"
@@ -49,22 +49,22 @@ PURE: Final[Sequence[Sequence[str]]] = (
 )
 # The longest first, so that none runs alone at the end. What no group names runs in the empty one.
 GROUPS: Final[Sequence[Sequence[str]]] = (
-    (),
+    paths_of("surfaces/test_[!b]*.py"),
+    paths_of("behaviour/test_[b-f]*.py"),
     paths_of("lifecycle/test_[bn]*.py"),
     ("tests/governance",),
-    paths_of("surfaces/test_[!b]*.py"),
     paths_of("behaviour/test_[!b-f]*.py"),
-    paths_of("deploy/test_[!a-m]*.py"),
-    paths_of("deploy/test_[a-m]*.py"),
-    paths_of("behaviour/test_[b-f]*.py"),
-    ("tests/state",),
-    ("tests/docs",),
+    (),
     ("tests/gateway", "tests/terminal"),
     paths_of("lifecycle/test_[!bn]*.py"),
+    ("tests/docs",),
     ("tests/clients",),
-    ("tests/replay",),
+    ("tests/state",),
+    paths_of("deploy/test_[!a-m]*.py"),
+    paths_of("deploy/test_[a-m]*.py"),
     *PURE,
     ("tests/surfaces/test_browser.py",),  # its browser's greenlets and nobody else's
+    ("tests/replay",),
 )
 
 
