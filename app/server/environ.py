@@ -98,6 +98,11 @@ def has_bare_line_feed(data: bytes | bytearray, end: int) -> bool:
     return data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end)
 
 
+def options_of(connection: str) -> list[str]:
+    """Return the options of a ``Connection`` header, which is a list (RFC 9110, 7.6.1)."""
+    return [option.strip(" \t") for option in connection.lower().split(",")]
+
+
 class Request(message.Request):
     """gunicorn's request, with a body that knows whether it came to its end."""
 
@@ -111,6 +116,13 @@ class Request(message.Request):
         if has_bare_line_feed(buf, len(buf) - len(rest)):
             raise errors.InvalidHeader("a line feed without a carriage return")
         return rest
+
+    def should_close(self) -> bool:
+        """Tell whether the client wants the connection to end with the answer."""
+        options = options_of(",".join([value for name, value in self.headers if name == "CONNECTION"]))
+        return (
+            self.must_close or "close" in options or (self.version < (1, 1) and "keep-alive" not in options)
+        )
 
     def set_body_reader(self) -> None:
         """Make the body, with its framing beneath."""

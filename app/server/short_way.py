@@ -17,7 +17,7 @@ from gunicorn.http import message
 from gunicorn.http.body import LengthReader
 from gunicorn.http.parser import RequestParser
 
-from app.server.environ import Framing, Input, has_bare_line_feed, key_of, unquoted
+from app.server.environ import Framing, Input, has_bare_line_feed, key_of, options_of, unquoted
 
 _PLAIN_URI: Final = re.compile(r"/(?!/)[!-\"$-~]*")  # its path and query are as they stand
 _LENGTH: Final = re.compile(r"[0-9]{1,15}")
@@ -131,7 +131,7 @@ class ShortWay:
         length = environ.get("CONTENT_LENGTH", "0")
         if "HTTP_HOST" not in environ or not _LENGTH.fullmatch(length) or not self._take_scheme(environ):
             return None
-        closes = environ.get("HTTP_CONNECTION", "").lower() == "close"
+        closes = "HTTP_CONNECTION" in environ and "close" in options_of(environ["HTTP_CONNECTION"])
         body = _body(data, head["consumed"], int(length), unreader)
         environ["wsgi.input"] = body
         return PlainRequest(environ, body, closes)

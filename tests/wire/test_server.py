@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -27,6 +28,9 @@ HEADS = {
     "old": b"GET / HTTP/1.0\r\n\r\n",
     "old that stays": b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     "closes": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: Close\r\n\r\n",
+    "closes, of two options": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close, TE\r\n\r\n",
+    "closes, by a second header": b"GET / HTTP/1.1\r\nHost: x\r\nConnection: TE\r\nConnection: close\r\n\r\n",
+    "old that stays, of two options": b"GET / HTTP/1.0\r\nConnection: TE,\tKeep-Alive\r\n\r\n",
     "escapes": b"GET /v1/models/a%2Fb%C3%A4%zz?q=%26 HTTP/1.1\r\nHost: x\r\n\r\n",
     "bytes in the path": b"GET /v1/\xc3\xa4 HTTP/1.1\r\nHost: x\r\n\r\n",
     "fragment": b"GET /v1/models#top HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -94,7 +98,17 @@ def parse_pieces(kind: type[Parser], packet: bytes, peer: Any, pieces: int, list
         return type(error).__name__
     plain = {name: value for name, value in environ.items() if not name.startswith(("wsgi.", "gunicorn."))}
     rest = parser.unreader.take_buffered() + b"".join(sock.parts)
-    return plain, environ["wsgi.url_scheme"], request.should_close(), request.version, body, rest
+    closes = _closes(request) if kind is Theirs else request.should_close()
+    return plain, environ["wsgi.url_scheme"], closes, request.version, body, rest
+
+
+def _closes(request: Any) -> bool:
+    """Tell what gunicorn would if it read ``Connection`` as the list that it is."""
+    options = re.findall(
+        r"(?:^|,)[ \t]*(close|keep-alive)[ \t]*(?=,|$)",
+        ",".join(value.lower() for name, value in request.headers if name == "CONNECTION"),
+    )
+    return request.must_close or "close" in options or (not options and request.version <= (1, 0))
 
 
 def _environ_of(request: Any, sock: Any, peer: Any, listener: Any) -> dict[str, Any]:
