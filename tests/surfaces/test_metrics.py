@@ -255,8 +255,8 @@ def test_open_streams_and_the_gaps_between_their_pieces_are_counted(counted: Wor
     with gevent.Timeout(30):
         while samples(counted)["sluice_open_streams"] != 0:
             gevent.sleep(0.05)
-    messages = [{"role": "user", "content": "one two three four five six seven eight"}]
-    pieces = counted.ask("chat", model="sandbox/echo", stream=True, messages=messages)
+    messages = [{"role": "user", "content": "take 1 seconds"}]
+    pieces = counted.ask("chat", model="sandbox/x", stream=True, messages=messages)
     assert pieces.status == 200
     assert eventually(lambda: samples(counted).get(f"sluice_chunk_gap_seconds_count{{{where}}}", 0) > before)
     series = samples(counted)
