@@ -108,6 +108,7 @@ class BatchRun:
         self._stop = Event()
         self._bell = Event()
         self._window: deque[_Slot] = deque()
+        self._passed: list[_Slot] = []  # out of the window, and not written yet
         self._window_size = gateway.settings.batch_lines * _WINDOW_FACTOR
         self._at = job.work.line
         self._counts = dict(job.work.in_flight)
@@ -273,7 +274,7 @@ class BatchRun:
     def _save(self, write: Callable[[Lookahead], bool]) -> None:
         """Write the state of the lines past the cursor; raises when the batch is another process's."""
         version = self._version
-        done = [slot for slot in self._window if slot.result is not None]
+        done = [slot for slot in (*self._passed, *self._window) if slot.result is not None]
         waiting = {slot.line.number: slot.result for slot in done if slot.result is not None}
         in_flight = {line: count for line, count in self._counts.items() if line not in waiting}
         if not write(Lookahead(in_flight, waiting)):
@@ -303,7 +304,6 @@ class BatchRun:
         for slot in slots:
             if slot.result is None and self._ending == "expired":
                 slot.result = self._expire(slot.line)
-            self._counts.pop(slot.line.number, None)
         results = [slot.result for slot in slots if slot.result is not None]
         good = [result.text for result in results if result.good]
         bad = [result.text for result in results if not result.good]
@@ -318,7 +318,11 @@ class BatchRun:
             errors="".join(bad).encode(),
         )
         advance = partial(self._state.batch_queue.advance, self._work, progress)
+        self._passed = slots
         with self._writing:
+            self._passed = []
+            for slot in slots:
+                self._counts.pop(slot.line.number, None)
             self._retry(lambda: self._save(advance))
         self._at = progress.line
 

@@ -740,9 +740,9 @@ def test_a_nearly_right_key_takes_as_long_as_a_wrong_one(world: World) -> None:
             began = time.perf_counter()
             keyless.send("GET", "/v1/models", headers={"authorization": f"Bearer {key}"})
             times[key].append(time.perf_counter() - began)
-    medians = [sorted(times[key])[75] for key in (near, far)]
+    quick = [sorted(times[key])[15] for key in (near, far)]  # a busy machine makes most slow, by chance
 
-    assert 0.7 < medians[0] / medians[1] < 1.4
+    assert 0.7 < quick[0] / quick[1] < 1.4
 
 
 # --- A21, A22, A23, A27, A29, A30 --------------------------------------------------------------------

@@ -190,7 +190,8 @@ def test_a_leaving_server_writes_what_waits_as_far_as_it_is_asked_to(
     with running_world({"DATABASE_URL": url, "SLUICE_CALL_LOG": what}) as world:
         assert world.ask(model="sandbox/echo").status == 200
         assert world.ask(model="nobody/x").status == 400
-        assert world.send("GET", "/v1/responses/resp_none").status == 404  # its store is open, its tables are there
+        # After that its store is open, and has its tables.
+        assert world.send("GET", "/v1/responses/resp_none").status == 404
         assert world.gateway.stop() == 0
         with sqlite3.connect(tmp_path / "kept.db") as connection:
             found = connection.execute("SELECT status FROM call_log ORDER BY status").fetchall()
