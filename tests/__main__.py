@@ -29,7 +29,7 @@ def paths_of(pattern: str) -> list[str]:
 
 
 PYTEST: Final = [sys.executable, "-m", "pytest"]
-SIDE_BY_SIDE: Final = 9  # of two cores: a group computes for a third of its time, and else waits
+SIDE_BY_SIDE: Final = 8  # of two cores: a group computes for a third of its time, and else waits
 COUNT: Final = re.compile(r"(\d+) (passed|failed|error|skipped)")
 SECOND_TRIES: Final = 2
 NO_CACHE: Final = "no:cacheprovider"
