@@ -6,9 +6,11 @@ verdict into memory that it shares with all its workers. Tests: tests/deploy/tes
 
 from __future__ import annotations
 
+import fcntl
 import json
 import mmap
 import os
+import tempfile
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
@@ -33,7 +35,9 @@ class Board:
     """Memory that a process shares with those that it forks. One writes; all note a number at its end."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _SIZE)
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
+        self._file.truncate(_SIZE)
+        self._memory = mmap.mmap(self._file.fileno(), _SIZE)
 
     def open(self) -> None:
         """Say that the current process takes reloads."""
@@ -56,11 +60,15 @@ class Board:
     def note(self, number: int) -> bool:
         """Note that the configuration of this number, as the database counts, is taken; False where that was noted.
 
-        Any worker may: two that do so at one moment cost a second reload."""
-        if int.from_bytes(self._memory[-_NUMBER:], "big") >= number:
-            return False
-        self._memory[-_NUMBER:] = number.to_bytes(_NUMBER, "big")
-        return True
+        Of several workers that do so at one moment, one is told so."""
+        fcntl.lockf(self._file, fcntl.LOCK_EX)
+        try:
+            is_new = int.from_bytes(self._memory[-_NUMBER:], "big") < number
+            if is_new:
+                self._memory[-_NUMBER:] = number.to_bytes(_NUMBER, "big")
+            return is_new
+        finally:
+            fcntl.lockf(self._file, fcntl.LOCK_UN)
 
     def _write(self, verdict: Verdict) -> None:
         data = json.dumps(verdict, ensure_ascii=False).encode("utf-8", "replace")

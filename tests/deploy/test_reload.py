@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -112,3 +113,19 @@ def test_a_board_holds_what_was_said_last_and_no_more_than_fits() -> None:
     verdict = board.read()
     assert verdict is not None
     assert (verdict.number, verdict.faults) == (2, [["a", "b"]])
+
+
+def test_of_workers_that_note_a_number_at_one_moment_one_is_the_first() -> None:
+    numbers, workers = 20_000, 4
+    board, (reader, writer), (start, starter) = Board(), os.pipe(), os.pipe()
+    for _ in range(workers):
+        if not os.fork():
+            os.read(start, 1)
+            first = sum(board.note(number) for number in range(1, numbers + 1))
+            os.write(writer, first.to_bytes(4, "big"))
+            os._exit(0)
+    os.write(starter, bytes(workers))
+    counts = [int.from_bytes(os.read(reader, 4), "big") for _ in range(workers)]
+    for _ in range(workers):
+        os.wait()
+    assert sum(counts) == numbers
