@@ -189,7 +189,7 @@ class Driver:
                     yield Batch(frames, False, translator.content)
             finally:
                 if attempt.usage is None:
-                    self._charge(attempt, stream.usage())
+                    self._charge(attempt, aside(stream.size, stream.usage))
 
     def _note_target(self, run: Run, attempt: Attempt, exchange: Exchange, started: float | None) -> None:
         """Record the target, the losses of the translation, and the milliseconds so far."""
@@ -202,7 +202,7 @@ class Driver:
 
     def _note_request(self, run: Run, sent: Sent) -> None:
         if run.call.keep_raw:
-            run.outcome.raw_request = self._redactor.value(json_of(sent))
+            run.outcome.raw_request = aside(run.call.size, lambda: self._redactor.value(json_of(sent)))
 
     def _charge(
         self, attempt: Attempt, usage: Usage | None, response: Response | None = None
@@ -221,7 +221,7 @@ class Driver:
 
     def _answer(self, stream: _UpstreamStream, attempt: Attempt) -> Answer:
         """Return the answer of a stream so far, without its frames."""
-        answer = stream.answer()
+        answer = aside(stream.size, stream.answer)
         if answer.raw is not None:  # in one piece: a read may cut a character or a secret
             answer.raw = aside(len(answer.raw), partial(self._redactor.text, answer.raw))
         answer.cost = self._charge(attempt, answer.usage, answer.response)
@@ -287,11 +287,12 @@ class Driver:
     ) -> list[Frame]:
         """Return the frames of one read, up to the end or a fault of the stream; ``b""`` is the end of the body."""
         translator = stream.translator
+        stream.size += len(chunk)
         frames: list[Frame] = []
         try:
             for event, data in reader.feed(chunk):
                 if data is None:
-                    frames += translator.done()
+                    frames += aside(stream.size, translator.done)
                 elif reader.size < LARGE:
                     frames += translator.feed(event, data)
                 else:
@@ -300,7 +301,7 @@ class Driver:
                 if translator.ended or translator.failure is not None:
                     return frames  # the rest of the read is dropped
             if not chunk:
-                frames += translator.eof()
+                frames += aside(stream.size, translator.eof)
                 if translator.failure is None and not translator.ended:
                     translator.failure = GatewayError(
                         "upstream_cut", "The provider's stream ended before it was complete."
@@ -343,6 +344,7 @@ class _UpstreamStream:
 
     def __init__(self, run: Run, exchange: Exchange) -> None:
         self.run = run
+        self.size = 0  # bytes that were translated
         self.raw: bytearray | None = bytearray() if run.call.keep_raw else None
         self._exchange = exchange
 

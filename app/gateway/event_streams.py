@@ -9,6 +9,7 @@ Tests: tests/behaviour/test_cuts_of_every_wire.py.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from app.canonical.events import Accumulator, BlockDelta, BlockStarted, Ended, Event, Failed, Finished
@@ -19,6 +20,7 @@ from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
 from app.gateway.estimates import complete_usage
 from app.gateway.truncation import Breaks
+from app.wire.offload import ITEM, aside
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
@@ -122,7 +124,10 @@ class CanonicalStream(EventStream[Event]):
         return True
 
     def _take(self, events: Iterable[Event]) -> list[Frame]:
-        return super()._take(events if self._breaks is None else self._breaks.ended(events))
+        size = ITEM * len(events) if isinstance(events, list) else 0
+        return aside(
+            size, partial(super()._take, events if self._breaks is None else self._breaks.ended(events))
+        )
 
     def _complete(self, usage: Usage | None) -> Usage | None:
         estimate, fold = self._estimate, self._fold

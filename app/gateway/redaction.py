@@ -26,6 +26,11 @@ _MASK: Final = "[redacted]"
 _LABEL: Final = re.compile(r"[\w.:/\[\]() -]{1,128}")
 
 
+def shorten(text: str, most: int) -> str:
+    """Return at most ``most`` characters of ``text``; a cut is marked by ``…``, so that no half of a secret is left there."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 class Redactor:
     """Takes the secrets of ``settings`` out of texts, errors and JSON values."""
 

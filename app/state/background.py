@@ -17,7 +17,7 @@ from app.responses_form.errors import INTERNAL, SHUTDOWN
 from app.responses_form.events import FIRST_NUMBER
 from app.state import event_log, rows
 from app.state.database import Database
-from app.state.items import pack
+from app.state.items import pack_aside
 from app.state.leased_rows import LeasedRows, Queued, is_held
 from app.state.leases import LEASE_SECONDS, MAX_ATTEMPTS
 from app.state.records import JSON, Fence, LeasedWork, NewResponse
@@ -62,7 +62,7 @@ class Queue(LeasedRows[Work]):
 
         Raises ``rate_limited`` (429) when ``limit`` responses of the caller's key are queued.
         """
-        packed = pack(new.input)
+        packed = pack_aside(new.input)
 
         def work(connection: Connection) -> None:
             _check_room(connection, new, self._limit)

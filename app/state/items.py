@@ -6,7 +6,8 @@ item sees it, and an upstream that gets the item as history never sees an id tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from app.canonical.record import record
@@ -14,6 +15,7 @@ from app.responses_form.items import normalise
 from app.state.blobs import Blob, attach, detach, holds_marks, may_detach
 from app.state.ids import new_item_id, storable
 from app.wire.json import dumps, loads_lenient
+from app.wire.offload import ITEM, aside
 
 
 @record
@@ -52,6 +54,11 @@ def pack(items: Iterable[Mapping[str, Any]]) -> Packed:
             body = dumps(detach(normal, blobs))
         rows.append(ItemRow(item_id, body))
     return Packed(tuple(rows), tuple(blobs.values()))
+
+
+def pack_aside(items: Sequence[Mapping[str, Any]]) -> Packed:
+    """Return ``pack(items)``, made beside the loop if they are many."""
+    return aside(ITEM * len(items), partial(pack, items))
 
 
 def unpack(body: bytes, blobs: Mapping[str, bytes]) -> dict[str, Any]:

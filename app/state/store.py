@@ -14,7 +14,7 @@ from app.responses_form.errors import LOST
 from app.responses_form.events import opening
 from app.state import blobs, chain, conversation_rows, event_log, retention, rows
 from app.state.database import Database
-from app.state.items import Packed, pack, unpack
+from app.state.items import Packed, pack_aside, unpack
 from app.state.leases import LEASE_SECONDS, LeaseRenewer
 from app.state.pagination import Scope, as_list, read_items
 from app.state.records import JSON, Ending, Fence, NewResponse, PageQuery, StoredResponse
@@ -44,7 +44,7 @@ class Responses:
         the conversation does not exist.
         """
         fence = Fence(self._db.owner, 1)
-        packed = pack(new.input)
+        packed = pack_aside(new.input)
         self._renewer.add(new.id)
         try:
             self._db.write(
@@ -63,7 +63,7 @@ class Responses:
         a change, when the response had ended otherwise (cancelled, deleted, run by another process): then `get` returns
         how. Doing it twice stores it once.
         """
-        packed = pack(ending.object.get("output") or ())
+        packed = pack_aside(ending.object.get("output") or ())
         # Nobody waits for a synchronous response, which has no log.
         topics = [] if response_id in self._renewer else [response_id]
         try:

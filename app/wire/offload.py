@@ -6,6 +6,7 @@ milliseconds; a body that is small is not worth the hand-over. Tests: tests/gate
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
@@ -14,12 +15,19 @@ import gevent
 LARGE: Final = 256 * 1024
 """Bytes of a body from which on it is worked on beside the loop."""
 
+ITEM: Final = 256
+"""Bytes that a block or an item counts as, where only their number is known."""
+
+_PLACE: Final = threading.local()
+
 T = TypeVar("T")
 
 
 def aside(size: int, work: Callable[[], T]) -> T:
-    """Return what ``work`` returns, or raise what it raises; ``size`` is that of its input, in bytes."""
-    if size < LARGE:
+    """Return what ``work`` returns, or raise what it raises; ``size`` is that of its input, in bytes.
+
+    What is beside the loop already stays on its thread."""
+    if size < LARGE or hasattr(_PLACE, "is_beside"):
         return work()
     done: T | _Failure = gevent.get_hub().threadpool.apply(_attempt, (work,))
     if isinstance(done, _Failure):
@@ -33,6 +41,7 @@ class _Failure(NamedTuple):
 
 def _attempt(work: Callable[[], T]) -> T | _Failure:
     """Do ``work``; hand back what it raises, which the pool would print with all that it was given."""
+    _PLACE.is_beside = True
     try:
         return work()
     except Exception as error:  # noqa: BLE001 - raised again by the caller

@@ -15,6 +15,8 @@ from gevent import monkey
 from app import create_app
 from app.config_loading import load
 from app.wire.offload import LARGE, aside
+from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_chunk
+from tests.traffic.replay import Reply, Upstream
 
 MODELS = {
     "translated": "sandbox/echo",
@@ -26,6 +28,7 @@ MODELS = {
 PARTS = (
     *("/app/dialects/", "/app/surfaces/body/", "/app/responses_form/"),
     *("/app/state/history.py", "/app/state/items.py", "/app/gateway/estimates.py"),
+    *("/app/canonical/events.py", "/app/gateway/event_streams.py", "/app/gateway/redaction.py"),
 )
 
 
@@ -111,12 +114,69 @@ def test_a_long_history_leaves_the_loop_to_others(client: Any, model: str, path:
     assert large < small + 12 * 9_000  # lines: few an item
 
 
+def _calls(count: int) -> list[dict[str, Any]]:
+    function = {"name": "f", "arguments": "{}"}
+    return [{"id": f"c{i}", "type": "function", "function": function} for i in range(count)]
+
+
+def _streamed_calls(count: int) -> Reply:
+    chunks = [chat_chunk({"tool_calls": [{"index": i, **call}]}) for i, call in enumerate(_calls(count))]
+    return Reply.sse(ROLE + b"".join(chunks) + chat_chunk({}, "tool_calls") + CHAT_DONE)
+
+
+def _whole_calls(count: int) -> Reply:
+    body = chat_body()
+    body["choices"][0]["message"]["tool_calls"] = _calls(count)
+    return Reply.json(body)
+
+
+def _odd_answer(count: int) -> Reply:
+    return Reply.json({"output": _calls(count)})
+
+
+ANSWERS = {"streamed": (_streamed_calls, 200), "whole": (_whole_calls, 200), "unreadable": (_odd_answer, 502)}
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+@pytest.mark.parametrize("kind", ANSWERS)
+def test_an_answer_of_many_calls_leaves_the_loop_to_others(kind: str, path: str, tmp_path: Any) -> None:
+    """At its end blocks are closed, folded, stored and logged, all of them at once."""
+    make, status = ANSWERS[kind]
+    with Upstream() as upstream:
+        settings = load(
+            {
+                "DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db",
+                "GROQ_API_KEY": "gsk-1234567890abcdef",
+                "GROQ_BASE_URL": upstream.url,
+            }
+        )
+        client = create_app(settings).test_client()
+        prompt = (
+            {"input": "hi"}
+            if path.endswith("responses")
+            else {"messages": [{"role": "user", "content": "hi"}]}
+        )
+        body = {"model": "groq/x", "stream": kind == "streamed", **prompt}
+
+        def ask(count: int) -> int:
+            upstream.script = lambda request: reply
+            reply, found = make(count), []
+            longest = _longest_run(lambda: found.append(client.post(path, json=body)) or found[0].data)
+            assert found[0].status_code == status
+            return longest
+
+        small, large = ask(20), ask(9_000)
+    assert large < small + 12 * 9_000
+
+
 def test_what_work_raises_comes_back_from_the_other_thread_and_is_not_printed(capfd: Any) -> None:
     def fail() -> None:
         raise ValueError(threading.current_thread() is threading.main_thread())
 
     with pytest.raises(ValueError, match="False"):
         aside(LARGE, fail)
+    with pytest.raises(ValueError, match="False"):
+        aside(LARGE, lambda: aside(LARGE, fail))  # on the same thread
     with pytest.raises(ValueError, match="True"):
         aside(LARGE - 1, fail)
     assert capfd.readouterr().err == ""

@@ -15,6 +15,7 @@ from app.gateway.budgets.entries import counts
 from app.gateway.call_bodies import bodies_of, size_of
 from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome
+from app.gateway.redaction import shorten
 from app.gateway.row_queue import RowQueue
 from app.operations import request_type
 from app.state.call_rows import body_of
@@ -161,9 +162,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
 
 def _loss_row(loss: Loss) -> dict[str, str | None]:
     """Return a warning as a row keeps it: its path and its sentence, cut where it is long."""
-    text = loss.message
-    cut = text if len(text) <= _MOST_OF_WARNING else text[: _MOST_OF_WARNING - 1] + "…"
-    return {"param": loss.param, "message": cut}
+    return {"param": loss.param, "message": shorten(loss.message, _MOST_OF_WARNING)}
 
 
 def _text(value: Any) -> str | None:

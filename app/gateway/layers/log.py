@@ -18,7 +18,7 @@ from app.errors import GatewayError
 from app.gateway import console
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
-from app.gateway.redaction import Redactor
+from app.gateway.redaction import Redactor, shorten
 from app.wire.json import dumps_ascii
 from app.wire.line_writer import LineWriter
 
@@ -76,8 +76,8 @@ def fault_of(error: Exception, request_id: str | None, redact: Redact) -> Gatewa
         level="error",
         event="fault",
         request_id=request_id,
-        error=redact(repr(error))[:500],
-        trace=redact("".join(traceback.format_exception(error)))[-8000:],
+        error=redact(shorten(repr(error), 500)),
+        trace=redact("".join(traceback.format_exception(error))[-8000:]),
     )
     fault = GatewayError("internal", "The gateway met an internal error.")
     fault.__cause__ = error
@@ -95,12 +95,12 @@ class LogLines(logging.Handler):
         """Write one record."""
         trace = {}
         if record.exc_info:
-            trace["trace"] = self._redact("".join(traceback.format_exception(*record.exc_info)))[-8000:]
+            trace["trace"] = self._redact("".join(traceback.format_exception(*record.exc_info))[-8000:])
         log_line(
             level=record.levelname.lower(),
             event="note",
             source=record.name,
-            message=self._redact(record.getMessage())[:2000],
+            message=self._redact(shorten(record.getMessage(), 2000)),
             **trace,
         )
 
@@ -158,7 +158,7 @@ def log_call(outcome: Outcome, redact: Redact) -> None:
 
 def _failure(call: Call, error: GatewayError, redact: Redact) -> dict[str, Any]:
     """Return what an operator needs to know of a call that failed."""
-    cause = {"cause": redact(_cause(error))[:_MOST_OF_CAUSE]}
+    cause = {"cause": _cause(error, redact)}
     if not call.attempts:
         return cause
     last = call.attempts[-1]
@@ -166,7 +166,12 @@ def _failure(call: Call, error: GatewayError, redact: Redact) -> dict[str, Any]:
     return {**cause, **attempt, "upstream_status": last.status}
 
 
-def _cause(error: GatewayError) -> str:
+def _cause(error: GatewayError, redact: Redact) -> str:
+    """Return the beginning of the cause of ``error``. It is cut before it is redacted, which takes long for a long text."""
+    return redact(shorten(_words(error), _MOST_OF_CAUSE))[:_MOST_OF_CAUSE]
+
+
+def _words(error: GatewayError) -> str:
     """Return the words of the upstream, of the connection or of the exception below, else the message."""
     raw = error.raw
     if isinstance(raw, bytes):
@@ -181,7 +186,7 @@ def log_request(redact: Redact, error: GatewayError | None, **fields: Any) -> No
     """Log a request of a surface that was no call: it was refused before, or answered from the store."""
     line: dict[str, Any] = {"level": "info" if error is None else "warning", "event": "request", **fields}
     if error is not None:
-        line |= {"error": error.code or error.kind.name, "cause": redact(_cause(error))[:_MOST_OF_CAUSE]}
+        line |= {"error": error.code or error.kind.name, "cause": _cause(error, redact)}
     log_line(**line)
 
 

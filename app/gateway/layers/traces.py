@@ -21,7 +21,7 @@ from app.errors import GatewayError
 from app.gateway.attempt_scope import AttemptLayer
 from app.gateway.call import Attempt, Call
 from app.gateway.outcome import Outcome
-from app.gateway.redaction import Redactor
+from app.gateway.redaction import Redactor, shorten
 from app.version import __version__
 from app.wire.json import dumps
 
@@ -162,7 +162,7 @@ class Traces:
     def _encode_content(self, value: Any) -> str:
         """Return contents as JSON, without secrets, cut at 64 Ki characters."""
         text = dumps(_attribute(value)).decode("utf-8", "replace")
-        return self._redact(text)[:_MOST_CONTENT]
+        return self._redact(shorten(text, _MOST_CONTENT))
 
 
 def _operation(call: Call) -> str:
