@@ -13,7 +13,7 @@ from typing import Final
 from sqlalchemy import Column, Connection, Double, Index, Table, Text, insert, select
 
 from app.errors import GatewayError
-from app.state import call_rows, rollups, sums
+from app.state import call_rows, key_names, rollups, sums
 from app.state.call_rows import Members as Members
 from app.state.call_rows import members_of
 from app.state.crypto import Sealer
@@ -99,8 +99,10 @@ class CallLog:
 
     def page(self, limit: int, after: str | None, filters: Members, span: Span) -> Page[Members]:
         """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
-        named = (call_log.c[name] == value for name, value in filters.items())
-        conditions = [*named, *within(call_log.c.created_at, span)]
+        conditions = [
+            *key_names.conditions(self._db, call_log, filters),
+            *within(call_log.c.created_at, span),
+        ]
         return read_page(self._db, call_log, limit, after, members_of, *conditions)
 
     def all(self, filters: Members, span: Span) -> Iterator[Members]:
@@ -117,10 +119,10 @@ class CallLog:
         return sums.read(self._db, span, detailed=detailed)
 
     def usage_by(
-        self, span: Span, member: str, *, unit: int | None, only: str | None = None
+        self, span: Span, member: str, *, unit: int | None, fits: rollups.Fits | None = None
     ) -> Iterator[rollups.Group]:
         """Yield sums by one member alone, or of all calls; see ``rollups.read``."""
-        return rollups.read(self._db, self._recent, span, member, unit=unit, only=only)
+        return rollups.read(self._db, self._recent, span, member, unit=unit, fits=fits)
 
     def bodies(self, call_id: str) -> Members | None:
         """Return request and answer of a call; None where they are not stored, or the key that sealed them is gone."""

@@ -26,6 +26,7 @@ COLUMNS: Final = (
         "request_id",
         "response_id",
     ),
+    "key_id",
     "body",
 )
 """The columns of the table, in its order."""

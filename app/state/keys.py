@@ -118,10 +118,8 @@ class Keys:
 
     def called(self, text: str, tenant_name: str | None = None) -> list[StoredKey]:
         """Return the keys with the id ``text``, and those with that name, of one tenant or of all; a hundred at most."""
-        conditions = [or_(client_key.c.id == text, client_key.c.name == text)]
-        if tenant_name is not None:
-            conditions.append(client_key.c.tenant == tenant_name)
-        return [_key(row) for row in self._db.fetch_all(select(client_key).where(*conditions).limit(100))]
+        mine = () if tenant_name is None else (client_key.c.tenant == tenant_name,)
+        return self._db.read(lambda connection: called(connection, text, *mine, most=100))
 
     def used_last(self, count: int) -> list[tuple[StoredKey, Mapping[str, Any] | None]]:
         """Return the enabled keys that were used last, each with its tenant's members as ``FoundKey`` has them."""
@@ -243,6 +241,14 @@ class Keys:
             return after
 
         return revisions.change(self._db, work), secret
+
+
+def called(
+    connection: Connection, text: str, *conditions: ColumnElement[bool], most: int | None = None
+) -> list[StoredKey]:
+    """Return the keys with the id ``text``, and those with that name."""
+    query = select(client_key).where(or_(client_key.c.id == text, client_key.c.name == text), *conditions)
+    return [_key(row) for row in connection.execute(query.limit(most))]
 
 
 def add_secret(connection: Connection, hasher: Hasher, owner: str, secret: str) -> None:

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select
 
 from app.config import NANO
 from app.errors import GatewayError
-from app.state import audit, ledger_rows
+from app.state import audit, key_names, ledger_rows
 from app.state.audit import Actor
 from app.state.bounds import sum_columns, sum_of
 from app.state.budget_lines import ChargedBudget
@@ -59,8 +59,7 @@ class Ledger:
 
     def page(self, limit: int, after: str | None, filters: Mapping[str, Any], span: Span) -> Page[Shown]:
         """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
-        named = (ledger.c[name] == value for name, value in filters.items())
-        conditions = [*named, *within(ledger.c.created_at, span)]
+        conditions = [*key_names.conditions(self._db, ledger, filters), *within(ledger.c.created_at, span)]
         return read_page(self._db, ledger, limit, after, ledger_rows.show, *conditions)
 
     # --- corrections -----------------------------------------------------------------------------

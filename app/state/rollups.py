@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import gevent
@@ -76,6 +76,7 @@ Period = tuple[int, int]
 """Length in seconds, and start in Unix seconds."""
 Group = tuple[int, str | None, Sums]
 """The start of an hour or a day, a value of the member (None: calls without one), and the sums."""
+Fits = Callable[[str | None], bool]
 ByMember = dict[str, dict[str | None, Sums]]
 """The sums of an hour or a day, by member and value; they must not be changed."""
 
@@ -179,11 +180,11 @@ def roll_up_all(db: Database) -> None:
 
 
 def read(
-    db: Database, recent: Recent, span: Span, member: str, *, unit: int | None, only: str | None = None
+    db: Database, recent: Recent, span: Span, member: str, *, unit: int | None, fits: Fits | None = None
 ) -> Iterator[Group]:
     """Return the sums of a span of whole hours by one member, or of all calls (``WHOLE``).
 
-    ``unit`` is ``HOUR``, ``DAY``, or None: the whole span as one, with the start 0. ``only`` is the one value to return."""
+    ``unit`` is ``HOUR``, ``DAY``, or None: the whole span as one, with the start 0. ``fits`` tells which values to return."""
     begin = None if span[0] is None else span[0] // HOUR * HOUR
 
     def work(connection: Connection) -> tuple[list[tuple[int, bytes]], dict[int, ByMember]]:
@@ -197,11 +198,11 @@ def read(
     for start, body in chosen:
         label = start // unit * unit if unit else 0
         for value, *written in loads_lenient(body):
-            if only is None or value == only:
+            if fits is None or fits(value):
                 groups[label, value].take(*written)
     for hour, by_member in single.items():
         for value, some in by_member[member].items():
-            if only is None or value == only:
+            if fits is None or fits(value):
                 groups[hour // unit * unit if unit else 0, value].add(some)
     return ((label, value, some) for (label, value), some in groups.items())
 
@@ -266,7 +267,7 @@ def _of_hours(connection: Connection, hours: Sequence[int]) -> dict[int, ByMembe
         if hour not in by_hour:
             by_hour[hour] = {name: defaultdict(Sums) for name in _COLUMNS}
         for name, by_value in by_hour[hour].items():
-            by_value[members.get(name)].add(some)
+            by_value[sums.value_of(name, members)].add(some)
     return by_hour
 
 

@@ -41,7 +41,18 @@ Members = Mapping[str, Any]
 HOUR: Final = 3_600
 NANO: Final = 1_000_000_000
 GROUPS: Final = (
-    *("key", "tenant", "provider", "model", "request_type", "user", "door", "error_code", "metadata"),
+    *(
+        "key",
+        "key_id",
+        "tenant",
+        "provider",
+        "model",
+        "request_type",
+        "user",
+        "door",
+        "error_code",
+        "metadata",
+    ),
 )
 """Members of a row that its sums are kept by."""
 
@@ -206,6 +217,23 @@ def numbers(sums: Sums) -> list[Any]:
         list(sums.figures().values()),
         *(histogram.packed(getattr(sums, name)) for name in _TIMES),
     ]
+
+
+def value_of(name: str, members: Members) -> str | None:
+    """Return the value of a member by which calls are summed: of a key with an id, both its id and its name then."""
+    value: str | None = members.get(name)
+    return f"{members['key_id']}/{value}" if name == "key" and members.get("key_id") else value
+
+
+def key_of(value: str | None) -> tuple[str | None, str | None]:
+    """Return the id and the name of a key that ``value_of`` returned."""
+    key_id, slash, name = (value or "").partition("/")
+    return (key_id, name) if slash and key_id.startswith("key_") else (None, value)
+
+
+def members_of(name: str, value: str | None) -> Members:
+    """Return the members of calls of which ``value_of`` returned a value."""
+    return dict(zip(("key_id", "key"), key_of(value), strict=True)) if name == "key" else {name: value}
 
 
 def _has_cost(row: Members) -> bool:

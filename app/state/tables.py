@@ -294,7 +294,8 @@ audit = Table(
 #: What the list of calls is filtered by, and ordered by age.
 CALL_FILTERS = ("tenant", "key", "provider", "model", "status", "request_type")
 
-# One row for each call: ``body`` is the whole row as JSON; what lists filter by has a column as well.
+# One row for each call: ``body`` is the rest of the row as JSON. ``key`` is the name that the key had then; ``key_id`` is
+# None for keys of the file, and in rows from before version 0022.
 call_log = Table(
     "call_log",
     metadata,
@@ -308,6 +309,7 @@ call_log = Table(
     Column("status", Integer, nullable=False),
     Column("request_id", Text, nullable=False),
     Column("response_id", Text),
+    Column("key_id", Text),
     Column("body", Sealed, nullable=False),
     Index("call_log_created_at", "created_at", "id"),
     *(Index(f"call_log_{name}", name, "created_at") for name in CALL_FILTERS),

@@ -29,7 +29,7 @@ _NUMBERS = {
 }
 _INSERT = (
     "INSERT INTO call_log SELECT 'call_' || i, {now} - i / 1000.0, 'team-' || i % 8, 'key-' || i % 40, 'groq', "
-    "'model-' || i % 12, 'chat_completion', 200, 'req_' || i, NULL, {body}"
+    "'model-' || i % 12, 'chat_completion', 200, 'req_' || i, NULL, NULL, {body}"
 )
 _BODIES = {"sqlite": "zeroblob(300)", "postgresql": "decode(repeat('00', 300), 'hex')"}
 _COUNT = "SELECT count(*) FROM call_log"

@@ -24,7 +24,7 @@ from sqlalchemy.engine import URL
 from app.state.migrations import indexes
 
 #: The newest revision; a test compares it with the scripts.
-HEAD: Final = "0021"
+HEAD: Final = "0022"
 _TOO_NEW: Final = "a newer version of Sluice has upgraded this database; this one cannot read it"
 _ADVISORY_LOCK: Final = 0x51_1C_E0_01
 _LOCK_MS: Final = 500  # for which a statement waits for a table, and all others behind it

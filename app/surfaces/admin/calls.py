@@ -20,7 +20,7 @@ _COLUMNS: Final = (
     *("id", "created_at", "request_id", "tenant", "key", "door", "request_type", "model_requested", "model"),
     *("provider", "provider_key", "status", "error_code", "finish_reason", "usage", "cost", "cost_details"),
     *("latency", "first_content", "queued", "attempts", "cache", "warnings", "user", "metadata"),
-    *("response_id", "warned"),
+    *("response_id", "warned", "key_id"),
 )
 
 

@@ -116,8 +116,10 @@ def _split_charts(by: str, tables: Sequence[Row], points: Callable[..., Points])
     """Return a chart for each figure, with a line for each of the groups with most calls. Sums also have a line for
     all other groups together."""
     table = next(table for table in tables if table["member"] == by)
-    names = [row[by] for row in table["rows"] if row[by]]
-    groups = {name: points(**{by: name}) for name in names[: _LINES - 1]}
+    groups: dict[str, Points] = {}
+    for row in table["rows"]:
+        if row[by] and row[by] not in groups and len(groups) < _LINES - 1:
+            groups[row[by]] = points(**{by: row.get("key_id") or row[by]})
     whole = points() if len(table["rows"]) + table["more"] > len(groups) else None
     charts = []
     for name, title, kind, member in _SPLIT_SUMS:
