@@ -92,6 +92,19 @@ def test_plans_thoughts_texts_and_calls_in_order() -> None:
     ]
 
 
+def test_a_content_may_be_a_string() -> None:
+    assert parts({"content": "x"}) == [TextPart("x")]
+
+
+@pytest.mark.parametrize("kind", ["PLAN", "THINKING_CONTENT"])
+def test_a_citation_of_a_plan_or_a_thought_is_no_annotation_of_the_text(kind: str) -> None:
+    source = {"type": "document", "id": "d", "document": {"url": "https://x"}}
+    cited = {"start": 0, "end": 1, "text": "h", "type": kind, "content_index": 0, "sources": [source]}
+    content = [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "t"}]
+    (_, text) = parts({"content": content, "citations": [cited]})
+    assert text == TextPart("t", native=("cohere", {"citations": [cited]}))
+
+
 def test_log_probabilities_become_openais() -> None:
     pieces = [
         {"text": "a", "token_ids": [1, 2], "logprobs": [-0.5, -1.0]},

@@ -140,6 +140,23 @@ def test_an_odd_frame_says_nothing(name: str | None, data: Any) -> None:
     assert DIALECT.stream_decoder(generic.client_context()).feed(name, data) == []
 
 
+def test_a_member_that_is_null_is_absent_whole_and_streamed() -> None:
+    call = {"text": None, "reasoningContent": None, "toolUse": {"toolUseId": "t", "name": "f", "input": {}}}
+    assert generic.parts_of(decode([call])) == [ToolCallPart("t", "f", "{}")]
+    events = stream(BEGIN, delta(0, text="x", toolUse=None, citation=None), stop(0), END, META)
+    assert generic.parts_of(generic.fold(events).response().choices[0]) == [TextPart("x")]
+
+
+def test_a_cited_search_result_is_a_page() -> None:
+    place = {"searchResultLocation": {"searchResultIndex": 0, "start": 0, "end": 1}}
+    citation = {"title": "S", "source": "https://s", "location": place}
+    (part,) = generic.parts_of(
+        decode([{"citationsContent": {"content": [{"text": "x"}], "citations": [citation]}}])
+    )
+    note = {"type": "url_citation", "url": "https://s", "title": "S", "start_index": 0, "end_index": 1}
+    assert part.annotations == (note,)
+
+
 def test_thoughts_calls_and_texts_of_a_stream() -> None:
     events = stream(
         BEGIN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from app.canonical.request import (
     AudioPart,
     ImagePart,
     Message,
+    OpaquePart,
     ReasoningPart,
     Request,
     Signature,
@@ -80,6 +82,46 @@ def test_a_call_arrives_as_one_delta_with_compact_json() -> None:
     assert call == ToolCallPart("call_1", "f", '{"b":"ü","a":[1]}')
 
 
+def piece(*values: Any, goes_on: bool = True, **members: Any) -> dict[str, Any]:
+    rows = [{"jsonPath": path, **value} for path, value in values]
+    call = {"partialArgs": rows} if rows else {}
+    return chunk({"functionCall": {**call, **({"willContinue": True} if goes_on else {})}, **members})
+
+
+def test_a_call_whose_arguments_are_streamed_comes_whole() -> None:
+    start = chunk({"functionCall": {"name": "f", "willContinue": True}, "thoughtSignature": "c2ln"})
+    city = [("$.city", {"stringValue": word, "willContinue": True}) for word in ("Par", "is")]
+    rows = [("$.rows[0]['a b']", {"numberValue": 2}), ("$.rows[1]", {"nullValue": "NULL_VALUE"}), ("x", {})]
+    chunks = start, piece(city[0]), piece(city[1]), piece(*rows, ("$.ok", {"boolValue": False}))
+    want = ToolCallPart(
+        "call_1",
+        "f",
+        '{"city":"Paris","rows":[{"a b":2},null],"ok":false}',
+        signature=Signature("c2ln", "gemini", "there"),
+    )
+    assert parts(*chunks, piece(goes_on=False), STOP) == [want]
+    cut = folded(*chunks, chunk(finishReason="MAX_TOKENS")).choices[0]
+    assert (generic.parts_of(cut), cut.finish) == ([want], Finish("length", "MAX_TOKENS"))
+    assert parts(*chunks, chunk({"text": "x"}), STOP) == [want, TextPart("x")]
+
+
+def test_a_deep_or_broken_path_of_a_streamed_argument_crashes_nothing() -> None:
+    start = chunk({"functionCall": {"name": "f", "willContinue": True}})
+    odd = [
+        ("$.a", {"numberValue": 1}),
+        ("$.a.b", {"numberValue": 2}),
+        ("$" + ".n" * 5000, {"numberValue": 3}),
+    ]
+    (call,) = parts(start, piece(*odd, ("$.l[999999999]", {"stringValue": "x"}), goes_on=False), STOP)
+    assert json.loads(call.arguments)["a"] == 1
+    assert json.loads(call.arguments)["l"] == ["x"]
+
+
+def test_a_member_that_is_null_is_absent() -> None:
+    text = {"text": "a", "functionCall": None, "inlineData": None, "thought": None, "executableCode": None}
+    assert parts(chunk(text), STOP) == [TextPart("a")]
+
+
 def test_the_call_of_a_custom_tool_turns_back_into_its_text() -> None:
     request = Request("m", tools=(Tool("custom", "shell"),))
     decoder = DIALECT.stream_decoder(generic.client_context(request=request))
@@ -115,7 +157,7 @@ def test_a_chunk_with_usage_alone_is_no_fault_and_the_last_usage_counts() -> Non
 
 
 def test_absurd_counts_are_no_counts() -> None:
-    usage = {"promptTokenCount": -1, "candidatesTokenCount": "7", "totalTokenCount": 1e300}
+    usage = {"promptTokenCount": -1, "candidatesTokenCount": "seven", "totalTokenCount": 1e300}
     assert folded({**STOP, "usageMetadata": usage}).usage is None
 
 
@@ -164,6 +206,11 @@ def test_pictures_and_speech_in_the_answer() -> None:
         ImagePart(data="aGk=", media_type="image/png"),
         AudioPart("AAA=", "pcm16", native=native),
     ]
+
+
+def test_a_picture_of_a_thought_is_no_answer() -> None:
+    sketch = {"inlineData": {"mimeType": "image/png", "data": "aGk="}, "thought": True}
+    assert parts(chunk(sketch), STOP) == [OpaquePart("inlineData", ("gemini", sketch))]
 
 
 def test_citations_count_characters_and_find_their_block() -> None:

@@ -490,6 +490,21 @@ def test_elevenlabs_channels_are_joined() -> None:
     )
 
 
+def test_further_members_of_a_transcript_are_shown_in_every_json_form() -> None:
+    own = {"language_probability": 0.98, "transcription_id": "t"}
+    word = {"text": "Hi", "start": 0, "end": 1, "type": "word", "speaker_id": "s1"}
+    got = ELEVEN.decode_response(
+        json.dumps({"text": "Hi", "words": [word], **own}).encode(), ASK, target(), {}
+    )
+    for form in ("json", "verbose_json", "diarized_json"):
+        body = render(got, form, ("word",))
+        assert isinstance(body, dict)
+        assert body.items() >= own.items()
+    assert render(got, "verbose_json", ("word",))["words"] == [  # type: ignore[index]
+        {"word": "Hi", "start": 0, "end": 1, "speaker": "s1"}
+    ]
+
+
 def test_elevenlabs_answers_a_stream_by_its_whole_answer() -> None:
     events = drained(ELEVEN.stream_decoder(ASK, target()), [{"text": "Hi", "words": []}])
     assert events == [TranscriptDelta("Hi"), TranscriptDone(Transcript("Hi"))]

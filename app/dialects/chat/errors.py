@@ -7,11 +7,10 @@ a 200 or in a stream.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.dialects.shared.failures import SCAN_LIMIT, status_of_code, upstream_failure
+from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, dicts, label, opt_str
 from app.errors import GatewayError
 
@@ -20,11 +19,6 @@ _STATUSES: Final[Mapping[tuple[int, str], int]] = {
     (413, "rate_limit_exceeded"): 429,
 }
 
-_TOO_LONG: Final = re.compile(
-    r"maximum context length|longer than the model'?s context|exceed\w* (?:the )?(?:max(?:imum)? )?context"
-    r"|context (?:window|length|size) (?:is )?exceeded|prompt too long|total length of all messages is too long|too large for model with \d+ maximum context",
-    re.IGNORECASE,
-)
 _CODES: Final[Mapping[str, str]] = {
     # codes of other servers, and the equivalent ones that ``failures`` knows
     "ResponsibleAIPolicyViolation": "content_filter",
@@ -37,11 +31,12 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
     error = _error_of(body)
     code, kind = label(error.get("code")), label(error.get("type")) or label(error.get("error_type"))
     status = _STATUSES.get((status, code or ""), status)
-    message = _message(error)
+    if as_dict(error.get("metadata")).get("reasons"):  # OpenRouter's moderation, a 403
+        status, code = 400, "content_filter"
     return upstream_failure(
         status,
-        message,
-        code=_code(status, code, message),
+        _message(error),
+        code=None if code == str(status) else _CODES.get(code or "", code),
         type=kind,
         param=opt_str(error.get("param")),
         headers=headers,
@@ -111,12 +106,3 @@ def _details(rows: Any) -> str | None:
         path = ".".join(str(step) for step in as_list(row.get("loc")))
         details.append(f"{path}: {as_str(row.get('msg'))}" if path else as_str(row.get("msg")))
     return "; ".join(details) or None
-
-
-def _code(status: int, code: str | None, message: str | None) -> str | None:
-    """Return the code; a prompt that is too long is recognised by the message if the server has no code for it."""
-    if code is not None and code in _CODES:
-        return _CODES[code]
-    if status in {400, 413, 422} and message and _TOO_LONG.search(message[:SCAN_LIMIT]):
-        return "context_length_exceeded"
-    return None if code == str(status) else code

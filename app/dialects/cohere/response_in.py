@@ -68,7 +68,8 @@ def _parts(answer: Mapping[str, Any], context: ClientContext) -> list[Part]:
     parts: list[Part] = []
     if plan := opt_str(message.get("tool_plan")):
         parts.append(ReasoningPart(plan, native=PLAN))
-    content = as_list(message.get("content"))
+    content = message.get("content")
+    content = [{"text": content}] if isinstance(content, str) else as_list(content)
     texts = [i for i, block in enumerate(content) if as_dict(block).get("type", "text") == "text"]
     for index, block in enumerate(content):
         citations = [c for c in dicts(message.get("citations")) if _cites(c, index, texts)]
@@ -100,9 +101,14 @@ def _part(block: JSON, citations: list[JSON], answer: Mapping[str, Any]) -> Part
     return TextPart(as_str(block.get("text")), notes, logprobs_of(answer.get("logprobs")), native)
 
 
+_OF_THOUGHTS: Final = frozenset({"PLAN", "THINKING_CONTENT"})
+
+
 def annotations_of(citation: Mapping[str, Any]) -> Iterator[JSON]:
-    """Yield a flat OpenAI annotation for each source of a citation: ``url_citation`` if it has a
-    URL, else ``file_citation`` of the document or tool output."""
+    """Yield a flat OpenAI annotation for each source of a citation of the text: ``url_citation`` if it has a
+    URL, else ``file_citation`` of the document or tool output. Those of plans and thoughts have none."""
+    if citation.get("type") in _OF_THOUGHTS:
+        return
     start, end = count(citation.get("start")) or 0, count(citation.get("end")) or 0
     for index, source in enumerate(dicts(citation.get("sources"))):
         data = as_dict(source.get("document")) or as_dict(source.get("tool_output"))

@@ -24,7 +24,16 @@ from app.dialects.converse.options import NAME
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.decoder_parts import call_part, finish_of, items_of
 from app.dialects.shared.failures import upstream_failure
-from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, dicts, json_text, opt_str
+from app.dialects.shared.lenient_json import (
+    JSON,
+    as_dict,
+    as_str,
+    count,
+    dicts,
+    json_text,
+    opt_str,
+    without_nulls,
+)
 from app.dialects.shared.members import native_rest
 from app.dialects.shared.tool_forms import custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
@@ -89,6 +98,7 @@ class BlockReader:
 
     def part(self, block: Mapping[str, Any]) -> Part:
         """Return the part of one block; unknown kinds are opaque."""
+        block = without_nulls(block)
         for kind, reader in _READERS.items():
             if kind in block:
                 return reader(self, block)
@@ -168,15 +178,15 @@ def with_citations(part: TextPart, citations: list[JSON]) -> TextPart:
 
 
 def annotation_of(citation: Mapping[str, Any], text: str) -> JSON | None:
-    """Return a flat OpenAI annotation of the whole ``text``: ``url_citation`` for a web page,
+    """Return a flat OpenAI annotation of the whole ``text``: ``url_citation`` for a web page or a search result,
     ``file_citation`` for a place in a document, None for any other citation."""
     location = as_dict(citation.get("location"))
     web = as_dict(location.get("web"))
     title = as_str(citation.get("title"))
-    if web:
+    if web or "searchResultLocation" in location:
         return {
             "type": "url_citation",
-            "url": as_str(web.get("url")),
+            "url": as_str(web.get("url")) or as_str(citation.get("source")),
             "title": title or as_str(web.get("domain")),
             "start_index": 0,
             "end_index": len(text),

@@ -85,7 +85,7 @@ class ConverseDecoder(TerminalDecoder):
         return [Started(self._new_id("msg"))] if self._begins() else []
 
     def _block_start(self, data: JSON) -> list[Event]:
-        start = as_dict(data.get("start"))
+        start = without_nulls(as_dict(data.get("start")))
         ended = self._block_stop(data)  # a start with the index of an open block ends that block
         if start.keys() <= _BEGUN_BY_DELTAS:
             return ended
@@ -109,7 +109,7 @@ class ConverseDecoder(TerminalDecoder):
         return [*self._message_start({}), *started]
 
     def _block_delta(self, data: JSON) -> list[Event]:
-        index, delta = count(data.get("contentBlockIndex")), as_dict(data.get("delta"))
+        index, delta = count(data.get("contentBlockIndex")), without_nulls(as_dict(data.get("delta")))
         events: list[Event] = []
         for kind, value in delta.items():
             grow = _DELTAS.get(kind)

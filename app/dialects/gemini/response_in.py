@@ -7,13 +7,12 @@ position, the text decides. An error is ``{"error": {code, message, status, deta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from app.canonical.response import Finish, FinishReason, Usage
 from app.dialects.gemini.options import NAME
-from app.dialects.shared.failures import SCAN_LIMIT, status_of_code, upstream_failure
+from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import as_dict, as_list, as_str, count, dicts, label, opt_str
 from app.dialects.shared.usage_repair import native_usage
 from app.dialects.shared.usage_sides import sides
@@ -202,22 +201,19 @@ def _span(segment: Mapping[str, Any], quote: str | None, text: str, before: int)
 
 
 _BAD_KEY: Final = "API_KEY_INVALID"
-_TOO_LONG: Final = re.compile(r"input token count.*exceeds the maximum number of tokens", re.IGNORECASE)
 
 
 def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayError:
     """Return the error of a response with status 400 or above.
 
-    An invalid key is a 400 with the reason API_KEY_INVALID. A prompt that is too long is a
-    400 that only its message describes. The wait after a 429 is a RetryInfo (recorded traffic).
+    An invalid key is a 400 with the reason API_KEY_INVALID. The wait after a 429 is a RetryInfo
+    (recorded traffic).
     """
     error = _error(body)
     message, code = opt_str(error.get("message")), opt_str(error.get("status"))
     details = dicts(error.get("details"))
     if any(detail.get("reason") == _BAD_KEY for detail in details):
         status = 401
-    if status == 400 and _TOO_LONG.search((message or "")[:SCAN_LIMIT]):
-        code = "context_length_exceeded"
     return upstream_failure(status, message, code=code, headers=_retry_headers(details, headers), raw=body)
 
 

@@ -36,6 +36,7 @@ from app.canonical.request import (
 from app.canonical.response import Billing, Finish, Usage
 from app.dialects.base import ClientContext
 from app.dialects.gemini.options import NAME, audio_format, family_of
+from app.dialects.gemini.partial_args import join_args
 from app.dialects.gemini.response_in import (
     annotations_of,
     citations,
@@ -44,8 +45,10 @@ from app.dialects.gemini.response_in import (
     finish_of,
     searches_of,
 )
+from app.dialects.shared.blocks import OpenBlock
 from app.dialects.shared.decoder_parts import cut_stream, name_of_call
 from app.dialects.shared.lenient_json import (
+    JSON,
     as_dict,
     as_str,
     count,
@@ -54,12 +57,12 @@ from app.dialects.shared.lenient_json import (
     label,
     opt_str,
     unix_time,
+    without_nulls,
 )
 from app.dialects.shared.repeats import Grow, Repeats
 from app.dialects.shared.tool_forms import custom_tool_names, free_text
 
 _TEXT: Final = ("candidates", 0, "content", "parts", 0, "text")
-_PART_KINDS: Final = ("functionCall", "inlineData", "text")
 _CANDIDATE_NATIVE: Final = (
     "safetyRatings",
     "groundingMetadata",
@@ -82,9 +85,8 @@ class _Candidate:
         self.native: dict[str, Any] = {}
         self._numbers = numbers
         self._context = context
-        self._open: int | None = None
-        self._in_thought = False
-        self._pieces: list[str] = []
+        self._open: OpenBlock | None = None
+        self._partial: list[JSON] = []  # the pieces of a call whose arguments are streamed
         self._bytes_before = 0
         self._late_signature: str | None = None
         self._calls_tools = False
@@ -99,18 +101,18 @@ class _Candidate:
         self.raw = label(candidate.get("finishReason")) or self.raw
         events: list[Event] = []
         self.has_content = self.has_content or candidate.get("content") is not None
-        for part in dicts(as_dict(candidate.get("content")).get("parts")):
-            kind = next((name for name in _PART_KINDS if name in part), None)
-            events += _READERS[kind](self, part) if kind else self._opaque(part)
+        for part in map(without_nulls, dicts(as_dict(candidate.get("content")).get("parts"))):
+            read = next((_READERS[name] for name in _READERS if name in part), _Candidate._opaque)
+            events += read(self, part)
         scores = as_dict(candidate.get("logprobsResult"))
         tokens = _logprobs(scores) if scores else None
-        if tokens and self._open is not None and not self._in_thought:
-            events.append(BlockDelta(self._open, logprobs=tokens))
+        if tokens and self._open is not None and isinstance(self._open.part, TextPart):
+            events += self._open.grow("", tokens)
         return events
 
-    def grow(self) -> Grow:
-        """Return the function that takes further text of the open block; a thought's text is not needed again."""
-        return str if self._in_thought else self._pieces.append
+    def grow(self) -> Grow | None:
+        """Return the function that takes further text of the open block."""
+        return None if self._open is None else self._open.pieces.append
 
     def finish(self) -> Finish | None:
         """Return why the candidate ended, None while it has no finish reason."""
@@ -118,15 +120,14 @@ class _Candidate:
 
     def close(self, *, last: bool = False) -> list[Event]:
         """Close the open block; a signature that came with its text follows as hidden reasoning."""
-        events: list[Event] = []
-        if self._open is not None:
-            if not self._in_thought:
-                text = "".join(self._pieces)
-                annotations = annotations_of(self.native, text, self._bytes_before, last=last)
-                events += [BlockDelta(self._open, annotation=annotation) for annotation in annotations]
-                self._bytes_before += len(text.encode())
-            events.append(BlockEnded(self._open))
-        self._open, self._pieces = None, []
+        events = self._end_call()
+        block, self._open = self._open, None
+        if block is not None and isinstance(block.part, TextPart):
+            annotations = annotations_of(self.native, block.text, self._bytes_before, last=last)
+            events += [BlockDelta(block.number, annotation=annotation) for annotation in annotations]
+            self._bytes_before += len(block.text.encode())
+        if block is not None:
+            events.append(BlockEnded(block.number))
         signature, self._late_signature = self._late_signature, None
         return [*events, *(self._complete(ReasoningPart(form="hidden"), signature) if signature else [])]
 
@@ -135,17 +136,14 @@ class _Candidate:
         if part.get("thought") is True:
             return self._thought(text, signature)
         if not text:
-            if signature and self._open is not None and not self._in_thought:
+            if signature and self._open is not None and isinstance(self._open.part, TextPart):
                 self._late_signature = signature
                 return []
             return self._hidden_reasoning(signature)
-        events: list[Event] = []
-        if self._open is None or self._in_thought:
-            events += [*self._hidden_reasoning(signature), *self._start(TextPart(""), thought=False)]
-        else:
+        if self._open is not None and isinstance(self._open.part, TextPart):
             self._late_signature = signature or self._late_signature
-        self._pieces.append(text)
-        return [*events, BlockDelta(self._number(), text)]
+            return self._open.grow(text)
+        return [*self._hidden_reasoning(signature), *self._start(TextPart(""), text)]
 
     def _hidden_reasoning(self, signature: str | None) -> list[Event]:
         """Return a signature without a text, which belongs to the next part."""
@@ -154,39 +152,50 @@ class _Candidate:
         return [*self.close(), *self._complete(ReasoningPart(form="hidden"), signature)]
 
     def _thought(self, text: str, signature: str | None) -> list[Event]:
-        events: list[Event] = []
         native = (NAME, {"signed": True}) if signature else None
-        if self._open is None or not self._in_thought:
-            events += self._start(ReasoningPart("", "summary", native=native), thought=True)
-        if text:
-            events.append(BlockDelta(self._number(), text))
-        if signature is not None:
-            events.append(BlockEnded(self._number(), signature=self._signature(signature), native=native))
+        if self._open is not None and isinstance(self._open.part, ReasoningPart):
+            events = self._open.grow(text)
+        else:
+            events = self._start(ReasoningPart("", "summary", native=native), text)
+        if signature is not None and self._open is not None:
+            events.append(BlockEnded(self._open.number, signature=self._signature(signature), native=native))
             self._open = None
         return events
 
-    def _call(self, part: dict[str, Any]) -> list[Event]:
+    def _call(self, part: JSON) -> list[Event]:
+        """Take a call, or a piece of one: only the first piece has the name, and the last does not continue."""
         call = as_dict(part.get("functionCall"))
+        events = [] if self._partial and not call.get("name") else self.close()
+        self._partial.append(part)
         self._calls_tools = True
-        call_id = opt_str(call.get("id")) or self._context.new_id("call")
-        name, text = name_of_call(call.get("name")), json_text(as_dict(call.get("args")))
+        return events if call.get("willContinue") is True else [*events, *self._end_call()]
+
+    def _end_call(self) -> list[Event]:
+        """Return the call that its pieces make up."""
+        if not self._partial:
+            return []
+        pieces, self._partial = self._partial, []
+        calls = [as_dict(piece.get("functionCall")) for piece in pieces]
+        call_id = opt_str(calls[0].get("id")) or self._context.new_id("call")
+        partial = join_args(piece for call in calls for piece in dicts(call.get("partialArgs")))
+        name, text = name_of_call(calls[0].get("name")), json_text(as_dict(calls[0].get("args")) | partial)
         started = ToolCallPart(call_id, name)
         if name in custom_tool_names(self._context.request):
             started, text = replace(started, kind="custom"), free_text(text)
-        return [*self.close(), *self._complete(started, opt_str(part.get("thoughtSignature")), text)]
+        signature = next(filter(None, (opt_str(piece.get("thoughtSignature")) for piece in pieces)), None)
+        return self._complete(started, signature, text)
 
     def _data(self, part: dict[str, Any]) -> list[Event]:
-        """Take media that the model made; their signature comes before them."""
+        """Take media that the model made; their signature comes before them. An image of a thought is no answer."""
         blob = as_dict(part.get("inlineData"))
         media_type, data = as_str(blob.get("mimeType")), as_str(blob.get("data"))
-        signature = opt_str(part.get("thoughtSignature"))
-        events = [*self.close(), *self._hidden_reasoning(signature)]
+        if part.get("thought") is True or not media_type.startswith(("audio/", "image/")):
+            return self._opaque(part)
+        events = [*self.close(), *self._hidden_reasoning(opt_str(part.get("thoughtSignature")))]
         if media_type.startswith("audio/"):
             audio = AudioPart(format=audio_format(media_type), native=(NAME, {"mimeType": media_type}))
             return [*events, *self._complete(audio, text=data)]
-        if media_type.startswith("image/"):
-            return [*events, *self._complete(ImagePart(data=data, media_type=media_type))]
-        return [*events, *self._opaque(part)]
+        return [*events, *self._complete(ImagePart(data=data, media_type=media_type))]
 
     def _opaque(self, part: dict[str, Any]) -> list[Event]:
         """Take code that Google ran, its result, calls of Google's own tools; an empty part is dropped."""
@@ -195,10 +204,10 @@ class _Candidate:
         kind = next((name for name in part if name != "thoughtSignature"), "part")
         return [*self.close(), *self._complete(OpaquePart(kind, (NAME, part)))]
 
-    def _start(self, part: Part, *, thought: bool) -> list[Event]:
+    def _start(self, part: Part, text: str) -> list[Event]:
         events = self.close()
-        self._open, self._in_thought = next(self._numbers), thought
-        return [*events, BlockStarted(self._open, 0, part, self.index)]
+        block = self._open = OpenBlock(next(self._numbers), 0, part)
+        return [*events, BlockStarted(block.number, 0, part, self.index), *block.grow(text)]
 
     def _complete(self, part: Part, signature: str | None = None, text: str = "") -> list[Event]:
         """Return the events of a block that comes complete."""
@@ -206,9 +215,6 @@ class _Candidate:
         delta: list[Event] = [BlockDelta(number, text)] if text else []
         signed = self._signature(signature) if signature else None
         return [BlockStarted(number, 0, part, self.index), *delta, BlockEnded(number, signature=signed)]
-
-    def _number(self) -> int:
-        return self._open if self._open is not None else -1
 
     def _signature(self, value: str) -> Signature:
         return Signature(value, NAME, self._context.realm)

@@ -28,7 +28,7 @@ from app.dialects.chat.errors import decode_error
 from app.dialects.media.audio import Fields, MediaRequest, TranscriptionDialect, error_frames
 from app.dialects.media.multipart import Form
 from app.dialects.media.openai_transcript_in import OpenAITranscriptDecoder, decode_transcript
-from app.dialects.media.transcripts import FORMATS, encode_speech, logprobs_members, render, usage_members
+from app.dialects.media.transcripts import FORMATS, encode_speech, further_members, logprobs_members, render
 from app.dialects.shared.lenient_json import without_nulls
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.strict_json import invalid, missing, wrong_type, wrong_value
@@ -279,7 +279,7 @@ def _delta(event: TranscriptDelta) -> dict[str, Any]:
 
 def _done(transcript: Transcript) -> dict[str, Any]:
     text = {"type": "transcript.text.done", "text": transcript.text}
-    return {**text, **logprobs_members(transcript.logprobs), **usage_members(transcript)}
+    return {**text, **logprobs_members(transcript.logprobs), **further_members(transcript)}
 
 
 DIALECT: Final = TranscriptionDialect(

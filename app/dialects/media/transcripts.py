@@ -92,7 +92,7 @@ def duration_of(transcript: Transcript) -> float:
 
 
 def _json(transcript: Transcript, granularities: Sequence[str]) -> dict[str, Any]:
-    return {"text": transcript.text, **logprobs_members(transcript.logprobs), **usage_members(transcript)}
+    return {"text": transcript.text, **logprobs_members(transcript.logprobs), **further_members(transcript)}
 
 
 def logprobs_members(logprobs: Sequence[Mapping[str, Any]] | None) -> dict[str, Any]:
@@ -100,9 +100,10 @@ def logprobs_members(logprobs: Sequence[Mapping[str, Any]] | None) -> dict[str, 
     return {} if logprobs is None else {"logprobs": [dict(token) for token in logprobs]}
 
 
-def usage_members(transcript: Transcript) -> dict[str, Any]:
-    """Return the member ``usage``, none without usage."""
-    return without_nulls({"usage": encode_audio_usage(transcript.usage)})
+def further_members(transcript: Transcript) -> dict[str, Any]:
+    """Return the provider's further members, and ``usage`` if it is known."""
+    own = {} if transcript.native is None else transcript.native[1]
+    return {**own, **without_nulls({"usage": encode_audio_usage(transcript.usage)})}
 
 
 def _verbose(transcript: Transcript, granularities: Sequence[str]) -> dict[str, Any]:
@@ -114,11 +115,12 @@ def _verbose(transcript: Transcript, granularities: Sequence[str]) -> dict[str, 
     }
     if "word" in granularities:
         body["words"] = [
-            {"word": word.text, "start": word.start, "end": word.end} for word in transcript.words
+            without_nulls({"word": one.text, "start": one.start, "end": one.end, "speaker": one.speaker})
+            for one in transcript.words
         ]
     if "segment" in granularities or not granularities:
         body["segments"] = [encode_segment(one, at) for at, one in enumerate(_segments(transcript))]
-    return {**body, **usage_members(transcript)}
+    return {**body, **further_members(transcript)}
 
 
 def _segments(transcript: Transcript) -> tuple[Segment, ...]:
@@ -137,7 +139,7 @@ def _diarized(transcript: Transcript, granularities: Sequence[str]) -> dict[str,
         "duration": duration_of(transcript),
         "text": transcript.text,
         "segments": [encode_speech(one, at) for at, one in enumerate(_segments(transcript))],
-        **usage_members(transcript),
+        **further_members(transcript),
     }
 
 

@@ -16,8 +16,7 @@ from app.dialects.shared.lenient_json import as_dict, opt_str
 from app.dialects.shared.rate_limits import reset_wait, seconds_until
 from app.errors import GatewayError
 
-SCAN_LIMIT: Final = 2000
-"""Characters of a provider's message that are searched for patterns."""
+_SCAN_LIMIT: Final = 2000  # characters of a message that are searched for a pattern
 _MAX_MESSAGE: Final = 500
 _MAX_CATEGORIES: Final = 16
 _MAX_RETRY_AFTER: Final = 86_400
@@ -54,6 +53,16 @@ _CODE_KINDS: Final[Mapping[str, str]] = {
     "content_filter": "content_filter",
     "content_policy_violation": "content_filter",
 }
+
+_TOO_LONG_STATUSES: Final = frozenset({400, 413, 422})
+_TOO_LONG: Final = re.compile(
+    r"maximum context length|longer than the model'?s context|exceed\w* (?:the )?(?:max(?:imum)? )?context"
+    r"|context (?:window|length|size) (?:is )?exceeded|(?:prompt|input|messages) (?:is )?too long"
+    r"|too large for model with \d+ maximum context|too many (?:input )?tokens\b(?!, please)"
+    r"|input token count.*exceeds the maximum number of tokens|number of input tokens exceeds",
+    re.IGNORECASE,
+)
+"""How providers say that a prompt is too long, most of them without a code."""
 
 _REQUEST_ERROR_CODES: Final = (
     "invalid_prompt",
@@ -136,6 +145,8 @@ def upstream_failure(
     """
     kind = _CODE_KINDS.get(code or "") or _CODE_KINDS.get(type or "") or _kind_of(status)
     message = message or _message_of(raw)
+    if status in _TOO_LONG_STATUSES and _TOO_LONG.search((message or "")[:_SCAN_LIMIT]):
+        kind = "context_length"
     text = scrub(message) if message else f"The provider answered with status {status}."
     if kind == "content_filter" and (categories := _filter_categories(raw)):
         text = f"{text} (Filtered: {categories}.)"
