@@ -411,6 +411,40 @@ def encode(response: Response | list[Event], body: Json | None = None, **context
     return [frame.data for event in source for frame in encoder.feed(event)]
 
 
+def test_members_that_no_api_defines_are_in_the_last_chunk_of_their_choice() -> None:
+    def tool(number: int) -> Json:
+        return {"executed_tools": [{"index": number, "type": "search"}]}
+
+    same = chunk({"content": "a"})
+    same["choices"][0] |= {"token_ids": [5], "filter": {"hate": {"filtered": False}}}
+    last = chunk({"message": "odd"}, "stop")
+    last["choices"][0] |= {"matched_stop": 7, "filter": {"sexual": {"filtered": True}}}
+    found = events(chunk(tool(0)), same, same, chunk(tool(1)), last)
+    *_, end, done = encode(found)
+    assert done is None
+    assert end["choices"] == [
+        {
+            "index": 0,
+            "delta": {
+                **tool(0),
+                "message": "odd",
+                "executed_tools": [*tool(0).popitem()[1], *tool(1).popitem()[1]],
+            },
+            "logprobs": None,
+            "finish_reason": "stop",
+            "token_ids": [5, 5],
+            "filter": {"hate": {"filtered": False}, "sexual": {"filtered": True}},
+            "matched_stop": 7,
+        }
+    ]
+    whole = DIALECT.encode_response(
+        generic.fold(found).response(), Request("asked"), ServerContext(generic.counter(), now=9)
+    )
+    assert whole["choices"][0]["message"]["executed_tools"] == end["choices"][0]["delta"]["executed_tools"]
+    again = encode(DIALECT.decode_response(whole, generic.client_context()))
+    assert again[-2]["choices"][0] == {**end["choices"][0]}
+
+
 def answer(*parts: Part, finish: str = "stop", **members: Any) -> Response:
     return Response(
         "up", "model", (Choice(0, (Message("assistant", parts),), Finish(finish)),), created=7, **members

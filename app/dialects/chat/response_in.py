@@ -143,11 +143,20 @@ def _top_native(members: Mapping[str, Any]) -> Native | None:
     rows = [
         {"index": choice_index(choice, position), **own}
         for position, choice in enumerate(dicts(members.get("choices")))
-        if (own := remainder(choice, CHOICE_MEMBERS))
+        if (own := choice_members(choice, "message"))
     ]
     if rows:
         native["choices"] = rows
     return as_native(native)
+
+
+def choice_members(choice: Mapping[str, Any], member: str) -> dict[str, Any]:
+    """Return the members of a choice that have no canonical place, those of its message under ``message``."""
+    own = {} if choice.keys() <= CHOICE_MEMBERS else remainder(choice, CHOICE_MEMBERS)
+    message = as_dict(choice.get(member))
+    if not message.keys() <= _MESSAGE and (others := remainder(message, _MESSAGE)):
+        own["message"] = others
+    return own
 
 
 def _choice(
@@ -158,8 +167,6 @@ def _choice(
     items: list[Sequence[Part]] = [thoughts, content, *([call] for call in calls)]
     messages = [Message("assistant", tuple(parts)) for parts in items if parts]
     messages = messages or [Message("assistant", (TextPart(""),))]
-    if native := as_native(remainder(message, _MESSAGE)):
-        messages[0] = Message("assistant", messages[0].parts, native=native)
     finish = decode_choice_finish(choice, calls=bool(calls))
     return Choice(choice_index(choice, position), tuple(messages), finish)
 

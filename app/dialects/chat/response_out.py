@@ -34,11 +34,13 @@ def encode_response(response: Response, request: Request, context: ServerContext
 
     A request with the deprecated ``functions`` is answered with ``function_call``.
     """
-    top, rows = native_members(response)
+    top, rows = split_choices(own_members(response.native))
     legacy = uses_functions(request)
     choices = [encode_choice(choice, context, legacy) for choice in response.choices]
     for choice in choices:
-        choice |= {name: value for name, value in rows.get(choice["index"], {}).items() if name not in choice}
+        row = rows.get(choice["index"], {})
+        choice["message"] = {**row.pop("message", {}), **choice["message"]}
+        choice |= rest(row, frozenset(choice))
     body: JSON = {
         "id": context.response_id or response.id or context.new_id("chatcmpl-"),
         "object": "chat.completion",
@@ -54,17 +56,20 @@ def encode_response(response: Response, request: Request, context: ServerContext
     return {**body, **{name: value for name, value in top.items() if name not in body}}
 
 
+_INDEX: Final = frozenset({"index"})
+_CHOICES: Final = frozenset({"choices"})
+
+
 def uses_functions(request: Request) -> bool:
     """Tell whether the client's request has the deprecated ``functions``, so that it expects ``function_call``."""
     body = request.origin.body if request.origin is not None and request.origin.dialect == "chat" else {}
     return bool(body.get("functions")) and not body.get("tools")
 
 
-def native_members(response: Response) -> tuple[JSON, dict[int, JSON]]:
-    """Return the native members of the answer, and those of each choice by its index."""
-    top = own_members(response.native)
-    rows = dicts(top.pop("choices", None))
-    return top, {count(row.get("index")) or 0: rest(row, frozenset({"index"})) for row in rows}
+def split_choices(members: JSON) -> tuple[JSON, dict[int, JSON]]:
+    """Return the native members of an answer, and those of each choice by its index."""
+    rows = {count(row.get("index")) or 0: rest(row, _INDEX) for row in dicts(members.get("choices"))}
+    return rest(members, _CHOICES), rows
 
 
 def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) -> JSON:
@@ -80,8 +85,6 @@ def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) 
         **_media(parts, context),
         **_calls(calls, legacy),
     }
-    for item in choice.messages:
-        message |= {name: value for name, value in own_members(item.native).items() if name not in message}
     return {
         "index": choice.index,
         "message": message,

@@ -21,10 +21,10 @@ from app.dialects.chat.chunks import ChunkDecoder
 from app.dialects.chat.options import as_native, own_members
 from app.dialects.chat.reasoning import decode_entry, thought_signature
 from app.dialects.chat.response_in import (
-    CHOICE_MEMBERS,
     TOP_MEMBERS,
     arguments_text,
     audio_part,
+    choice_members,
     content_part,
     decode_image,
     growing_member,
@@ -94,7 +94,7 @@ class ChatStreamDecoder(ChunkDecoder):
         choice, rows = self._latest, chunk["choices"]
         if choice is None or len(rows) > 1 or len(as_dict(rows[0].get("delta"))) > 1:
             return None
-        if rows[0].get("finish_reason") is not None:
+        if rows[0].get("finish_reason") is not None or any(isinstance(v, list) for v in rows[0].values()):
             return None
         if choice.kind is not None and choice.block == block:
             return choice.texts.append if choice.kind == "text" else str  # reasoning is not recorded
@@ -121,8 +121,8 @@ class ChatStreamDecoder(ChunkDecoder):
             for members, read in _READERS:
                 if not (members and delta.keys().isdisjoint(members)):
                     read(self, choice, delta, raw, events)
-        if not raw.keys() <= CHOICE_MEMBERS and (own := remainder(raw, CHOICE_MEMBERS)):
-            self._rows.setdefault(choice.index, {}).update(own)
+        if own := choice_members(raw, choice.member):
+            _gather(self._rows.setdefault(choice.index, {}), own)
         if opt_str(raw.get("finish_reason")) is not None:
             choice.finish = raw
 
@@ -357,6 +357,20 @@ class ChatStreamDecoder(ChunkDecoder):
             self._place_text(choice, events)
         self._close(choice, events)
         events += choice.calls.ends()
+
+
+def _gather(into: dict[str, Any], members: Mapping[str, Any]) -> None:
+    """Add the members of one chunk to those before: lists grow, for others the latest value counts."""
+    for name, value in members.items():
+        if not isinstance(value, list | dict):
+            into[name] = value
+            continue
+        if not isinstance(into.get(name), type(value)):
+            into[name] = type(value)()
+        if isinstance(value, list):
+            into[name] += value
+        else:
+            _gather(into[name], value)
 
 
 _READERS: Final = (

@@ -25,14 +25,21 @@ from app.dialects.chat.annotations import nested_annotation
 from app.dialects.chat.chunks import ChunkEncoder
 from app.dialects.chat.options import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entry
-from app.dialects.chat.response_out import encode_image, opaque_entry, stop_details, uses_functions
+from app.dialects.chat.response_in import CHOICE_MEMBERS
+from app.dialects.chat.response_out import (
+    encode_image,
+    opaque_entry,
+    split_choices,
+    stop_details,
+    uses_functions,
+)
 from app.dialects.chat.usage import encode_finish
 from app.dialects.shared.lenient_json import JSON, rest
 
 _REPEATED: Final = frozenset({"system_fingerprint", "citations", "search_results", "videos", "provider"})
 """Native top-level members that providers send in every chunk."""
 
-_CHUNK: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "service_tier"})
+_CHUNK: Final = frozenset({"id", "object", "created", "model", "usage", "service_tier"})
 
 
 class ChatStreamEncoder(ChunkEncoder):
@@ -52,6 +59,7 @@ class ChatStreamEncoder(ChunkEncoder):
         self._indexes: dict[int, int] = {}  # of each block in its list
         self._counts: dict[tuple[int, str], int] = {}  # entries of each choice's lists, by member
         self._choices: set[int] = set()  # that have their role
+        self._ends: dict[int, JSON] = {}  # of each choice
         self._blocks_with_text: set[int] = set()
         self._choices_with_reasoning: set[int] = set()
         self._lengths: dict[int, int] = {}  # characters of each choice's content
@@ -201,13 +209,17 @@ class ChatStreamEncoder(ChunkEncoder):
     def _finished(self, event: Finished) -> list[Frame]:
         calls = (event.choice, "tool_calls") in self._counts
         word = encode_finish(event.finish, calls=calls, legacy=self._legacy)
-        last = self._chunk(event.choice, {}, word)
-        last.data["choices"][0] |= stop_details(event.finish)
-        return [*self._role(event.choice), last]
+        self._ends[event.choice] = {"finish_reason": word, **stop_details(event.finish)}
+        return self._role(event.choice)
 
     def _ended(self, event: Ended) -> list[Frame]:
-        native = rest(own_members(event.native), _CHUNK)
-        return self._end(event, {k: v for k, v in native.items() if self._native.get(k) != v})
+        """Return the last chunk of each choice, with the native members of the choice, and the end."""
+        native, rows = split_choices({**self._native, **own_members(event.native)})
+        frames = [self._chunk(choice, rows.get(choice, {}).pop("message", {})) for choice in self._ends]
+        for frame, (choice, end) in zip(frames, self._ends.items(), strict=True):
+            frame.data["choices"][0] |= rest(rows.get(choice, {}), CHOICE_MEMBERS) | end
+        late = {k: v for k, v in rest(native, _CHUNK).items() if self._native.get(k) != v}
+        return [*frames, *self._end(event, late)]
 
     methods = {
         Started: _started,

@@ -26,9 +26,10 @@ from app.dialects.shared.lenient_json import (
     rest,
     without_nulls,
 )
-from app.dialects.shared.members import as_native
+from app.dialects.shared.members import as_native, own_members
 from app.dialects.shared.repeats import Grow
 
+_NAME: Final = "completions"
 _TOP: Final = frozenset({"id", "object", "created", "model", "choices", "usage", "obfuscation"})
 
 
@@ -75,7 +76,7 @@ class CompletionStreamDecoder(ChunkDecoder):
                 Finished(decode_choice_finish(choice or {}, calls=False), index)
                 for index, choice in sorted(self._choices.items())
             ),
-            Ended(self._usage, as_native("completions", self._top)),
+            Ended(self._usage, as_native(_NAME, self._top)),
         ]
 
 
@@ -120,7 +121,7 @@ class CompletionStreamEncoder(ChunkEncoder):
         BlockDelta: _block_delta,
         BlockEnded: lambda encoder, event: [],
         Finished: _finished,
-        Ended: lambda encoder, event: encoder._end(event, {}),
+        Ended: lambda encoder, event: encoder._end(event, own_members(event.native, _NAME)),
         Failed: ChunkEncoder._fail,
     }
 
