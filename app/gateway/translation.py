@@ -239,6 +239,7 @@ class TranslateStream(CanonicalStream):
     ) -> None:
         super().__init__(decoder, whole, estimate, breaks=breaks)
         self._encoder = encoder
+        self._join: Callable[[list[Frame]], list[Frame]] = getattr(encoder, "join", list)
 
     def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
         """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
@@ -271,6 +272,9 @@ class TranslateStream(CanonicalStream):
         """Take one upstream frame."""
         events = self._decoder.feed(event, data)
         return self._encoder.feed(events[0]) if self._grows(events) else self._take(events)
+
+    def _take(self, events: Iterable[Event]) -> list[Frame]:
+        return self._join(super()._take(events))
 
     def _write(self, event: Event) -> list[Frame]:
         self._fold.feed(event)

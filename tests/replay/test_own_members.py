@@ -36,6 +36,16 @@ def upstream_bodies(one: Exchange) -> list[Json]:
     return payloads(one.content()) if one.streamed else [one.json()]
 
 
+def _calls(body: Json) -> list[Json]:
+    found: list[Json] = [call for c in body["choices"] for call in c["delta"].get("tool_calls") or ()]
+    return found
+
+
+def _streams_calls(row: Any) -> bool:
+    one = row.values[0] if row.values else None
+    return isinstance(one, Exchange) and one.streamed and any(map(_calls, upstream_bodies(one)))
+
+
 def ask(world: World, one: Exchange, path: str) -> Http:
     stream = one.operation.endswith("_stream")
     chat = {"messages": [{"role": "user", "content": "Go on."}]}
@@ -123,3 +133,16 @@ def test_elevenlabs_is_asked_with_the_voice_of_the_operators_table(world: World)
         http = world.send("POST", "/v1/audio/speech", body)
         assert (http.status, http.body) == (200, b"ID3audio")
         assert world.upstream.requests[0].path == f"/elevenlabs/v1/text-to-speech/{sent}"
+
+
+@pytest.mark.parametrize(
+    "one", [row for row in recorded("mistral.chat") if _streams_calls(row)] or [absent()]
+)
+def test_a_call_that_mistral_sends_whole_arrives_whole(world: World, one: Exchange) -> None:
+    """Mistral's SDK reads each entry as a call: it refuses one without a name."""
+    recorded_calls = [call for body in upstream_bodies(one) for call in _calls(body)]
+    world.fresh().upstream.add(Reply.of(one))
+    calls = [call for body in bodies(ask(world, one, CHAT)) for call in _calls(body)]
+    assert [(call["id"], call["function"]) for call in calls] == [
+        (call["id"], call["function"]) for call in recorded_calls
+    ]

@@ -34,7 +34,7 @@ from app.dialects.chat.response_out import (
     uses_functions,
 )
 from app.dialects.chat.usage import encode_finish
-from app.dialects.shared.lenient_json import JSON, rest
+from app.dialects.shared.lenient_json import JSON, as_dict, rest
 
 _REPEATED: Final = frozenset({"system_fingerprint", "citations", "search_results", "videos", "provider"})
 """Native top-level members that providers send in every chunk."""
@@ -221,6 +221,24 @@ class ChatStreamEncoder(ChunkEncoder):
         late = {k: v for k, v in rest(native, _CHUNK).items() if self._native.get(k) != v}
         return [*frames, *self._end(event, late)]
 
+    @staticmethod
+    def join(frames: list[Frame]) -> list[Frame]:
+        """Put the input of a call into the chunk that opens it, if both came in one frame of the provider.
+
+        Clients of Mistral expect each entry of ``tool_calls`` to be a whole call, as Mistral sends it.
+        """
+        joined: list[Frame] = []
+        opened = None
+        for frame in frames:
+            place, entry = _call_entry(frame)
+            if opened is not None and "id" not in entry and place == opened[0]:
+                for name, text in entry[opened[1]["type"]].items():
+                    opened[1][opened[1]["type"]][name] += text
+                continue
+            joined.append(frame)
+            opened = (place, entry) if "id" in entry else None
+        return joined
+
     methods = {
         Started: _started,
         BlockStarted: _block_started,
@@ -230,6 +248,15 @@ class ChatStreamEncoder(ChunkEncoder):
         Ended: _ended,
         Failed: ChunkEncoder._fail,
     }
+
+
+def _call_entry(frame: Frame) -> tuple[tuple[int, int] | None, JSON]:
+    """Return the entry of a chunk that has a piece of a call and nothing else, after its choice and index."""
+    choices = as_dict(frame.data).get("choices")
+    if not choices or choices[0]["delta"].keys() != {"tool_calls"}:
+        return None, {}
+    (entry,) = choices[0]["delta"]["tool_calls"]
+    return (choices[0]["index"], entry["index"]), entry
 
 
 # parts without a row (hosted tools' items) are not written

@@ -98,7 +98,7 @@ class CohereEncoder(BlockEncoder):
         return _end({"finish_reason": finish_word(self._finish, refused=self._refused)}, event.usage)
 
     def _failed(self, event: Failed) -> list[Frame]:
-        return _end({"finish_reason": "ERROR", "error": event.error.message}, event.usage)
+        return _end({"finish_reason": "ERROR", "usage": {}, "error": event.error.message}, event.usage)
 
 
 def _frame(kind: str, index: int | None, message: JSON | None = None) -> Frame:
