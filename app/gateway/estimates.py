@@ -46,7 +46,6 @@ _MEDIA_MEMBERS: Final = frozenset(("type", *_TYPED_MEMBERS, *_SOURCE_MEMBERS))
 """Members that an object with a medium has one of."""
 _DATA_URL: Final = re.compile(r"data:([^,;]{0,64})[^,]{0,128};base64,")
 _ARRAYS: Final = (list, tuple)
-_OBJECTS: Final = (dict, Mapping)
 _SCALARS: Final = (int, float, type(None))
 NO_INPUT: Final = frozenset(
     {
@@ -77,16 +76,24 @@ def tokens_of_body(body: Any) -> int:
             medium = _medium_of_url(value) if value.startswith("data:") else None
             size += 0 if medium else _bytes_of(value)
             total += _MEDIA[medium] if medium else 0
+        elif isinstance(value, dict):
+            medium = None if _MEDIA_MEMBERS.isdisjoint(value) else _medium_of(value)
+            if medium:
+                total += _MEDIA[medium]
+                continue
+            for name, inner in value.items():
+                if name not in NO_INPUT and type(inner) is not int:
+                    stack.append(inner)
         elif isinstance(value, _ARRAYS):
-            total += [type(one) for one in value].count(int)
-            stack += [one for one in value if not isinstance(one, int)]
+            for inner in value:
+                if type(inner) is int:
+                    total += 1
+                else:
+                    stack.append(inner)
         elif isinstance(value, _SCALARS):  # whether they are mappings would take longer to find out
             continue
-        elif isinstance(value, _OBJECTS):
-            medium = None if _MEDIA_MEMBERS.isdisjoint(value) else _medium_of(value)
-            total += _MEDIA[medium] if medium else 0
-            if not medium:
-                stack += [v for name, v in value.items() if name not in NO_INPUT and type(v) is not int]
+        elif isinstance(value, Mapping):
+            stack.append(dict(value))
         elif isinstance(value, bytes):
             total += _MEDIA["audio"]
     return total - (-size // _BYTES)

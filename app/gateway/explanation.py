@@ -126,17 +126,18 @@ def _refusal(admission: Admission, tokens: int) -> GatewayError | None:
         charge._replace(amount=touch.charge(tokens).amount)
         for touch, charge in zip(admission.touches, admission.charges, strict=True)
     )
+    decision = admission.decision
     over = [
-        (standing.reset if charge.amount <= charge.most else math.inf, place)
-        for place, (charge, standing) in enumerate(zip(charges, admission.decision.standings, strict=True))
-        if standing.used + charge.amount > charge.most
+        (decision.resets[place] if charge.amount <= charge.most else math.inf, place)
+        for place, charge in enumerate(charges)
+        if decision.used[place] + charge.amount > charge.most
     ]
     if not over:
         return None
     wait, place = max(over)
     seconds = charges[place].seconds if math.isinf(wait) else wait
-    decision = admission.decision._replace(refused=place, wait=seconds)
-    return headers.refusal(admission._replace(charges=charges, decision=decision))
+    refused = decision._replace(refused=place, wait=seconds)
+    return headers.refusal(admission._replace(charges=charges, decision=refused))
 
 
 class _Step(NamedTuple):

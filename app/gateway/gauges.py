@@ -136,12 +136,12 @@ class Gauges:
             return
         admission = self._gateway.limits.peek(touches)
         readings: list[Reading] = []
-        for touch, charge, standing in zip(
-            admission.touches, admission.charges, admission.decision.standings, strict=True
+        for touch, charge, used in zip(
+            admission.touches, admission.charges, admission.decision.used, strict=True
         ):
             limit = touch.limit
             labels = (touch.level, touch.name, limit.kind, limit.per or "", limit.models or "*")
-            readings.append(("sluice_limit_used_ratio", labels, _ratio(standing.used, charge.most)))
+            readings.append(("sluice_limit_used_ratio", labels, _ratio(used, charge.most)))
         yield from readings[: len(self._limits)]
         yield from _highest(readings[len(self._limits) :])
 

@@ -112,7 +112,7 @@ def test_a_call_is_charged_to_all_of_its_limits_or_to_none(windows: Windows) -> 
     assert admitted(windows, TOKENS, MINUTE)
     verdict = windows.admit([MINUTE, TOKENS], "a")
     assert verdict.refused == 1
-    assert [standing.used for standing in verdict.standings] == [2, 80]
+    assert verdict.used == [2, 80]
 
 
 def test_what_never_fits_waits_for_the_whole_window(windows: Windows) -> None:
@@ -121,20 +121,20 @@ def test_what_never_fits_waits_for_the_whole_window(windows: Windows) -> None:
 
 
 def test_the_end_adds_the_rest_whatever_the_limit_says(windows: Windows) -> None:
-    part = windows.admit([TOKENS], "a").standings[0].part
+    part = windows.admit([TOKENS], "a").parts[0]
     windows.settle([Settlement(TOKENS, part, 500)], "a")
     verdict = windows.admit([TOKENS._replace(amount=0)], "a")
-    assert (verdict.refused, verdict.standings[0].used) == (0, 540)
+    assert (verdict.refused, verdict.used[0]) == (0, 540)
 
 
 def test_the_end_takes_back_what_was_not_used_and_no_more(windows: Windows, clock: Clock) -> None:
-    part = windows.admit([TOKENS], "a").standings[0].part
+    part = windows.admit([TOKENS], "a").parts[0]
     clock.now += 5
     windows.admit([TOKENS], "b")
     windows.settle([Settlement(TOKENS, part, -30)], "a")
-    assert windows.admit([TOKENS._replace(amount=0)], "c").standings[0].used == 50
+    assert windows.admit([TOKENS._replace(amount=0)], "c").used[0] == 50
     windows.settle([Settlement(TOKENS, part, -300)], "a")
-    assert windows.admit([TOKENS._replace(amount=0)], "c").standings[0].used == 40
+    assert windows.admit([TOKENS._replace(amount=0)], "c").used[0] == 40
 
 
 def test_places_among_calls_at_once_are_held_by_their_calls(windows: Windows) -> None:
@@ -158,8 +158,7 @@ def test_limits_of_which_nothing_is_used_any_more_are_forgotten(clock: Clock) ->
 def test_a_look_charges_nothing(windows: Windows) -> None:
     admitted(windows, MINUTE, AT_ONCE)
     looks = [one._replace(amount=0) for one in (MINUTE, AT_ONCE)]
-    found = [windows.admit(looks, f"look {number}").standings for number in range(3)]
-    assert [[standing.used for standing in standings] for standings in found] == [[1, 1]] * 3
+    assert [windows.admit(looks, f"look {number}").used for number in range(3)] == [[1, 1]] * 3
 
 
 def test_places_of_a_killed_process_are_free_after_fifteen_seconds(redis_url: str, clock: Clock) -> None:
@@ -187,7 +186,7 @@ def test_a_clock_that_is_set_back_delays_nobody_by_more_than_a_span(
     decision = windows.admit([charge], "a")
     assert decision.refused == 0
     assert seconds - 1 < decision.wait <= seconds * 61 / 60
-    assert decision.standings[0].reset == pytest.approx(decision.wait, abs=1e-3)
+    assert decision.resets[0] == pytest.approx(decision.wait, abs=1e-3)
     clock.now += decision.wait
     assert [admitted(windows, charge) for _ in range(6)] == [True] * 5 + [False]
 
@@ -243,10 +242,9 @@ def test_both_back_ends_do_the_same_sums(steps: list[Any], redis_url: str) -> No
             else:
                 mine, theirs = memory.admit([charge], "a"), shared.admit([charge], "a")
                 assert (mine.refused, mine.wait) == (theirs.refused, pytest.approx(theirs.wait, abs=1e-3))
-                (one,), (other,) = mine.standings, theirs.standings
-                assert (one.used, one.part) == (other.used, other.part)
-                assert one.reset == pytest.approx(other.reset, abs=1e-3)
-                last[seconds] = one.part
+                assert (mine.used, mine.parts) == (theirs.used, theirs.parts)
+                assert mine.resets == pytest.approx(theirs.resets, abs=1e-3)
+                last[seconds] = mine.parts[0]
     finally:
         shared.forget()
         shared.close()

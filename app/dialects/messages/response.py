@@ -33,7 +33,6 @@ from app.dialects.shared.decoder_parts import counts_at, items_of
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, dicts, label, opt_str
 from app.dialects.shared.members import native_rest, own_members
-from app.dialects.shared.rate_limits import LimitState
 from app.dialects.shared.tool_forms import call_object, custom_tool_names
 from app.dialects.shared.usage_repair import native_usage
 from app.dialects.shared.usage_sides import sides
@@ -333,13 +332,13 @@ def _error_code(raw: Any) -> str | None:
 _WORD: Final = re.compile(r"[a-z_]{1,64}")
 
 
-def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
+def limit_headers(kind: str, limit: int, remaining: int, reset: float, now: float) -> dict[str, str]:
     """Return Anthropic's headers of a limit; the time of its reset is RFC 3339."""
-    reset = datetime.fromtimestamp(math.ceil(now + state.reset), UTC)
+    time = datetime.fromtimestamp(math.ceil(now + reset), UTC)
     return {
-        f"anthropic-ratelimit-{kind}-limit": str(state.limit),
-        f"anthropic-ratelimit-{kind}-remaining": str(state.remaining),
-        f"anthropic-ratelimit-{kind}-reset": reset.isoformat().replace("+00:00", "Z"),
+        f"anthropic-ratelimit-{kind}-limit": str(limit),
+        f"anthropic-ratelimit-{kind}-remaining": str(remaining),
+        f"anthropic-ratelimit-{kind}-reset": time.isoformat().replace("+00:00", "Z"),
     }
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import cache, lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 _RESET: Final = re.compile(r"(x-ratelimit-)reset(-[a-z-]+)?|(anthropic-ratelimit-[a-z-]+-)reset")
 _DURATION: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}")
@@ -73,22 +73,15 @@ def seconds_until(parse: Callable[[], datetime], date: str | None) -> float | No
         return None
 
 
-class LimitState(NamedTuple):
-    """State of one of the gateway's own limits: its size, what remains, and the seconds until all of it does."""
-
-    limit: int
-    remaining: int
-    reset: float
+LimitHeaders = Callable[[str, int, int, float, float], Mapping[str, str]]
+"""Writes the headers of one of the gateway's own limits: its kind (``requests``, ``tokens``), its size, what remains, the
+seconds until all of it does, and the current Unix time."""
 
 
-LimitHeaders = Callable[[str, LimitState, float], Mapping[str, str]]
-"""Writes the headers of a limit: its kind (``requests``, ``tokens``), its state, and the current Unix time."""
-
-
-def limit_headers(kind: str, state: LimitState, now: float) -> dict[str, str]:
+def limit_headers(kind: str, limit: int, remaining: int, reset: float, now: float) -> dict[str, str]:
     """Return the state of a limit as OpenAI's ``x-ratelimit-…`` headers."""
-    limit, remaining, reset = _names_of(kind)
-    return {limit: str(state.limit), remaining: str(state.remaining), reset: duration(state.reset)}
+    names = _names_of(kind)
+    return {names[0]: str(limit), names[1]: str(remaining), names[2]: duration(reset)}
 
 
 @cache

@@ -42,9 +42,8 @@ def make(services: Services) -> CallLayer:
             charge._replace(amount=estimate) if touch.limit.kind == "tokens" else charge
             for touch, charge in zip(admission.touches, admission.charges, strict=True)
         )
-        return AdmittedCall(services.limits, admission._replace(charges=known), estimate, estimate).around(
-            call, proceed
-        )
+        admission = admission._replace(charges=known)
+        return AdmittedCall(services.limits, admission, call, estimate, estimate).run(proceed)
 
     return layer
 

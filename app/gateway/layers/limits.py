@@ -18,6 +18,7 @@ from app.gateway.layers.base import CallLayer, Proceed, Services
 from app.gateway.limits.charges import touches_of_call, used_of
 from app.gateway.limits.gate import Admission, Gate
 from app.gateway.limits.headers import headers_of, refusal
+from app.gateway.outcome import Outcome
 from app.gateway.run import Run
 
 
@@ -39,14 +40,14 @@ def make(services: Services) -> CallLayer:
         if admission.decision.refused is not None:
             raise refusal(admission)
         call.progress.admitted = True
-        return AdmittedCall(services.limits, admission, estimate).around(call, proceed)
+        return AdmittedCall(services.limits, admission, call, estimate).run(proceed)
 
     return layer
 
 
 def is_queued(call: Call) -> bool:
     """Tell whether ``call`` asks for a response that is made later."""
-    return bool(getattr(call.host, "background", False))
+    return call.host is not None and bool(getattr(call.host, "background", False))
 
 
 class AdmittedCall(NamedTuple):
@@ -54,23 +55,27 @@ class AdmittedCall(NamedTuple):
 
     gate: Gate
     admission: Admission
+    call: Call
     estimate: int
     least: int = 0
 
-    def around(self, call: Call, proceed: Proceed) -> Run:
-        """Return the run of ``call``; at its end the limits count its usage."""
+    def run(self, proceed: Proceed) -> Run:
+        """Return the run of the call; at its end the limits count its usage."""
         try:
-            run = proceed(call)
+            run = proceed(self.call)
         except BaseException:
-            self.end(call)
+            self._settle()
             raise
-        run.outcome.on_end(lambda outcome: self.end(call, queued=is_queued(call) and outcome.error is None))
+        run.outcome.on_end(self._end)
         return run
 
-    def end(self, call: Call, *, queued: bool = False) -> None:
+    def _end(self, outcome: Outcome) -> None:
         """Settle. A response that was queued keeps its estimate, which its run will make good."""
-        if queued:
-            used = [charge.amount for charge in self.admission.charges]
+        if is_queued(self.call) and outcome.error is None:
+            self.gate.end(self.admission, [charge.amount for charge in self.admission.charges])
         else:
-            used = used_of(self.admission.touches, call, self.estimate, self.least)
-        self.gate.end(self.admission, used)
+            self._settle()
+
+    def _settle(self) -> None:
+        touches = self.admission.touches
+        self.gate.end(self.admission, used_of(touches, self.call, self.estimate, self.least))

@@ -126,12 +126,11 @@ class Gate:
 
     def end(self, admission: Admission, used: Sequence[int]) -> None:
         """Charge what each limit was really used, off the caller's path; let go of its place among calls."""
-        rows = zip(admission.charges, admission.decision.standings, used, strict=True)
-        settlements = [
-            Settlement(charge, standing.part, amount - charge.amount)
-            for charge, standing, amount in rows
-            if not charge.seconds or amount != charge.amount
-        ]
+        charges, parts = admission.charges, admission.decision.parts
+        settlements = []
+        for charge, part, amount in zip(charges, parts, used, strict=True):
+            if amount != charge.amount or not charge.seconds:
+                settlements.append(Settlement(charge, part, amount - charge.amount))
         if admission.holder:
             self._held.difference_update((charge.key, admission.holder) for charge in admission.charges)
         if not settlements:
@@ -178,7 +177,7 @@ class Gate:
         if self._fail == "closed":
             raise GatewayError("overloaded", "The limits cannot be looked up at the moment.", retry_after=1)
         if self._fail == "open":
-            return Admission((), (), Decision(()), self._memory, holder)
+            return Admission((), (), Decision(), self._memory, holder)
         return self._in_memory(touches, charges, holder)
 
     def _ask(self, ask: Callable[[], T]) -> T | None:

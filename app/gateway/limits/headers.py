@@ -9,7 +9,7 @@ import math
 from typing import Any, Final
 
 from app.config import limit_rows
-from app.dialects.shared.rate_limits import LimitHeaders, LimitState, duration
+from app.dialects.shared.rate_limits import LimitHeaders, duration
 from app.errors import GatewayError
 from app.gateway.limits.charges import Touch
 from app.gateway.limits.gate import Admission
@@ -19,34 +19,35 @@ _HEADED: Final = ("requests", "tokens")
 
 def headers_of(admission: Admission, write: LimitHeaders, now: float) -> dict[str, str]:
     """Return the headers that tell how the tightest limit of each kind stands, as ``write`` makes them."""
-    tightest: dict[str, LimitState] = {}
-    for touch, charge, standing in zip(
-        admission.touches, admission.charges, admission.decision.standings, strict=True
+    tightest: dict[str, tuple[int, int, float]] = {}
+    decision = admission.decision
+    for touch, charge, used, reset in zip(
+        admission.touches, admission.charges, decision.used, decision.resets, strict=True
     ):
-        limit, left = touch.limit, max(0, charge.most - standing.used)
+        limit, left = touch.limit, max(0, charge.most - used)
         other = tightest.get(limit.kind)
-        if other is None or left < other.remaining:
-            tightest[limit.kind] = LimitState(limit.most, left, standing.reset)
+        if other is None or left < other[1]:
+            tightest[limit.kind] = limit.most, left, reset
     headers: dict[str, str] = {}
     for kind in _HEADED:
         if kind in tightest:
-            headers.update(write(kind, tightest[kind], now))
+            headers.update(write(kind, *tightest[kind], now))
     return headers
 
 
 def standing_rows(admission: Admission) -> list[dict[str, Any]]:
     """Return limits in the file's words, each with its level, what remains, and the seconds until all is
     free again."""
-    rows = limit_rows(touch.limit for touch in admission.touches)
+    rows, decision = limit_rows(touch.limit for touch in admission.touches), admission.decision
     return [
         {
             **row,
             "level": touch.level,
-            "remaining": max(0, charge.most - standing.used),
-            "reset": math.ceil(standing.reset),
+            "remaining": max(0, charge.most - used),
+            "reset": math.ceil(reset),
         }
-        for row, touch, charge, standing in zip(
-            rows, admission.touches, admission.charges, admission.decision.standings, strict=True
+        for row, touch, charge, used, reset in zip(
+            rows, admission.touches, admission.charges, decision.used, decision.resets, strict=True
         )
     ]
 

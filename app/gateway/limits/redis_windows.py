@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from app.gateway.limits.windows import Charge, Decision, Settlement, Standing
+from app.gateway.limits.windows import Charge, Decision, Settlement
 from app.gateway.redis_client import connect, leave_replica
 
 HELD: Final = 15
@@ -160,12 +160,14 @@ class RedisWindows:
         """Charge all, or none."""
         rows = ((one.most, one.seconds, one.amount, 0) for one in charges)
         answer = self._run("admit", [one.key for one in charges], holder, rows)
-        refused, wait, values = int(answer[0]), float(answer[1]), iter(answer[2:])
-        standings = (
-            Standing(int(used), float(reset), int(part))
-            for used, reset, part in zip(values, values, values, strict=True)
+        refused, used, resets, parts = int(answer[0]), answer[2::3], answer[3::3], answer[4::3]
+        return Decision(
+            list(map(int, used)),
+            list(map(float, resets)),
+            list(map(int, parts)),
+            refused - 1 if refused else None,
+            float(answer[1]),
         )
-        return Decision(tuple(standings), refused - 1 if refused else None, wait)
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
         """Charge what is left, whatever the limits say, and let ``holder`` go."""

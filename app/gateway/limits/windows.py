@@ -28,19 +28,14 @@ class Charge(NamedTuple):
     amount: int
 
 
-class Standing(NamedTuple):
-    """The state of a limit: the used units, the seconds until all are free again, and the current sub-window."""
-
-    used: int
-    reset: float
-    part: int
-
-
 class Decision(NamedTuple):
-    """Whether charges are admitted, and the state of each limit after that. ``refused`` is the index of the charge
-    that must wait longest, None when the call is admitted; ``wait`` is in seconds."""
+    """Whether charges are admitted, and the state of each limit after that: its used units, the seconds until all are
+    free again, and its current sub-window. ``refused`` is the index of the charge that must wait longest, None when
+    the call is admitted; ``wait`` is in seconds."""
 
-    standings: Sequence[Standing]
+    used: Sequence[int] = ()
+    resets: Sequence[float] = ()
+    parts: Sequence[int] = ()
     refused: int | None = None
     wait: float = 0.0
 
@@ -66,18 +61,16 @@ class Windows(Protocol):
 
 
 class _SlidingWindow:
-    """One limit of a span of ``seconds``: counts by sub-window, their sum, and the newest sub-window that has one.
+    """One limit of a span of ``seconds``: counts by sub-window and their sum. ``part`` is the sub-window of the last look,
+    which runs from ``begin`` to ``end``; all units are free again at ``free_at``."""
 
-    ``part`` is the sub-window of the last look, which runs from ``begin`` to ``end``."""
-
-    __slots__ = ("begin", "counts", "end", "newest", "part", "seconds", "total")
+    __slots__ = ("begin", "counts", "end", "free_at", "part", "seconds", "total")
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds
         self.counts: dict[int, int] = {}
         self.total = self.part = 0
-        self.newest: int | None = None
-        self.begin = self.end = 0.0
+        self.begin = self.end = self.free_at = 0.0
 
     def used(self, now: float) -> int:
         """Go to the sub-window that runs at ``now`` and forget old ones; return the used units."""
@@ -86,19 +79,18 @@ class _SlidingWindow:
             self.part = part = int(whole) * PARTS + int(rest * PARTS / self.seconds)
             self.begin, self.end = part * self.seconds / PARTS, (part + 1) * self.seconds / PARTS
             self.counts = _recent(self.counts, part)
-            self.total, self.newest = sum(self.counts.values()), max(self.counts, default=None)
+            self.total = sum(self.counts.values())
+            self.free_at = self._free_at(max(self.counts)) if self.counts else 0.0
         return self.total
 
-    def take(self, amount: int, holder: str, now: float) -> Standing:
-        """Charge the sub-window that ``used`` went to; return the state after that."""
-        part, newest = self.part, self.newest
-        if amount:
-            self.counts[part] = self.counts.get(part, 0) + amount
-            self.total += amount
-            if newest is None or part > newest:
-                self.newest = newest = part
-        reset = 0.0 if newest is None else max(0.0, self._free_at(newest) - now)
-        return Standing(self.total, reset, part)
+    def take(self, amount: int, holder: str) -> None:
+        """Charge the sub-window that ``used`` went to."""
+        part = self.part
+        if part not in self.counts:
+            self.counts[part] = 0
+            self.free_at = max(self.free_at, self._free_at(part))
+        self.counts[part] += amount
+        self.total += amount
 
     def wait(self, charge: Charge, now: float) -> float:
         """Return the seconds until ``charge`` may be tried again, the whole span if it never fits."""
@@ -113,16 +105,11 @@ class _SlidingWindow:
         """Charge the sub-window that runs at ``now``; below 0, take back what ``part`` has of that."""
         if amount > 0:
             self.used(now)
-            self._add(self.part, amount)
+            self.take(amount, holder)
         elif part in self.counts:
-            self._add(part, amount)
-
-    def _add(self, part: int, amount: int) -> None:
-        before = self.counts.get(part, 0)
-        self.counts[part] = after = max(0, before + amount)
-        self.total += after - before
-        if self.newest is None or part > self.newest:
-            self.newest = part
+            before = self.counts[part]
+            self.counts[part] = after = max(0, before + amount)
+            self.total += after - before
 
     def _free_at(self, part: int) -> float:
         """Return the time, in seconds of the clock, from which on units used in ``part`` do not count."""
@@ -140,20 +127,25 @@ def _recent(counts: Mapping[int, int], part: int) -> dict[int, int]:
 
 
 class _Places:
-    """One limit of concurrent calls: their holders."""
+    """One limit of concurrent calls: their holders. They have no sub-windows, and no time at which they are free."""
 
     __slots__ = ("_holders",)
+
+    part: Final = 0
+    free_at: Final = 0.0
 
     def __init__(self) -> None:
         self._holders: set[str] = set()
 
+    @property
+    def total(self) -> int:
+        return len(self._holders)
+
     def used(self, now: float) -> int:
         return len(self._holders)
 
-    def take(self, amount: int, holder: str, now: float) -> Standing:
-        if amount:
-            self._holders.add(holder)
-        return Standing(len(self._holders), 0.0, 0)
+    def take(self, amount: int, holder: str) -> None:
+        self._holders.add(holder)
 
     def wait(self, charge: Charge, now: float) -> float:
         return 1.0
@@ -180,19 +172,22 @@ class MemoryWindows:
 
     def admit(self, charges: Sequence[Charge], holder: str) -> Decision:
         """Charge all, or none."""
-        now = self._begin()
-        windows, refused, wait = [], None, 0.0
-        for place, charge in enumerate(charges):
+        now, refused, wait = self._begin(), None, 0.0
+        windows: list[_SlidingWindow | _Places] = []
+        for charge in charges:
             window = self._windows.get(charge.key) or self._of(charge)
-            windows.append(window)
             if window.used(now) + charge.amount > charge.most:
                 longer = window.wait(charge, now)
-                refused, wait = (place, longer) if longer > wait else (refused, wait)
-        standings = [
-            window.take(0 if refused is not None else charge.amount, holder, now)
-            for window, charge in zip(windows, charges, strict=True)
-        ]
-        return Decision(standings, refused, wait)
+                refused, wait = (len(windows), longer) if longer > wait else (refused, wait)
+            windows.append(window)
+        used, resets, parts = [], [], []
+        for window, charge in zip(windows, charges, strict=True):
+            if charge.amount and refused is None:
+                window.take(charge.amount, holder)
+            used.append(window.total)
+            resets.append(max(0.0, window.free_at - now))
+            parts.append(window.part)
+        return Decision(used, resets, parts, refused, wait)
 
     def note(self, charges: Sequence[Charge], holder: str) -> None:
         """Charge all, whatever the limits say: another back end admitted them."""
@@ -200,7 +195,8 @@ class MemoryWindows:
         for charge in charges:
             window = self._of(charge)
             window.used(now)
-            window.take(charge.amount, holder, now)
+            if charge.amount:
+                window.take(charge.amount, holder)
 
     def settle(self, settlements: Sequence[Settlement], holder: str) -> None:
         """Charge the rest, whatever the limits say, and release ``holder``."""
