@@ -28,8 +28,9 @@ _NUMBERS = {
     "postgresql": "{insert} FROM generate_series(0, {count} - 1) AS n(i)",
 }
 _INSERT = (
-    "INSERT INTO call_log SELECT 'call_' || i, {now} - i / 1000.0, 'team-' || i % 8, 'key-' || i % 40, 'groq', "
-    "'model-' || i % 12, 'chat_completion', 200, 'req_' || i, NULL, NULL, {body}"
+    "INSERT INTO call_log (id, created_at, tenant, key, provider, model, request_type, status, request_id, body) "
+    "SELECT 'call_' || i, {now} - i / 1000.0, 'team-' || i % 8, 'key-' || i % 40, 'groq', "
+    "'model-' || i % 12, 'chat_completion', 200, 'req_' || i, {body}"
 )
 _BODIES = {"sqlite": "zeroblob(300)", "postgresql": "decode(repeat('00', 300), 'hex')"}
 _COUNT = "SELECT count(*) FROM call_log"
