@@ -67,13 +67,19 @@ def proceed_with_turn(services: Services, call: Call, proceed: Proceed) -> Run:
     return services.feed(call, _Compaction(services, _provided(call), truncated, threshold).answer)
 
 
-def preview(call: Call, prices: PriceList) -> Call:
-    """Return the call, whose targets are planned, as its first target would get it if no summary were necessary."""
+def preview(call: Call, prices: PriceList) -> tuple[Call, Call | None]:
+    """Return the call, whose targets are planned, as its first target would get it if no summary were necessary, and the
+    call for the summary that is asked for before it, if one is."""
     target = _managed_target(call) if call.operation == _WIRE and _concerns(call) else None
     if target is None:
-        return call
+        return call, None
     window = prices.window(target)
-    return truncate(call if _threshold(call, window) is None else _provided(call), target, window)
+    threshold = _threshold(call, window)
+    if threshold is None:
+        return truncate(call, target, window), None
+    replaced, _ = split(as_items(call.full_body.get("input")))
+    summary = _summary_call(call, replaced) if _is_due(call, replaced, threshold) else None
+    return truncate(_provided(call), target, window), summary
 
 
 def _concerns(call: Call) -> bool:
@@ -119,7 +125,7 @@ class _Compaction:
         """Yield the batches of the answer."""
         call = self._call
         replaced, kept = split(self._items)
-        if replaced and aside_for(call, lambda: tokens_of_body(call.full_body)) >= self._threshold:
+        if _is_due(call, replaced, self._threshold):
             yield from run.adopt(self._proceed((yield from self._compact_before(run, replaced, kept))))
             return
         last: Batch | None = None
@@ -177,16 +183,7 @@ class _Compaction:
     def _ask(self, run: Run, items: Sequence[Item]) -> Generator[Batch, None, Outcome]:
         """Return the outcome of the call for the summary; yield empty batches while it writes."""
         call = self._call
-        inner = self._proceed(
-            replace(
-                call,
-                body=summary_body(call, items),
-                upstream_body=None,
-                host=None,
-                keep_raw=frozenset(),
-                progress=_progress_within(call.progress),
-            )
-        )
+        inner = self._proceed(replace(_summary_call(call, items), progress=_progress_within(call.progress)))
         inner.on_attempt(run.announce)
         inner.patience = run.patience
         for batch in inner.batches():
@@ -215,6 +212,17 @@ def split(items: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     replaced = [item for place, item in enumerate(items) if place not in staying]
     kept = [item for place, item in enumerate(items) if place in staying]
     return ([] if all(map(is_summary, replaced)) else replaced), kept
+
+
+def _is_due(call: Call, replaced: Sequence[Item], threshold: int) -> bool:
+    """Tell whether a summary replaces items of a call's history before its answer."""
+    return bool(replaced) and aside_for(call, lambda: tokens_of_body(call.full_body)) >= threshold
+
+
+def _summary_call(call: Call, items: Sequence[Item]) -> Call:
+    """Return the call for the summary of ``items``."""
+    body = summary_body(call, items)
+    return replace(call, body=body, upstream_body=None, host=None, keep_raw=frozenset())
 
 
 def _progress_within(progress: Progress) -> Progress:

@@ -18,7 +18,7 @@ from app.gateway.allowances import Allowance
 from app.gateway.budgets.charges import touches_of_caller as budgets_of_caller
 from app.gateway.budgets.status import balance_rows as budget_rows
 from app.gateway.call import Call, Principal, Target
-from app.gateway.context_management import preview
+from app.gateway.context_management import MEMBER, preview
 from app.gateway.core import Gateway
 from app.gateway.driver import more_retryable
 from app.gateway.estimates import tokens_of_body
@@ -38,6 +38,9 @@ Json = dict[str, Any]
 
 _NEXT: Final = "next choice"
 _OMISSION: Final = "left out"
+_COMPACTION: Final = Loss(
+    MEMBER, "The history is compacted first, by one more call of the model; its cost is part of the estimate."
+)
 
 
 def explain(gateway: Gateway, call: Call) -> Json:
@@ -52,16 +55,20 @@ def explain(gateway: Gateway, call: Call) -> Json:
     if isinstance(call.host, EstimateHost):
         return {**frame, **_empty_plan(_show_refusal(call, refusal)), "cost_estimate": 0}
     route = call.progress.route = gateway.preview(call)
-    call = preview(call, gateway.prices)
+    call, summary = preview(call, gateway.prices)
     cache = gateway.cache_of(call)
     steps = _steps(gateway, call, route)
-    first = next((step.row for step in steps if step.error is None), None)
+    first = _first_row(steps)
+    before = None if summary is None else _first_row(_steps(gateway, summary, route))
+    if first is not None and before is not None:
+        first["adjusted"] = [*first["adjusted"], *warning_rows([_COMPACTION])]
+    costs = [row["cost_estimate"] for row in (first, before) if row is not None]
     if refusal is None and cache != "hit":
         refusal = _queue_error(gateway, call) if is_queued(call) else _driver_error(call, steps)
     return {
         **frame,
         "targets": [step.row for step in steps if step.row is not None],
-        "cost_estimate": 0 if cache == "hit" else first and first["cost_estimate"],
+        "cost_estimate": 0 if cache == "hit" else None if first is None or None in costs else sum(costs),
         "refused": _show_refusal(call, refusal),
         "cache": cache,
     }
@@ -170,6 +177,11 @@ def _steps(gateway: Gateway, call: Call, route: Route) -> list[_Step]:
         steps.append(_step(gateway, call, step, choice))
         choice = choice if steps[-1].error is not None else _NEXT
     return steps
+
+
+def _first_row(steps: Sequence[_Step]) -> Json | None:
+    """Return the row of the first step that would be tried."""
+    return next((step.row for step in steps if step.error is None), None)
 
 
 def _step(gateway: Gateway, call: Call, step: Planned | GatewayError, choice: str) -> _Step:

@@ -147,7 +147,7 @@ class RequestHost:
         def queue(turn: StoredTurn) -> Planned:
             call = with_files(services, turn.call)
             route = call.progress.route = call.progress.route or services.plan(call)
-            asked = preview(call, services.prices)
+            asked, _ = preview(call, services.prices)
             first = route.first(call, lambda planned: encode(asked, planned))
             check_budgets(services, call)
             row = turn.new_row(

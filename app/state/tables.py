@@ -215,6 +215,7 @@ tenant = Table(
     Column("name", Text, primary_key=True),
     Column("members", LargeBinary, nullable=False),
     Column("created_at", Double, nullable=False),
+    Index("tenant_created_at", "created_at", "name"),
 )
 
 # Deleted tenants, of which the next purge deletes everything that was stored until then.
@@ -239,6 +240,8 @@ client_key = Table(
     Column("last_used_at", Double),
     Column("rotated_at", Double),
     Index("client_key_tenant_name", "tenant", "name", unique=True),
+    Index("client_key_created_at", "created_at", "id"),
+    Index("client_key_tenant_created_at", "tenant", "created_at", "id"),
 )
 
 admin_key = Table(

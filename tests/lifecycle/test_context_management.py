@@ -390,8 +390,22 @@ llama = { input = 1000, output = 1000 }
 @pytest.fixture(scope="module")
 def limited() -> Iterator[City]:
     """A gateway with a key that has limits and a budget; a token costs a tenth of a cent."""
-    with running_city(LIMITED, script=Model()) as running:
+    with running_city(LIMITED, script=Model(), env={"SLUICE_MASTER_KEY": "sk-master"}) as running:
         yield running
+
+
+def test_an_explanation_has_the_call_for_the_summary(limited: City) -> None:
+    def explained(**members: Any) -> dict[str, Any]:
+        body = {"model": MODEL, "input": HISTORY, "max_output_tokens": 20, **members}
+        asked = {"path": "/v1/responses", "key": "tom", "body": body}
+        answer: dict[str, Any] = limited.client("master").post("/admin/explain", asked).json
+        return answer
+
+    alone, both = explained(), explained(**MANAGED)
+    short = explained(input=[user("Who?")], **MANAGED)
+    assert both["cost_estimate"] > alone["cost_estimate"] + 1.4  # the tokens of the history alone
+    assert [row["param"] for row in both["targets"][0]["adjusted"]] == ["context_management"]
+    assert alone["targets"][0]["adjusted"] == short["targets"][0]["adjusted"] == []
 
 
 @pytest.mark.parametrize("mode", ["whole", "stream", "background"])
