@@ -150,7 +150,7 @@ def _parse(event: str | None, data: bytes, halves: Halves) -> Iterator[tuple[str
             "The provider sent a stream event that is not valid JSON.",
             raw=data[:_MOST_WORDS],
         ) from error
-    yield from frames
+    yield from (frame for frame in frames if frame[1] is not None)  # null says nothing
 
 
 def _is_whole(data: bytes, halves: Halves) -> bool:

@@ -16,7 +16,15 @@ import pytest
 
 from app.wire.eventstream import EventStreamDecoder, encode_event, encode_message
 from tests.behaviour.surfaces import EVERY, Surface
-from tests.behaviour.world import ResponsesStream, World, event_frame, running_world
+from tests.behaviour.world import (
+    ROLE,
+    ResponsesStream,
+    World,
+    chat_end,
+    chat_text,
+    event_frame,
+    running_world,
+)
 from tests.traffic.frames import sse
 from tests.traffic.load import EVENT_STREAM, Exchange, exchanges, require
 from tests.traffic.replay import Reply
@@ -213,6 +221,31 @@ def test_an_index_that_is_no_number_breaks_nothing(
     answer = world.ask(model=model, stream=True)
 
     assert (answer.status, answer.text) == (200, "good")
+
+
+def bedrock_with_null() -> Reply:
+    whole = bedrock_stream(0)
+    assert isinstance(whole.body, bytes)
+    return Reply(200, encode_event("messageStart", b"null") + whole.body, whole.headers)
+
+
+@pytest.mark.parametrize(
+    ("model", "reply"),
+    [
+        ("groq/x", Reply.sse(ROLE + b"data: null\n\n" + chat_text("good") + chat_end())),
+        ("openai/x", Reply.sse(ROLE + b"data: null\n\n" + chat_text("good") + chat_end())),
+        ("cohere/x", Reply.sse(b"event: x\ndata: null\n\n" + bytes(cohere_stream(0).body))),
+        ("bedrock/x", bedrock_with_null()),
+    ],
+    ids=["groq", "openai", "cohere", "bedrock"],
+)
+def test_an_event_of_null_does_not_end_a_stream(model: str, reply: Reply, world: World) -> None:
+    world.upstream.add(reply)
+
+    answer = world.ask(model=model, stream=True)
+
+    assert (answer.status, answer.text) == (200, "good")
+    assert answer.broken("chat") == []
 
 
 @pytest.mark.parametrize("start", [{}, {"text": ""}, {"reasoningContent": {}}, None], ids=repr)

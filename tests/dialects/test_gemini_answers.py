@@ -157,7 +157,7 @@ def test_a_chunk_with_usage_alone_is_no_fault_and_the_last_usage_counts() -> Non
 
 
 def test_absurd_counts_are_no_counts() -> None:
-    usage = {"promptTokenCount": -1, "candidatesTokenCount": "seven", "totalTokenCount": 1e300}
+    usage = {"promptTokenCount": -1, "candidatesTokenCount": "7", "totalTokenCount": 1e300}
     assert folded({**STOP, "usageMetadata": usage}).usage is None
 
 

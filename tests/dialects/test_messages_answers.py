@@ -92,7 +92,7 @@ def test_usage_counts_the_cache_into_the_input() -> None:
     assert DIALECT.encode_response(response, Request("m"), server_context())["usage"] == usage
 
 
-@pytest.mark.parametrize("count", [-1, 1.5, "-7", "1e3", "9" * 17, None, True, 2**60, float("nan")])
+@pytest.mark.parametrize("count", [-1, 1.5, "7", None, True, 2**60, float("nan")])
 def test_an_impossible_count_is_absent(count: Any) -> None:
     assert decode(content=[], usage={"input_tokens": count}).usage is None
 
@@ -458,4 +458,4 @@ def test_tokens_are_counted(exchange: Exchange) -> None:
     assert isinstance(reading, Count)
     assert DIALECT.decode_count(exchange.json()) == reading.tokens
     with pytest.raises(GatewayError):
-        DIALECT.decode_count({"input_tokens": "seven"})
+        DIALECT.decode_count({"input_tokens": "7"})

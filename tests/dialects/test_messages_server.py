@@ -194,6 +194,13 @@ def test_a_refusal_is_a_reason_to_stop() -> None:
     assert frames[-2].data["delta"]["stop_reason"] == "refusal"
 
 
+def test_hidden_reasoning_without_a_signature_is_no_block() -> None:
+    parts = (ReasoningPart("", "hidden"), TextPart("x"))
+    answer = Response("id", "m", (Choice(0, (Message("assistant", parts),), Finish("stop")),))
+    body = encode_response(answer, Request("m"), generic.server_context())
+    assert body["content"] == [{"type": "text", "text": "x"}]
+
+
 def test_server_tools_citations_and_details_of_the_end_are_anthropics_own() -> None:
     use = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "q"}}
     citation = {"type": "char_location", "cited_text": "x", "document_index": 0}

@@ -243,7 +243,7 @@ def test_a_body_that_is_no_response_is_an_upstream_fault(body: Any) -> None:
 
 def test_wrong_types_inside_a_response_read_as_nothing() -> None:
     body = {
-        "id": 5, "model": [], "status": "completed", "usage": {"input_tokens": -1, "output_tokens": "three"}, "created_at": 1e400,
+        "id": 5, "model": [], "status": "completed", "usage": {"input_tokens": -1, "output_tokens": "3"}, "created_at": 1e400,
         "output": [None, 5, {"type": "message", "content": [None, {"type": "output_text", "text": 5, "annotations": 3}]},
                    {"type": "reasoning", "summary": "x"}, {"type": "function_call", "name": "f", "arguments": 3}, {"type": None}],
     }  # fmt: skip

@@ -278,11 +278,11 @@ def _refusal(part: RefusalPart, context: ServerContext) -> JSON | None:
     return None if own_members(part.native, NAME) else {"type": "text", "text": part.text}
 
 
-def _reasoning(part: ReasoningPart, context: ServerContext) -> JSON:
+def _reasoning(part: ReasoningPart, context: ServerContext) -> JSON | None:
     slot = context.wrap(part.signature) if part.signature is not None else ""
     withheld = part.signature is not None and part.signature.value.startswith(OMITTED)
     if part.form == "hidden" and not withheld:
-        return {"type": "redacted_thinking", "data": slot}
+        return {"type": "redacted_thinking", "data": slot} if slot else None
     return {"type": "thinking", "thinking": part.text, "signature": slot.removeprefix(OMITTED)}
 
 

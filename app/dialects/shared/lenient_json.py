@@ -74,11 +74,9 @@ def label(value: Any) -> str | None:
 
 
 def count(value: Any) -> int | None:
-    """Return a count, also one in a string; None for what is not a whole number from 0 to 2^53."""
+    """Return a count, None for what is not a whole number from 0 to 2^53."""
     if type(value) is float:
         value = int(value) if math.isfinite(value) and value.is_integer() else None
-    elif type(value) is str:
-        value = small_integer(value, digits=16)
     if type(value) is not int:  # excludes booleans
         return None
     return value if 0 <= value <= MAX_COUNT else None
