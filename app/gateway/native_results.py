@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, Final
 from app.canonical.batches import BatchObject
 from app.canonical.response import Billing, Usage
 from app.dialects.chat.usage import decode_usage
-from app.dialects.shared.lenient_json import as_dict, count
+from app.dialects.shared.lenient_json import as_dict, count, dicts
+from app.dialects.shared.usage_sides import lacks_side
 from app.errors import GatewayError
-from app.gateway.batch_lines import Line, error_line, lines_of
+from app.gateway.batch_lines import Line, Request, error_line, lines_of, read_request
 from app.gateway.call import Abort, Attempt, Call, Principal, Target
 from app.gateway.cost import PriceList
+from app.gateway.estimates import complete_usage, tokens_of_body
 from app.gateway.exchange import Answer
 from app.gateway.provider_batches import ProviderBatches
 from app.gateway.run import Batch, Run
@@ -65,6 +67,12 @@ def store_results(
                 writer.write(*totals.row(line))
                 turns.take()
     writer.flush()
+    if totals.uncounted:
+        stored = state.files.get(work.tenant, work.input_file_id)
+        max_bytes = gateway.settings.max_body_bytes
+        for line in lines_of(state.files.content(stored), max_bytes=max_bytes):
+            totals.estimate(read_request(line, work.endpoint, max_bytes))
+            turns.take()
     if not state.batch_queue.finish(work.id, work.fence, batch.status, errors):
         return False
     _record(gateway, work, target, totals)
@@ -92,32 +100,48 @@ def call_of(gateway: Gateway, work: BatchWork, target: Target, abort: Abort) -> 
 def _owner(gateway: Gateway, work: BatchWork) -> Principal:
     """Return the owner of a batch by its present name; a key that is gone has none."""
     try:
-        name = gateway.principal_of(work.key_id, work.tenant).key
+        owner = gateway.principal_of(work.key_id, work.tenant)
     except GatewayError:
-        name = work.key_id or ""
-    return Principal(key=name, tenant=work.tenant)
+        return Principal(key=work.key_id or "", tenant=work.tenant)
+    return Principal(key=owner.key, tenant=work.tenant, id=owner.id)
 
 
 @dataclass(slots=True)
 class _Totals:
-    """The usage and cost of the lines so far. ``cost`` is None once the price of one line is unknown."""
+    """The usage and cost of the lines so far. ``cost`` is None once the price of one line is unknown.
+
+    ``uncounted`` are answers that the provider did not count, or one side of which: by ``custom_id`` what it counted, and
+    the estimate of the output."""
 
     prices: PriceList
     target: Target
     usage: Usage = Usage(input_tokens=0, output_tokens=0)
     cost: dict[str, Any] | None = field(default_factory=dict)
+    uncounted: dict[str, tuple[Usage | None, int]] = field(default_factory=dict)
 
     def row(self, line: Line) -> tuple[bytes, bool]:
         """Add the usage of a line; return the line, and whether it is an answer rather than an error."""
         if line.data is None:
             error = GatewayError("upstream_invalid", f"The answer is longer than {_MAX_LINE} bytes.")
             return error_line(None, error).encode(), False
-        response = as_dict(aside(len(line.data), partial(_response, line.data)))
-        status = count(response.get("status_code")) or 0
-        usage = decode_usage(as_dict(response.get("body")).get("usage"))
-        if usage is not None:
+        answer = aside(len(line.data), partial(_answer, line.data))
+        response = as_dict(answer.get("response"))
+        status, body = count(response.get("status_code")) or 0, as_dict(response.get("body"))
+        usage, name, is_good = decode_usage(body.get("usage")), answer.get("custom_id"), 200 <= status < 400
+        if is_good and isinstance(name, str) and lacks_side(usage):
+            texts = [choice.get("message", choice.get("text")) for choice in dicts(body.get("choices"))]
+            self.uncounted[name] = usage, aside(len(line.data), partial(tokens_of_body, texts))
+        elif usage is not None:
             self._add(usage)
-        return line.data + b"\n", 200 <= status < 400
+        return line.data + b"\n", is_good
+
+    def estimate(self, request: Request) -> None:
+        """Add the usage of a line if its answer is uncounted."""
+        if request.custom_id in self.uncounted:
+            usage, output = self.uncounted.pop(request.custom_id)
+            before = aside(request.size, partial(tokens_of_body, request.body))
+            own = Usage(input_tokens=before, output_tokens=output, estimated=True)
+            self._add(complete_usage(usage, lambda: own))
 
     def _add(self, usage: Usage) -> None:
         so_far = self.usage
@@ -126,6 +150,7 @@ class _Totals:
             output_tokens=so_far.output_tokens + usage.output_tokens,
             cached_tokens=so_far.cached_tokens + usage.cached_tokens,
             reasoning_tokens=so_far.reasoning_tokens + usage.reasoning_tokens,
+            estimated=so_far.estimated or usage.estimated,
         )
         cost = self.prices.cost(self.target, replace(usage, billing=Billing(terms=_TERMS)))
         if cost is None or self.cost is None:
@@ -136,11 +161,11 @@ class _Totals:
             self.cost[name] = value if before is None or not isinstance(value, float) else before + value
 
 
-def _response(data: bytes) -> Any:
+def _answer(data: bytes) -> dict[str, Any]:
     try:
-        return as_dict(loads_lenient(data)).get("response")
+        return as_dict(loads_lenient(data))
     except ValueError:
-        return None
+        return {}
 
 
 class _Writer:

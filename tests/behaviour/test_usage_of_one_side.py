@@ -24,6 +24,7 @@ from tests.behaviour.world import (
     responses_stream,
     running_world,
 )
+from tests.replay.asking import BOUNDARY, form
 from tests.traffic.load import EVENT_STREAM
 from tests.traffic.replay import Reply
 
@@ -243,3 +244,46 @@ def test_pictures_have_both_sides(side: str, world: World) -> None:
     found = answer.json["usage"]
     assert (found[f"{side}_tokens"], found["estimated"]) == (COUNTED, True)
     assert side == "input" or found["input_tokens"] > 0
+
+
+LONG = "Sluice keeps water where it belongs. " * 40
+AUDIO = {
+    # the usage that the provider sends: the tokens of text beside those of audio, which are 700
+    "the other side": ({"{other}_tokens": COUNTED}, (COUNTED, None)),
+    "a total": ({"total_tokens": COUNTED + 370}, (COUNTED, 370)),
+    "the sum of one side": ({"{other}_tokens": COUNTED, "total_tokens": COUNTED}, (COUNTED, None)),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["json", "stream"])
+@pytest.mark.parametrize("name", AUDIO)
+def test_the_text_of_a_transcript_is_estimated_where_it_is_not_counted(
+    name: str, stream: bool, world: World
+) -> None:
+    sent, expected = AUDIO[name]
+    usage = {member.format(other="input"): tokens for member, tokens in sent.items()}
+    done = {"type": "transcript.text.done", "text": LONG, "usage": usage}
+    world.upstream.add(Reply.sse(data_frame(done)) if stream else Reply.json({"text": LONG, "usage": usage}))
+    fields = {"model": "openai/gpt-4o-transcribe", **({"stream": "true"} if stream else {})}
+    headers = {"content-type": f"multipart/form-data; boundary={BOUNDARY}"}
+    answer = world.send("POST", "/v1/audio/transcriptions", form(fields), headers)
+    assert_text_is_estimated((answer.events[0] if stream else answer.json)["usage"], "input", expected)
+
+
+@pytest.mark.parametrize("name", AUDIO)
+def test_the_text_of_speech_is_estimated_where_it_is_not_counted(name: str, world: World) -> None:
+    sent, expected = AUDIO[name]
+    usage = {member.format(other="output"): tokens for member, tokens in sent.items()}
+    frames = ({"type": "speech.audio.delta", "audio": "AAAA"}, {"type": "speech.audio.done", "usage": usage})
+    world.upstream.add(Reply.sse(b"".join(map(data_frame, frames))))
+    body = {"model": "openai/gpt-4o-mini-tts", "input": LONG, "voice": "alloy", "stream_format": "sse"}
+    answer = world.send("POST", "/v1/audio/speech", body)
+    assert_text_is_estimated(answer.events[1]["usage"], "output", expected)
+
+
+def assert_text_is_estimated(usage: dict[str, Any], audio: str, expected: tuple[int, int | None]) -> None:
+    text = usage[f"{SIDES[1 - SIDES.index(audio)]}_tokens"]
+    assert (usage[f"{audio}_tokens"], text) == (expected[0], expected[1] or text)
+    assert text == 370  # a token is four characters
+    assert usage["total_tokens"] == COUNTED + 370
+    assert usage["estimated"] is True

@@ -115,6 +115,22 @@ def test_a_batch_of_one_model_runs_at_its_provider(running: House, ann: Client, 
     assert row["cost"] == pytest.approx(3 * (1.25 + 0.5))
 
 
+def test_what_a_provider_does_not_count_is_estimated(running: House, ann: Client, provider: Provider) -> None:
+    usages = {
+        "line-0": USAGE,
+        "line-1": None,
+        "line-2": {"completion_tokens": 500},
+        "line-3": {"prompt_tokens": 70},
+    }
+    provider.answer = lambda line: (200, chat_body("four", usage=usages[line["custom_id"]]))
+    asked = jsonl(line(f"line-{at}", asks("four" * 1_000)) for at in range(4))
+    row = row_of(running, ran(ann, asked)["id"])
+    before, after = row["usage"]["input_tokens"], row["usage"]["output_tokens"]
+    assert 1_000_000 + 2 * 1_000 + 70 <= before < 1_000_000 + 2 * 1_010 + 70
+    assert 100_000 + 500 + 2 <= after < 100_000 + 500 + 20
+    assert row["cost"] == pytest.approx(before * 1.25e-6 + after * 5e-6)
+
+
 HERE: list[tuple[str, bytes, dict[str, Any]]] = [
     ("two models", content("openai/gpt-4o", "openai/gpt-4o-mini"), {}),
     ("two providers", content("openai/gpt-4o", "groq/x"), {}),

@@ -27,6 +27,7 @@ from app.dialects.media.audio import (
     whole_json,
 )
 from app.dialects.media.gemini_media import GeminiMediaDecoder
+from app.dialects.media.usage import complete_audio_usage
 from app.dialects.shared.lenient_json import without_nulls
 from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError
@@ -67,7 +68,9 @@ def decode_response(
     samples = b"".join(audio_bytes(part.data or "") for part in parts)
     if request.format != "pcm":
         samples = wav(samples, rate=_rate(parts[0]))
-    return SpeechResponse(samples, media_type(request, headers), response.usage)
+    return SpeechResponse(
+        samples, media_type(request, headers), complete_audio_usage(response.usage, "input", request.text)
+    )
 
 
 def media_type(request: SpeechRequest, headers: Mapping[str, str]) -> str:
@@ -82,6 +85,7 @@ class GeminiSpeechDecoder(GeminiMediaDecoder[SpeechEvent]):
 
     def __init__(self, request: SpeechRequest, context: ClientContext) -> None:
         super().__init__(context)
+        self._text = request.text
         self._needs_header = request.format != "pcm"
         self._rate = _RATE
 
@@ -94,7 +98,7 @@ class GeminiSpeechDecoder(GeminiMediaDecoder[SpeechEvent]):
         return SpeechDelta(header + audio_bytes(text))
 
     def _ended(self, event: Ended) -> SpeechEvent:
-        return SpeechDone(event.usage)
+        return SpeechDone(complete_audio_usage(event.usage, "input", self._text))
 
 
 def _voice(request: SpeechRequest) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.dialect import DIALECT as GENERATION
 from app.dialects.media.audio import MediaRequest, TranscriptionDialect, whole_json
 from app.dialects.media.gemini_media import GeminiMediaDecoder
+from app.dialects.media.usage import complete_audio_usage
 from app.dialects.shared.lenient_json import encode_base64
 from app.dialects.shared.media_types import media_type_of
 from app.dialects.shared.unmapped_members import known_extras
@@ -61,7 +62,7 @@ def decode_response(
     """Return the transcript of a response."""
     response = GENERATION.decode_response(whole_json(content), context)
     text = "".join(part.text for part in response.first.parts if isinstance(part, TextPart)).strip()
-    return Transcript(text, request.language, usage=response.usage)
+    return Transcript(text, request.language, usage=complete_audio_usage(response.usage, "output", text))
 
 
 class GeminiTranscriptDecoder(GeminiMediaDecoder[TranscriptEvent]):
@@ -80,7 +81,9 @@ class GeminiTranscriptDecoder(GeminiMediaDecoder[TranscriptEvent]):
 
     def _ended(self, event: Ended) -> TranscriptEvent:
         text = "".join(self._texts).strip()
-        return TranscriptDone(Transcript(text, self._language, usage=event.usage))
+        return TranscriptDone(
+            Transcript(text, self._language, usage=complete_audio_usage(event.usage, "output", text))
+        )
 
 
 def _audio_type(media_type: str, filename: str) -> str:

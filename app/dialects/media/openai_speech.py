@@ -29,7 +29,7 @@ from app.dialects.media.audio import (
     speech_format,
     whole_json,
 )
-from app.dialects.media.usage import decode_audio_usage, encode_audio_usage
+from app.dialects.media.usage import encode_audio_usage, speech_usage
 from app.dialects.shared.lenient_json import as_dict, as_str, encode_base64, rest, without_nulls
 from app.dialects.shared.strict_json import ClientObject, invalid, missing, wrong_type
 
@@ -141,7 +141,7 @@ def decode_response(
     body = whole_json(content)
     if (failure := failure_in(body)) is not None:
         raise failure
-    return SpeechResponse(_audio_of(body), audio_type, decode_audio_usage(body.get("usage")))
+    return SpeechResponse(_audio_of(body), audio_type, speech_usage(body.get("usage"), request))
 
 
 def media_type(request: SpeechRequest, headers: Mapping[str, str]) -> str:
@@ -168,6 +168,7 @@ class OpenAISpeechDecoder(MediaDecoder[SpeechEvent]):
 
     def __init__(self, request: SpeechRequest, context: ClientContext) -> None:
         super().__init__()
+        self._request = request
         self._has_frames = False
 
     def _decode(self, event: str | None, data: Any) -> list[SpeechEvent]:
@@ -179,7 +180,7 @@ class OpenAISpeechDecoder(MediaDecoder[SpeechEvent]):
             return self._end(Failed(failure))
         kind = as_str(frame.get("type"), event or "")
         if kind == "speech.audio.done":
-            return self._end(SpeechDone(decode_audio_usage(frame.get("usage"))))
+            return self._end(SpeechDone(speech_usage(frame.get("usage"), self._request)))
         return [SpeechDelta(_audio_of(frame))] if kind == "speech.audio.delta" else []
 
     def _finish(self) -> list[SpeechEvent]:

@@ -81,7 +81,7 @@ def transcript_of(body: Mapping[str, Any]) -> Transcript:
         segments=tuple(segment_of(entry) for entry in dicts(body.get("segments"))),
         words=tuple(_word(entry) for entry in dicts(body.get("words"))),
         logprobs=tuple(logprobs) or None,
-        usage=transcript_usage(body.get("usage"), duration),
+        usage=transcript_usage(body.get("usage"), duration, as_str(body.get("text"))),
         native=(_NAME, native) if native else None,
     )
 

@@ -108,7 +108,7 @@ def decode_audio_usage(raw: Any) -> Usage | None:
 
     Seconds of audio, rounded up, are the detail ``input.audio_seconds``; the object itself is
     native. Mistral's prompt tokens exclude those of the audio, which are a detail (recorded
-    traffic). None without any count.
+    traffic). Of seconds alone no side is missing. None without any count.
     """
     members = as_dict(raw)
     input_tokens = count(members.get("input_tokens", members.get("prompt_tokens")))
@@ -126,16 +126,36 @@ def decode_audio_usage(raw: Any) -> Usage | None:
         input_tokens=known.input,
         output_tokens=known.output,
         total_tokens=total,
+        missing=known.missing if total or len(known.missing) < 2 else (),
         details=details,
         cost=None if cost is None else {"total_cost": cost},
         native=(_AUDIO, members),
     )
 
 
-def transcript_usage(raw: Any, duration: float | None) -> Usage | None:
+def transcript_usage(raw: Any, duration: float | None, text: str) -> Usage | None:
     """Return the usage of a transcript; without one, that of its duration in seconds, which Groq's verbose form has alone."""
     measured = {"type": "duration", "seconds": duration} if duration else None
-    return decode_audio_usage(raw) or decode_audio_usage(measured)
+    return complete_audio_usage(decode_audio_usage(raw), "output", text) or decode_audio_usage(measured)
+
+
+def speech_usage(raw: Any, request: SpeechRequest) -> Usage | None:
+    """Return the usage of speech."""
+    return complete_audio_usage(decode_audio_usage(raw), "input", request.text)
+
+
+def complete_audio_usage(usage: Usage | None, side: str, text: str) -> Usage | None:
+    """Return a usage whose ``side``, which is a text, is estimated where the provider did not count it; a total without
+    sides is divided. Tokens of audio that are not counted stay unknown."""
+    if usage is None or side not in usage.missing:
+        return usage
+    own, counted = estimate_usage([text]).input_tokens, usage.total
+    own = min(own, counted) if len(usage.missing) == 2 else own
+    rest = counted - own if len(usage.missing) == 2 else counted
+    before, after = (own, rest) if side == "input" else (rest, own)
+    return replace(
+        usage, input_tokens=before, output_tokens=after, total_tokens=None, estimated=True, missing=()
+    )
 
 
 def estimate_speech_usage(request: SpeechRequest) -> Usage:
