@@ -109,11 +109,15 @@ class CanonicalStream(EventStream[Event]):
         self._breaks = breaks
         self._estimate = estimate
         self._fold = Accumulator()
+        self._answer: Response | None = None  # that has ended
         self.repeats: Repeats | None = getattr(decoder, "repeats", None)
 
     def response(self) -> Response:
         """Return the fold so far."""
-        return self._fold.response()
+        answer = self._answer or self._fold.response()
+        if self.ended:
+            self._answer = answer
+        return answer
 
     def _grows(self, events: Sequence[Event]) -> bool:
         """Tell whether the events of a frame only grow a block; then the delta is folded."""

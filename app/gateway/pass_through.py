@@ -57,6 +57,7 @@ class PassExchange:
     ) -> None:
         self.wire = wire
         self.losses = losses
+        losses.passes = True
         self.dialect = dialect
         self._call = call
         self.context: ClientContext = client_context(call, target, wire, self.losses)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from app.canonical.events import Event
@@ -14,9 +15,10 @@ from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect, dialect_of
-from app.dialects.base import CompletionDialect, Dialect, StreamDecoder
-from app.dialects.completions.dialect import fold
+from app.dialects.base import ClientContext, CompletionDialect, Dialect, StreamDecoder
+from app.dialects.completions.dialect import NAME, fold
 from app.dialects.completions.over_chat import ChatToCompletion, chat_request, completion
+from app.dialects.shared.answer_losses import report_losses
 from app.dialects.shared.losses import Losses
 from app.gateway.call import Call, Target
 from app.gateway.estimates import complete_usage, estimated_completion_usage
@@ -80,6 +82,7 @@ class CompletionExchange(DialectExchange[CompletionDialect]):
             ),
             self.estimate,
             breaks=Breaks(),
+            report=partial(self._report_losses, streamed=True),
         )
 
     def estimate(self, response: Response) -> Usage:
@@ -92,11 +95,17 @@ class CompletionExchange(DialectExchange[CompletionDialect]):
 
 def _over_chat(chat: Dialect, request: CompletionRequest, losses: Losses) -> CompletionDialect:
     """Return a dialect of completions whose prompts are messages of ``chat``, for ``request`` alone."""
+
+    def decode_response(raw: Any, context: ClientContext, _: Mapping[str, str]) -> CompletionResponse:
+        response = chat.decode_response(raw, context)
+        report_losses(response, NAME, losses)
+        return completion(response, request)
+
     return CompletionDialect(
         name=chat.name,
         decode_error=chat.decode_error,
         encode_request=lambda _, context: chat.encode_request(chat_request(request, losses), context),
-        decode_response=lambda raw, context, _: completion(chat.decode_response(raw, context), request),
+        decode_response=decode_response,
         stream_decoder=lambda context: _CompletionDecoder(
             chat.stream_decoder(context), ChatToCompletion(request)
         ),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from app.canonical.events import (
@@ -30,6 +31,7 @@ from app.dialects.base import (
     StreamEncoder,
 )
 from app.dialects.chat.errors import failure_in
+from app.dialects.shared.answer_losses import report_losses
 from app.dialects.shared.losses import Losses
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
@@ -158,6 +160,9 @@ class DialectExchange(Generic[D]):
         generated = request if isinstance(request, Request) else None
         self._context = client_context(call, target, wire, losses, generated)
 
+    def _report_losses(self, answer: Response, *, streamed: bool = False) -> None:
+        report_losses(answer, self._server.name, self.losses, streamed=streamed)
+
     def translator(self, headers: Mapping[str, str]) -> Any:
         """Return the stream's translator; raises ``unsupported_operation`` where there is none."""
         raise GatewayError("unsupported_operation", "This operation is not streamed.", param="stream")
@@ -199,6 +204,7 @@ class TranslateExchange(DialectExchange[Dialect]):
         if not self._server.reports_failure:
             check_whole(choice.finish for choice in response.choices)
         body = self._server.encode_response(response, self._request, self._server_context)
+        self._report_losses(response)
         finish = response.choices[0].finish if response.choices else None
         return Answer(body, response=response, usage=response.usage, finish=finish, raw=raw)
 
@@ -210,6 +216,7 @@ class TranslateExchange(DialectExchange[Dialect]):
             lambda body: replay_answer(self._client.decode_response(parse_upstream(body), self._context)),
             self.estimate,
             breaks=None if self._server.reports_failure else Breaks(),
+            report=partial(self._report_losses, streamed=True),
         )
 
     def estimate(self, response: Response) -> Usage:
@@ -226,7 +233,7 @@ class Reopening(Protocol):
 
 
 class TranslateStream(CanonicalStream):
-    """Decoder, fold and encoder in one line."""
+    """Decoder, fold and encoder in one line. ``report`` takes the whole answer, to report what of it was not written."""
 
     def __init__(
         self,
@@ -236,10 +243,12 @@ class TranslateStream(CanonicalStream):
         estimate: Callable[[Response], Usage] | None = None,
         *,
         breaks: Breaks | None = None,
+        report: Callable[[Response], None],
     ) -> None:
         super().__init__(decoder, whole, estimate, breaks=breaks)
         self._encoder = encoder
         self._join: Callable[[list[Frame]], list[Frame]] = getattr(encoder, "join", list)
+        self._report = report
 
     def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
         """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
@@ -260,7 +269,7 @@ class TranslateStream(CanonicalStream):
             self._encoder.discard_end()
         failed = Failed(error, self.usage)
         self._fold.feed(failed)
-        self.ended = True
+        self._answer, self.ended = None, True
         return self._encoder.feed(failed)
 
     @property
@@ -278,4 +287,6 @@ class TranslateStream(CanonicalStream):
 
     def _write(self, event: Event) -> list[Frame]:
         self._fold.feed(event)
+        if self.ended:
+            self._report(self.response())
         return self._encoder.feed(event)

@@ -74,7 +74,11 @@ def _translating(server: str, wire: Dialect = CHAT) -> TranslateStream:
     request = Request(model="m", messages=())
     encoder = dialect(server).stream_encoder(request, generic.server_context(response_id="resp_1"))
     return TranslateStream(
-        wire.stream_decoder(generic.client_context()), encoder, lambda body: (), lambda _: Usage(1, 2)
+        wire.stream_decoder(generic.client_context()),
+        encoder,
+        lambda body: (),
+        lambda _: Usage(1, 2),
+        report=lambda _: None,
     )
 
 

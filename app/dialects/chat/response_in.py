@@ -202,11 +202,12 @@ def content_parts(content: Any, context: ClientContext) -> list[Part]:
     """Return the parts of a message's ``content``: a string, or a list of parts."""
     if isinstance(content, str):
         return [TextPart(content)] if content else []
-    return [part for piece in as_list(content) if (part := content_part(as_dict(piece), context)) is not None]
+    return [content_part(piece, context) for piece in as_list(content)]
 
 
-def content_part(piece: Mapping[str, Any], context: ClientContext) -> Part | None:
+def content_part(value: Any, context: ClientContext) -> Part:
     """Return one content part of an answer; an unknown type becomes an opaque part."""
+    piece = {"type": "text", "text": value} if isinstance(value, str) else as_dict(value)
     kind = opt_str(piece.get("type"))
     if kind in {"text", "output_text"} or (kind is None and isinstance(piece.get("text"), str)):
         return TextPart(as_str(piece.get("text")))
@@ -215,7 +216,9 @@ def content_part(piece: Mapping[str, Any], context: ClientContext) -> Part | Non
     if kind == "thinking":
         secret = opt_str(piece.get("signature"))
         return ReasoningPart(thinking_text(piece), "text", sign(context, secret) if secret else None)
-    return None if kind is None else OpaquePart(kind, ("chat", dict(piece)))
+    if kind == "image_url":
+        return decode_image(piece)
+    return OpaquePart(kind or "unknown", ("chat", dict(piece)))
 
 
 def thinking_text(piece: Mapping[str, Any]) -> str:
@@ -295,5 +298,6 @@ def audio_part(audio: Mapping[str, Any], context: ClientContext) -> AudioPart:
 
 
 def decode_image(row: Mapping[str, Any]) -> ImagePart:
-    """Return a generated image (``images[].image_url.url``, usually a data URL)."""
-    return image_of(as_str(as_dict(row.get("image_url")).get("url")))
+    """Return a generated image (``images[].image_url.url``, usually a data URL; Mistral's parts have the URL itself)."""
+    image = row.get("image_url")
+    return image_of(as_str(image) or as_str(as_dict(image).get("url")))

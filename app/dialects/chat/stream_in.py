@@ -36,7 +36,7 @@ from app.dialects.chat.response_in import (
 from app.dialects.chat.tool_calls_in import CallStream
 from app.dialects.chat.usage import decode_choice_finish, decode_usage
 from app.dialects.shared.decoder_parts import nameless_call
-from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str
+from app.dialects.shared.lenient_json import as_dict, as_list, count, dicts, opt_str
 from app.dialects.shared.repeats import Grow
 
 _NO_REMAINDER: Final = TOP_MEMBERS | {"obfuscation", "p"}
@@ -227,7 +227,7 @@ class ChatStreamDecoder(ChunkDecoder):
         if isinstance(content, str):
             self._grow_text(choice, content, logprobs, events)
             return
-        for piece in dicts(content):
+        for piece in as_list(content):
             part = content_part(piece, self._context)
             if isinstance(part, TextPart):
                 self._grow_text(choice, part.text, logprobs, events)
@@ -235,7 +235,7 @@ class ChatStreamDecoder(ChunkDecoder):
                 self._decline(choice, part.text, events)
             elif isinstance(part, ReasoningPart):
                 self._grow_reasoning(choice, part, events)
-            elif part is not None:
+            else:
                 self._add_whole(choice, "opaque", part, events)
         if content is None and logprobs and choice.kind == "text":
             events.append(BlockDelta(choice.block, logprobs=logprobs))

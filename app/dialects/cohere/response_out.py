@@ -1,7 +1,7 @@
 """Encode a canonical response as a Cohere v2 chat response (server half): content, plans, calls,
 citations, usage, errors.
 
-The format has no place for signatures or media; they are left out. Sources: the cohere
+The format has no place for signatures or media; they are left out, but the transcript of speech is text. Sources: the cohere
 SDK's ``V2ChatResponse``, recorded traffic.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from app.canonical.request import (
+    AudioPart,
     OpaquePart,
     Part,
     ReasoningPart,
@@ -95,6 +96,8 @@ def content_block(part: Part) -> JSON | None:
     """Return a part as a block of ``content``, None if it has no place there."""
     if isinstance(part, TextPart | RefusalPart):
         return {"type": "text", "text": part.text}
+    if isinstance(part, AudioPart) and part.transcript:
+        return {"type": "text", "text": part.transcript}
     if isinstance(part, ReasoningPart) and part.form != "hidden" and not is_plan(part):
         return {"type": "thinking", "thinking": part.text}
     if isinstance(part, OpaquePart) and part.native[0] == NAME:
@@ -111,7 +114,7 @@ def encode_call(part: ToolCallPart) -> JSON:
 
 def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[JSON]:
     """Return another API's annotations of ``text`` as citations."""
-    return [_citation(note, text) for note in notes]
+    return [_citation(note, text) for note in notes if block_encoder.has_source(note)]
 
 
 def citations_at(citations: Iterable[JSON], index: int, *, first: bool) -> list[JSON]:

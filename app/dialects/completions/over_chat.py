@@ -6,13 +6,12 @@ the events of a stream. ``echo`` is done here. A suffix, token arrays and severa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
+from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Event, Finished
 from app.canonical.media import CompletionRequest, CompletionResponse
-from app.canonical.request import Message, RefusalPart, Request, TextPart
+from app.canonical.request import Message, Request, TextPart
 from app.canonical.response import Finish, Response
 from app.dialects.completions.dialect import fold
 from app.dialects.shared.lenient_json import rest
@@ -71,25 +70,20 @@ def _finish(finish: Finish | None) -> Finish | None:
 
 
 class ChatToCompletion:
-    """Converts the events of a chat stream to those of a completion: the echo, then texts only."""
+    """Converts the events of a chat stream to those of a completion: the echo stands before each choice."""
 
     def __init__(self, request: CompletionRequest) -> None:
         self._echo = echo_of(request)
-        self._texts: set[int] = set()
         self._choices: set[int] = set()
 
     def feed(self, event: Event) -> list[Event]:
-        """Return the completion's events for one chat event; none for reasoning and tool calls."""
-        return _METHODS[type(event)](self, event)
-
-    def _copy(self, event: Event) -> list[Event]:
+        """Return the completion's events for one chat event."""
+        if isinstance(event, BlockStarted):
+            return [*self._echo_once(event.choice), event]
+        if isinstance(event, Finished):
+            finish = _finish(event.finish) or event.finish
+            return [*self._echo_once(event.choice), Finished(finish, event.choice)]
         return [event]
-
-    def _open(self, event: BlockStarted) -> list[Event]:
-        if not isinstance(event.part, TextPart | RefusalPart):
-            return []
-        self._texts.add(event.block)
-        return [*self._echo_once(event.choice), replace(event, part=TextPart(""))]
 
     def _echo_once(self, choice: int) -> list[Event]:
         """Return the echoed prompt as a block of its own, for the first event of a choice."""
@@ -102,23 +96,3 @@ class ChatToCompletion:
             BlockDelta(block, self._echo),
             BlockEnded(block),
         ]
-
-    def _grow(self, event: BlockDelta) -> list[Event]:
-        return [BlockDelta(event.block, event.text, event.logprobs)] if event.block in self._texts else []
-
-    def _close(self, event: BlockEnded) -> list[Event]:
-        return [BlockEnded(event.block)] if event.block in self._texts else []
-
-    def _finish(self, event: Finished) -> list[Event]:
-        return [*self._echo_once(event.choice), Finished(_finish(event.finish) or event.finish, event.choice)]
-
-
-_METHODS: Final[Mapping[type, Callable[[ChatToCompletion, Any], list[Event]]]] = {
-    Started: ChatToCompletion._copy,
-    BlockStarted: ChatToCompletion._open,
-    BlockDelta: ChatToCompletion._grow,
-    BlockEnded: ChatToCompletion._close,
-    Finished: ChatToCompletion._finish,
-    Ended: ChatToCompletion._copy,
-    Failed: ChatToCompletion._copy,
-}

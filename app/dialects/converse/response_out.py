@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from app.canonical.request import (
+    AudioPart,
     ImagePart,
     OpaquePart,
     Part,
@@ -72,7 +73,7 @@ def _text(part: TextPart, context: ServerContext) -> list[JSON]:
 
 def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[JSON]:
     """Return another API's annotations of ``text`` as citations of web pages and documents."""
-    return [_citation(note, text) for note in notes]
+    return [_citation(note, text) for note in notes if block_encoder.has_source(note)]
 
 
 def _citation(note: Mapping[str, Any], text: str) -> JSON:
@@ -118,6 +119,13 @@ def _image(part: ImagePart, context: ServerContext) -> list[JSON]:
     return [{"image": {"format": kind, "source": {"bytes": part.data}}}]
 
 
+def _audio(part: AudioPart, context: ServerContext) -> list[JSON]:
+    words: list[JSON] = [{"text": part.transcript}] if part.transcript else []
+    if not part.data:
+        return words
+    return [{"audio": {"format": part.format or "wav", "source": {"bytes": part.data}}}, *words]
+
+
 def _opaque(part: OpaquePart, context: ServerContext) -> list[JSON]:
     block = dict(own_members(part.native, NAME))
     return [block] if block else []  # a block without a member has no kind
@@ -129,6 +137,7 @@ _WRITERS: Final[Mapping[type, Callable[[Any, ServerContext], list[JSON]]]] = {
     ReasoningPart: _reasoning,
     ToolCallPart: _call,
     ImagePart: _image,
+    AudioPart: _audio,
     OpaquePart: _opaque,
 }
 

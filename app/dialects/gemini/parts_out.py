@@ -28,6 +28,7 @@ from app.dialects.base import ServerContext
 from app.dialects.gemini.contents_out import Wire
 from app.dialects.gemini.options import NAME, audio_type
 from app.dialects.shared.lenient_json import encode_base64
+from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import call_object
 
 
@@ -49,7 +50,8 @@ class PartWriter:
             return thought + signature
         encoder = _ENCODERS.get(type(part))
         wire = encoder(self, part) if encoder is not None else None
-        return [] if wire is None else self.place(wire)
+        words = self._text(TextPart(part.transcript or "")) if isinstance(part, AudioPart) else None
+        return [placed for one in (wire, words) if one is not None for placed in self.place(one)]
 
     def thought(self, text: str) -> list[Wire]:
         """Return a piece of a thought, if the client is shown thoughts."""
@@ -105,13 +107,13 @@ class PartWriter:
     def _image(self, part: ImagePart) -> Wire | None:
         media_type = part.media_type or "image/png"
         if part.data is not None:
-            return {"inlineData": {"mimeType": media_type, "data": part.data}}
+            return {
+                "inlineData": {"mimeType": media_type, "data": part.data, **own_members(part.native, NAME)}
+            }
         return {"fileData": {"mimeType": media_type, "fileUri": part.url}} if part.url is not None else None
 
     def _audio(self, part: AudioPart) -> Wire | None:
-        if part.data:
-            return {"inlineData": {"mimeType": audio_type(part), "data": part.data}}
-        return {"text": part.transcript} if part.transcript else None
+        return {"inlineData": {"mimeType": audio_type(part), "data": part.data}} if part.data else None
 
 
 _ENCODERS: Final[Mapping[type, Callable[[PartWriter, Any], Wire | None]]] = {

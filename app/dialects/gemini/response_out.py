@@ -15,6 +15,7 @@ from app.dialects.base import ServerContext, status_of_error
 from app.dialects.gemini.options import NAME
 from app.dialects.gemini.parts_out import PartWriter
 from app.dialects.gemini.response_in import REASONS
+from app.dialects.shared.block_encoder import has_source
 from app.dialects.shared.lenient_json import JSON, as_str, count, dicts, rest
 from app.dialects.shared.members import own_members
 from app.errors import GatewayError
@@ -82,36 +83,40 @@ def finish_word(finish: Finish | None, *, refused: bool = False) -> str:
 
 
 class Grounding:
-    """Encode other APIs' web citations as ``groundingMetadata``: sources, and the spans that they support."""
+    """Encode other APIs' citations as ``groundingMetadata``: web pages and documents, and the spans that they support."""
 
     def __init__(self) -> None:
         self._before = 0  # bytes of the texts before
-        self._titles: dict[str, str] = {}  # by URL
+        self._chunks: dict[tuple[str, str], JSON] = {}  # by kind and address
         self._supports: list[JSON] = []
 
     def add(self, text: str, annotations: Iterable[Mapping[str, Any]]) -> None:
         """Take one text with its annotations."""
         for note in annotations:
-            if note.get("type") == "url_citation":
+            if has_source(note):
                 self._add(text, note)
         self._before += _size(text)
 
     def _add(self, text: str, note: Mapping[str, Any]) -> None:
-        url = as_str(note.get("url"))
-        self._titles.setdefault(url, as_str(note.get("title")))
+        url, title = as_str(note.get("url")), as_str(note.get("title")) or as_str(note.get("filename"))
+        kind = "web" if url else "retrievedContext"
+        key = kind, url or as_str(note.get("file_id")) or title
+        self._chunks.setdefault(
+            key, {kind: {"uri": url, "title": title} if url else {"title": title or key[1]}}
+        )
         start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
         span = text[start : len(text) if end is None else end]
         if span:
             at = self._before + _size(text[:start])
             segment = {"startIndex": at, "endIndex": at + _size(span), "text": span}
-            source = list(self._titles).index(url)
+            source = list(self._chunks).index(key)
             self._supports.append({"segment": segment, "groundingChunkIndices": [source]})
 
     def members(self) -> JSON:
         """Return ``groundingMetadata``, nothing without a source."""
-        if not self._titles:
+        if not self._chunks:
             return {}
-        chunks = [{"web": {"uri": url, "title": title}} for url, title in self._titles.items()]
+        chunks = [*self._chunks.values()]
         return {"groundingMetadata": {"groundingChunks": chunks, "groundingSupports": self._supports}}
 
 

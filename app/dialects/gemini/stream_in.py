@@ -195,7 +195,9 @@ class _Candidate:
         if media_type.startswith("audio/"):
             audio = AudioPart(format=audio_format(media_type), native=(NAME, {"mimeType": media_type}))
             return [*events, *self._complete(audio, text=data)]
-        return [*events, *self._complete(ImagePart(data=data, media_type=media_type))]
+        name = opt_str(blob.get("displayName"))
+        native = (NAME, {"displayName": name}) if name else None
+        return [*events, *self._complete(ImagePart(data, media_type, native=native))]
 
     def _opaque(self, part: dict[str, Any]) -> list[Event]:
         """Take code that Google ran, its result, calls of Google's own tools; an empty part is dropped."""

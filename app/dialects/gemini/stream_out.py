@@ -82,7 +82,7 @@ class GeminiEncoder(BlockEncoder):
         return []
 
     def _grow(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
-        if not event.text and not event.logprobs:
+        if not event.text and not event.logprobs and not event.transcript:
             return []
         encode = _DELTAS.get(type(block.part))
         return [] if encode is None else encode(self, block, event)
@@ -95,8 +95,9 @@ class GeminiEncoder(BlockEncoder):
         return self._chunk(block.choice, self._candidate(block.choice).writer.thought(event.text))
 
     def _audio_delta(self, block: StreamBlock, event: BlockDelta) -> list[Frame]:
-        """Return a chunk of audio; Gemini has no place for a transcript beside it."""
-        part = AudioPart(event.text, getattr(block.part, "format", None), native=block.part.native)
+        """Return a chunk of audio and of its transcript, which is a text in Gemini's API."""
+        form = getattr(block.part, "format", None)
+        part = AudioPart(event.text, form, transcript=event.transcript, native=block.part.native)
         return self._chunk(block.choice, self._candidate(block.choice).writer.write(part))
 
     def _close(self, block: StreamBlock, event: BlockEnded) -> list[Frame]:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from app.canonical.request import (
+    AudioPart,
     Native,
     OpaquePart,
     Part,
@@ -299,6 +300,7 @@ def _tool_call(part: ToolCallPart, context: ServerContext) -> JSON:
 _ENCODERS: Final[Mapping[type, Callable[[Any, ServerContext], JSON | None]]] = {
     TextPart: _text,
     RefusalPart: _refusal,
+    AudioPart: lambda part, _: {"type": "text", "text": part.transcript} if part.transcript else None,
     ReasoningPart: _reasoning,
     ToolCallPart: _tool_call,
     OpaquePart: lambda part, _: dict(part.native[1]) if part.native[0] == NAME else None,

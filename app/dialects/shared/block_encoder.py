@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
-from app.canonical.request import Part, RefusalPart, Request, ToolCallPart
+from app.canonical.request import AudioPart, Part, RefusalPart, Request, TextPart, ToolCallPart
 from app.canonical.response import Finish, FinishReason
 from app.dialects.base import Frame, ServerContext
 from app.dialects.shared.lenient_json import dicts
@@ -87,45 +87,71 @@ class _Call:
     buffer: list[str] = field(default_factory=list)
     is_object: bool | None = None
 
-    def grow(self, text: str) -> str:
-        """Add a piece of input; return the text that may be written now."""
+    def grow(self, event: BlockDelta) -> list[Event]:
+        """Add a piece of input; return what may be written now."""
         if self.is_object:
-            return text
-        self.buffer.append(text)
-        if self.is_object is None and (beginning := text.lstrip()):
+            return [event] if event.text else []
+        self.buffer.append(event.text)
+        if self.is_object is None and (beginning := event.text.lstrip()):
             self.is_object = self.part.kind == "function" and beginning.startswith("{")
-        return "".join(self.buffer) if self.is_object else ""
+        return [BlockDelta(event.block, "".join(self.buffer))] if self.is_object else []
 
-    def end(self) -> str:
-        """Return the input that has not been written yet, as the text of a JSON object."""
-        return "" if self.is_object else object_text(replace(self.part, arguments="".join(self.buffer)))
+    def end(self, event: BlockEnded) -> list[Event]:
+        """Return the end of the call, after the input that has not been written yet as the text of a JSON object."""
+        if self.is_object:
+            return [event]
+        text = object_text(replace(self.part, arguments="".join(self.buffer)))
+        return [BlockDelta(event.block, text), event]
+
+
+@dataclass(slots=True)
+class _Speech:
+    """An open block of speech: a text that begins with the first words of the transcript, None thereafter."""
+
+    started: BlockStarted | None
+
+    def grow(self, event: BlockDelta) -> list[Event]:
+        """Return the piece of the transcript in a delta."""
+        if not event.transcript:
+            return []
+        begin, self.started = self.started, None
+        text = BlockDelta(event.block, event.transcript)
+        return [text] if begin is None else [replace(begin, part=TextPart("")), text]
+
+    def end(self, event: BlockEnded) -> list[Event]:
+        """Return the end of the text, nothing for sound without a transcript."""
+        return [event] if self.started is None else []
 
 
 class CallSequence(BlockSequence):
     """A ``BlockSequence`` for wires on which the input of every tool call is a JSON object.
 
-    Input of any other form is written in one piece at the end, as in a non-streamed answer.
+    Input of any other form is written in one piece at the end, as in a non-streamed answer. These wires do not
+    stream sound: of speech they get the transcript, as a text.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._calls: dict[int, _Call] = {}
+        self._converted: dict[int, _Call | _Speech] = {}
 
     def feed(self, event: Event) -> list[Event]:
         """Return the events that may be written now, in order."""
         events = super().feed(event)
-        if not self._calls and not isinstance(event, BlockStarted):
+        if not self._converted and not isinstance(event, BlockStarted):
             return events
         return [converted for one in events for converted in self._convert(one)]
 
     def _convert(self, event: Event) -> list[Event]:
         if isinstance(event, BlockStarted) and isinstance(event.part, ToolCallPart):
-            self._calls[event.block] = _Call(event.part)
+            self._converted[event.block] = _Call(event.part)
             return [replace(event, part=replace(event.part, kind="function"))]
-        if isinstance(event, BlockDelta) and (call := self._calls.get(event.block)) is not None:
-            return [BlockDelta(event.block, text)] if (text := call.grow(event.text)) else []
-        if isinstance(event, BlockEnded) and (call := self._calls.pop(event.block, None)) is not None:
-            return [BlockDelta(event.block, text), event] if (text := call.end()) else [event]
+        if isinstance(event, BlockStarted) and isinstance(event.part, AudioPart):
+            self._converted[event.block] = _Speech(event)
+            return []
+        if isinstance(event, BlockDelta) and (block := self._converted.get(event.block)) is not None:
+            return block.grow(event)
+        if isinstance(event, BlockEnded) and (block := self._converted.pop(event.block, None)) is not None:
+            return block.end(event)
         return [event]
 
 
@@ -236,6 +262,11 @@ _METHODS: Final[Mapping[type, Callable[[BlockEncoder, Any], list[Frame]]]] = {
     Ended: lambda encoder, event: encoder._ended(event),
     Failed: lambda encoder, event: encoder._failed(event),
 }
+
+
+def has_source(note: Mapping[str, Any]) -> bool:
+    """Tell whether an annotation names a page or a document."""
+    return bool(note.get("url") or note.get("file_id") or note.get("filename"))
 
 
 def finish_word(

@@ -2,7 +2,8 @@
 
 A dialect reports every feature that it cannot encode. A loss of class *adjusted* or *hint* is a
 warning. A loss of class *changes* would change the answer: the request is refused with 400, so
-that the next target can be tried. Nothing is dropped without a report.
+that the next target can be tried. Content of an answer that the client's API has no place for is a
+warning, too (``answer_losses``). Nothing is dropped without a report.
 """
 
 from __future__ import annotations
@@ -96,14 +97,16 @@ def _name(feature: str, path: str) -> str:
 
 
 class Losses:
-    """Collects the losses of encoding one request.
+    """Collects the losses of encoding one request, and those of its answer.
 
     ``origin`` is the dialect of the client's ``body``, which determines the member paths. ``target``
     names the model in messages. With ``strict`` (header ``x-sluice-strict``) every loss is refused.
     The features in ``warn_only`` are warnings although their loss changes the answer, because the
     surface documents them as optional (TrueFoundry's chat members). Those in ``provided`` are no losses: the
-    gateway did what they ask for.
+    gateway did what they ask for. An answer that ``passes`` loses nothing, whatever its decoder cannot read.
     """
+
+    passes = False
 
     def __init__(
         self,
@@ -150,7 +153,15 @@ class Losses:
         if refuses:
             text = text.replace(_LEFT_OUT, "")
             raise GatewayError("unsupported_parameter", f"{text}.", param=path)
-        loss = Loss(path, f"{text}{_LEFT_OUT if message is None else ''}.")
+        self._add(Loss(path, f"{text}{_LEFT_OUT if message is None else ''}."))
+
+    def report_answer(self, thing: str) -> None:
+        """Record that the answer had ``thing``, which the client does not get. An answer is never refused for that."""
+        if not self.passes:
+            what = f"The provider sent {thing[:_MAX_NAME]}, for which this API has no place"
+            self._add(Loss(None, f"{what}; this was left out."))
+
+    def _add(self, loss: Loss) -> None:
         if loss in self._items:
             return
         if len(self._items) < MAX_LOSSES:
