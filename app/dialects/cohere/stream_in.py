@@ -53,12 +53,12 @@ class CohereDecoder(TerminalDecoder):
         self.repeats = Repeats(*_PLACES)
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame. Events of unknown types are ignored."""
+        """Take one frame. Events of unknown types are reported."""
         frame = as_dict(data)
         if (delta := self.repeats.delta_of(frame)) is not None:
             return [delta]
-        method = _METHODS.get(opt_str(frame.get("type")) or "error")
-        events = [] if method is None or self._over else method(self, frame)
+        method = _METHODS.get(opt_str(frame.get("type")) or "error", CohereDecoder._unknown)
+        events = [] if self._over else method(self, frame)
         self.repeats.learn(frame, events, self._grow_of(frame))
         return events
 
@@ -66,6 +66,10 @@ class CohereDecoder(TerminalDecoder):
         kind = _GROWING.get(as_str(frame.get("type")))
         block = None if kind is None else self._blocks.get((kind, count(frame.get("index"))))
         return None if block is None else block.pieces.append
+
+    def _unknown(self, frame: JSON) -> list[Event]:
+        self._context.losses.report_answer(f"an event of type '{frame['type']}'")
+        return []
 
     def _error(self, frame: JSON) -> list[Event]:
         """Take an error body, which also comes without a type; a frame without a message is ignored."""
@@ -194,6 +198,8 @@ _METHODS: Final[Mapping[str, Callable[[CohereDecoder, JSON], list[Event]]]] = {
     "tool-call-delta": CohereDecoder._call_delta,
     "tool-call-end": CohereDecoder._call_end,
     "citation-start": CohereDecoder._citation,
+    "citation-end": lambda decoder, frame: [],
+    "debug": lambda decoder, frame: [],
     "message-end": CohereDecoder._message_end,
 }
 

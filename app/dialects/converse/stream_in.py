@@ -59,6 +59,7 @@ class ConverseDecoder(TerminalDecoder):
 
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
+        self._losses = context.losses
         self._reader = reader_of(context)
         self._new_id = context.new_id
         self._blocks = OpenBlocks()
@@ -66,13 +67,15 @@ class ConverseDecoder(TerminalDecoder):
         self._metadata: JSON = {}
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one message. Unknown events are ignored, and content that comes after the stop."""
+        """Take one message. Unknown events are reported; content that comes after the stop is ignored."""
         name = event or ""
         if self._over:
             return []
         if name.startswith(_EXCEPTION):
             return self._fail(exception_error(name[len(_EXCEPTION) :], data))
         method = _METHODS.get(name)
+        if method is None:
+            self._losses.report_answer(f"an event of type '{name}'")
         if method is None or self._finished and name != "metadata":
             return []
         return method(self, as_dict(data))
@@ -114,6 +117,7 @@ class ConverseDecoder(TerminalDecoder):
         for kind, value in delta.items():
             grow = _DELTAS.get(kind)
             if grow is None:
+                self._losses.report_answer(f"a piece of a block, '{kind}'")
                 continue
             block = self._blocks.get(index)
             if block is None:

@@ -56,6 +56,7 @@ from app.dialects.shared.lenient_json import (
     json_text,
     label,
     opt_str,
+    rest,
     unix_time,
     without_nulls,
 )
@@ -63,14 +64,7 @@ from app.dialects.shared.repeats import Grow, Repeats
 from app.dialects.shared.tool_forms import custom_tool_names, free_text
 
 _TEXT: Final = ("candidates", 0, "content", "parts", 0, "text")
-_CANDIDATE_NATIVE: Final = (
-    "safetyRatings",
-    "groundingMetadata",
-    "citationMetadata",
-    "urlContextMetadata",
-    "finishMessage",
-    "avgLogprobs",
-)
+_CANDIDATE: Final = frozenset({"index", "content", "finishReason", "logprobsResult"})
 _TOP_NATIVE: Final = ("promptFeedback", "createTime", "modelStatus")
 _UNSPECIFIED: Final = "BLOCKED_REASON_UNSPECIFIED"
 
@@ -94,7 +88,7 @@ class _Candidate:
     def feed(self, candidate: Mapping[str, Any]) -> list[Event]:
         """Take the candidate of one chunk."""
         before = citations(as_dict(self.native.get("citationMetadata")))
-        self.native.update({k: candidate[k] for k in _CANDIDATE_NATIVE if candidate.get(k) is not None})
+        self.native.update(without_nulls(rest(candidate, _CANDIDATE)))
         if before and (new := citations(as_dict(candidate.get("citationMetadata")))):
             merged = [*before, *(citation for citation in new if citation not in before)]
             self.native["citationMetadata"] = {"citations": merged}

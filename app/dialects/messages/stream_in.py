@@ -60,6 +60,7 @@ class MessagesDecoder(TerminalDecoder):
 
     def __init__(self, context: ClientContext) -> None:
         super().__init__()
+        self._losses = context.losses
         self._reader: BlockReader = reader_of(context)
         self._blocks = OpenBlocks()
         self._usage: JSON = {}
@@ -68,12 +69,12 @@ class MessagesDecoder(TerminalDecoder):
         self.repeats = Repeats(*(("delta", member) for member in ("text", "thinking", "partial_json")))
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
-        """Take one frame. Unknown events are ignored, as Anthropic's documentation of streaming requires."""
+        """Take one frame. Unknown events do no harm, as Anthropic's documentation of streaming requires."""
         frame = as_dict(data)
         if (delta := self.repeats.delta_of(frame)) is not None:
             return [delta]
-        method = _METHODS.get(as_str(frame.get("type")) or as_str(event))
-        events = [] if method is None or self._over else method(self, frame)
+        kind = as_str(frame.get("type")) or as_str(event)
+        events = [] if self._over else _METHODS.get(kind, MessagesDecoder._unknown)(self, frame)
         self.repeats.learn(frame, events, self._grow_of(frame))
         return events
 
@@ -114,8 +115,16 @@ class MessagesDecoder(TerminalDecoder):
     def _block_delta(self, frame: JSON) -> list[Event]:
         block = self._blocks.get(count(frame.get("index")))
         delta = as_dict(frame.get("delta"))
-        grow = _DELTAS.get(as_str(delta.get("type")))
-        return [] if block is None or grow is None else grow(block, delta)
+        kind = as_str(delta.get("type"))
+        grow = _DELTAS.get(kind)
+        if block is not None and grow is not None:
+            return grow(block, delta)
+        self._losses.report_answer(f"a piece of a block, '{kind}'")
+        return []
+
+    def _unknown(self, frame: JSON) -> list[Event]:
+        self._losses.report_answer(f"an event of type '{as_str(frame.get('type'))}'")
+        return []
 
     def _block_stop(self, frame: JSON) -> list[Event]:
         block = self._blocks.take(count(frame.get("index")))
@@ -176,6 +185,7 @@ _METHODS: Final[Mapping[str, Callable[[MessagesDecoder, JSON], list[Event]]]] = 
     "message_delta": MessagesDecoder._message_delta,
     "message_stop": MessagesDecoder._message_stop,
     "error": MessagesDecoder._error,
+    "ping": lambda decoder, frame: [],
 }
 
 

@@ -151,6 +151,8 @@ def log_call(outcome: Outcome, redact: Redact) -> None:
     if usage is not None:
         line |= {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         line["cost"] = outcome.cost.get("total_cost") if outcome.cost else None
+    if outcome.losses:
+        line["warnings"] = len(outcome.losses)
     if call.log_metadata:
         line["metadata"] = dict(call.log_metadata)
     _LOG.write(line)
