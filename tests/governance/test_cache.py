@@ -80,6 +80,18 @@ def test_the_same_request_is_answered_again_with_its_own_id_at_no_cost(city: Cit
     assert missed["cache_id"] == debug["cache_id"]
 
 
+def test_a_hit_repeats_the_warnings(city: City) -> None:
+    message = {"role": "assistant", "content": "good", "executed_tools": [{"output": "found"}]}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    city.upstream.add(Reply.json(chat_body(choices=[choice])))
+    body = {"model": "groq/x", "input": "warn", "store": False, "prompt_cache_retention": "24h"}
+    asked = [city.client().send("POST", "/v1/responses", body) for _ in range(2)]
+    assert cached(*asked) == ["miss", "hit"]
+    one, two = (answer.json["extra_fields"]["warnings"] for answer in asked)
+    assert one == two
+    assert {row["param"] for row in one} == {"prompt_cache_retention", None}
+
+
 def test_a_stream_and_a_whole_answer_serve_one_another(city: City) -> None:
     streamed = ask_about(city, "streamed first", stream=True)
     whole = ask_about(city, "streamed first")

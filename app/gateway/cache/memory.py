@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from app.canonical.record import record
@@ -22,7 +22,7 @@ _OVERHEAD_FACTOR: Final = 2  # an answer is in memory as JSON and decoded
 class Entry:
     """One complete answer: its JSON as the client got it, decoded if a stream can be made of it, and the target that gave it.
 
-    ``response_id`` names the stored response that it came from, None where none is."""
+    ``response_id`` names the stored response that it came from, None where none is. ``warnings`` are those of its call."""
 
     id: str
     tenant: str
@@ -33,6 +33,7 @@ class Entry:
     finish: Finish | None = None
     cost: Mapping[str, Any] | None = None
     response_id: str | None = None
+    warnings: Sequence[Mapping[str, str | None]] = ()
 
 
 class Memory:

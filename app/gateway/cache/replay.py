@@ -15,6 +15,7 @@ from app.canonical.request import Request
 from app.canonical.response import Response
 from app.dialects import dialect
 from app.dialects.base import Frame
+from app.dialects.shared.losses import Loss, warning_rows
 from app.gateway.cache.memory import Entry
 from app.gateway.cache.semantics import Meaning
 from app.gateway.call import Call, Target
@@ -58,6 +59,7 @@ def entry_of(name: str, outcome: Outcome) -> Entry | None:
         finish=outcome.finish,
         cost=outcome.cost,
         response_id=call.response_id if getattr(call.host, "store", False) else None,
+        warnings=warning_rows(outcome.losses[len(call.left_out) :]),
     )
 
 
@@ -67,7 +69,8 @@ def source_of(entry: Entry, target: Target) -> Callable[[Run], Generator[Batch, 
     def source(run: Run) -> Generator[Batch, None, None]:
         call, outcome = run.call, run.outcome
         call.abort.check()
-        outcome.target, outcome.upstream_ms, outcome.losses = target, 0, [*call.left_out]
+        outcome.target, outcome.upstream_ms = target, 0
+        outcome.losses = [*call.left_out, *(Loss(**row) for row in entry.warnings)]
         if call.stream:
             frames = _frames(call, entry, target)
             yield Batch(frames, last=True, content=True, answer=_answer(entry, None))
