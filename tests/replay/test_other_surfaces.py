@@ -240,9 +240,9 @@ def read(surface: Surface, http: Http, recording: Exchange, stream: bool) -> Ans
 
 
 def faults(surface: Surface, recording: Exchange, wanted: Choice, got: Choice) -> list[str]:
-    """Name what differs: text with what was refused, thoughts, calls, and the kind of end."""
+    """Name what differs: text, or what was refused or spoken, thoughts, calls, and the kind of end."""
     pairs = {
-        "text": (got.text or got.refusal, wanted.text or wanted.refusal),
+        "text": (got.text or got.refusal, wanted.text or wanted.refusal or wanted.transcript),
         "thoughts": (comparing.thoughts(got), comparing.thoughts(wanted)),
         "calls": (calls_of(got), calls_of(wanted)),
     }
