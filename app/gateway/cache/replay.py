@@ -70,7 +70,10 @@ def source_of(entry: Entry, target: Target) -> Callable[[Run], Generator[Batch, 
         call, outcome = run.call, run.outcome
         call.abort.check()
         outcome.target, outcome.upstream_ms = target, 0
-        outcome.losses = [*call.left_out, *(Loss(row["param"], row["message"] or "") for row in entry.warnings)]
+        outcome.losses = [
+            *call.left_out,
+            *(Loss(row["param"], row["message"] or "") for row in entry.warnings),
+        ]
         if call.stream:
             frames = _frames(call, entry, target)
             yield Batch(frames, last=True, content=True, answer=_answer(entry, None))
