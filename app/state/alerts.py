@@ -6,15 +6,14 @@ it dies, the message is due again. So a message is sent at least once. Tests: te
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, select, update
 
 from app.state.database import Database
 from app.state.live_events import add_notices
-from app.state.tables import alert, budget
+from app.state.tables import alert, budget, db_now
 from app.state.upserts import insert_once
 from app.wire.json import dumps
 
@@ -32,15 +31,14 @@ class Due(NamedTuple):
 
 
 class Alerts:
-    """Stores thresholds and hands out messages; ``clock`` returns Unix seconds."""
+    """Stores thresholds and hands out messages."""
 
-    def __init__(self, db: Database, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._clock = clock
 
     def note(self, budget_id: str, bodies: Mapping[int, Mapping[str, Any]], *, sends: bool) -> Sequence[int]:
         """Store the thresholds that a budget reached, with their messages; return those that are new."""
-        highest, now = max(bodies), self._clock()
+        highest, now = max(bodies), db_now()
 
         def work(connection: Connection) -> list[int]:
             lower = and_(budget.c.id == budget_id, budget.c.alerted < highest)
@@ -60,8 +58,7 @@ class Alerts:
 
     def claim(self, lease: float) -> list[Due]:
         """Claim messages that are due, for ``lease`` seconds."""
-        now = self._clock()
-        waiting = select(alert).where(alert.c.due_at <= now).order_by(alert.c.due_at).limit(_AT_ONCE)
+        waiting = select(alert).where(alert.c.due_at <= db_now()).order_by(alert.c.due_at).limit(_AT_ONCE)
         rows = self._db.fetch_all(waiting)
         if not rows:
             return []
@@ -73,7 +70,7 @@ class Alerts:
                 if connection.execute(
                     update(alert)
                     .where(_is(row), alert.c.due_at == row.due_at)
-                    .values(due_at=now + lease, tries=row.tries + 1)
+                    .values(due_at=db_now() + lease, tries=row.tries + 1)
                 ).rowcount
             ]
 
@@ -85,9 +82,9 @@ class Alerts:
 
     def again(self, due: Due, after: float) -> None:
         """Let a message be due again ``after`` seconds from now."""
-        self._move(due, self._clock() + after)
+        self._move(due, db_now() + after)
 
-    def _move(self, due: Due, due_at: float | None) -> None:
+    def _move(self, due: Due, due_at: ColumnElement[Any] | None) -> None:
         self._db.execute(update(alert).where(_is(due)).values(due_at=due_at), idempotent=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from sqlalchemy import update
 
@@ -90,3 +92,16 @@ def test_a_reader_of_events_hears_of_new_ones_though_the_clock_was_set_back(stat
     assert [one.body["type"] for one in reader.read()] == ["breaker"]
     assert list(reader.read()) == []
     reader.close()
+
+
+@pytest.mark.parametrize("ahead", [3_600, -3_600])
+def test_an_alert_is_due_at_once_whatever_the_clock_of_its_process_says(
+    ahead: float, state: State, second: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + ahead)
+    monkeypatch.setattr(state.alerts, "_clock", time.time, raising=False)
+    assert state.alerts.note("key:red/ann:day:0:", {50: {"type": "budget.threshold"}}, sends=True) == [50]
+    monkeypatch.undo()
+    (due,) = second.alerts.claim(60)
+    assert (due.threshold, state.alerts.claim(60)) == (50, [])
