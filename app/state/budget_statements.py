@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from app.state.bounds import MOST
-from app.state.ledger_rows import NAMES
+from app.state.ledger_rows import Entry
 from app.state.tables import ledger
 from app.state.upserts import driver_of
 
@@ -54,7 +54,7 @@ _RESERVE: Final = text(
 
 _TYPES: Final = {"BLOB": "bytea", "DOUBLE": "double precision"}
 _VALUES: Final = ", ".join(
-    f"CAST(:{name} AS {_TYPES.get(str(ledger.c[name].type), ledger.c[name].type)})" for name in NAMES
+    f"CAST(:{name} AS {_TYPES.get(str(ledger.c[name].type), ledger.c[name].type)})" for name in Entry._fields
 )
 
 _SETTLE: Final = text(
@@ -62,7 +62,7 @@ _SETTLE: Final = text(
     WITH released AS (
       DELETE FROM reservation WHERE attempt_id = :attempt_id AND {_PATIENT} RETURNING budget_id, amount, most
     ), entered AS (
-      INSERT INTO ledger ({", ".join(NAMES)})
+      INSERT INTO ledger ({", ".join(Entry._fields)})
       SELECT {_VALUES} WHERE EXISTS (SELECT 1 FROM released) ON CONFLICT (id) DO NOTHING
     ), charged AS (
       INSERT INTO ledger_charge (ledger_id, budget_id) SELECT CAST(:id AS text), budget_id FROM released
@@ -95,9 +95,7 @@ _HOLD: Final = (
     "VALUES (?, ?, ?, ?, (julianday('now') - 2440587.5) * 86400.0 + ?, ?)"
 )
 _RELEASE: Final = "DELETE FROM reservation WHERE attempt_id = ? RETURNING budget_id, amount, most"
-_ENTER: Final = (
-    f"INSERT INTO ledger ({', '.join(NAMES)}) VALUES ({', '.join('?' * len(NAMES))}) ON CONFLICT DO NOTHING"
-)
+_ENTER: Final = f"INSERT INTO ledger ({', '.join(Entry._fields)}) VALUES ({', '.join('?' * len(Entry._fields))}) ON CONFLICT DO NOTHING"
 _CHARGE: Final = "INSERT INTO ledger_charge (ledger_id, budget_id) VALUES (?, ?)"
 _PAY: Final = (
     f"UPDATE budget SET spent = min(spent + ?, {MOST}), reserved = reserved - ?, used_at = ? WHERE id IN :in "
@@ -130,7 +128,7 @@ def reserve(
 
 
 def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> list[tuple[Any, ...]]:
-    """Write the ledger row ``columns``, in the order of ``NAMES``, and charge it to what its attempt had reserved; nothing where that is gone.
+    """Write the ledger row ``columns``, and charge it to what its attempt had reserved; nothing where that is gone.
 
     Returns of each budget the columns of ``_PAID``, and its amount as the attempt knew it."""
     cost = columns["cost"] or 0

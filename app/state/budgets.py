@@ -308,7 +308,7 @@ def settle_in(connection: Connection, entry: Entry, now: float) -> list[ChargedB
 
 def _settle(connection: Connection, entry: Entry, now: float) -> list[ChargedBudget]:
     """Settle an attempt that still has its reservation; do nothing when the reservation is gone."""
-    charged = budget_statements.settle(connection, ledger_rows.columns_of(entry, now), now)
+    charged = budget_statements.settle(connection, entry.at(now)._asdict(), now)
     return [ChargedBudget._make(row) for row in charged]
 
 
@@ -316,7 +316,7 @@ def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Charg
     """Settle an attempt without a reservation: correct its row if it was counted as lost."""
     row = connection.execute(select(ledger).where(ledger.c.id == entry.id).with_for_update()).first()
     if row is None:
-        insert_once(connection, ledger, ledger_rows.columns_of(entry, now))
+        insert_once(connection, ledger, entry.at(now)._asdict())
         return []
     if row.state != "lost":
         return []
@@ -329,7 +329,7 @@ def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Charg
 
 def correct_in(connection: Connection, entry: Entry, now: float) -> list[ChargedBudget]:
     """Write a correcting row and charge it, once, to the budgets of the row that it corrects."""
-    if not insert_once(connection, ledger, ledger_rows.columns_of(entry, now)):
+    if not insert_once(connection, ledger, entry.at(now)._asdict()):
         return []
     mine = select(ledger_charge.c.budget_id).where(ledger_charge.c.ledger_id == entry.corrects)
     limits = dict.fromkeys(connection.execute(mine).scalars(), 0)

@@ -28,6 +28,7 @@ from app.state.ledger_rows import Entry
 from app.state.lookup import Page, Span, by_key, find_row, read_page, require_row, within
 from app.state.tables import budget, ledger, ledger_charge, reservation
 from app.state.upserts import insert_new_values
+from app.wire.json import dumps
 
 Shown = dict[str, Any]
 
@@ -44,13 +45,8 @@ class Ledger:
 
     def write(self, entries: Sequence[Entry]) -> None:
         """Write rows that no budget is charged for; rows that exist stay as they are."""
-        now = self._clock()
-        self.write_values([ledger_rows.values_of(entry, now) for entry in entries])
-
-    def write_values(self, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Write rows as ``write`` does; each is what ``ledger_rows.values_of`` returned."""
-        if rows:
-            write = partial(insert_new_values, table=ledger, names=ledger_rows.NAMES, rows=rows)
+        if entries:
+            write = partial(insert_new_values, table=ledger, names=Entry._fields, rows=entries)
             self._db.write(write, idempotent=True)
 
     def get(self, entry_id: str) -> Shown:
@@ -66,7 +62,7 @@ class Ledger:
 
     def entry(self, entry_id: str) -> Entry:
         """Return one row as it was written; raises ``not_found``."""
-        return ledger_rows.entry_of(self._db.read(lambda connection: _require(connection, entry_id)))
+        return Entry._make(self._db.read(lambda connection: _require(connection, entry_id)))
 
     def correct(
         self, actor: Actor, entry_id: str, correction: Correction
@@ -78,17 +74,18 @@ class Ledger:
 
         def work(connection: Connection) -> tuple[Shown, list[ChargedBudget]]:
             row = _require(connection, entry_id, lock=True)
-            before = ledger_rows.entry_of(row)
+            before = Entry._make(row)
             if before.state not in CORRECTABLE:
                 raise _conflict(
                     f"This row is '{before.state}'; only rows that are lost or estimated can be corrected."
                 )
+            details = correction.cost_details
             entry = before._replace(
                 id=ledger_rows.correction_id(before.id),
                 state="settled",
                 cost=correction.cost - _charge_of(connection, before),
-                usage=correction.usage,
-                cost_details=correction.cost_details,
+                cost_details=None if details is None else dumps(dict(details), parsed=True),
+                **(correction.usage or dict.fromkeys(ledger_rows.COUNTS)),
                 corrects=before.id,
                 reason=correction.reason,
             )
@@ -139,7 +136,7 @@ def _charge_of(connection: Connection, entry: Entry) -> int:
         entry.corrects is not None
         and (row := find_row(connection, by_key(ledger, entry.corrects), entry.corrects)) is not None
     ):
-        entry = ledger_rows.entry_of(row)
+        entry = Entry._make(row)
         total += entry.cost or 0
     return total
 

@@ -9,6 +9,7 @@ import pytest
 
 from app.gateway.budgets.spool import Spool
 from app.state.ledger_rows import Entry, row_id
+from app.wire.json import dumps, loads_lenient
 
 
 def entry(number: int) -> Entry:
@@ -18,6 +19,7 @@ def entry(number: int) -> Entry:
         id=row_id(attempt),
         attempt_id=attempt,
         call_id="req_ü",
+        created_at=1_700_000_001.5,
         period_at=1_700_000_000.5,
         tenant="red",
         key="ann",
@@ -28,8 +30,8 @@ def entry(number: int) -> Entry:
         request_type="chat_completion",
         state="settled",
         cost=10**15 + number,
-        usage=usage,
-        cost_details={"total_cost": 0.5, "source": "config"},
+        cost_details=b'{"total_cost":0.5,"source":"config"}',
+        **usage,
     )
 
 
@@ -111,6 +113,17 @@ def test_a_folder_that_cannot_be_written_keeps_nothing(tmp_path: Path) -> None:
     spool = Spool(str(tmp_path / "file" / "below"))
     assert spool.keep([entry(1)]) == 0
     assert not spool.waits
+
+
+def test_a_row_that_an_older_version_kept_is_the_same_row(tmp_path: Path) -> None:
+    usage = {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 0, "reasoning_tokens": 0}
+    members = {
+        n: v for n, v in loads_lenient(entry(1).as_json()).items() if n != "created_at" and n not in usage
+    }
+    (tmp_path / "ledger-1-a.jsonl").write_bytes(dumps({**members, "usage": usage}) + b"\n")
+    taken = Taken()
+    assert Spool(str(tmp_path)).recover(taken) == 1
+    assert taken.rows == [entry(1)._replace(created_at=1_700_000_000.5)]
 
 
 def test_a_line_that_a_crash_cut_is_left_out(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from app.errors import GatewayError
 from app.state.budget_lines import Balance, History, Line, Reserved
 from app.state.budgets import Budgets
 from app.state.ledger import Ledger
-from app.state.ledger_rows import NAMES, Entry, row_id
+from app.state.ledger_rows import COUNTS, Entry, row_id
 from app.state.state import State
 from app.state.tables import budget, reservation
 from app.state.tables import ledger as ledger_table
@@ -61,8 +62,9 @@ def entry(name: str, state: str = "lost", cost: int | None = None, **members: An
         "request_type": "chat_completion",
         "state": state,
     }
+    names |= {"created_at": NOW, "period_at": NOW, "cost": cost, "cost_details": None}
     return Entry(
-        **{"id": row_id(attempt), "attempt_id": attempt, "period_at": NOW, "cost": cost, **names, **members}
+        **{"id": row_id(attempt), "attempt_id": attempt, **dict.fromkeys(COUNTS), **names, **members}
     )
 
 
@@ -128,7 +130,7 @@ def test_a_budget_begins_with_the_rows_of_its_key(book: Budgets, ledger: Ledger)
 
 
 def test_the_columns_of_a_row_are_those_of_the_table() -> None:
-    assert tuple(column.name for column in ledger_table.columns) == NAMES
+    assert tuple(column.name for column in ledger_table.columns) == Entry._fields
 
 
 def test_settling_twice_charges_once(book: Budgets, ledger: Ledger) -> None:
@@ -284,7 +286,7 @@ def test_a_budget_that_is_added_while_rows_are_written_is_charged_for_what_it_su
     def write() -> None:
         nonlocal written
         for number in range(40):
-            writer.write([entry(f"{number}-{part}", "settled", 1) for part in range(20)])
+            writer.write([entry(f"{number}-{part}", "settled", 1).at(time.time()) for part in range(20)])
             written += 20
 
     writing = gevent.spawn(write)

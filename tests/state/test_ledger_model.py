@@ -212,7 +212,7 @@ def test_old_rows_become_one_a_day_owner_and_budget(state: State) -> None:
         clock.now = DAY + 100.0 + number * DAY_SECONDS / 4
         assert book.reserve(entry(name, period_at=clock.now), lines, 1, 60).refused is None
         usage = {"input_tokens": 3, "output_tokens": 2, "cached_tokens": 1, "reasoning_tokens": 0}
-        book.settle(entry(name, "settled", 10, period_at=clock.now)._replace(usage=usage))
+        book.settle(entry(name, "settled", 10, period_at=clock.now)._replace(**usage))
     before = book.read([mine, whole])
     assert ledger_.compact(DAY + 2 * DAY_SECONDS) == 6
     rows = ledger_.page(10, None, {}, (None, None)).rows

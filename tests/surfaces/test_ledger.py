@@ -16,7 +16,7 @@ from app.cli import main
 from app.config import Budget, ProviderSettings, Secret, Settings, VirtualKey
 from app.gateway.budgets.charges import touches_of_caller
 from app.gateway.core import gateway_of
-from app.state.ledger_rows import Entry, row_id
+from app.state.ledger_rows import COUNTS, Entry, row_id
 from app.state.tables import budget
 
 MASTER = "sk-master-0123456789"
@@ -49,12 +49,15 @@ def entry(name: str, state: str, cost: int | None) -> Entry:
         id=row_id(attempt),
         attempt_id=attempt,
         call_id=f"req_{name}",
+        created_at=1_700_000_000.0,
         period_at=1_700_000_000.0,
         provider_key=None,
         request_type="chat_completion",
         state=state,  # type: ignore[arg-type]
         cost=cost,
+        cost_details=None,
         **names,  # type: ignore[arg-type]
+        **dict.fromkeys(COUNTS),
     )
 
 

@@ -149,7 +149,7 @@ class Accounts:
 
     def note(self, attempt: Attempt, began: float) -> None:
         """Write the row of an attempt that no budget was charged for, soon."""
-        self.writer.add(entries.entry_of(attempt, began, self._prices))
+        self.writer.add(entries.entry_of(attempt, began, self.clock(), self._prices))
 
     # --- reading only --------------------------------------------------------------------------
 
@@ -321,9 +321,9 @@ class Accounts:
 
     def _take_in(self, rows: Sequence[Entry]) -> None:
         """Settle rows from the spool; those of attempts that reserved nothing are written together."""
-        budgets, book = self._state().budgets, self._state().ledger
+        budgets, book, now = self._state().budgets, self._state().ledger, self.clock()
         reserved = budgets.concerned(entry.attempt_id for entry in rows)
-        book.write([entry for entry in rows if entry.attempt_id not in reserved])
+        book.write([entry.at(now) for entry in rows if entry.attempt_id not in reserved])
         for entry in rows:
             if entry.attempt_id in reserved:
                 self.check_alerts(budgets.settle(entry))

@@ -6,7 +6,8 @@ Tests: tests/governance/test_budgets.py, tests/gateway/test_budgets.py.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from app.canonical.response import Usage
 from app.gateway.budgets.estimates import Estimate, cost_of
@@ -15,7 +16,8 @@ from app.gateway.cost import PriceList
 from app.gateway.estimates import tokens_of_body
 from app.operations import request_type
 from app.state.ids import new_id
-from app.state.ledger_rows import Entry, State, row_id
+from app.state.ledger_rows import COUNTS, Entry, State, row_id
+from app.wire.json import dumps
 
 _Ending = tuple[State, int | None, Usage | None, Mapping[str, Any] | None]
 """How an attempt ended: the state of its row, its cost in nano-dollars, its usage, and the details of the cost."""
@@ -23,40 +25,43 @@ _Ending = tuple[State, int | None, Usage | None, Mapping[str, Any] | None]
 
 def draft_of(attempt: Attempt, began: float, estimate: Estimate) -> Entry:
     """Return the row of an attempt that starts at ``began``, as it is written if the end stays unknown."""
-    return _entry(attempt, began, ("lost", estimate.cost, None, None))
+    return _entry(attempt, began, began, ("lost", estimate.cost, None, None))
 
 
-def entry_of(attempt: Attempt, began: float, prices: PriceList) -> Entry:
-    """Return the row of an attempt that is over, for which nothing was reserved."""
-    return _entry(attempt, began, _ending(attempt, prices))
+def entry_of(attempt: Attempt, began: float, now: float, prices: PriceList) -> Entry:
+    """Return the row of an attempt that is over ``now``, for which nothing was reserved."""
+    return _entry(attempt, began, max(now, began), _ending(attempt, prices))
 
 
 def settle(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
     """Return the row of an attempt that is over; ``draft`` knows what was reserved."""
     state, cost, usage, details = _ending(attempt, prices, draft.cost)
-    return draft._replace(state=state, cost=cost, usage=counts(usage), cost_details=details)
+    tokens = dict(zip(COUNTS, _tokens(usage), strict=True))
+    return draft._replace(state=state, cost=cost, cost_details=_json(details), **tokens)
 
 
-def _entry(attempt: Attempt, began: float, ending: _Ending) -> Entry:
+def _entry(attempt: Attempt, began: float, ended: float, ending: _Ending) -> Entry:
     call, target = attempt.call, attempt.target
+    principal = call.principal
     state, cost, usage, details = ending
     return Entry(
         row_id(attempt.id),
+        ended,
+        began,
         attempt.id,
         call.id,
-        began,
-        call.principal.tenant,
-        call.principal.key,
+        principal.tenant,
+        principal.key,
         call.model,
         target.provider.name,
         target.model,
         attempt.key,
         request_type(call.operation, call.stream),
-        state,
+        *_tokens(usage),
         cost,
-        counts(usage),
-        details,
-        key_id=call.principal.id,
+        _json(details),
+        state,
+        key_id=principal.id,
     )
 
 
@@ -82,36 +87,43 @@ def _ending(attempt: Attempt, prices: PriceList, reserved: int | None = None) ->
 
 def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now: float) -> Entry:
     """Return the row of a call that the cache answered, with what the answer was once counted."""
-    attempt_id = new_id("att")
+    attempt_id, principal = new_id("att"), call.principal
     return Entry(
-        id=row_id(attempt_id),
-        attempt_id=attempt_id,
-        call_id=call.id,
-        period_at=now,
-        tenant=call.principal.tenant,
-        key=call.principal.key,
-        asked=call.model,
-        provider=provider,
-        model=model,
-        provider_key=None,
-        request_type=request_type(call.operation, call.stream),
-        state="cached",
-        cost=0,
-        usage=counts(usage),
-        key_id=call.principal.id,
+        row_id(attempt_id),
+        now,
+        now,
+        attempt_id,
+        call.id,
+        principal.tenant,
+        principal.key,
+        call.model,
+        provider,
+        model,
+        None,
+        request_type(call.operation, call.stream),
+        *_tokens(usage),
+        0,
+        None,
+        "cached",
+        key_id=principal.id,
     )
 
 
 def counts(usage: Usage | None) -> dict[str, int] | None:
     """Return the tokens of a usage by kind."""
-    if usage is None:
-        return None
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
-    }
+    return None if usage is None else dict(zip(COUNTS, _COUNTS_OF(usage), strict=True))
+
+
+_COUNTS_OF: Final = attrgetter(*COUNTS)
+_UNCOUNTED: Final = (None,) * len(COUNTS)
+
+
+def _tokens(usage: Usage | None) -> tuple[int | None, ...]:
+    return _UNCOUNTED if usage is None else _COUNTS_OF(usage)
+
+
+def _json(details: Mapping[str, Any] | None) -> bytes | None:
+    return None if details is None else dumps(details, parsed=True)
 
 
 def _may_have_cost(attempt: Attempt) -> bool:

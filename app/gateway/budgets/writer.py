@@ -6,15 +6,14 @@ Tests: tests/governance/test_budgets.py.
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from app.errors import GatewayError
 from app.gateway.budgets.spool import Spool
 from app.gateway.metric_series import Counter
 from app.gateway.row_queue import RowQueue
-from app.state.ledger_rows import Entry, values_of
+from app.state.ledger_rows import Entry
 
 if TYPE_CHECKING:
     from app.state.state import State
@@ -43,26 +42,24 @@ class EntryWriter:
 
     def add(self, entry: Entry) -> None:
         """Queue a row."""
-        # What was just made is turned into values in a fraction of the time that it takes later.
-        if not self._queue.add((entry, values_of(entry, time.time()))):
+        if not self._queue.add(entry):
             self.drop(1)
 
     def close(self) -> None:
         """Write what is queued; where the database is away, keep or count it at once."""
-        self._keep([entry for entry, _ in self._queue.close()])
+        self._keep(self._queue.close())
 
-    def _write(self, queued: list[tuple[Entry, tuple[Any, ...]]]) -> bool:
-        rows = [entry for entry, _ in queued]
+    def _write(self, rows: list[Entry]) -> bool:
         try:
-            self._state().ledger.write_values([values for _, values in queued])
+            self._state().ledger.write(rows)
             self._charge(rows)
         except GatewayError as error:
             _LOG.warning("the ledger cannot be written: %s", error.raw or error.message)
             self._keep(rows)
             return False
         except Exception:  # noqa: BLE001 - whatever is wrong with one row, the others are written
-            if len(queued) > 1:
-                written = [self._write([one]) for one in queued]
+            if len(rows) > 1:
+                written = [self._write([one]) for one in rows]
                 return all(written)
             _LOG.exception("a row of the ledger cannot be written")
             self.drop(1)
