@@ -13,9 +13,9 @@ from typing import Final
 from sqlalchemy import Column, Connection, Double, Index, Table, Text, insert, select
 
 from app.errors import GatewayError
-from app.state import call_rows, key_names, rollups, sums
+from app.state import key_names, rollups, sums
+from app.state.call_rows import CallRow, Queued, members_of, row_of
 from app.state.call_rows import Members as Members
-from app.state.call_rows import members_of
 from app.state.crypto import Sealer
 from app.state.database import Database
 from app.state.deletion import delete_all
@@ -53,43 +53,42 @@ class CallLog:
         self._sealer = sealer
         self._recent = rollups.Recent()
 
-    def write(
-        self,
-        rows: Sequence[Members],
-        bodies: Mapping[str, Members] | None = None,
-        written: Sequence[bytes] | None = None,
-    ) -> None:
+    def write(self, rows: Sequence[Members], bodies: Mapping[str, Members] | None = None) -> None:
+        """Write calls as ``write_rows`` does, each as it is shown."""
+        self.write_rows(list(map(row_of, rows)), bodies)
+
+    def write_rows(self, queued: Sequence[Queued], bodies: Mapping[str, Members] | None = None) -> None:
         """Write rows and add them to the sums of their hours, once and all or none; notify whoever watches.
 
-        ``bodies`` are requests and answers of some of the calls, by call id. ``written`` is what ``call_rows.body_of``
-        returns of each row."""
-        values = list(map(call_rows.values_of, rows, written or map(call_rows.body_of, rows)))
-        added = sums.of(rows)
+        Each row comes with the members that have no column. ``bodies`` are requests and answers of some of the calls, by
+        call id."""
+        rows = [row for row, _ in queued]
+        added = sums.of(queued)
         body_rows = [
             {
-                "call_id": row["id"],
-                "created_at": row["created_at"],
-                "tenant": row["tenant"],
-                "sealed": self._sealer.seal(dumps(dict(bodies[row["id"]])), row["id"].encode()),
+                "call_id": row.id,
+                "created_at": row.created_at,
+                "tenant": row.tenant,
+                "sealed": self._sealer.seal(dumps(dict(bodies[row.id])), row.id.encode()),
             }
             for row in rows
-            if bodies and row["id"] in bodies
+            if bodies and row.id in bodies
         ]
 
         is_again = False
 
         def work(connection: Connection) -> None:
             nonlocal is_again
-            if is_again and connection.execute(by_key(call_log, rows[0]["id"])).first() is not None:
+            if is_again and connection.execute(by_key(call_log, rows[0].id)).first() is not None:
                 return  # the first try was committed, though the database said that it failed
             is_again = True
-            run_all_values(connection, _INSERT, call_rows.COLUMNS, values)
+            run_all_values(connection, _INSERT, CallRow._fields, rows)
             if body_rows:
                 connection.execute(insert(call_body), body_rows)
             sums.add(connection, added)
             rollups.mark(connection, {hour for _, hour, _, _ in added}, time.time())
 
-        self._db.write(work, topics_of([row["id"] for row in rows]), idempotent=True)
+        self._db.write(work, topics_of([row.id for row in rows]), idempotent=True)
 
     def get(self, call_id: str) -> Members:
         """Return one row; raises ``not_found``."""

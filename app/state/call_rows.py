@@ -7,33 +7,35 @@ are most of what a row costs. Tests: tests/state/test_call_log.py, tests/surface
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.wire.json import dumps_ascii, loads_lenient
 
 Members = Mapping[str, Any]
 
-COLUMNS: Final = (
-    *(
-        "id",
-        "created_at",
-        "tenant",
-        "key",
-        "provider",
-        "model",
-        "request_type",
-        "status",
-        "request_id",
-        "response_id",
-    ),
-    "key_id",
-    "body",
-)
-"""The columns of the table, in its order."""
 
-_NAMES: Final = COLUMNS[:-1]
-_WHOLE: Final = frozenset(_NAMES) - {"created_at"}  # whose columns say all; that of a time is no whole number
-_LEFT_OUT: Final = _WHOLE | {"object"}
+class CallRow(NamedTuple):
+    """A row as it is stored: the columns of the table, in its order. ``body`` has the other members as JSON."""
+
+    id: str
+    created_at: int
+    tenant: str
+    key: str
+    provider: str | None
+    model: str | None
+    request_type: str
+    status: int
+    request_id: str
+    response_id: str | None
+    key_id: str | None
+    body: bytes
+
+
+Queued = tuple[CallRow, Members]
+"""A row with those of its members that have no column."""
+
+_NAMES: Final = CallRow._fields[:-1]
+_LEFT_OUT: Final = frozenset((*_NAMES, "object"))
 _MEMBERS: Final[Members] = {
     **dict.fromkeys(
         ("id", "object", "created_at", "request_id", "tenant", "key", "key_id", "door", "request_type")
@@ -46,18 +48,20 @@ _MEMBERS: Final[Members] = {
 """All members in order, as they are where a row has none."""
 
 
-def body_of(row: Members) -> bytes:
-    """Return the body of a row as it is stored."""
-    return dumps_ascii({n: v for n, v in row.items() if v is not None and n not in _LEFT_OUT})
+def row_of(members: Members) -> Queued:
+    """Return a call's row, and those of its members that have no column."""
+    others = {name: value for name, value in members.items() if name not in _LEFT_OUT}
+    return CallRow._make((*map(members.get, _NAMES), body_of(others))), others
 
 
-def values_of(row: Members, body: bytes) -> tuple[Any, ...]:
-    """Return the values of ``COLUMNS``."""
-    return (*map(row.get, _NAMES), body)
+def body_of(others: Members) -> bytes:
+    """Return members without columns as they are stored."""
+    return dumps_ascii({name: value for name, value in others.items() if value is not None})
 
 
 def members_of(row: Any) -> Members:
     """Return the members of a stored row; one from before version 0021 has all of them in its body."""
-    columns = {name: getattr(row, name) for name in _WHOLE}
+    columns = {name: getattr(row, name) for name in _NAMES}
+    columns["created_at"] = int(row.created_at)
     members: Members = {**_MEMBERS, **columns, **loads_lenient(bytes(row.body))}
     return members

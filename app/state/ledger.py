@@ -113,7 +113,7 @@ class Correction(NamedTuple):
 
     cost: int
     reason: str
-    usage: Mapping[str, int] | None = None
+    usage: Mapping[str, int | None] | None = None
     cost_details: Mapping[str, Any] | None = None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from operator import itemgetter
@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from app.state import histogram
 from app.state.bounds import MOST, at_most
+from app.state.call_rows import CallRow, Members, Queued
 from app.state.database import Database
 from app.state.ledger_rows import FREE
 from app.state.lookup import Span, within
@@ -35,8 +36,6 @@ from app.state.schema import metadata
 from app.state.tables import usage_hour, usage_latency
 from app.state.upserts import insert_for, run_all
 from app.wire.json import dumps, loads_lenient
-
-Members = Mapping[str, Any]
 
 HOUR: Final = 3_600
 NANO: Final = 1_000_000_000
@@ -60,7 +59,6 @@ FILTERS: Final = ("tenant", "key", "provider", "model", "request_type")
 """Members by which usage can be filtered."""
 
 _DETAILS: Final = ("user", "metadata")
-_PLAIN_GROUPS: Final = tuple(name for name in GROUPS if name not in _DETAILS)
 _PLAIN: Final = "p:"
 _DETAILED: Final = "d:"
 _BROAD: Final = "c:"
@@ -99,18 +97,24 @@ class Sums:
     latency: int = 0
     first_content: int = 0
 
-    def count(self, rows: Sequence[Members]) -> None:
+    def count(self, rows: Sequence[Queued]) -> None:
         """Add calls."""
-        usages = [row.get("usage") or _NO_USAGE for row in rows]
+        every = [others for _, others in rows]
+        usages = [others.get("usage") or _NO_USAGE for others in every]
+        costs = [others.get("cost") for others in every]
         self.calls += len(rows)
-        self.errors += sum([row["status"] >= 400 for row in rows])
+        self.errors += sum([row.status >= 400 for row, _ in rows])
         self.input_tokens += sum([usage.get("input_tokens") or 0 for usage in usages])
         self.output_tokens += sum([usage.get("output_tokens") or 0 for usage in usages])
-        self.cost += sum([round((row.get("cost") or 0) * NANO) for row in rows])
-        self.cache_hits += [row.get("cache") for row in rows].count("hit")
-        self.unpriced += sum([row.get("cost") is None and _has_cost(row) for row in rows])
+        self.cost += sum([round((cost or 0) * NANO) for cost in costs])
+        self.cache_hits += [others.get("cache") for others in every].count("hit")
+        if None in costs:
+            self.unpriced += sum(
+                [others.get("cost") is None and _has_cost(row, others) for row, others in rows]
+            )
         for name in _TIMES:
-            times = Counter([row[name] for row in rows if row.get(name) is not None])
+            times: Counter[Any] = Counter([others.get(name) for others in every])
+            del times[None]
             setattr(self, name, getattr(self, name) + histogram.of_times(times))
 
     def figures(self) -> dict[str, int]:
@@ -134,23 +138,27 @@ Added = list[tuple[str, int, Members, Sums]]
 """Sums that a write adds: id, hour, members."""
 
 
-def of(rows: Sequence[Members]) -> Added:
+def of(rows: Sequence[Queued]) -> Added:
     """Return the sums of rows of the call log, in one order, so that two writers never wait for each other."""
-    groups: defaultdict[tuple[Any, ...], list[Members]] = defaultdict(list)
-    for row in rows:
-        hour = int(row["created_at"]) // HOUR * HOUR
-        plain = tuple([row.get(name) for name in _PLAIN_GROUPS])
-        details = tuple([row.get(name) for name in _DETAILS])
-        if any(details):
-            groups[_DETAILED, hour, *plain, dumps(details)].append(row)
-            groups[_BROAD, hour, *plain].append(row)
+    groups: defaultdict[tuple[Any, ...], list[Queued]] = defaultdict(list)
+    for queued in rows:
+        row, others = queued
+        get = others.get
+        owner = row.tenant, row.key, row.key_id
+        target = row.provider, row.model, row.request_type
+        plain = row.created_at // HOUR, *owner, *target, get("door"), get("error_code")
+        user, metadata = get("user"), get("metadata")
+        if user or metadata:
+            groups[_DETAILED, *plain, dumps([user, metadata])].append(queued)
+            groups[_BROAD, *plain].append(queued)
         else:
-            groups[_PLAIN, hour, *plain].append(row)
+            groups[_PLAIN, *plain].append(queued)
     added = []
     for (kind, hour, *_), some in groups.items():
-        members, sums = _members(some[0], kind), Sums()
+        members, sums = _members(*some[0], kind), Sums()
         sums.count(some)
-        added.append((kind + hashlib.sha256(dumps([hour, members])).hexdigest(), hour, members, sums))
+        begin = hour * HOUR
+        added.append((kind + hashlib.sha256(dumps([begin, members])).hexdigest(), begin, members, sums))
     return sorted(added, key=itemgetter(0))
 
 
@@ -236,17 +244,18 @@ def members_of(name: str, value: str | None) -> Members:
     return dict(zip(("key_id", "key"), key_of(value), strict=True)) if name == "key" else {name: value}
 
 
-def _has_cost(row: Members) -> bool:
+def _has_cost(row: CallRow, others: Members) -> bool:
     """Tell whether a provider answered a call, or counted tokens for it, that is not free."""
-    if row.get("provider") is None or row.get("cache") == "hit" or row["request_type"] in FREE:
+    if row.provider is None or others.get("cache") == "hit" or row.request_type in FREE:
         return False
-    usage = row.get("usage") or _NO_USAGE
-    return row["status"] < 400 or bool(usage.get("input_tokens") or usage.get("output_tokens"))
+    usage = others.get("usage") or _NO_USAGE
+    return row.status < 400 or bool(usage.get("input_tokens") or usage.get("output_tokens"))
 
 
-def _members(row: Members, kind: str) -> Members:
+def _members(row: CallRow, others: Members, kind: str) -> Members:
     """Return what the calls of such sums agree in."""
-    members = {name: row.get(name) for name in GROUPS}
+    every = {**row._asdict(), **others}
+    members = {name: every.get(name) for name in GROUPS}
     return members if kind == _DETAILED else {**members, **dict.fromkeys(_DETAILS)}
 
 

@@ -38,15 +38,15 @@ def counted_in(times: int) -> int:
 
 
 def test_the_columns_of_a_row_are_those_of_the_table() -> None:
-    assert tuple(column.name for column in call_log.columns) == call_rows.COLUMNS
+    assert tuple(column.name for column in call_log.columns) == call_rows.CallRow._fields
 
 
 def test_a_row_is_shown_as_it_was_written(state: State) -> None:
     """So is one of an older version, whose body has all members."""
     new, old = row(provider="groq", door="unified", warned=[{"param": "n"}]), row(model="x", error_code=None)
     state.call_log.write([new])
-    values = call_rows.values_of(old, dumps({"object": "call", **old}))
-    written = insert(call_log).values(dict(zip(call_rows.COLUMNS, values, strict=True)))
+    values = call_rows.row_of(old)[0]._replace(body=dumps({"object": "call", **old}))
+    written = insert(call_log).values(values._asdict())
     state.db.write(lambda connection: connection.execute(written) and None)
     for one in (new, old):
         shown = state.call_log.get(one["id"])
@@ -83,19 +83,19 @@ def test_rows_that_were_written_though_the_database_said_otherwise_count_once(st
 def test_a_percentile_is_right_within_five_in_a_hundred() -> None:
     sums = Sums()
     for latency in range(1, 2001):
-        sums.count([row(latency=latency)])
+        sums.count([call_rows.row_of(row(latency=latency))])
     shares = (50, 95, 99)
     for share, found in zip(shares, histogram.percentiles(sums.latency, shares), strict=True):
         assert found is not None
         assert abs(found - share * 20) <= 0.05 * share * 20
     assert histogram.percentiles(0, shares) == [None, None, None]
     one = Sums()
-    one.count([row(latency=100)])
+    one.count([call_rows.row_of(row(latency=100))])
     assert len(set(histogram.percentiles(one.latency, shares))) == 1
 
 
 def test_old_rows_go_and_the_oldest_beyond_the_most_and_sums_stay(state: State) -> None:
-    now = time.time()
+    now = int(time.time())
     state.call_log.write([row(created_at=now - age) for age in (1, 2, 3, 4, 900)])
     assert state.call_log.purge(600, 1_000, 600) == 1
     assert state.call_log.purge(600, 2, 600) == 2
@@ -105,7 +105,7 @@ def test_old_rows_go_and_the_oldest_beyond_the_most_and_sums_stay(state: State) 
 
 
 def test_what_was_said_goes_before_its_row(state: State) -> None:
-    now = time.time()
+    now = int(time.time())
     young, old = row(created_at=now), row(created_at=now - 900)
     said = {"request": {"text": "hi", "cut": False}, "answer": None}
     state.call_log.write([young, old], {young["id"]: said, old["id"]: said})

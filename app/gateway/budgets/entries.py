@@ -5,7 +5,7 @@ Tests: tests/governance/test_budgets.py, tests/gateway/test_budgets.py.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Final
 
@@ -35,9 +35,7 @@ def entry_of(attempt: Attempt, began: float, now: float, prices: PriceList) -> E
 
 def settle(draft: Entry, attempt: Attempt, prices: PriceList) -> Entry:
     """Return the row of an attempt that is over; ``draft`` knows what was reserved."""
-    state, cost, usage, details = _ending(attempt, prices, draft.cost)
-    tokens = dict(zip(COUNTS, _tokens(usage), strict=True))
-    return draft._replace(state=state, cost=cost, cost_details=_json(details), **tokens)
+    return _entry(attempt, draft.period_at, draft.created_at, _ending(attempt, prices, draft.cost))
 
 
 def _entry(attempt: Attempt, began: float, ended: float, ending: _Ending) -> Entry:
@@ -109,16 +107,18 @@ def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now
     )
 
 
-def counts(usage: Usage | None) -> dict[str, int] | None:
+def counts(usage: Usage | None) -> dict[str, int | None] | None:
     """Return the tokens of a usage by kind."""
     return None if usage is None else dict(zip(COUNTS, _COUNTS_OF(usage), strict=True))
 
 
-_COUNTS_OF: Final = attrgetter(*COUNTS)
-_UNCOUNTED: Final = (None,) * len(COUNTS)
+_Tokens = tuple[int | None, int | None, int | None, int | None]
+_COUNTS_OF: Final[Callable[[Usage], _Tokens]] = attrgetter(*COUNTS)
+_UNCOUNTED: Final[_Tokens] = (None, None, None, None)
 
 
-def _tokens(usage: Usage | None) -> tuple[int | None, ...]:
+def _tokens(usage: Usage | None) -> _Tokens:
+    """Return the tokens of a usage in the order of ``COUNTS``."""
     return _UNCOUNTED if usage is None else _COUNTS_OF(usage)
 
 

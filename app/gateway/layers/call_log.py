@@ -18,7 +18,7 @@ from app.gateway.outcome import Outcome
 from app.gateway.redaction import shorten
 from app.gateway.row_queue import RowQueue
 from app.operations import request_type
-from app.state.call_rows import body_of
+from app.state.call_rows import CallRow, Queued, body_of
 from app.state.ids import new_id
 from app.state.loops import PeriodicTask
 
@@ -46,21 +46,23 @@ class CallWriter:
         """Queue the row of a call that ended."""
         if not outcome.began or (self._errors_only and outcome.error is None):
             return
-        row = _row(outcome)
+        row, others = _row(outcome)
         # What was just made is written in a fraction of the time that it takes later; a user is hashed first.
-        if not self._queue.add((row, b"" if row["user"] else body_of(row))):
+        if others["user"] is None:
+            row = row._replace(body=body_of(others))
+        if not self._queue.add((row, others)):
             self._drop(1)
             return
         if self._keeps_bodies:
-            self._keep_bodies(row["id"], outcome)
+            self._keep_bodies(row.id, outcome)
 
     def close(self) -> None:
         """Write what is still queued."""
         self._drop(len(self._queue.close()))
         self._purger.stop()
 
-    def _write(self, queued: list[tuple[dict[str, Any], bytes]]) -> bool:
-        bodies = self._take_bodies([row["id"] for row, _ in queued])
+    def _write(self, queued: list[Queued]) -> bool:
+        bodies = self._take_bodies([row.id for row, _ in queued]) if self._keeps_bodies else {}
         try:
             self._store(queued, bodies)
         except GatewayError as error:
@@ -72,13 +74,14 @@ class CallWriter:
         self._drop(len(queued))
         return False
 
-    def _store(self, queued: list[tuple[dict[str, Any], bytes]], bodies: dict[str, dict[str, Any]]) -> None:
+    def _store(self, queued: list[Queued], bodies: dict[str, dict[str, Any]]) -> None:
         state = self._services.state()
-        for row, body in queued:
-            if not body:
-                row["user"] = state.keys.hasher.digest(row["user"])[:32]
-        rows = [row for row, _ in queued]
-        state.call_log.write(rows, bodies, [body or body_of(row) for row, body in queued])
+        for place, (row, others) in enumerate(queued):
+            if not row.body:
+                user = state.keys.hasher.digest(others["user"])[:32]
+                others = {**others, "user": user}
+                queued[place] = row._replace(body=body_of(others)), others
+        state.call_log.write_rows(queued, bodies)
         self._purger.start()
 
     def _keep_bodies(self, call_id: str, outcome: Outcome) -> None:
@@ -118,46 +121,45 @@ def make(services: Services) -> Listener | None:
     return writer.note
 
 
-def _row(outcome: Outcome) -> dict[str, Any]:
-    """Return the row of a call, as an administrator sees it."""
-    call, error, cost, usage = outcome.call, outcome.error, outcome.cost, outcome.usage
-    attempts = call.attempts
+def _row(outcome: Outcome) -> Queued:
+    """Return the row of a call, still without a body, and its members without columns."""
+    call, error, cost = outcome.call, outcome.error, outcome.cost
+    attempts, principal, body = call.attempts, call.principal, call.body
     last = attempts[-1] if attempts else None
     target = outcome.target or (last.target if last else None)
-    first, latency, body = outcome.first_content, call.elapsed_ms(), call.body
-    row = {
-        "id": new_id("call"),
-        "object": "call",
-        "created_at": int(time.time() - latency / 1000),
-        "request_id": call.id,
-        "tenant": call.principal.tenant,
-        "key": call.principal.key,
-        "key_id": call.principal.id,
+    first, latency = outcome.first_content, call.elapsed_ms()
+    row = CallRow(
+        new_id("call"),
+        int(time.time() - latency / 1000),
+        principal.tenant,
+        principal.key,
+        target.provider.name if target else None,
+        target.model if target else None,
+        request_type(call.operation, call.stream),
+        outcome.status,
+        call.id,
+        call.response_id,
+        principal.id,
+        b"",
+    )
+    return row, {
         "door": call.surface or None,
-        "request_type": request_type(call.operation, call.stream),
         "model_requested": call.model,
-        "model": target.model if target else None,
-        "provider": target.provider.name if target else None,
         "provider_key": last.key if last else None,
-        "status": outcome.status,
         "error_code": (error.code or error.kind.name) if error else None,
         "finish_reason": outcome.finish.reason if outcome.finish else None,
-        "usage": counts(usage),
+        "usage": counts(outcome.usage),
         "cost": cost.get("total_cost") if cost else None,
         "cost_details": cost or None,
         "latency": latency,
         "first_content": None if first is None else round((first - call.started) * 1000),
-        "queued": None,
         "attempts": [attempt.row() for attempt in attempts],
         "cache": call.progress.cached,
         "warnings": len(outcome.losses),
         "user": _text(body.get("safety_identifier")) or _text(body.get("user")),
         "metadata": {**_texts(body.get("metadata")), **call.log_metadata},
-        "response_id": call.response_id,
+        "warned": [_loss_row(loss) for loss in outcome.losses[:_MOST_WARNINGS]] or None,
     }
-    if outcome.losses:
-        row["warned"] = [_loss_row(loss) for loss in outcome.losses[:_MOST_WARNINGS]]
-    return row
 
 
 def _loss_row(loss: Loss) -> dict[str, str | None]:

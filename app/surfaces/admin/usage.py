@@ -13,8 +13,9 @@ from flask import Response, request
 
 from app.errors import GatewayError
 from app.state import histogram, rollups
+from app.state.call_rows import Members
 from app.state.key_names import KeyFilter, names_of
-from app.state.sums import FILTERS, GROUPS, HOUR, NANO, Members, Sums, key_of, members_of, value_of
+from app.state.sums import FILTERS, GROUPS, HOUR, NANO, Sums, key_of, members_of, value_of
 from app.surfaces.admin import requests
 from app.surfaces.replies.answers import json_response
 
