@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from sqlalchemy import Dialect, Engine, LargeBinary, TypeDecorator
@@ -17,9 +18,10 @@ class Sealed(TypeDecorator[bytes]):
     impl = LargeBinary
     cache_ok = True
 
-    def process_bind_param(self, value: bytes | None, dialect: Dialect) -> bytes | None:
-        """Return what goes into the database."""
-        return value if value is None else _cipher_of(dialect).write(value)
+    def bind_processor(self, dialect: Dialect) -> Callable[[bytes | None], bytes | None]:
+        """Return what makes of a value what goes into the database."""
+        write = _cipher_of(dialect).write
+        return lambda value: None if value is None else write(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
         """Return what came out of it."""

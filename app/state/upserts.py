@@ -28,7 +28,7 @@ def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> An
     if connection.dialect.name != "sqlite":
         return connection.execute(statement, values)
     text = _text(statement, None, connection.dialect)
-    return driver_of(connection).execute(text.sql, text.row(values))
+    return driver_of(connection).execute(text.sql, text.written(text.row(values)))
 
 
 def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -39,7 +39,7 @@ def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, 
         connection.execute(statement, rows)
         return
     text = _text(statement, tuple(rows[0]), connection.dialect)
-    _insert(connection, text.sql, [text.row(row) for row in rows])
+    _insert(connection, text, [text.row(row) for row in rows])
 
 
 def run_all_values(
@@ -53,10 +53,10 @@ def run_all_values(
         return
     text = _text(statement, names, connection.dialect)
     assert text.names == names
-    _insert(connection, text.sql, [text.written(row) for row in rows] if text.writes else rows)
+    _insert(connection, text, rows)
 
 
-def _insert(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+def _insert(connection: Connection, text: _Text, rows: Sequence[Sequence[Any]]) -> None:
     """Insert rows into SQLite, many in one statement.
 
     The driver gives up the interpreter's lock for each statement, and a thread that asks for it again keeps the others from
@@ -64,7 +64,8 @@ def _insert(connection: Connection, sql: str, rows: Sequence[Sequence[Any]]) -> 
     execute, start = driver_of(connection).execute, 0
     while start < len(rows):
         count = min(_ROWS, 1 << (len(rows) - start).bit_length() - 1)
-        execute(_repeated(sql, count), list(chain.from_iterable(rows[start : start + count])))
+        values = list(chain.from_iterable(rows[start : start + count]))
+        execute(_repeated(text.sql, count), text.written(values))
         start += count
 
 
@@ -133,17 +134,16 @@ class _Text(NamedTuple):
     writes: tuple[tuple[int, Write], ...]
 
     def row(self, values: Mapping[str, Any]) -> list[Any]:
-        """Return ``values`` as the driver takes them."""
+        """Return the values of ``names``."""
         if self.own:
             values = {**self.own, **values}
-        return self.written([values[name] for name in self.names])
+        return [values[name] for name in self.names]
 
-    def written(self, row: Sequence[Any]) -> list[Any]:
-        """Return the values of ``names`` as the driver takes them."""
-        row = list(row)
+    def written(self, values: list[Any]) -> list[Any]:
+        """Return the values of one row or of many as the driver takes them."""
         for place, write in self.writes:
-            row[place] = write(row[place])
-        return row
+            values[place :: len(self.names)] = map(write, values[place :: len(self.names)])
+        return values
 
 
 @lru_cache(_TEXTS)

@@ -47,9 +47,6 @@ class CallWriter:
         if not outcome.began or (self._errors_only and outcome.error is None):
             return
         row, others = _row(outcome)
-        # What was just made is written in a fraction of the time that it takes later; a user is hashed first.
-        if others["user"] is None:
-            row = row._replace(body=body_of(others))
         if not self._queue.add((row, others)):
             self._drop(1)
             return
@@ -122,27 +119,13 @@ def make(services: Services) -> Listener | None:
 
 
 def _row(outcome: Outcome) -> Queued:
-    """Return the row of a call, still without a body, and its members without columns."""
+    """Return the row of a call and its members without columns; it has no body yet where they name a user."""
     call, error, cost = outcome.call, outcome.error, outcome.cost
     attempts, principal, body = call.attempts, call.principal, call.body
     last = attempts[-1] if attempts else None
     target = outcome.target or (last.target if last else None)
     first, latency = outcome.first_content, call.elapsed_ms()
-    row = CallRow(
-        new_id("call"),
-        int(time.time() - latency / 1000),
-        principal.tenant,
-        principal.key,
-        target.provider.name if target else None,
-        target.model if target else None,
-        request_type(call.operation, call.stream),
-        outcome.status,
-        call.id,
-        call.response_id,
-        principal.id,
-        b"",
-    )
-    return row, {
+    others = {
         "door": call.surface or None,
         "model_requested": call.model,
         "provider_key": last.key if last else None,
@@ -160,6 +143,22 @@ def _row(outcome: Outcome) -> Queued:
         "metadata": {**_texts(body.get("metadata")), **call.log_metadata},
         "warned": [_loss_row(loss) for loss in outcome.losses[:_MOST_WARNINGS]] or None,
     }
+    row = CallRow(
+        new_id("call"),
+        int(time.time() - latency / 1000),
+        principal.tenant,
+        principal.key,
+        target.provider.name if target else None,
+        target.model if target else None,
+        request_type(call.operation, call.stream),
+        outcome.status,
+        call.id,
+        call.response_id,
+        principal.id,
+        # What was just made is written in a fraction of the time that it takes later; a user is hashed first.
+        b"" if others["user"] else body_of(others),
+    )
+    return row, others
 
 
 def _loss_row(loss: Loss) -> dict[str, str | None]:
