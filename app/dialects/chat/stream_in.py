@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Finished, Started
-from app.canonical.request import Part, ReasoningPart, RefusalPart, Signature, TextPart
+from app.canonical.events import BlockDelta, BlockStarted, Ended, Event, Finished, Started
+from app.canonical.request import Part, ReasoningPart, RefusalPart, TextPart
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.chunks import ChunkDecoder
-from app.dialects.chat.options import as_native, own_members
+from app.dialects.chat.options import as_native
 from app.dialects.chat.reasoning import decode_entry, thought_signature
 from app.dialects.chat.response_in import (
+    CHOICE_MEMBERS,
     TOP_MEMBERS,
     arguments_text,
     audio_part,
@@ -35,6 +36,7 @@ from app.dialects.chat.response_in import (
 )
 from app.dialects.chat.tool_calls_in import CallStream
 from app.dialects.chat.usage import decode_choice_finish, decode_usage
+from app.dialects.shared.blocks import OpenBlock
 from app.dialects.shared.decoder_parts import nameless_call
 from app.dialects.shared.lenient_json import as_dict, as_list, count, dicts, opt_str
 from app.dialects.shared.repeats import Grow
@@ -48,25 +50,26 @@ _PLAIN: Final = frozenset({"role", "content"})
 class _Choice:
     """One choice: its open block, its calls and its finish.
 
-    ``kind`` and ``block`` are the open block (None if only calls are open), ``entry`` its index in
-    ``reasoning_details``. ``item`` is the current item, ``group`` what it collects. ``waiting`` are
-    annotations for which there is no text yet. ``finish`` is the chunk's choice with the finish reason.
+    ``block`` is None if only calls are open; ``entry`` is its index in ``reasoning_details``. ``item`` is
+    the current item, ``group`` what it collects. ``waiting`` are annotations for which there is no text
+    yet. ``finish`` is the chunk's choice with the finish reason.
     """
 
     index: int
     calls: CallStream
     member: str = "delta"
-    kind: str | None = None
-    block: int = -1
+    block: OpenBlock | None = None
     item: int = -1
     group: str = ""
-    signature: Signature | None = None
-    native: dict[str, Any] = field(default_factory=dict)
     entry: Any = None
-    texts: list[str] = field(default_factory=list)
     annotated: bool = False
     waiting: list[dict[str, Any]] = field(default_factory=list)
     finish: Mapping[str, Any] | None = None
+
+    @property
+    def text(self) -> OpenBlock | None:
+        """The open block if it is a text."""
+        return self.block if self.block is not None and isinstance(self.block.part, TextPart) else None
 
 
 class ChatStreamDecoder(ChunkDecoder):
@@ -96,8 +99,9 @@ class ChatStreamDecoder(ChunkDecoder):
             return None
         if rows[0].get("finish_reason") is not None or any(isinstance(v, list) for v in rows[0].values()):
             return None
-        if choice.kind is not None and choice.block == block:
-            return choice.texts.append if choice.kind == "text" else str  # reasoning is not recorded
+        opened = choice.block
+        if opened is not None and opened.number == block:
+            return opened.pieces.append if type(opened.part) is TextPart else str  # reasoning is not recorded
         call = next((call for call in reversed(choice.calls.all()) if call.block == block), None)
         return None if call is None else call.arguments.append
 
@@ -115,13 +119,14 @@ class ChatStreamDecoder(ChunkDecoder):
     def _feed_choice(self, raw: Mapping[str, Any], events: list[Event]) -> None:
         choice = self._latest = self._choice(count(raw.get("index")) or 0, raw)
         delta = as_dict(raw.get(choice.member))
-        if delta.keys() <= _PLAIN:
+        is_plain = delta.keys() <= _PLAIN
+        if is_plain:
             self._content(choice, delta, raw, events)
         else:
             for members, read in _READERS:
                 if not (members and delta.keys().isdisjoint(members)):
                     read(self, choice, delta, raw, events)
-        if own := choice_members(raw, choice.member):
+        if not (is_plain and raw.keys() <= CHOICE_MEMBERS) and (own := choice_members(raw, choice.member)):
             _gather(self._rows.setdefault(choice.index, {}), own)
         if opt_str(raw.get("finish_reason")) is not None:
             choice.finish = raw
@@ -132,31 +137,31 @@ class ChatStreamDecoder(ChunkDecoder):
             self._choices[index] = _Choice(index, calls, growing_member(raw))
         return self._choices[index]
 
-    def _open(
-        self, choice: _Choice, kind: str, part: Part, events: list[Event], group: str = "message"
-    ) -> int:
-        """Open a block of ``kind`` and return its number; the open block is closed.
+    def _block(self, choice: _Choice, part: Part, events: list[Event], group: str = "message") -> OpenBlock:
+        """Return the open block if it is of the kind of ``part``, else close it and open one.
 
         Adjacent blocks of one ``group`` (reasoning, message) are one item. Each call is an item of its
         own, which ends when something follows it, if its arguments are complete.
         """
+        if choice.block is not None and _kind(choice.block.part) == _kind(part):
+            return choice.block
         self._close(choice, events)
         events += choice.calls.ends(whole=True)
         if choice.group != group:
             choice.item, choice.group = choice.item + 1, group
-        choice.kind, choice.block = kind, self._next_block()
-        events.append(BlockStarted(choice.block, choice.item, part, choice.index))
-        return choice.block
+        block = choice.block = OpenBlock(self._next_block(), choice.item, part)
+        events.append(BlockStarted(block.number, choice.item, part, choice.index))
+        self._place_text(choice, events)
+        return block
 
     def _next_block(self) -> int:
         self._blocks += 1
         return self._blocks - 1
 
     def _close(self, choice: _Choice, events: list[Event]) -> None:
-        if choice.kind is None:
-            return
-        events.append(BlockEnded(choice.block, choice.signature, as_native(choice.native)))
-        choice.kind, choice.signature, choice.native, choice.entry = None, None, {}, None
+        if choice.block is not None:
+            events.append(choice.block.end_event())
+        choice.block, choice.entry = None, None
 
     def _reasoning(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
@@ -164,7 +169,7 @@ class ChatStreamDecoder(ChunkDecoder):
         has_text = self._details(choice, delta, events)
         text = opt_str(delta.get("reasoning")) or opt_str(delta.get("reasoning_content"))
         if text and not has_text:
-            self._grow_thinking(choice, "text", text, None, events)
+            self._think(choice, ReasoningPart(text), events)
 
     def _details(self, choice: _Choice, delta: Mapping[str, Any], events: list[Event]) -> bool:
         """Decode ``reasoning_details``; return whether they have any text."""
@@ -175,47 +180,27 @@ class ChatStreamDecoder(ChunkDecoder):
             part = decode_entry(entry, self._sign)
             if isinstance(part, ReasoningPart):
                 has_text = has_text or bool(part.text)
-                self._thought(choice, part, entry, events)
+                self._think(choice, part, events, entry.get("index"))
             else:
-                self._add_whole(choice, "opaque", part, events, "reasoning")
+                self._add_whole(choice, part, events, "reasoning")
         return has_text
 
-    def _add_whole(
-        self, choice: _Choice, kind: str, part: Part, events: list[Event], group: str = "message"
-    ) -> None:
+    def _add_whole(self, choice: _Choice, part: Part, events: list[Event], group: str = "message") -> None:
         """Add a block that has no deltas."""
-        self._open(choice, kind, part, events, group)
+        self._block(choice, part, events, group)
         self._close(choice, events)
 
-    def _add_signature(
-        self, choice: _Choice, signature: Signature | None, native: dict[str, Any], events: list[Event]
-    ) -> None:
-        """Add a block of hidden reasoning, which has only a signature."""
-        self._open(choice, "hidden", ReasoningPart("", "hidden"), events, "reasoning")
-        choice.signature, choice.native = signature, native
-        self._close(choice, events)
-
-    def _thought(
-        self, choice: _Choice, part: ReasoningPart, entry: Mapping[str, Any], events: list[Event]
-    ) -> None:
-        native = own_members(part.native)
-        if part.form == "hidden":
-            self._add_signature(choice, part.signature, native, events)
-        if part.form == "hidden" or not (part.text or part.signature):
+    def _think(self, choice: _Choice, part: ReasoningPart, events: list[Event], entry: Any = None) -> None:
+        """Add a piece of reasoning; a signature ends its block, and so does another ``entry``."""
+        if not (part.text or part.signature):
             return
-        self._grow_thinking(choice, part.form, part.text, entry.get("index"), events)
-        choice.native = native
-        if part.signature is not None:
-            choice.signature = part.signature
+        if entry is not None and choice.entry not in (None, entry):
             self._close(choice, events)
-
-    def _grow_thinking(self, choice: _Choice, form: Any, text: str, entry: Any, events: list[Event]) -> None:
-        kind = f"reasoning.{form}"
-        if choice.kind != kind or (entry is not None and choice.entry not in (None, entry)):
-            self._open(choice, kind, ReasoningPart("", form), events, "reasoning")
-        choice.entry = entry
-        if text:
-            events.append(BlockDelta(choice.block, text))
+        block = self._block(choice, ReasoningPart("", part.form), events, "reasoning")
+        events += block.add(part.text)
+        choice.entry, block.native, block.signed = entry, part.native or block.native, part.signature
+        if part.signature is not None:
+            self._close(choice, events)
 
     def _content(
         self, choice: _Choice, delta: Mapping[str, Any], raw: Mapping[str, Any], events: list[Event]
@@ -234,27 +219,15 @@ class ChatStreamDecoder(ChunkDecoder):
             elif isinstance(part, RefusalPart):
                 self._decline(choice, part.text, events)
             elif isinstance(part, ReasoningPart):
-                self._grow_reasoning(choice, part, events)
+                self._think(choice, part, events)
             else:
-                self._add_whole(choice, "opaque", part, events)
-        if content is None and logprobs and choice.kind == "text":
-            events.append(BlockDelta(choice.block, logprobs=logprobs))
-
-    def _grow_reasoning(self, choice: _Choice, part: ReasoningPart, events: list[Event]) -> None:
-        """Add a thinking part of a content list; the last one has the signature."""
-        if part.text or part.signature is not None:
-            self._grow_thinking(choice, "text", part.text, None, events)
-        if part.signature is not None:
-            choice.signature = part.signature
+                self._add_whole(choice, part, events)
+        if content is None and logprobs and choice.text is not None:
+            events += choice.text.add("", logprobs)
 
     def _grow_text(self, choice: _Choice, text: str, logprobs: Any, events: list[Event]) -> None:
-        if not text and not logprobs:
-            return
-        if choice.kind != "text":
-            self._open(choice, "text", TextPart(""), events)
-            self._place_text(choice, events)
-        choice.texts.append(text)
-        events.append(BlockDelta(choice.block, text, logprobs))
+        if text or logprobs:
+            events += self._block(choice, TextPart(""), events).add(text, logprobs)
 
     def _refusal(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
@@ -263,9 +236,7 @@ class ChatStreamDecoder(ChunkDecoder):
             self._decline(choice, text, events)
 
     def _decline(self, choice: _Choice, text: str, events: list[Event]) -> None:
-        if choice.kind != "refusal":
-            self._open(choice, "refusal", RefusalPart(""), events)
-        events.append(BlockDelta(choice.block, text))
+        events += self._block(choice, RefusalPart(""), events).add(text)
 
     def _audio(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
@@ -274,38 +245,37 @@ class ChatStreamDecoder(ChunkDecoder):
         if not audio:
             return
         part = audio_part(audio, self._context)
-        if choice.kind != "audio":
-            self._open(choice, "audio", audio_part({"id": audio.get("id")}, self._context), events)
+        block = self._block(choice, audio_part({"id": audio.get("id")}, self._context), events)
         if part.native is not None:
-            choice.native = own_members(part.native)
+            block.native = part.native
         if part.data or part.transcript:
-            events.append(BlockDelta(choice.block, part.data or "", transcript=part.transcript or ""))
+            events.append(BlockDelta(block.number, part.data or "", transcript=part.transcript or ""))
 
     def _images(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
         for row in dicts(delta.get("images")):
-            self._add_whole(choice, "image", decode_image(row), events)
+            self._add_whole(choice, decode_image(row), events)
 
     def _thought_signature(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
         """Add the thought signature of a message, as Gemini's OpenAI-compatible API has it."""
         if secret := thought_signature(delta):
-            self._add_signature(choice, self._sign(secret), {}, events)
+            self._think(choice, ReasoningPart("", "hidden", self._sign(secret)), events)
 
     def _annotations(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
         choice.waiting += annotations_of(delta)
-        if choice.waiting and choice.kind == "text":
-            self._place_text(choice, events)
+        self._place_text(choice, events)
 
     def _place_text(self, choice: _Choice, events: list[Event]) -> None:
-        """Add the waiting annotations to the open text."""
-        choice.annotated = choice.annotated or bool(choice.waiting)
-        events += [BlockDelta(choice.block, annotation=row) for row in choice.waiting]
-        choice.waiting = []
+        """Add the waiting annotations to the open text, if one is open."""
+        if choice.text is not None and choice.waiting:
+            number, choice.annotated = choice.text.number, True
+            events += [BlockDelta(number, annotation=row) for row in choice.waiting]
+            choice.waiting = []
 
     def _calls(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
@@ -348,15 +318,18 @@ class ChatStreamDecoder(ChunkDecoder):
     def _close_choice(self, choice: _Choice, events: list[Event]) -> None:
         """Close the blocks of a choice; late annotations and citations are added to its last text."""
         if choice.item < 0 and not choice.calls.all():  # an empty answer is one empty text
-            self._open(choice, "text", TextPart(""), events)
-        if choice.kind == "text" and not (choice.waiting or choice.annotated):
-            choice.waiting += citation_annotations("".join(choice.texts), self._top)
+            self._block(choice, TextPart(""), events)
+        if choice.text is not None and not (choice.waiting or choice.annotated):
+            choice.waiting += citation_annotations(choice.text.text, self._top)
         if choice.waiting:
-            if choice.kind != "text":
-                self._open(choice, "text", TextPart(""), events)
-            self._place_text(choice, events)
+            self._block(choice, TextPart(""), events)
+        self._place_text(choice, events)
         self._close(choice, events)
         events += choice.calls.ends()
+
+
+def _kind(part: Part) -> tuple[type, str | None]:
+    return type(part), part.form if isinstance(part, ReasoningPart) else None
 
 
 def _gather(into: dict[str, Any], members: Mapping[str, Any]) -> None:

@@ -24,12 +24,10 @@ from app.canonical.events import (
     Started,
 )
 from app.canonical.request import (
-    Native,
     OpaquePart,
     Part,
     ReasoningPart,
     RefusalPart,
-    Signature,
     TextPart,
     ToolCallPart,
 )
@@ -52,6 +50,7 @@ from app.dialects.responses.response import (
     top_level_native,
     usage_of,
 )
+from app.dialects.shared.blocks import OpenBlock
 from app.dialects.shared.decoder_parts import TerminalDecoder
 from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, opt_str
 from app.dialects.shared.repeats import Grow, Repeats
@@ -63,45 +62,12 @@ Key = tuple[str, int]
 
 
 @dataclass(slots=True)
-class _Block:
-    number: int
-    texts: list[str] = field(default_factory=list)
-    size: int = 0  # characters of ``texts``
-    annotations: int = 0
-    native: Native | None = None
-    signature: Signature | None = None
-
-    def grow(self, text: str, logprobs: tuple[Mapping[str, Any], ...] | None = None) -> list[Event]:
-        """Add a piece of text with its log probabilities."""
-        if not (text or logprobs):
-            return []
-        self.texts.append(text)
-        self.size += len(text)
-        return [BlockDelta(self.number, text, logprobs)]
-
-    def complete(self, part: Part) -> list[Event]:
-        """Add the text and the annotations of a final part that are missing; text only if it begins like the deltas."""
-        text = _text_of(part)
-        is_longer = len(text) > self.size and text.startswith("".join(self.texts))
-        events = self.grow(text[self.size :]) if is_longer else []
-        for annotation in part.annotations[self.annotations :] if isinstance(part, TextPart) else ():
-            events += self.annotate(annotation)
-        self.native = part.native
-        return events
-
-    def annotate(self, annotation: Mapping[str, Any]) -> list[Event]:
-        """Add an annotation."""
-        self.annotations += 1
-        return [BlockDelta(self.number, annotation=annotation)]
-
-
-@dataclass(slots=True)
 class _Item:
     """One item: its index, its first form, and its blocks: open, those of these whose part is done, and ended."""
 
     number: int
     added: Mapping[str, Any]
-    open: dict[Key, _Block] = field(default_factory=dict)
+    open: dict[Key, OpenBlock] = field(default_factory=dict)
     whole: set[Key] = field(default_factory=set)
     ended: set[Key] = field(default_factory=set)
 
@@ -156,7 +122,7 @@ class ResponsesDecoder(TerminalDecoder):
         block = self._items[members["output_index"]].open[_key(kind, members)]
 
         def grow(piece: str) -> None:
-            block.grow(piece)
+            block.pieces.append(piece)
             text.pieces.append(piece)
 
         return grow
@@ -191,9 +157,7 @@ class ResponsesDecoder(TerminalDecoder):
         if parts:
             events += self._place_signature(state, parts[-1][1])
         state.ended |= state.open.keys()
-        for block in state.open.values():
-            events.append(BlockEnded(block.number, block.signature, block.native, status=status))
-        return events
+        return [*events, *(block.end_event(status) for block in state.open.values())]
 
     def _final_parts(self, state: _Item, item: JSON) -> list[tuple[Key, Part]]:
         """Return the parts of a final item with their keys."""
@@ -214,14 +178,14 @@ class ResponsesDecoder(TerminalDecoder):
             return []
         events = [] if key in state.open else self._open(state, key, _empty(part))
         self._calls = self._calls or isinstance(part, ToolCallPart)
-        return [*events, *state.open[key].complete(part)]
+        return [*events, *_finish(state.open[key], part)]
 
     def _place_signature(self, state: _Item, part: Part) -> list[Event]:
         """Record the signature of a final item on its last open block, which is opened here if there is none."""
         if not isinstance(part, ReasoningPart) or part.signature is None:
             return []
         events = [] if state.open else self._open(state, ("hidden", 0), ReasoningPart("", "hidden"))
-        state.open[next(reversed(state.open))].signature = part.signature
+        state.open[next(reversed(state.open))].signed = part.signature
         return events
 
     # blocks
@@ -231,12 +195,12 @@ class ResponsesDecoder(TerminalDecoder):
         blocks = sorted((state.open.pop(key) for key in state.whole), key=lambda block: block.number)
         state.ended |= state.whole
         state.whole.clear()
-        block = state.open[key] = _Block(self._blocks)
+        block = state.open[key] = OpenBlock(self._blocks, state.number, part)
         self._blocks += 1
         started = BlockStarted(
             block.number, state.number, part, info=identity({**state.added, "status": None})
         )
-        return [*(BlockEnded(one.number, native=one.native) for one in blocks), started]
+        return [*(one.end_event() for one in blocks), started]
 
     def _part_added(self, kind: str, data: JSON) -> list[Event]:
         state, key = self._items[data["output_index"]], _key(kind, data)
@@ -248,15 +212,15 @@ class ResponsesDecoder(TerminalDecoder):
     def _part_done(self, kind: str, data: JSON) -> list[Event]:
         state, key = self._items[data["output_index"]], _key(kind, data)
         state.whole.add(key)
-        return state.open[key].complete(decode_part(data["part"]))
+        return _finish(state.open[key], decode_part(data["part"]))
 
     def _grow(self, kind: str, data: JSON) -> list[Event]:
         block = self._items[data["output_index"]].open[_key(kind, data)]
-        return block.grow(data["delta"], tuple(data.get("logprobs", ())) or None)
+        return block.add(data["delta"], tuple(data.get("logprobs", ())) or None)
 
     def _annotation(self, kind: str, data: JSON) -> list[Event]:
         block = self._items[data["output_index"]].open.get(_key(kind, data))
-        return [] if block is None else block.annotate(data["annotation"])
+        return [] if block is None else _annotate(block, data["annotation"])
 
 
 _LISTS: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}
@@ -267,6 +231,21 @@ def _key(kind: str, data: JSON) -> Key:
     if "content_index" in data:
         return "content", data["content_index"]
     return ("summary", data["summary_index"]) if "summary_index" in data else ("call", 0)
+
+
+def _finish(block: OpenBlock, part: Part) -> list[Event]:
+    """Add the text and the annotations of a final part that are missing; text only if it begins like the deltas."""
+    text, before = _text_of(part), block.text
+    events = block.add(text[len(before) :]) if text.startswith(before) else []
+    for annotation in part.annotations[len(block.extras) :] if isinstance(part, TextPart) else ():
+        events += _annotate(block, annotation)
+    block.native = part.native
+    return events
+
+
+def _annotate(block: OpenBlock, annotation: Mapping[str, Any]) -> list[Event]:
+    block.extras.append(annotation)
+    return [BlockDelta(block.number, annotation=annotation)]
 
 
 def _text_of(part: Part) -> str:

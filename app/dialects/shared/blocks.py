@@ -10,8 +10,8 @@ from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.canonical.events import BlockDelta, BlockStarted, Event
-from app.canonical.request import OpaquePart, Part
+from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Event
+from app.canonical.request import Native, OpaquePart, Part, Signature
 from app.dialects.shared.decoder_parts import continues_item, is_free_text
 
 
@@ -21,6 +21,7 @@ class OpenBlock:
 
     ``start`` is the wire's own start event. ``pieces``, ``signatures`` and ``redacted`` collect text,
     signatures and redacted thinking; ``extras`` what is no text (citations, pieces of a result or an image).
+    ``signed`` and ``native`` are for the end, on wires that send a signature and native members whole.
     """
 
     number: int
@@ -31,6 +32,8 @@ class OpenBlock:
     signatures: list[str] = field(default_factory=list)
     redacted: list[str] = field(default_factory=list)
     extras: list[Any] = field(default_factory=list)
+    signed: Signature | None = None
+    native: Native | None = None
 
     @property
     def text(self) -> str:
@@ -51,11 +54,20 @@ class OpenBlock:
         """Return the event that opens the block."""
         return BlockStarted(self.number, self.item, self.part)
 
-    def grow(self, text: str, logprobs: tuple[Mapping[str, Any], ...] | None = None) -> list[Event]:
-        """Add a piece of text; return its delta, nothing for a buffered block."""
+    def add(self, text: str, logprobs: tuple[Mapping[str, Any], ...] | None = None) -> list[Event]:
+        """Add a piece of text; return its delta."""
         if text:
             self.pieces.append(text)
-        return [] if self.is_buffered or not (text or logprobs) else [BlockDelta(self.number, text, logprobs)]
+        return [BlockDelta(self.number, text, logprobs)] if text or logprobs else []
+
+    def grow(self, text: str, logprobs: tuple[Mapping[str, Any], ...] | None = None) -> list[Event]:
+        """Add a piece of text; return its delta, nothing for a buffered block."""
+        deltas = self.add(text, logprobs)
+        return [] if self.is_buffered else deltas
+
+    def end_event(self, status: str | None = None) -> BlockEnded:
+        """Return the event that ends the block."""
+        return BlockEnded(self.number, self.signed, self.native, status=status)
 
 
 class OpenBlocks:
