@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from app.canonical.events import BlockDelta, BlockStarted, Ended, Event, Finished, Started
-from app.canonical.request import Part, ReasoningPart, RefusalPart, TextPart
+from app.canonical.request import Form, Part, ReasoningPart, RefusalPart, TextPart
 from app.dialects.base import ClientContext
 from app.dialects.chat.annotations import annotations_of, citation_annotations
 from app.dialects.chat.chunks import ChunkDecoder
@@ -42,6 +42,8 @@ from app.dialects.shared.lenient_json import as_dict, as_list, count, dicts, opt
 from app.dialects.shared.repeats import Grow
 
 _NO_REMAINDER: Final = TOP_MEMBERS | {"obfuscation", "p"}
+_TEXT: Final = TextPart("")
+_THOUGHTS: Final = {form: ReasoningPart("", form) for form in get_args(Form)}
 _PLAIN: Final = frozenset({"role", "content"})
 """The members of most deltas, for which no other reader is needed."""
 
@@ -143,8 +145,9 @@ class ChatStreamDecoder(ChunkDecoder):
         Adjacent blocks of one ``group`` (reasoning, message) are one item. Each call is an item of its
         own, which ends when something follows it, if its arguments are complete.
         """
-        if choice.block is not None and _kind(choice.block.part) == _kind(part):
-            return choice.block
+        block = choice.block
+        if block is not None and (block.part is part or _kind(block.part) == _kind(part)):
+            return block
         self._close(choice, events)
         events += choice.calls.ends(whole=True)
         if choice.group != group:
@@ -196,7 +199,7 @@ class ChatStreamDecoder(ChunkDecoder):
             return
         if entry is not None and choice.entry not in (None, entry):
             self._close(choice, events)
-        block = self._block(choice, ReasoningPart("", part.form), events, "reasoning")
+        block = self._block(choice, _THOUGHTS[part.form], events, "reasoning")
         events += block.add(part.text)
         choice.entry, block.native, block.signed = entry, part.native or block.native, part.signature
         if part.signature is not None:
@@ -227,7 +230,7 @@ class ChatStreamDecoder(ChunkDecoder):
 
     def _grow_text(self, choice: _Choice, text: str, logprobs: Any, events: list[Event]) -> None:
         if text or logprobs:
-            events += self._block(choice, TextPart(""), events).add(text, logprobs)
+            events += self._block(choice, _TEXT, events).add(text, logprobs)
 
     def _refusal(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
@@ -318,11 +321,11 @@ class ChatStreamDecoder(ChunkDecoder):
     def _close_choice(self, choice: _Choice, events: list[Event]) -> None:
         """Close the blocks of a choice; late annotations and citations are added to its last text."""
         if choice.item < 0 and not choice.calls.all():  # an empty answer is one empty text
-            self._block(choice, TextPart(""), events)
+            self._block(choice, _TEXT, events)
         if choice.text is not None and not (choice.waiting or choice.annotated):
             choice.waiting += citation_annotations(choice.text.text, self._top)
         if choice.waiting:
-            self._block(choice, TextPart(""), events)
+            self._block(choice, _TEXT, events)
         self._place_text(choice, events)
         self._close(choice, events)
         events += choice.calls.ends()
