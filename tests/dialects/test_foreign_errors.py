@@ -77,3 +77,12 @@ def test_an_input_that_a_router_flags_blames_the_request_and_not_the_key() -> No
     error = READERS["chat"](403, {"error": {"message": "Flagged.", "code": 403, "metadata": metadata}}, {})
     assert (error.kind.name, error.status, error.code) == ("content_filter", 400, "content_filter")
     assert READERS["chat"](403, {"error": {"message": "No.", "code": 403}}, {}).kind.name == "upstream_auth"
+
+
+def test_the_beginning_of_a_long_message_is_told_and_the_rest_is_not_looked_through() -> None:
+    words = "too many pages " * 1_000 + " " * 20_000 + "key" * 100_000
+    message = dialect("chat").decode_error(400, {"error": {"message": words}}, {}).message
+    assert len(message) == 500
+    assert message.startswith("too many pages too many")
+    assert message.endswith("…")
+    assert dialect("chat").decode_error(400, {"error": {"message": " " * 20_000 + words}}, {}).message == "…"

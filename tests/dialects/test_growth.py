@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -17,6 +18,7 @@ import pytest
 from app.dialects import dialect
 from app.dialects.gemini.options import VERTEX
 from app.dialects.shared.losses import MAX_LOSSES, Losses
+from app.dialects.shared.tool_forms import free_text
 from app.errors import GatewayError
 from tests.dialects import generic
 
@@ -155,6 +157,34 @@ def test_a_server_half_reads_twice_the_request_for_twice_the_work(kind, server):
     read(2)()
     once, twice = _lines_run(read(size)), _lines_run(read(2 * size))
     assert twice < 2.2 * once + 500
+
+
+ENDLESS = {
+    # texts at which a search that begins again at each quote or blank takes minutes
+    "a string without end": "[" * 101 + '\\"' * 60_000,
+    "blanks after a string that goes on": '{"input":"' + " " * 60_000 + '"x',
+}
+
+
+@pytest.mark.parametrize("wire", TARGETS)
+@pytest.mark.parametrize("text", ENDLESS.values(), ids=ENDLESS)
+def test_the_arguments_of_a_call_are_looked_through_once(text, wire):
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": text}}
+    result = {"role": "tool", "tool_call_id": "c", "content": text}
+    _translate(GROWTH["calls"](2), wire)
+    began = time.thread_time()
+    _translate({"messages": [HI, {"role": "assistant", "tool_calls": [call]}, result]}, wire)
+    free_text(text)
+    assert time.thread_time() - began < 2
+
+
+@pytest.mark.parametrize("wire", TARGETS)
+def test_a_number_of_an_absurd_exponent_is_no_internal_error(wire):
+    text = '{"a":1e-99999999999999999999}'
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": text}}
+    result = {"role": "tool", "tool_call_id": "c", "content": text}
+    body, _ = _translate({"messages": [HI, {"role": "assistant", "tool_calls": [call]}, result]}, wire)
+    assert "error" not in body
 
 
 def _tree(reference: str) -> dict[str, Any]:

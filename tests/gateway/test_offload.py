@@ -14,6 +14,7 @@ from gevent import monkey
 
 from app import create_app
 from app.config_loading import load
+from app.wire.json import loads
 from app.wire.offload import LARGE, aside
 from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_chunk
 from tests.traffic.replay import Reply, Upstream
@@ -112,6 +113,20 @@ def test_a_long_history_leaves_the_loop_to_others(client: Any, model: str, path:
 
     small, large = ask(20), ask(9_000)
     assert large < small + 12 * 9_000  # lines: few an item
+
+
+def test_a_large_body_is_parsed_beside_the_loop(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+
+    def parse(data: bytes, **options: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return loads(data, **options)
+
+    monkeypatch.setattr("app.surfaces.body.reader.loads", parse)
+    for count in (20, 9_000):
+        body = {"model": "sandbox/echo", "messages": _many_messages(count)}
+        assert client.post("/v1/chat/completions", json=body).status_code == 200
+    assert threads == [True, False]
 
 
 def _calls(count: int) -> list[dict[str, Any]]:

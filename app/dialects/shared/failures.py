@@ -16,7 +16,7 @@ from app.dialects.shared.lenient_json import as_dict, opt_str
 from app.dialects.shared.rate_limits import reset_wait, seconds_until
 from app.errors import GatewayError
 
-_SCAN_LIMIT: Final = 2000  # characters of a message that are searched for a pattern
+_SCAN_LIMIT: Final = 2000  # characters of a message that are looked through
 _MAX_MESSAGE: Final = 500
 _MAX_CATEGORIES: Final = 16
 _MAX_RETRY_AFTER: Final = 86_400
@@ -123,8 +123,9 @@ def scrub(text: str) -> str:
     markup and without strings that look like keys."""
     if "<html" in text[:1000].lower() or "<!doctype" in text[:1000].lower():
         return "The provider answered with an HTML page."
-    flat = " ".join(_SECRETS.sub("[redacted]", text).split())
-    return flat if len(flat) <= _MAX_MESSAGE else flat[: _MAX_MESSAGE - 1] + "…"
+    flat = " ".join(_SECRETS.sub("[redacted]", text[:_SCAN_LIMIT]).split())
+    is_whole = len(text) <= _SCAN_LIMIT and len(flat) <= _MAX_MESSAGE
+    return flat if is_whole else flat[: _MAX_MESSAGE - 1] + "…"
 
 
 def upstream_failure(

@@ -25,7 +25,8 @@ MAX_COUNT: Final = 2**53
 MAX_DEPTH: Final = 100
 """Deepest nesting of JSON that is parsed, here and in clients' bodies."""
 
-_STRINGS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_STRINGS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+"""Strings of JSON; the last one may lack its end, so that no quote is the beginning of two searches."""
 _BRACKETS: Final = re.compile(r"[\[\]{}]")
 
 

@@ -73,7 +73,7 @@ def free_text(arguments: str) -> str:
 
 _OPENING: Final = f'{{"{CUSTOM_INPUT}":"'
 _CUT_INPUT: Final = re.compile(
-    rf'\s*\{{\s*"{CUSTOM_INPUT}"\s*:\s*"([^"\\]*(?:\\.[^"\\]*)*)["\\]?\s*\Z', re.DOTALL
+    rf'\s*\{{\s*"{CUSTOM_INPUT}"\s*:\s*"((?:[^"\\]++|\\.)*+)["\\]?\s*\Z', re.DOTALL
 )
 _HALF_ESCAPE: Final = re.compile(r"(?:\\u[dD][89abAB][0-9a-fA-F]{2})?(?:\\u[0-9a-fA-F]{0,3})?\Z")
 

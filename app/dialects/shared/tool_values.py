@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
 from app.dialects.shared.lenient_json import is_shallow, json_text
@@ -37,12 +37,19 @@ class _Reading:
         number = float(digits)
         if not math.isfinite(number):
             return self._constant(digits)
-        self.exact = self.exact and Decimal(digits) == Decimal(repr(number))
+        self.exact = self.exact and _is_equal(digits, number)
         return number
 
     def _constant(self, word: str) -> str:
         self.exact = False
         return word
+
+
+def _is_equal(digits: str, number: float) -> bool:
+    try:
+        return Decimal(digits) == Decimal(repr(number))
+    except InvalidOperation:  # an exponent that no Decimal has
+        return False
 
 
 def argument_object(text: str) -> tuple[dict[str, Any], bool]:

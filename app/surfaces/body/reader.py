@@ -106,7 +106,7 @@ def json_body(request: Request, *, limit: int, deadline: float, optional: bool =
             return {}
         raise GatewayError("bad_request", "The request body is empty; send a JSON object.")
     note_file_ids(request, data)
-    value = loads(data, strict=True)
+    value = aside(len(data), partial(loads, data, strict=True))
     if not isinstance(value, dict):
         kind = _KINDS.get(type(value), "null")
         raise GatewayError("bad_request", f"The request body must be a JSON object, not {kind}.")
