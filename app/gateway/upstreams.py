@@ -111,7 +111,8 @@ def client_headers(call: Call, target: Target, sent: Sent, wire: Wire) -> dict[s
 
 
 def _clocks(settings: Settings, call: Call, target: Target, stream: bool) -> Clocks:
-    """Return the clocks of one request: those of the target, else of the settings, within the time that is left."""
+    """Return the clocks of one request: those of the target, else of the settings. Its total is the time that is left: retries
+    and fallbacks share one."""
     times, remaining = settings.timeouts, call.remaining()
     if target.members is not None and target.members.timeouts:
         times = replace(times, **target.members.timeouts)
@@ -119,7 +120,7 @@ def _clocks(settings: Settings, call: Call, target: Target, stream: bool) -> Clo
     first_byte = times.first_byte
     if first_byte is None:
         first_byte = _DEFAULT_FIRST_BYTE if stream else remaining
-    return Clocks.within(remaining, times.connect, first_byte, times.idle)
+    return Clocks(min(times.connect, remaining), first_byte, times.idle, remaining)
 
 
 def parse_error_body(data: bytes) -> Any:

@@ -24,20 +24,13 @@ class Clocks(NamedTuple):
 
     ``connect`` bounds each TCP connect and TLS step; ``first_byte`` runs from the
     start to the first data; ``idle`` runs between data events; ``total`` bounds the
-    whole attempt, whatever it does. Retries and fallbacks get the rest of the same
-    total (``within``), never a fresh one.
+    whole attempt, whatever it does and however long the others are.
     """
 
     connect: float = 10.0
     first_byte: float = 120.0
     idle: float = 120.0
     total: float = 600.0
-
-    @classmethod
-    def within(cls, seconds: float, connect: float, first_byte: float, idle: float) -> Clocks:
-        """Return clocks of which none is longer than the total, ``seconds`` (at least a millisecond)."""
-        rest = max(seconds, 0.001)
-        return cls(min(connect, rest), min(first_byte, rest), min(idle, rest), rest)
 
 
 class Interrupted(BaseException):

@@ -89,13 +89,12 @@ class Origin:
                 connection.limit = limits[1]
                 connection.sock.settimeout(limits[1])
             whole = _write(connection.sock, head.encode("latin-1"), body or b"")
-            live = Answer(connection, whole=whole)
+            return Exchange(connection, self._idle, self._size, whole=whole)
         except BaseException as error:
             connection.connection.close()
             if kept is not None and isinstance(error, OSError):
                 self.close()  # the others are as old as this one: what ended it has ended them
             raise
-        return Exchange(live, connection, self._idle, self._size)
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -127,17 +126,38 @@ def _write(sock: Any, head: bytes, body: bytes) -> bool:
     return True
 
 
-class _Reader:
-    """Reads a connection: a head, then what has arrived. While it waits it holds no buffer,
-    which is what an open stream costs most of the time."""
+class Exchange:
+    """A request that was sent, and its answer: the head is read, the body begins at the next byte.
 
-    __slots__ = ("_buffer", "_connection")
+    While it waits it holds no buffer, which is what an open stream costs most of the time."""
 
-    def __init__(self, kept: _Connection) -> None:
+    __slots__ = ("headers", "status", "_buffer", "_connection", "_idle", "_is_last", "_size")
+
+    def __init__(self, kept: _Connection, idle: list[_Connection], size: int, *, whole: bool) -> None:
         self._connection = kept
+        self._idle = idle
+        self._size = size
         self._buffer = b""
+        head = self._read_head()
+        self.status = head.status
+        self.headers = head.headers
+        # after half a request it is the connection's last answer
+        self._is_last = not whole or http1.ends_connection(head.minor, self.headers.get("connection", ""))
 
-    def head(self) -> http1.Head:
+    def keep(self) -> None:
+        """Keep the connection for another request, where the answer allows it."""
+        if self._is_last or len(self._idle) >= self._size:
+            self._connection.connection.close()
+        else:
+            self._idle.append(self._connection)
+
+    def drop(self) -> None:
+        """Close the connection, also one that is kept already: an answer without a body ends at once."""
+        if self._connection in self._idle:
+            self._idle.remove(self._connection)
+        self._connection.connection.close()
+
+    def _read_head(self) -> http1.Head:
         """Read the head of the final answer; raises what ``http1.read_head`` raises."""
         self._buffer = self.read1(_FIRST_READ)
         if (found := http1.whole_head(self._buffer)) is None:
@@ -217,49 +237,3 @@ class _Reader:
             kept.readable.stop()
             sock.settimeout(limit)
         return data
-
-
-class Answer:
-    """An answer with its head read; ``fp`` stands at the first byte of the body."""
-
-    __slots__ = ("fp", "status", "will_close", "_headers")
-
-    def __init__(self, kept: _Connection, *, whole: bool) -> None:
-        self.fp = _Reader(kept)
-        head = self.fp.head()
-        self.status = head.status
-        self._headers = http1.join_headers(head.headers)
-        # after half a request it is the connection's last answer
-        self.will_close = not whole or http1.ends_connection(head.minor, self._headers.get("connection", ""))
-
-    def joined_headers(self) -> dict[str, str]:
-        """Return the headers by lower-case name, repeated ones joined by a comma and a space."""
-        return self._headers
-
-    def close(self) -> None:
-        """Do nothing: the connection is another's business."""
-
-
-class Exchange:
-    """A request that was sent, and its answer at the first byte of the body."""
-
-    __slots__ = ("live", "_idle", "_connection", "_size")
-
-    def __init__(self, live: Answer, kept: _Connection, idle: list[_Connection], size: int) -> None:
-        self.live = live
-        self._connection = kept
-        self._idle = idle
-        self._size = size
-
-    def release_conn(self) -> None:
-        """Keep the connection for another request, where the answer allows it."""
-        if self.live.will_close or len(self._idle) >= self._size:
-            self._connection.connection.close()
-        else:
-            self._idle.append(self._connection)
-
-    def close(self) -> None:
-        """Close the connection, also one that is kept already: an answer without a body ends at once."""
-        if self._connection in self._idle:
-            self._idle.remove(self._connection)
-        self._connection.connection.close()

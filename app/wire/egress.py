@@ -22,7 +22,7 @@ from gevent import monkey
 from app.wire import direct_connection, http1, proxies, request_head, tls
 from app.wire.clocks import Clocks, Watchdog
 from app.wire.connections import AGENT, CONNECTIONS, address_of, target
-from app.wire.http_upstream import PLAIN_ERRORS, HttpUpstream
+from app.wire.http_upstream import PLAIN_ERRORS, HttpUpstream, Live
 from app.wire.paths import host_label, segment
 from app.wire.upstream import Abortable, Opener, TransportError, Upstream
 
@@ -142,29 +142,23 @@ class Transport:
                 return opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
             way = self._find_way(url, parts)
         watchdog = Watchdog(clocks)
-        limits: Any = (clocks.connect, None if self._watched else clocks.total)
-        raw: urllib3.HTTPResponse | direct_connection.Exchange | None = None
+        limits = (clocks.connect, None if self._watched else clocks.total)
+        live: Live | None = None
         try:
             if on_open is not None:
                 on_open(watchdog)
             with watchdog:
                 if way.origin is not None and isinstance(body, bytes | None):
-                    raw = way.origin.send(method, way.target, headers, body, limits)
+                    live = way.origin.send(method, way.target, headers, body, limits)
                 else:
                     sent = request_head.headers_of(method, headers, body)
-                    raw = self._ways.adapter().send_by_requests(method, url, sent, body, limits)
-            upstream = HttpUpstream(
-                _live_response(raw),
-                watchdog,
-                method=method,
-                stream=stream,
-                keep=raw.release_conn,
-                drop=raw.close,
+                    live = self._ways.adapter().send_by_requests(method, url, sent, body, limits)
+            return _accept(
+                HttpUpstream(live, watchdog, method=method, stream=stream), proxied=way.origin is None
             )
-            return _accept(upstream, proxied=way.origin is None)
         except BaseException as error:
-            if raw is not None:
-                raw.close()
+            if live is not None:
+                live.drop()
             watchdog.stop()
             if isinstance(error, _FAILURES):
                 raise _fault_of(error) from error
@@ -181,18 +175,6 @@ class Transport:
             self._known.clear()
         way = self._known[url] = _Route(target(parts), self._ways.origin(parts))
         return way
-
-
-def _live_response(
-    raw: urllib3.HTTPResponse | direct_connection.Exchange,
-) -> http1.Response | direct_connection.Answer:
-    """Return the ``http.client`` response below urllib3's: the one private name that we use."""
-    if isinstance(raw, direct_connection.Exchange):
-        return raw.live
-    live: Any = raw._original_response
-    if not isinstance(live, http1.Response):
-        raise TypeError("urllib3 no longer keeps the http.client response where it did")
-    return live
 
 
 class _Ways:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import http.client
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 MAX_HEAD: Final = 256 * 1024  # bytes of status line and headers
@@ -45,12 +45,13 @@ class _Lines(Protocol):
 
 
 class Head(NamedTuple):
-    """Status line and headers of one answer; header values are Latin-1 texts."""
+    """Status line and headers of one answer, by lower-case name; repeated ones are joined by a comma and a space. Values are
+    Latin-1 texts."""
 
     minor: int
     status: int
     reason: str
-    headers: list[tuple[str, str]]
+    headers: dict[str, str]
 
 
 def read_head(file: _Lines) -> Head:
@@ -84,8 +85,8 @@ def _read_one_head(file: _Lines) -> Head:
         header = _HEADER_LINE.fullmatch(line)
         if header is None:
             raise Malformed("an invalid header line")
-        headers.append((header[1].decode("ascii"), header[2].strip(b" \t").decode("latin-1")))
-    return Head(int(status[1]), int(status[2]), (status[3] or b"").decode("latin-1"), headers)
+        headers.append((header[1].decode("ascii"), header[2].decode("latin-1")))
+    return Head(int(status[1]), int(status[2]), (status[3] or b"").decode("latin-1"), _join(headers))
 
 
 def whole_head(data: bytes) -> tuple[Head, int] | None:
@@ -98,7 +99,7 @@ def whole_head(data: bytes) -> tuple[Head, int] | None:
     *lines, _ = found[4].decode("latin-1").split("\n")
     if len(lines) > MAX_HEADERS:
         return None
-    headers = [(name, value.strip(" \t\r")) for name, _, value in [line.partition(":") for line in lines]]
+    headers = _join([line.split(":", 1) for line in lines])
     return Head(int(found[1]), int(found[2]), (found[3] or b"").decode("latin-1"), headers), found.end()
 
 
@@ -116,17 +117,14 @@ class Response(http.client.HTTPResponse):
         self.version = 10 + head.minor
         self.code = self.status = head.status
         self.reason = head.reason
+        self.joined_headers = head.headers
         self.headers = self.msg = http.client.HTTPMessage()
-        for name, value in head.headers:
+        for name, value in head.headers.items():
             self.headers[name] = value
         self.chunked = self.headers.get("transfer-encoding", "").lower() == "chunked"
         self.chunk_left = None
         self.length = None
         self.will_close = ends_connection(head.minor, self.headers.get("connection", ""))
-
-    def joined_headers(self) -> dict[str, str]:
-        """Return the headers by lower-case name, repeated ones joined by a comma and a space."""
-        return join_headers(self.headers.items())
 
 
 def ends_connection(minor: int, connection: str) -> bool:
@@ -135,13 +133,12 @@ def ends_connection(minor: int, connection: str) -> bool:
     return "close" in tokens or (minor == 0 and "keep-alive" not in tokens)
 
 
-def join_headers(headers: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Return headers by lower-case name, repeated ones joined by a comma and a space."""
-    found: dict[str, str] = {}
+def _join(headers: Iterable[Sequence[str]]) -> dict[str, str]:
+    joined: dict[str, str] = {}
     for name, value in headers:
-        key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return found
+        key, value = name.lower(), value.strip(" \t\r")
+        joined[key] = f"{joined[key]}, {value}" if key in joined else value
+    return joined
 
 
 class Body(Protocol):

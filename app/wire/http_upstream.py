@@ -7,14 +7,15 @@ Knows framing (``app.wire.http1``) and clocks; how connections are made and pool
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Final, Protocol
 
 import gevent
 
-from app.wire import content_coding, direct_connection, http1
+from app.wire import content_coding, http1
 from app.wire.clocks import Watchdog
+from app.wire.direct_connection import Exchange
 from app.wire.fairness import Turns
 from app.wire.response_body import WatchedBody, broken_body
 from app.wire.upstream import MAX_BODY, Take, TransportError
@@ -25,30 +26,36 @@ _MAX_RELAYED: Final = 16 * 1024  # bytes of a read; a larger one is taken in tur
 PLAIN_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
 
 
+class Live(Protocol):
+    """An answer on its connection: the head is read, the body begins at the next byte. ``headers`` has lower-case names."""
+
+    status: int
+    headers: dict[str, str]
+
+    def read1(self, n: int = 65536, /) -> bytes:
+        """Return what has arrived, waiting for at least a byte; ``b""`` at the end."""
+        ...
+
+    def keep(self) -> None:
+        """Keep the connection for another request."""
+        ...
+
+    def drop(self) -> None:
+        """Close the connection."""
+        ...
+
+
 class HttpUpstream(WatchedBody):
     """One HTTP answer; see ``app.wire.upstream.Upstream`` for the contract.
 
-    ``live`` stands at the first byte of the body. ``keep`` returns its connection to
-    the pool, ``drop`` closes it; one of them is called once.
+    ``live`` stands at the first byte of the body; its connection is kept or dropped, once.
     """
 
-    def __init__(
-        self,
-        live: http1.Response | direct_connection.Answer,
-        watchdog: Watchdog,
-        *,
-        method: str,
-        stream: bool,
-        keep: Callable[[], object],
-        drop: Callable[[], object],
-    ) -> None:
+    def __init__(self, live: Live, watchdog: Watchdog, *, method: str, stream: bool) -> None:
         super().__init__(watchdog, stream=stream)
         self.status: int = live.status
-        self.headers: Mapping[str, str] = live.joined_headers()
+        self.headers: Mapping[str, str] = live.headers
         self._live = live
-        self._file: Any = live.fp
-        self._keep_connection = keep
-        self._drop_connection = drop
         self._received = 0
         self._turns: Turns | None = None
         try:
@@ -64,25 +71,27 @@ class HttpUpstream(WatchedBody):
     def read(self, limit: int = MAX_BODY) -> bytes:
         """Return the rest of the body; see ``WatchedBody.read``. A body that came whole with its head is taken as it is."""
         body, live = self._body, self._live
-        if isinstance(body, http1.SizedBody) and isinstance(live, direct_connection.Answer):
+        if isinstance(body, http1.SizedBody) and isinstance(live, Exchange):
             plain = self._inflater is None and self._fault is None and self._watchdog.reason is None
-            if plain and 0 < body.left <= limit and (data := live.fp.take(body.left)):
-                self._take(data)
+            if plain and 0 < body.left <= limit and (data := live.take(body.left)):
+                body.feed(data)
+                self._finish()
                 return data
         return super().read(limit)
 
     def close(self) -> None:
         """Let go of the answer. The last bytes of a body are waited for a moment, to keep the connection."""
-        if self._received and not self._body.ended:
-            self._linger()
-        self._release()
+        if not self._body.ended:
+            if self._received:
+                self._linger()
+            self._release()
 
     def _next_content(self, n: int, take: Take | None) -> bytes:
         inflater = self._inflater
         turns = self._turns = self._turns or Turns()
         relay = None
-        if take is not None and inflater is None and isinstance(self._live, direct_connection.Answer):
-            relay = partial(self._relay, take)
+        if take is not None and inflater is None and isinstance(self._live, Exchange):
+            relay = partial(self._live.relay, partial(self._relay, take))
         try:
             while True:
                 turns.take()
@@ -91,7 +100,7 @@ class HttpUpstream(WatchedBody):
                 if self._body.ended:
                     return self._last_word()
                 with self._watchdog:
-                    data = self._file.read1(n) if relay is None else self._file.relay(relay, n)
+                    data = self._live.read1(n) if relay is None else relay(n)
                 content = self._take(data)
                 if inflater is not None:
                     content = inflater.feed(content, n)
@@ -131,17 +140,16 @@ class HttpUpstream(WatchedBody):
     def _linger(self) -> None:
         try:
             with gevent.Timeout(LINGER, False):  # type: ignore[arg-type]  # False: end in silence
-                self._take(self._file.read1())
+                self._take(self._live.read1())
         except PLAIN_ERRORS:
             self._drop()  # the caller has what it wanted
 
     def _finish(self) -> None:
         self._watchdog.stop()
         if self._body.reusable:
-            self._live.close()
-            self._keep_connection()
+            self._live.keep()
         else:
-            self._drop_connection()
+            self._live.drop()
 
     def _release(self) -> None:
         if not self._body.ended:
@@ -150,7 +158,7 @@ class HttpUpstream(WatchedBody):
     def _drop(self) -> None:
         self._watchdog.stop()
         self._body = http1.SizedBody(0)
-        self._drop_connection()
+        self._live.drop()
 
 
 def _fault_of(error: Exception) -> TransportError:

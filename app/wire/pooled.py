@@ -15,9 +15,29 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
-from app.wire import proxies, request_head
+from app.wire import http1, proxies, request_head
 from app.wire.connections import CONNECTIONS, address_of, target
 from app.wire.upstream import TransportError
+
+
+class PooledExchange:
+    """An answer over a connection of urllib3's pools: the head is read, the body begins at the next byte."""
+
+    def __init__(self, answer: urllib3.HTTPResponse) -> None:
+        live: Any = answer._original_response  # type: ignore[attr-defined]  # the one private name that we use
+        if not isinstance(live, http1.Response):
+            raise TypeError("urllib3 no longer keeps the http.client response where it did")
+        self.status: int = live.status
+        self.headers = live.joined_headers
+        self.read1: Callable[..., bytes] = live.fp.read1
+        self.drop = answer.close
+        self._answer = answer
+        self._live = live
+
+    def keep(self) -> None:
+        """Return the connection to its pool."""
+        self._live.close()
+        self._answer.release_conn()
 
 
 class _Bare(requests.Response):
@@ -50,8 +70,8 @@ class Adapter(HTTPAdapter):
         url: str,
         headers: dict[str, str],
         body: bytes | Iterable[bytes] | None,
-        limits: tuple[float, float] | tuple[float, None],
-    ) -> urllib3.HTTPResponse:
+        limits: tuple[float, float | None],
+    ) -> PooledExchange:
         """Send a request; ``limits`` are for connecting and for a read, in seconds.
 
         Raises what requests raises, and a ``TransportError`` for a proxy with an unsupported scheme."""
@@ -70,7 +90,7 @@ class Adapter(HTTPAdapter):
             raise TransportError(
                 "egress_proxy", "The egress proxy's scheme is not supported.", raw=cause
             ) from error
-        return answer
+        return PooledExchange(answer)
 
     def _close_idle(self, url: str) -> None:
         """Close the kept connections to an origin: what ended one has ended the others. They connect again when used."""

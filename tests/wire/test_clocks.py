@@ -169,11 +169,6 @@ def test_after_its_end_no_clock_fires_and_no_abort_counts() -> None:
     assert not watchdog.abort(GatewayError("cancelled", "x"))
 
 
-def test_the_rest_of_a_total_bounds_every_clock() -> None:
-    assert Clocks.within(60, 10, 120, 120) == Clocks(10, 60, 60, 60)
-    assert Clocks.within(-1, 10, 120, 120) == Clocks(0.001, 0.001, 0.001, 0.001)
-
-
 def test_a_wait_longer_than_the_patience_is_left_and_may_be_begun_again() -> None:
     watchdog = Watchdog(Clocks())
     watchdog.patience = 0.05

@@ -18,7 +18,7 @@ import urllib3
 from cryptography.hazmat.primitives import serialization
 from gevent.server import StreamServer
 
-from app.wire import egress, http1
+from app.wire import egress, pooled
 from app.wire.clocks import Clocks
 from app.wire.egress import Egress, Transport
 from app.wire.tls import Trust
@@ -351,13 +351,11 @@ def test_the_live_response_is_where_urllib3_keeps_it(clocks: Clocks) -> None:
     with serving(always(answer(b"body"))) as server, ExitStack() as stack:
         adapter: Any = Egress().transport()._ways.adapter()
         pieces = iter([b"in ", b"pieces"])  # a whole body takes the direct way
-        raw = adapter.send_by_requests("POST", server.url(), {}, pieces, (5.0, None))
-        stack.callback(raw.close)
-        live = egress._live_response(raw)
-        assert isinstance(live, http1.Response)
-        assert live.fp.read1(100) == b"body"
+        live = adapter.send_by_requests("POST", server.url(), {}, pieces, (5.0, None))
+        stack.callback(live.drop)
+        assert live.read1(100) == b"body"
     with pytest.raises(TypeError, match="no longer"):
-        egress._live_response(urllib3.HTTPResponse(b""))
+        pooled.PooledExchange(urllib3.HTTPResponse(b""))
 
 
 def test_a_socket_has_what_is_waited_for_where_gevent_keeps_it() -> None:
