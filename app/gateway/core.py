@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from app.canonical.events import Failed, Started
@@ -93,19 +93,13 @@ class Gateway:
             else None
         )
         self.limits = Gate(settings, self.metrics)
-        self.sealing: Callable[[str], Sealing] = SignatureSealer(settings)
+        self.sealing: Callable[[str], Sealing] = lru_cache(maxsize=1024)(SignatureSealer(settings))
         self.accounts = Accounts(
             settings, self.prices, self.state, self.egress, self.metrics, self.catalogue.most_output
         )
         self.cache_store = CacheStore(settings, self.state)
-        self._closing_steps: list[Callable[[], None]] = [
-            self.accounts.close,
-            self.cache_store.close,
-            self.events.close,
-            self.notices.close,
-        ]
-        if self.traces is not None:
-            self._closing_steps.append(self.traces.close)
+        closers = (self.accounts, self.cache_store, self.events, self.notices, self.traces)
+        self._closing_steps: list[Callable[[], None]] = [one.close for one in closers if one is not None]
         self.files = ProviderFiles(self)
         self.open_calls = OpenCalls()
         self.sockets = OpenCalls()  # connections for many calls, idle ones too
@@ -168,7 +162,7 @@ class Gateway:
 
     def feed(self, call: Call, source: Source) -> Run:
         """Return a run of ``call`` that ``source`` feeds."""
-        return Run(call, source, lambda error: self.fault(error, call.id))
+        return Run(call, source, self.fault)
 
     def refuse(self, error: GatewayError, call: Call | None = None) -> None:
         """End a call that was refused before it ran, or a request that was refused before there was a call."""
@@ -339,8 +333,12 @@ def _make(makers: Sequence[Callable[[Any], T | None]], gateway: Gateway) -> tupl
 def _chain(layers: Sequence[CallLayer], proceed: Proceed) -> Proceed:
     """Return ``proceed`` inside of ``layers``, the outermost first."""
     for layer in reversed(layers):
-        proceed = partial(layer, proceed=proceed)
+        proceed = _around(layer, proceed)
     return proceed
+
+
+def _around(layer: CallLayer, proceed: Proceed) -> Proceed:
+    return lambda call: layer(call, proceed)
 
 
 _KEYLESS: Final = frozenset({"open", "master"})

@@ -86,9 +86,14 @@ class PriceList:
         if price is None:
             return None
         into, out, total = float(price.input), float(price.output), float(price.total)
-        parts = {"input_tokens_cost": into, "output_tokens_cost": out, "total_cost": total}
-        parts["request_cost"] = max(0.0, round(total - (into + out), 12))
-        return _members(parts, "catalogue")
+        return {
+            "input_tokens_cost": into,
+            "output_tokens_cost": out,
+            "reasoning_tokens_cost": None,
+            "request_cost": max(0.0, round(total - (into + out), 12)),
+            "total_cost": total,
+            "source": "catalogue",
+        }
 
 
 def add_costs(one: Mapping[str, Any] | None, other: Mapping[str, Any] | None) -> dict[str, Any] | None:

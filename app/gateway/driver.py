@@ -28,7 +28,7 @@ from app.gateway.plan import Planned, Route, no_target
 from app.gateway.redaction import Redactor
 from app.gateway.repetitions import Repetition, RepetitionReader
 from app.gateway.retries import RetryBudget, may_continue
-from app.gateway.run import Batch, Run
+from app.gateway.run import Batch, Fault, Run
 from app.gateway.translation import error_within
 from app.gateway.upstreams import OpenRequest, json_of
 from app.providers.base import Wire
@@ -44,7 +44,7 @@ _TYPED: Final = ("text/event-stream", "application/vnd.amazon.eventstream", "aud
 
 
 class Driver:
-    """Makes the attempts of calls; one per process. ``fault`` logs an internal error and returns the error for the client."""
+    """Makes the attempts of calls; one per process."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Driver:
         redactor: Redactor,
         plan: Callable[[Call], Route],
         layers: Sequence[AttemptLayer],
-        fault: Callable[[Exception, str | None], GatewayError],
+        fault: Fault,
     ) -> None:
         self._settings = settings
         self._prices = prices

@@ -23,9 +23,7 @@ def generation(call: Call, target: Target, chosen: Plan) -> Exchange:
     row, losses, members = dialect(call.dialect), losses_of(call, target), target.members
     if chosen.way == "pass" and row.patch is not None and not call.leading:
         target_call = call if members is None else apply_to_body(call, members, losses)
-        return PassExchange(
-            target_call, target, chosen.wire, row, row.patch, lambda: decode_call(target_call), losses
-        )
+        return PassExchange(target_call, target, chosen.wire, row, row.patch, losses)
     request = decode_call(call)
     if members is not None:
         request = apply_to_request(request, members, losses)

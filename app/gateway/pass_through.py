@@ -20,7 +20,6 @@ from app.canonical.events import (
     Finished,
     replay,
 )
-from app.canonical.request import Request
 from app.canonical.response import Response, Usage
 from app.dialects.base import ClientContext, Dialect, Frame, PassThrough, Patch, ServerContext, StreamEncoder
 from app.dialects.shared.losses import Losses
@@ -33,7 +32,7 @@ from app.gateway.event_streams import CanonicalStream
 from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Original, Repetition, original_of
-from app.gateway.translation import client_context, parse_upstream, server_context
+from app.gateway.translation import client_context, decode_call, parse_upstream, server_context
 from app.gateway.truncation import Breaks, check_whole, replay_answer
 from app.providers.base import Wire
 from app.wire.json import dumps
@@ -41,7 +40,7 @@ from app.wire.offload import LARGE, aside
 
 
 class PassExchange:
-    """One attempt by passing. ``request`` decodes the caller's body, where that is needed."""
+    """One attempt by passing."""
 
     passed = True
 
@@ -52,7 +51,6 @@ class PassExchange:
         wire: Wire,
         dialect: Dialect,
         patch: Callable[[PassThrough], Patch],
-        request: Callable[[], Request],
         losses: Losses,
     ) -> None:
         self.wire = wire
@@ -62,7 +60,6 @@ class PassExchange:
         self._call = call
         self.context: ClientContext = client_context(call, target, wire, self.losses)
         self._server_context: ServerContext = server_context(call, target.model)
-        self._request = request
         self.patch = patch(
             PassThrough(call.body, self.context, self._server_context, call.upstream_body, call.stream)
         )
@@ -83,7 +80,7 @@ class PassExchange:
         raw = parse_upstream(body)
         response = self.dialect.decode_response(raw, self.context)
         if self.patch.breaks_fail:
-            check_whole(choice.finish for choice in response.choices)
+            check_whole(response.choices)
         finish = response.choices[0].finish if response.choices else None
         usage = complete_usage(response.usage, lambda: self.estimate(response))
         answer = self.patch.answer(raw)
@@ -100,11 +97,11 @@ class PassExchange:
 
     def estimate(self, response: Response) -> Usage:
         """Return an estimated usage for an answer without usage."""
-        return estimated_usage(self._request(), response)
+        return estimated_usage(decode_call(self._call), response)
 
     def encoder(self) -> StreamEncoder:
         """Return a server half's encoder, for an ending of our own."""
-        return self.dialect.stream_encoder(self._request(), self._server_context)
+        return self.dialect.stream_encoder(decode_call(self._call), self._server_context)
 
 
 class PassStream(CanonicalStream):

@@ -52,15 +52,19 @@ AttemptListener = Callable[[Attempt], None]
 """Called before the first request of an attempt goes out; an error ends the whole call."""
 
 
+Fault = Callable[[Exception, str | None], GatewayError]
+"""Logs an internal error of the request with an id, and returns the error for the client."""
+
+
 class Run:
     """One call, with its ``source``.
 
-    ``fault`` logs an internal error and returns the error for the client. ``patience`` is the number of seconds of silence after
+    ``patience`` is the number of seconds of silence after
     which the source yields an empty batch. A source sets ``end_in_error`` if it can end a stream in an error after content. A reader
     sets ``sink`` if batches after the first content may be given to it past the generator (``relay``).
     """
 
-    def __init__(self, call: Call, source: Source, fault: Callable[[Exception], GatewayError]) -> None:
+    def __init__(self, call: Call, source: Source, fault: Fault) -> None:
         self.call = call
         self.outcome = Outcome(call)
         self.content = False
@@ -155,7 +159,7 @@ class Run:
         except GatewayError as error:
             yield from self._in_turns(self._fail(error))
         except Exception as error:  # noqa: BLE001 - the stream needs an end after any error
-            yield from self._in_turns(self._fail(self._fault(error)))
+            yield from self._in_turns(self._fail(self._fault(error, self.call.id)))
         finally:
             self.end_in_error = None  # it refers to the stream of this run
             self.outcome.end()

@@ -67,7 +67,7 @@ class CompletionExchange(DialectExchange[CompletionDialect]):
         usage = complete_usage(response.usage, lambda: self._estimate(response))
         if usage is not response.usage:
             response = replace(response, usage=usage)
-        check_whole(choice.finish for choice in response.choices)
+        check_whole(response.choices)
         body = self._server.encode_response(response, self._request, self._server_context)
         finish = response.choices[0].finish if response.choices else None
         return Answer(body, usage=response.usage, finish=finish, raw=raw)

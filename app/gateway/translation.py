@@ -202,7 +202,7 @@ class TranslateExchange(DialectExchange[Dialect]):
         if usage is not response.usage:
             response = replace(response, usage=usage)
         if not self._server.reports_failure:
-            check_whole(choice.finish for choice in response.choices)
+            check_whole(response.choices)
         body = self._server.encode_response(response, self._request, self._server_context)
         self._report_losses(response)
         finish = response.choices[0].finish if response.choices else None

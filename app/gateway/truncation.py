@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from app.canonical.events import Ended, Event, Failed, Finished, replay
-from app.canonical.response import Finish, Response
+from app.canonical.media import CompletionChoice
+from app.canonical.response import Choice, Finish, Response
 from app.errors import GatewayError
 
 MAX_BLOCKS: Final = 100_000
@@ -28,10 +29,10 @@ def error_of(finish: Finish | None) -> GatewayError | None:
     )
 
 
-def check_whole(finishes: Iterable[Finish | None]) -> None:
+def check_whole(choices: Iterable[Choice | CompletionChoice]) -> None:
     """Raise the error of an answer that was broken off."""
-    for finish in finishes:
-        if (error := error_of(finish)) is not None:
+    for choice in choices:
+        if (error := error_of(choice.finish)) is not None:
             raise error
 
 

@@ -249,8 +249,8 @@ class Provider:
     ) -> Outgoing:
         """Return the signed HTTP request for ``body`` over ``wire``."""
         url = self.spec.url(self.settings, self.base_url, wire, model, stream)
-        base: dict[str, str] = {"content-type": "application/json"} if body is not None else {}
-        base |= {**wire.headers, **self.settings.headers, **(headers or {})}
-        outgoing = Outgoing(wire.method, url, base, body)
+        base = {"content-type": "application/json"} if body is not None else {}
+        all_headers = {**base, **wire.headers, **self.settings.headers, **(headers or {})}
+        outgoing = Outgoing(wire.method, url, all_headers, body)
         outgoing.headers.update(self.spec.auth.headers(key, self.settings, outgoing))
         return outgoing

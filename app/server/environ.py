@@ -135,9 +135,10 @@ class Request(message.Request):
         self.unreader.sock.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def connection_environ(sock: Any, client: Any, server: Any) -> dict[str, Any]:
-    """Return what the environs of all requests of a connection share, by the addresses of both sides."""
-    environ = {"gunicorn.socket": sock}
+@lru_cache(maxsize=1024)
+def addresses_environ(client: Any, server: Any) -> dict[str, Any]:
+    """Return what the environs of all requests of a connection share: the addresses of both sides."""
+    environ = {}
     if isinstance(client, tuple):
         environ["REMOTE_ADDR"], environ["REMOTE_PORT"] = client[0], str(client[1])
     else:  # a Unix socket

@@ -24,12 +24,13 @@ class Answer:
     """The answer to ``request``, by the rules of WSGI. Its head waits for the first piece of the body.
 
     An empty piece sends the head alone; ``close`` sends what is left. The headers of the connection are the server's:
-    those of the application are left out."""
+    those of the application are left out. ``closes``: the connection ends with this answer, as it must where a body was
+    never invited; the head decides it."""
 
     __slots__ = (
+        "closes",
         "headers_sent",
         "_chunked",
-        "_closes",
         "_headers",
         "_left",
         "_request",
@@ -42,7 +43,7 @@ class Answer:
         self.headers_sent = False
         self._request = request
         self._sock = sock
-        self._closes = closes
+        self.closes = closes
         self._chunked = False
         self._status = ""
         self._headers: Sequence[tuple[str, str]] = ()
@@ -59,10 +60,11 @@ class Answer:
             raise AssertionError("the answer has headers already")
         if exc_info is not None and self.headers_sent:
             raise exc_info[1].with_traceback(exc_info[2])
-        values = "".join([value for _, value in headers])
-        if not (values.isascii() and values.isprintable()) and HEADER_VALUE_RE.fullmatch(values) is None:
+        names, values = zip(*headers, strict=True) if headers else ((), ())
+        text = "".join(values)
+        if not (text.isascii() and text.isprintable()) and HEADER_VALUE_RE.fullmatch(text) is None:
             raise InvalidHeader("a header's value")
-        place = _place_of_length(tuple([name for name, _ in headers]))
+        place = _place_of_length(names)
         if place is None:
             headers = [header for header in headers if not is_hoppish(header[0])]
             place = _place_of_length(tuple([name for name, _ in headers])) or 0
@@ -79,11 +81,7 @@ class Answer:
         elif self._request.version > (1, 0):
             self._chunked = True
         else:
-            self._closes = True
-
-    def should_close(self) -> bool:
-        """Tell whether the connection ends with this answer, as it must where a body was never invited."""
-        return self._closes or self._request.body.is_uninvited or self._request.should_close()
+            self.closes = True
 
     def write(self, piece: bytes) -> None:
         """Send ``piece``, as far as the answer may have a body."""
@@ -127,13 +125,13 @@ class Answer:
 
     def _head(self) -> bytes:
         major, minor = self._request.version
-        connection = "close" if self.should_close() else "keep-alive"
-        coding = "Transfer-Encoding: chunked\r\n" if self._chunked else ""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in self._headers])
-        return (
-            f"HTTP/{major}.{minor} {self._status}\r\nServer: {SERVER}\r\nDate: {_date(int(time.time()))}\r\n"
-            f"Connection: {connection}\r\n{coding}{lines}\r\n"
-        ).encode("latin-1")
+        self.closes = self.closes or self._request.body.is_uninvited or self._request.should_close()
+        connection = "close" if self.closes else "keep-alive"
+        own = [("Server", SERVER), ("Date", _date(int(time.time()))), ("Connection", connection)]
+        if self._chunked:
+            own.append(("Transfer-Encoding", "chunked"))
+        lines = "\r\n".join(map(": ".join, [*own, *self._headers]))
+        return f"HTTP/{major}.{minor} {self._status}\r\n{lines}\r\n\r\n".encode("latin-1")
 
 
 @lru_cache(maxsize=1024)

@@ -20,7 +20,7 @@ from gunicorn.http.parser import RequestParser
 from app.server.environ import Framing, Input, has_bare_line_feed, key_of, options_of, unquoted
 
 _PLAIN_URI: Final = re.compile(r"/(?!/)[!-\"$-~]*")  # its path and query are as they stand
-_LENGTH: Final = re.compile(r"[0-9]{1,15}")
+_MOST_DIGITS: Final = 15  # of a length
 _RULED: Final = frozenset({"", "EXPECT", "TRANSFER-ENCODING"})
 """Names of headers, beside those with an underscore, that gunicorn has rules for; a folded line has none."""
 
@@ -110,26 +110,19 @@ class ShortWay:
             head = _parse_head()(data, **self._limits)
         except Exception:  # noqa: BLE001 - gunicorn meets it again, and says what it is
             return None
-        uri = head["path"].decode("latin-1")
-        if has_bare_line_feed(data, head["consumed"]):
+        place = _plain_place(head["path"])
+        if place is None or head["minor_version"] != 1 or has_bare_line_feed(data, head["consumed"]):
             return None
-        if head["minor_version"] != 1 or not _PLAIN_URI.fullmatch(uri):
-            return None
-        path, _, query = uri.partition("?")
-        environ: dict[str, Any] = {
-            "REQUEST_METHOD": head["method"].decode("latin-1"),
-            "RAW_URI": uri,
-            "PATH_INFO": unquoted(path),
-            "QUERY_STRING": query,
-            "SERVER_PROTOCOL": "HTTP/1.1",
-        }
+        environ: dict[str, Any] = {"REQUEST_METHOD": head["method"].decode("latin-1"), **place}
         for name, value in head["headers"]:
             key = _plain_key(name)
             if key is None or key in environ:
                 return None
             environ[key] = value.decode("latin-1")
         length = environ.get("CONTENT_LENGTH", "0")
-        if "HTTP_HOST" not in environ or not _LENGTH.fullmatch(length) or not self._take_scheme(environ):
+        if not (length.isdecimal() and len(length) <= _MOST_DIGITS):
+            return None
+        if "HTTP_HOST" not in environ or not self._take_scheme(environ):
             return None
         closes = "HTTP_CONNECTION" in environ and "close" in options_of(environ["HTTP_CONNECTION"])
         body = _body(data, head["consumed"], int(length), unreader)
@@ -162,6 +155,21 @@ def _body(data: bytes, start: int, length: int, unreader: Any) -> WholeBody | In
         return WholeBody(data[start:end])
     unreader.unread(data[start:])
     return Input(Framing(LengthReader(unreader, length)), unreader)
+
+
+@lru_cache(maxsize=256)
+def _plain_place(target: bytes) -> dict[str, str] | None:
+    """Return what an environ says of a request's target, None for one that gunicorn has a rule for."""
+    uri = target.decode("latin-1")
+    if not _PLAIN_URI.fullmatch(uri):
+        return None
+    path, _, query = uri.partition("?")
+    return {
+        "RAW_URI": uri,
+        "PATH_INFO": unquoted(path),
+        "QUERY_STRING": query,
+        "SERVER_PROTOCOL": "HTTP/1.1",
+    }
 
 
 @lru_cache(maxsize=1024)

@@ -29,7 +29,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from app.errors import GatewayError
 from app.server import reader
-from app.server.environ import connection_environ, environ_of, name_host
+from app.server.environ import addresses_environ, environ_of, name_host
 from app.server.response import Answer
 from app.server.short_way import PlainRequest
 from app.wire.beats import until_beat
@@ -206,7 +206,8 @@ class Worker(GeventWorker):
             self.handle_exit(None, None)
         answer = Answer(req, sock, closes=not self.alive or self._serves_one)
         try:
-            self._answer(answer, self._environ_of(req, connection_environ(sock, addr, listener_name)))
+            connection = {**addresses_environ(addr, listener_name), "gunicorn.socket": sock}
+            self._answer(answer, self._environ_of(req, connection))
         except TimeoutError:
             self.log.warning("Let go of a client that stopped reading")
             raise StopIteration from None
@@ -217,7 +218,7 @@ class Worker(GeventWorker):
         if req.body.is_uninvited:
             _linger(sock)
             raise StopIteration
-        if answer.should_close():
+        if answer.closes:
             raise StopIteration
         if not req.body.reaches_end(self.cfg.keepalive):
             _linger(sock)

@@ -39,7 +39,7 @@ def digits() -> str:
         rest = _RANDOM.popleft()  # in one step, whatever threads do
     except IndexError:
         rest = _draw()
-    return f"{time.time_ns() // 1000:014x}{rest}"
+    return (time.time_ns() // 1000).to_bytes(7).hex() + rest
 
 
 def mint(prefix: str) -> str:

@@ -81,7 +81,8 @@ def _before() -> Response | None:
     request_id = request.environ.get("HTTP_X_REQUEST_ID", "")
     own.started = time.monotonic()
     own.request_id = request_id if request_id and _REQUEST_ID.fullmatch(request_id) else new_request_id()
-    rule, mount = matched_rule(), current_mount()
+    rule = matched_rule()
+    mount = current_mount() if rule is None else rule.mount
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
     raw = request.environ.get("RAW_URI", "").partition("?")[0]
     if "%" in raw or raw.startswith("//"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from flask import request
@@ -18,14 +17,14 @@ from app.gateway.core import Gateway
 from app.operations import Operation
 from app.surfaces.body.forbidden_members import without_forbidden
 from app.surfaces.body.reader import names_files, size_of
+from app.surfaces.client_headers import ClientHeaders
 from app.surfaces.context import app_context, request_context
-from app.surfaces.credentials import SUBPROTOCOLS, check_operation
+from app.surfaces.credentials import check_operation
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
 from app.wire.json import loads
 
 _MODEL: Final = re.compile(r"(?=.*\S)[^\x00-\x1f\x7f]{1,512}")
-_HEADER: Final = re.compile(r"[\x20-\x7e]{1,1024}")
 _MOST_FALLBACKS: Final = 16
 
 
@@ -55,18 +54,14 @@ def make_call(
 
     Raises GatewayError for a missing or invalid model, and for invalid fallbacks.
     """
-    gateway, rule = current_gateway(), current_rule()
-    request, own = request_context().request, app_context().g
-    environ, principal = request.environ, own.principal
+    gateway, rule, own = current_gateway(), current_rule(), app_context().g
+    request, settings, principal = request_context().request, gateway.settings, own.principal
+    environ, times = request.environ, settings.timeouts
     if operation is not None:
         check_operation(principal, operation.name)
     operation = operation or rule.served
     wire = dialect or rule.route.dialect or mount.dialect or operation.dialect
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)
-    times = gateway.settings.timeouts
-    raw_members: list[str] = []
-    if gateway.settings.raw_allowed and not environ.keys().isdisjoint(_RAW.values()):
-        raw_members = [name for name, key in _RAW.items() if environ.get(key, "").lower() == "true"]
     strict = _is_strict(environ.get("HTTP_X_SLUICE_STRICT"))
     body, losses = without_forbidden(body, strict=strict)
     own.call = call = Call(
@@ -78,7 +73,7 @@ def make_call(
         candidates=(model, *fallbacks_of(body, wire)),
         principal=principal,
         surface=mount.name,
-        status_of=lambda error: mount.with_own_status(error).status,
+        status_of=mount.status_of,
         abort=Abort(),
         sealing=gateway.sealing(principal.tenant),
         deadline=time.monotonic() + (times.background if background else times.total),
@@ -86,8 +81,8 @@ def make_call(
         stream=stream,
         strict=strict,
         left_out=losses,
-        client_headers=_clean_headers(environ),
-        keep_raw=frozenset(raw_members),
+        client_headers=ClientHeaders(environ),
+        keep_raw=_raw_members(environ) if settings.raw_allowed else frozenset(),
         socket=environ.get("gunicorn.socket"),
         log_metadata=_log_metadata(environ.get("HTTP_X_TFY_METADATA")),
         size=size_of(request) if size is None else size,
@@ -167,23 +162,9 @@ def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
     return tuple(fallbacks)
 
 
-def _clean_headers(environ: Mapping[str, Any]) -> dict[str, str]:
-    """Return the client's headers that may be forwarded, by lower-case name."""
-    names = _header_names(tuple(environ))
-    return {name: environ[key] for key, name in names if _HEADER.fullmatch(environ[key])}
-
-
-@lru_cache(maxsize=256)
-def _header_names(keys: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """Return the keys of an environ whose headers may be forwarded, and their names; requests of a client have the same keys."""
-    return tuple((key, name) for key in keys if (name := _header_name(key)))
-
-
-def _header_name(key: str) -> str:
-    """Return the name of the header at ``key`` of an environ, "" if it may not be forwarded."""
-    name = key.removeprefix("HTTP_").replace("_", "-").lower()
-    is_bare = name in ("content-type", "content-length")  # their keys have no prefix
-    return name if is_bare != key.startswith("HTTP_") and name != SUBPROTOCOLS else ""
+def _raw_members(environ: Mapping[str, Any]) -> frozenset[str]:
+    """Return what the client wants to see of the exchange with the provider."""
+    return frozenset(name for name, key in _RAW.items() if environ.get(key, "").lower() == "true")
 
 
 def _log_metadata(header: str | None) -> dict[str, str]:

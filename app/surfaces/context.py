@@ -15,10 +15,11 @@ from flask.globals import _cv_app, _cv_request
 from werkzeug.routing import MapAdapter
 
 
-class Globals(_AppCtxGlobals):
-    """Flask's ``g``, whose members are set without a function of Python's."""
+class Globals:
+    """Flask's ``g`` without the ``__getattr__`` that slows down each access to a member."""
 
-    __setattr__ = object.__setattr__  # type: ignore[assignment]
+    __contains__, __iter__ = _AppCtxGlobals.__contains__, _AppCtxGlobals.__iter__
+    get, pop, setdefault = _AppCtxGlobals.get, _AppCtxGlobals.pop, _AppCtxGlobals.setdefault
 
 
 class Context:

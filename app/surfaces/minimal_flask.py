@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property, lru_cache
-from typing import Any, Final
+from typing import Any
 
 from flask import Flask, Request, Response
 from flask.globals import _cv_app, _cv_request
@@ -19,22 +19,27 @@ from app.surfaces.context import Context, request_context
 from app.surfaces.mounts import Credentials
 from app.surfaces.rules import SurfaceRule
 
-_PARTS: Final = frozenset({"scheme", "server", "root_path", "path", "query_string", "headers", "remote_addr"})
+
+class _Part:
+    """A member of a request that Werkzeug's constructor reads from the environ. The first access to one reads all."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, request: Any, owner: type) -> Any:
+        Request.__init__(request, request.environ, populate_request=False, shallow=request.shallow)
+        return vars(request)[self._name]
 
 
 class LazyRequest(Request):
     """Flask's request, which reads its parts from the environ when one of them is first needed: most requests need none."""
 
+    scheme, server, root_path, path, query_string, headers, remote_addr = (_Part() for _ in range(7))
+
     def __init__(self, environ: dict[str, Any], populate_request: bool = True, shallow: bool = False) -> None:
         self.environ = environ
         self.shallow = shallow
         self.method: str = environ.get("REQUEST_METHOD", "GET").upper()
-
-    def __getattr__(self, name: str) -> Any:
-        if name not in _PARTS:
-            raise AttributeError(name)
-        super().__init__(self.environ, populate_request=False, shallow=self.shallow)
-        return vars(self)[name]
 
 
 class LateMap(Map):

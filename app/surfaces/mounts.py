@@ -74,9 +74,13 @@ class Mount:
         """Return the provider of a bare model name, None if the catalogue decides."""
         return next((name for name in self.home_providers if name in configured), self.default_provider)
 
+    def status_of(self, error: GatewayError) -> int:
+        """Return the HTTP status of an error in this dialect."""
+        return error.status if self.dialect is None else dialect(self.dialect).error_status(error)
+
     def with_own_status(self, error: GatewayError) -> GatewayError:
         """Return an error with the HTTP status that its kind has in this dialect."""
-        status = error.status if self.dialect is None else dialect(self.dialect).error_status(error)
+        status = self.status_of(error)
         return error if status == error.status else error.with_status(status)
 
 

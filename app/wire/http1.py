@@ -109,6 +109,8 @@ class Response(http.client.HTTPResponse):
     Its ``fp`` is then at the first byte of the body, which a ``Body`` takes over.
     """
 
+    joined_headers: dict[str, str]
+
     def begin(self) -> None:
         """Read the head once."""
         if self.headers is not None:

@@ -58,7 +58,7 @@ class LineWriter:
 
     def _put(self, line: bytes) -> None:
         taken = self._send(line)
-        self._rest = line[taken:][:_MAX_REST]
+        self._rest = line[taken : taken + _MAX_REST]
 
     def _follow(self) -> None:
         """Open the descriptor's pipe or socket anew where it is not the one that was open."""

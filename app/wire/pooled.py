@@ -24,12 +24,12 @@ class PooledExchange:
     """An answer over a connection of urllib3's pools: the head is read, the body begins at the next byte."""
 
     def __init__(self, answer: urllib3.HTTPResponse) -> None:
-        live: Any = answer._original_response  # type: ignore[attr-defined]  # the one private name that we use
+        live = answer._original_response  # the one private name that we use
         if not isinstance(live, http1.Response):
             raise TypeError("urllib3 no longer keeps the http.client response where it did")
         self.status: int = live.status
         self.headers = live.joined_headers
-        self.read1: Callable[..., bytes] = live.fp.read1
+        self.read1 = live.fp.read1
         self.drop = answer.close
         self._answer = answer
         self._live = live
@@ -81,7 +81,7 @@ class Adapter(HTTPAdapter):
         if not isinstance(body, bytes | None) and "Content-Length" in headers:
             request.body = request_head.measured(body, int(headers["Content-Length"]))
         try:
-            answer: urllib3.HTTPResponse = self.send(request, timeout=limits).raw
+            answer: urllib3.HTTPResponse = self.send(request, timeout=limits).raw  # type: ignore[arg-type]
         except requests.exceptions.ConnectionError:
             self._close_idle(url)
             raise

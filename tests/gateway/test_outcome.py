@@ -31,7 +31,7 @@ def call(*, stream: bool = False) -> Call:
     )
 
 
-def fault(error: Exception) -> GatewayError:
+def fault(error: Exception, request_id: str | None) -> GatewayError:
     return GatewayError("internal", repr(error))
 
 

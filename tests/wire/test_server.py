@@ -13,7 +13,7 @@ from gunicorn.http.parser import Parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.server.environ import Request, connection_environ, environ_of, name_host
+from app.server.environ import Request, addresses_environ, environ_of, name_host
 from app.server.reader import Unreader
 from app.server.response import Answer
 from app.server.short_way import PlainRequest, Requests
@@ -113,7 +113,7 @@ def _closes(request: Any) -> bool:
 
 def _environ_of(request: Any, sock: Any, peer: Any, listener: Any) -> dict[str, Any]:
     base = wsgi.base_environ(config()) | {"SCRIPT_NAME": "", "wsgi.url_scheme": "http"}
-    base |= connection_environ(sock, peer, listener)
+    base |= {**addresses_environ(peer, listener), "gunicorn.socket": sock}
     if not isinstance(request, PlainRequest):
         return environ_of(base, request)
     environ = base | request.environ

@@ -66,7 +66,11 @@ class _Adapter:
     def _fit_limits(self, outgoing: JSON) -> None:
         """Send one member for the output limit: the newer name if it is set or the model needs it."""
         older, newer = outgoing.get("max_tokens"), outgoing.get("max_completion_tokens")
-        if newer is None and self._options.needs_newer_limit(str(outgoing.get("model"))):
+        if (
+            newer is None
+            and older is not None
+            and self._options.needs_newer_limit(str(outgoing.get("model")))
+        ):
             newer = older
         if newer is not None:
             outgoing["max_completion_tokens"] = newer

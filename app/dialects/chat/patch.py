@@ -64,7 +64,8 @@ class ChatPatch(Patch):
 
     def request(self) -> dict[str, Any]:
         """Return the client's body for the target; usage is always requested in a stream."""
-        body = {**rest(self._passage.body, frozenset({"fallbacks"})), "model": self._target.model}
+        body = {**self._passage.body, "model": self._target.model}
+        body.pop("fallbacks", None)
         body = fit(body, self._target.options_as(ChatOptions), self._target.losses)
         if self._passage.stream:
             body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}

@@ -80,7 +80,8 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     """
     members = as_dict(body)
     if (plain := _plain_text(members)) is not None:
-        return _response(members, (plain,), as_native(without_nulls({_PRINT: members.get(_PRINT)})))
+        own = members.get(_PRINT)
+        return _response(members, (plain,), None if own is None else as_native({_PRINT: own}))
     if (error := failure_in(body)) is not None:
         raise error
     rows = dicts(members.get("choices"))
@@ -117,7 +118,7 @@ def _plain_text(members: Mapping[str, Any]) -> Choice | None:
     if not isinstance(message, dict) or not message.keys() <= _MESSAGE or finish == "error":
         return None
     text = message.get("content")
-    if not (isinstance(text, str) and text) or any(message[n] for n in message.keys() - _TEXT_MEMBERS):
+    if not (isinstance(text, str) and text) or any(map(message.get, message.keys() - _TEXT_MEMBERS)):
         return None
     message = Message("assistant", (TextPart(text),))
     return Choice(choice_index(choice, 0), (message,), decode_finish(finish, calls=False))

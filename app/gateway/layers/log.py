@@ -19,7 +19,7 @@ from app.gateway import console
 from app.gateway.call import Call
 from app.gateway.outcome import Outcome
 from app.gateway.redaction import Redactor, shorten
-from app.wire.json import dumps_ascii
+from app.wire.json import dumps, dumps_ascii
 from app.wire.line_writer import LineWriter
 
 Redact = Callable[[str], str]
@@ -31,7 +31,7 @@ _BREAKING: Final = re.compile("[\x7f-\x9f\u2028\u2029]")
 
 
 def _as_json(fields: Mapping[str, Any]) -> bytes:
-    line = dumps_ascii(fields)
+    line = dumps(fields, parsed=True)
     if line.isascii() and b"\x7f" not in line:
         return line
     return _BREAKING.sub(lambda match: f"\\u{ord(match[0]):04x}", line.decode()).encode()

@@ -80,7 +80,7 @@ def run() -> Response:
             return json_response(explain(gateway, _call(surfaces, path)))
         except GatewayError as error:
             mount = mount_of(path.partition("?")[0])
-            status = error.status if mount is None else mount.with_own_status(error).status
+            status = error.status if mount is None else mount.status_of(error)
             return json_response(explain_rejection(gateway, principal, error, status))
 
 

@@ -30,13 +30,14 @@ def read_body(request: Request, *, limit: int, deadline: float) -> bytes:
     content coding; ``bad_request`` for invalid data, or a body that does not arrive within ``deadline`` seconds.
     """
     data = _read_bytes(request, limit=limit, deadline=deadline)
-    if not is_encoded(request):
-        return data
-    size = LARGE if len(data) > _SMALL else len(data)
-    content = aside(size, partial(inflate, data, request.headers["Content-Encoding"], limit))
-    if content is None:
-        raise too_large(limit)
-    return content
+    if is_encoded(request):
+        size = LARGE if len(data) > _SMALL else len(data)
+        content = aside(size, partial(inflate, data, request.headers["Content-Encoding"], limit))
+        if content is None:
+            raise too_large(limit)
+        data = content
+    request.environ[_SIZE] = len(data)
+    return data
 
 
 def is_encoded(request: Request) -> bool:
@@ -46,12 +47,12 @@ def is_encoded(request: Request) -> bool:
 
 
 def size_of(request: Request) -> int:
-    """Return the body's size in bytes by its headers, or ``LARGE`` if they do not say."""
+    """Return the body's size in bytes. One that is not read yet has that of its headers, or ``LARGE`` if they do not say."""
     environ = request.environ
     size: int | None = environ.get(_SIZE)
     if size is None:
         unknown = is_encoded(request) or "HTTP_TRANSFER_ENCODING" in environ
-        size = environ[_SIZE] = LARGE if unknown else _length_of(request) or 0
+        size = LARGE if unknown else _length_of(request) or 0
     return size
 
 

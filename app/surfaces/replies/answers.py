@@ -30,8 +30,8 @@ def json_response(
 ) -> WholeResponse:
     """Return ``value`` as a JSON response; ``parsed``: it was parsed from JSON, so it needs no checks."""
     body = dumps(value, parsed=parsed)
-    framing = {"content-type": JSON, "content-length": str(len(body))}
-    return WholeResponse(body, status, {**framing, **(headers or {})})
+    fields = {"content-type": JSON, "content-length": str(len(body)), **(headers or {})}
+    return WholeResponse(body, status, fields)
 
 
 def outcome_headers(outcome: Outcome) -> dict[str, str]:

@@ -122,11 +122,13 @@ def _attempts(call: Call) -> dict[str, Any]:
 def extra_fields(outcome: Outcome, *, latency: int, chunk_index: int = 0) -> dict[str, Any]:
     """Return the whole ``extra_fields`` of a JSON answer or of the last frame of a stream."""
     call = outcome.call
-    fields = {**base_fields(call, outcome), "latency": latency, "chunk_index": chunk_index}
+    fields = base_fields(call, outcome)
+    fields["latency"], fields["chunk_index"] = latency, chunk_index
     if call.operation == "responses":
         fields["model_params"] = model_params(call.body)
         fields["billed_usage"] = billed_usage(outcome.usage)
-    return fields | _outcome_members(outcome)
+    fields |= _outcome_members(outcome)
+    return fields
 
 
 def _outcome_members(outcome: Outcome) -> dict[str, Any]:

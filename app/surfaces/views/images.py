@@ -18,6 +18,7 @@ from app.surfaces.body.validation import check_shape, read_body
 from app.surfaces.calls import current_gateway, make_call
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.runs import answer_call
+from app.surfaces.rules import current_rule
 
 _WHOLE: Final = frozenset({"n", "output_compression", "partial_images"})
 _FLAGS: Final[Mapping[str, bool]] = {"true": True, "false": False}
@@ -42,7 +43,7 @@ def _answer_form(mount: Mount, deployment: str | None, kind: ImageKind) -> Respo
     settings = current_gateway().settings
     fields, files = read_files(settings.max_upload_bytes, settings.body_deadline, most=2 * MAX_IMAGES)
     body = {name: _value(name, value) for name, value in to_members(fields).items()}
-    check_shape(body, 0)
+    check_shape(current_rule(), body, 0)
     return _answer(mount, deployment, kind, body, files)
 
 

@@ -234,7 +234,7 @@ class Session:
     def _begin_run(self, body: dict[str, Any], size: int) -> Run:
         """Return the run of a turn."""
         generates = _generates(body)
-        check_shape(body, size)
+        check_shape(current_rule(), body, size)
         body, may_leave_out, prefer = in_responses_shape(self._mount, body)
         store = wants_store(body, self._gateway.settings.store_by_default)
         call = make_call(

@@ -166,10 +166,9 @@ class Array(Strict):
                 f"Invalid '{{path}}': array too long. Expected an array with maximum length {self.longest}, "
                 f"but got an array with length {len(value)} instead.",
             )
-        if self.each is not None:
+        if self.each is not None and any(map(self.each, value)):
             faulty = ((i, faults) for i, item in enumerate(value) if (faults := self.each(item)))
-            if first := dict(islice(faulty, _MAX_DETAILS)):
-                raise ValidationError(first)
+            raise ValidationError(dict(islice(faulty, _MAX_DETAILS)))
 
 
 class Object(Strict):
