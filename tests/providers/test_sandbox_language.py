@@ -423,11 +423,26 @@ def test_streams_keep_the_grammar_of_their_wire():
         assert check_responses_stream([event for event in events if event is not None]) == []
 
 
-@pytest.mark.parametrize("schema", [{"type": "integer", "minimum": 2, "maximum": 1}, {"$ref": "#/nowhere"}])
-def test_a_schema_that_nothing_fits_is_refused(schema):
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ({"type": "integer", "minimum": 2, "maximum": 1}, "no value"),
+        ({"$ref": "#/nowhere"}, "'#/$ref'"),
+        ({"properties": {"a": {"if": {}}}}, "'if' at '#/properties/a'"),
+    ],
+)
+def test_a_schema_that_nothing_fits_or_is_not_supported_is_refused(schema, words):
     with pytest.raises(GatewayError) as caught:
         answer_to(asking("hello", output=Output("schema", schema, "x")), "chat", stream=False)
     assert (caught.value.status, caught.value.code) == (400, "invalid_json_schema")
+    assert words in caught.value.message
+    tool = replace(CLOCK, parameters=schema, strict=True)
+    with pytest.raises(GatewayError) as caught:
+        answer_to(asking("call tool clock with a=1", tools=(tool,)), "chat", stream=False)
+    assert (caught.value.status, caught.value.code) == (400, "invalid_function_parameters")
+    lenient = replace(tool, strict=None)
+    answer = answer_to(asking("call tool clock with a=1", tools=(lenient,)), "chat", stream=False)
+    assert summary_of(answer)["calls"] == [("clock", {"a": 1})]
 
 
 @pytest.mark.parametrize("count", [0, 129, 10**6])

@@ -42,8 +42,8 @@ from app.providers.sandbox.limits import (
     size_of,
     with_logprobs,
 )
-from app.providers.sandbox.schema_instances import make_arguments, make_instance
-from app.providers.sandbox.schemas import Unsatisfiable, WorkLimit
+from app.providers.sandbox.schema_instances import ABSENT, make_arguments, make_instance
+from app.providers.sandbox.schemas import UnsupportedSchema, WorkLimit
 
 MAX_CHOICES: Final = 128
 MAX_CALLS: Final = 128
@@ -239,16 +239,14 @@ def _structured_text(request: Request, directives: Directives) -> str:
     values = parse_assignments(directives.fill) if directives.fill else {}
     if request.output.format == "json" or request.output.schema is None:
         return _json(infer_values(values) or {"answer": _restate(request)})
-    schema = request.output.schema
     try:
-        return _json(make_instance(schema, values) if values else make_instance(schema))
-    except (Unsatisfiable, RecursionError, OverflowError) as error:
-        raise GatewayError(
-            "bad_request",
-            f"Invalid schema for the response: {error}.",
-            param="response_format",
-            code="invalid_json_schema",
-        ) from error
+        return _json(make_instance(request.output.schema, values or ABSENT))
+    except UnsupportedSchema as error:
+        raise _bad_schema("the response", error, "response_format", "invalid_json_schema") from error
+
+
+def _bad_schema(what: str, error: UnsupportedSchema, param: str, code: str) -> GatewayError:
+    return GatewayError("bad_request", f"Invalid schema for {what}: {error}.", param=param, code=code)
 
 
 def _quote_results(request: Request) -> str:
@@ -319,14 +317,12 @@ def _call(tool: Tool, directive: CallDirective, context: AnswerContext, work: Wo
 
 def _arguments(tool: Tool, directive: CallDirective, work: WorkLimit) -> Any:
     arguments = parse_assignments(directive.arguments)
+    if not tool.strict:
+        return make_arguments(tool.parameters, arguments, work=work)
     try:
-        return (
-            make_instance(tool.parameters, arguments, optional=False, work=work)
-            if tool.strict
-            else make_arguments(tool.parameters, arguments, work=work)
-        )
-    except (Unsatisfiable, RecursionError, OverflowError):
-        return infer_values(arguments)
+        return make_instance(tool.parameters or {}, arguments, optional=False, work=work)
+    except UnsupportedSchema as error:
+        raise _bad_schema(f"the tool '{tool.name}'", error, "tools", "invalid_function_parameters") from error
 
 
 def _no_tool(request: Request, missing: list[str]) -> str:

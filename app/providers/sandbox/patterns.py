@@ -1,261 +1,191 @@
-"""Regular expressions of a JSON Schema: make an example of one, and tell whether a text matches.
+"""Regular expressions of a JSON Schema: make examples of one, and tell whether a text matches.
 
-A client's pattern never runs in Python's ``re``, where a hostile one can take hours. It is parsed here.
-A match keeps the set of positions where each node may end, and counts its steps so that the caller can
-bound them. Look-around, back references and word boundaries are unsupported.
+A client's pattern never runs in Python's ``re``, where a hostile one can take hours; only its parts for one
+character do. A match maps all positions where a node may begin to those where it may end, or the other way round
+for look-ahead. Work is counted, so that the caller can bound it. Back references, word boundaries and flags are
+unsupported.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from itertools import repeat
+from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Final
 
 from app.canonical.record import record
 
-MAX_PATTERN: Final = 500  # characters
-MAX_REPEAT: Final = 1000
 MAX_EXAMPLE: Final = 4_000  # characters
-MAX_NESTING: Final = 20  # groups
+_ENDLESS: Final = 10**9
+_PARSING: Final = 100  # a character of a pattern costs so many of a text
 
-Step = Callable[[int], object]
-"""Counts positions that a match looks at; raises where they are too many."""
+Count = Callable[[int], object]
+"""Counts positions that are looked at; raises where they are too many."""
 
 
-class Unsupported(ValueError):
+class UnsupportedPattern(ValueError):
     """A pattern that cannot be parsed here, or an example that would be too long."""
 
 
 @record
 class Chars:
-    """One character of some ranges of code points, or one outside of them."""
+    """One character that ``test`` matches, such as each of ``examples``."""
 
-    ranges: tuple[tuple[int, int], ...]
-    negated: bool = False
-
-    def holds(self, char: str) -> bool:
-        """Tell whether ``char`` is one of them."""
-        code = ord(char)
-        return any(low <= code <= high for low, high in self.ranges) is not self.negated
-
-    def example(self) -> str:
-        """Return one of them, a letter or digit if there is one."""
-        codes = range(0x20, 0x3000) if self.negated else [low for low, _ in self.ranges]
-        for char in (*_READABLE, *map(chr, codes)):
-            if self.holds(char) and not "\ud800" <= char <= "\udfff":
-                return char
-        raise Unsupported("no character fits")
+    test: re.Pattern[str]
+    examples: list[str]
 
 
 @record
-class Sequence:
-    """Nodes one after another."""
+class Group:
+    """One of several branches, each of them nodes one after another."""
 
-    nodes: tuple[Node, ...]
-
-
-@record
-class Either:
-    """One of several nodes."""
-
-    nodes: tuple[Node, ...]
+    branches: list[list[Node]]
 
 
 @record
 class Repeat:
-    """A node ``low`` to ``high`` times (None: any number)."""
+    """``node``, ``low`` to ``high`` times."""
 
     node: Node
     low: int
-    high: int | None
+    high: int
 
 
 @record
-class Anchor:
-    """The start or the end of the text."""
+class Look:
+    """A position before which (``ahead``) or behind which ``node`` matches, or does not (``negated``)."""
 
-    at_start: bool
+    node: Node
+    ahead: bool
+    negated: bool = True
 
 
-Node = Chars | Sequence | Either | Repeat | Anchor
+Node = Chars | Group | Repeat | Look
+
+_TOKEN: Final = re.compile(
+    r"""(?P<open>\((?:\?(?::|<?[=!]|P?<\w+>)|(?!\?)))
+      | (?P<close>\))
+      | (?P<bar>\|)
+      | (?P<repeat>[*+?]|\{\d{1,3}(?:,\d{0,9})?\})\??
+      | (?P<char>\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)|\[\^?\]?(?:\\.|[^\\\]]){0,500}\]|\{(?!\d)|[^\\(\[{])
+      | (?P<other>\(\?\w*|.)""",
+    re.VERBOSE | re.DOTALL,
+)
+_REPEATS: Final = {"*": "0,", "+": "1,", "?": "0,1"}
+
+_ANYTHING: Final = Chars(re.compile(r"[\s\S]"), ["a"])
+_START: Final = Look(_ANYTHING, ahead=False)
+_END: Final = Look(_ANYTHING, ahead=True)
+_ANCHORS: Final = {"^": _START, r"\A": _START, "$": _END, r"\z": _END, r"\Z": _END}
+
+_MISREAD: Final = re.compile(r"(?<!\\)(\\[dDwWsS](?=-)|(?=[\[&|~])|(?<=-)(?=-))")
+"""Where a set needs one more backslash to mean the same in Python's ``re`` as elsewhere."""
 
 _READABLE: Final = "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_-"
-_DIGIT: Final = ((0x30, 0x39),)
-_WORD: Final = ((0x61, 0x7A), (0x41, 0x5A), (0x30, 0x39), (0x5F, 0x5F))
-_SPACE: Final = ((0x20, 0x20), (0x09, 0x0D))
-_CLASSES: Final[Mapping[str, Chars]] = {
-    "d": Chars(_DIGIT),
-    "D": Chars(_DIGIT, True),
-    "w": Chars(_WORD),
-    "W": Chars(_WORD, True),
-    "s": Chars(_SPACE),
-    "S": Chars(_SPACE, True),
-}
-_SIGNS: Final[Mapping[str, Node]] = {
-    "^": Anchor(True),
-    "$": Anchor(False),
-    ".": Chars(((0x0A, 0x0A), (0x0D, 0x0D)), True),
-}
-_ESCAPES: Final[Mapping[str, str]] = {"n": "\n", "r": "\r", "t": "\t", "f": "\f", "v": "\v", "0": "\0"}
-_REPEATS: Final[Mapping[str, tuple[int, int | None]]] = {"*": (0, None), "+": (1, None), "?": (0, 1)}
-
-_ESCAPE: Final = r"\\(?:x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|.)"
-_CHARACTER: Final = re.compile(rf"{_ESCAPE}|[^\\()\[|*+?]", re.DOTALL)
-_SET: Final = re.compile(r"\[(\^?)(\]?(?:\\.|[^\\\]])*)\]", re.DOTALL)
-_SET_MEMBER: Final = re.compile(rf"({_ESCAPE}|[^\\])(?:-({_ESCAPE}|[^\\]))?", re.DOTALL)
-_GROUP: Final = re.compile(r"\((?:\?:|\?P?<(?![=!])[^>]*>|(?!\?))")
-_GROUP_END: Final = re.compile(r"\)")
-_BAR: Final = re.compile(r"\|")
-_QUANTIFIER: Final = re.compile(r"(?:([*+?])|\{(\d{1,9})(?:(,)(\d{0,9}))?\})\??", re.ASCII)
-
-_FAULTS: Final[Mapping[str, str]] = {
-    # the character at which parsing stops: what is wrong
-    "(": "look-around",
-    ")": "a bracket is closed that was not opened",
-    "[": "a bracket is not closed",
-    "": "a bracket is not closed",
-    "\\": "the pattern ends too early",
-}
 
 
-def parse_pattern(pattern: str) -> Node:
-    """Return the tree of ``pattern``; raises Unsupported for what cannot be parsed here."""
-    if len(pattern) > MAX_PATTERN:
-        raise Unsupported("the pattern is too long")
-    parser = _Parser(pattern)
-    node = parser.either(0)
-    if parser.rest:
-        raise parser.fault()
-    return node
+@cache
+def _characters() -> str:
+    return "".join(map(chr, (*range(0x20, 0xD800), *range(0x20))))
 
 
-class _Parser:
-    """Parses a pattern from left to right."""
-
-    def __init__(self, pattern: str) -> None:
-        self.rest = pattern
-
-    def fault(self) -> Unsupported:
-        """Return the error that says why parsing stopped."""
-        return Unsupported(_FAULTS.get(self.rest[:1], "there is nothing to repeat"))
-
-    def either(self, depth: int) -> Node:
-        """Return what stands here up to the end of the group, below ``depth`` other groups."""
-        branches = [self._sequence(depth)]
-        while self._take(_BAR):
-            branches.append(self._sequence(depth))
-        return branches[0] if len(branches) == 1 else Either(tuple(branches))
-
-    def _take(self, token: re.Pattern[str]) -> re.Match[str] | None:
-        match = token.match(self.rest)
-        if match is not None:
-            self.rest = self.rest[match.end() :]
-        return match
-
-    def _sequence(self, depth: int) -> Node:
-        nodes: list[Node] = []
-        while (node := self._atom(depth)) is not None:
-            while (quantifier := self._take(_QUANTIFIER)) is not None:
-                node = _repeat(node, quantifier)
-            nodes.append(node)
-        return Sequence(tuple(nodes))
-
-    def _atom(self, depth: int) -> Node | None:
-        if self._take(_GROUP):
-            if depth >= MAX_NESTING:
-                raise Unsupported("groups are nested too deep")
-            node = self.either(depth + 1)
-            if not self._take(_GROUP_END):
-                raise self.fault()
-            return node
-        if match := self._take(_SET):
-            return _set(match[2], negated=bool(match[1]))
-        if match := self._take(_CHARACTER):
-            return _SIGNS.get(match[0]) or _chars(match[0])
-        return None
+def parse_pattern(pattern: str, count: Count) -> Node:
+    """Return the tree of ``pattern``; raises UnsupportedPattern for what cannot be parsed here."""
+    count(_PARSING * len(pattern))
+    return _group(_TOKEN.finditer(pattern), "")
 
 
-def _repeat(node: Node, quantifier: re.Match[str]) -> Node:
-    sign, least, comma, most = quantifier.groups()
-    low, high = _REPEATS[sign] if sign else (int(least), int(most or least))
-    if comma and not most:
-        high = None
-    if low > MAX_REPEAT or (high or 0) > 10**6 or isinstance(node, Anchor):
-        raise Unsupported("a repetition is too long")
-    if high is not None and high < low:
-        raise Unsupported("a repetition is upside down")
-    return Repeat(node, low, high)
+def _group(tokens: Iterator[re.Match[str]], opening: str) -> Node:
+    """Return the node of a group that ``opening`` begins, up to its end or that of the pattern."""
+    branches: list[list[Node]] = [[]]
+    for token in tokens:
+        match token.lastgroup:
+            case "open":
+                branches[-1].append(_group(tokens, token["open"]))
+            case "bar":
+                branches.append([])
+            case "char":
+                branches[-1].append(_ANCHORS.get(token["char"]) or _chars(token["char"]))
+            case "repeat" if branches[-1]:
+                branches[-1].append(_repeat(branches[-1].pop(), token["repeat"]))
+            case "close" if opening:
+                break
+            case _:
+                raise UnsupportedPattern(f"{token[0]!r} is not supported here")
+    else:
+        if opening:
+            raise UnsupportedPattern(f"{opening!r} is not closed")
+    group = Group(branches)
+    return Look(group, "<" not in opening, "!" in opening) if opening[-1:] in ("=", "!") else group
 
 
-def _set(body: str, *, negated: bool) -> Chars:
-    ranges: list[tuple[int, int]] = []
-    for first, last in _SET_MEMBER.findall(body):
-        low, high = _chars(first), _chars(last or first)
-        if low.negated or high.negated:
-            raise Unsupported("a negated class within a class")
-        ranges += [(low.ranges[0][0], high.ranges[-1][1])] if last else low.ranges
-    return Chars(tuple(ranges), negated)
+def _repeat(node: Node, text: str) -> Repeat:
+    low, comma, high = _REPEATS.get(text, text.strip("{}")).partition(",")
+    return Repeat(node, int(low), int(high or (_ENDLESS if comma else low)))
 
 
 def _chars(text: str) -> Chars:
-    """Return what a character or an escape of a pattern stands for."""
-    letter = text[1:2]
-    if letter in _CLASSES:
-        return _CLASSES[letter]
-    if letter.isalnum() and len(text) == 2 and letter not in _ESCAPES:
-        raise Unsupported(text)
-    code = int(text[2:], 16) if len(text) > 2 else ord(_ESCAPES.get(letter, letter or text))
-    return Chars(((code, code),))
+    """Return the node of one character, escape or set."""
+    try:
+        test = re.compile("[" + _MISREAD.sub(r"\1\\", text[1:]) if text[0] == "[" else text, re.ASCII)
+    except re.error as error:
+        raise UnsupportedPattern(f"{text!r} is not supported: {error.msg}") from error
+    rare = test.search(_characters())
+    if not rare or not rare[0]:
+        raise UnsupportedPattern(f"no character fits {text!r}")
+    return Chars(test, test.findall(_READABLE + text) or [rare[0]])
 
 
-def example(node: Node, extra: int = 0) -> str:
-    """Return a text that matches ``node``, open repetitions ``extra`` times more than they must.
+def make_example(node: Node, extra: int = 0) -> str:
+    """Return a text that matches ``node``, look-around aside. Its open repetitions are ``extra`` times longer than
+    they must be, and it takes the character of a set, and the branch of a group, that comes so many later.
 
-    Raises Unsupported where it would be longer than ``MAX_EXAMPLE`` characters.
+    Raises UnsupportedPattern where it would be longer than ``MAX_EXAMPLE`` characters.
     """
-    if isinstance(node, Chars):
-        return node.example()
-    if isinstance(node, Sequence):
-        return _join([example(part, extra) for part in node.nodes])
-    if isinstance(node, Either):
-        return example(node.nodes[0], extra)
-    if isinstance(node, Repeat):
-        times = node.low + extra if node.high is None else min(node.low + extra, node.high)
-        return _join([example(node.node, extra)] * times) if times else ""
-    return ""
+    match node:
+        case Chars():
+            text = node.examples[extra % len(node.examples)]
+        case Group():
+            branch = node.branches[extra % len(node.branches)]
+            text = "".join(make_example(part, extra) for part in branch)
+        case Repeat():
+            text = make_example(node.node, extra) * min(node.low + extra, node.high)
+        case Look():
+            text = ""
+    if len(text) > MAX_EXAMPLE:
+        raise UnsupportedPattern("the text would be too long")
+    return text
 
 
-def _join(texts: list[str]) -> str:
-    if sum(map(len, texts)) > MAX_EXAMPLE:
-        raise Unsupported("the text would be too long")
-    return "".join(texts)
-
-
-def matches(node: Node, text: str, step: Step) -> bool:
+def matches(node: Node, text: str, count: Count) -> bool:
     """Tell whether ``node`` matches anywhere in ``text``, as JSON Schema has it."""
-    return bool(_ends(node, text, set(range(len(text) + 1)), step))
+    return bool(_reach(node, text, set(range(len(text) + 1)), 1, count))
 
 
-def _ends(node: Node, text: str, starts: set[int], step: Step) -> set[int]:
-    """Return the positions where a match of ``node`` that begins at one of ``starts`` may end."""
-    step(1 + len(starts))
-    if isinstance(node, Chars):
-        return {at + 1 for at in starts if at < len(text) and node.holds(text[at])}
-    if isinstance(node, Anchor):
-        return starts & {0 if node.at_start else len(text)}
-    if isinstance(node, Either):
-        return set().union(*(_ends(branch, text, starts, step) for branch in node.nodes))
-    if isinstance(node, Sequence):
-        for part in node.nodes:
-            starts = _ends(part, text, starts, step)
-        return starts
-    for _ in range(node.low):
-        starts = _ends(node.node, text, starts, step)
-    ends = set(starts)
-    for _ in repeat(None) if node.high is None else range(node.high - node.low):
-        starts = _ends(node.node, text, starts, step) - ends
-        if not starts:
-            break
-        ends |= starts
+def _reach(node: Node, text: str, starts: set[int], step: int, count: Count) -> set[int]:
+    """Return the positions where a match of ``node`` that begins at one of ``starts`` may end; with the ``step`` -1,
+    those where one that ends there may begin."""
+    count(1 + len(starts))
+    ends: set[int] = set()
+    match node:
+        case Chars():
+            fits = node.test.fullmatch
+            ends = {at + step for at in starts if fits(text[min(at, at + step) : max(at, at + step)])}
+        case Group():
+            for branch in node.branches:
+                positions = starts
+                for part in branch[::step]:
+                    positions = _reach(part, text, positions, step, count)
+                ends |= positions
+        case Repeat():
+            ends |= starts if node.low == 0 else ends
+            for times in range(1, node.high + 1):
+                starts = _reach(node.node, text, starts, step, count) - ends
+                ends |= starts if times >= node.low else set()
+                if not starts:
+                    break
+        case Look():
+            everywhere = set(range(len(text) + 1))
+            found = _reach(node.node, text, everywhere, -1 if node.ahead else 1, count)
+            ends = starts - found if node.negated else starts & found
     return ends

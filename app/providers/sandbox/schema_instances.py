@@ -1,38 +1,41 @@
-"""Make a JSON value that fits a schema, from proposed values and made-up ones.
+"""Make JSON values that fit a schema, from proposed values and made-up ones.
 
-Deterministic. Where several values would do, the first that the schema accepts is taken: the
-proposal, then ``default`` and ``examples``, then the simplest value of its type.
+Deterministic. Values are made one after another, the likeliest first: the proposal, then ``default`` and ``examples``,
+then the simplest values of a type. Those that the schema does not accept are passed over.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from fractions import Fraction
+from itertools import chain, cycle, islice, product
 from typing import Any, Final
 
 from app.dialects.shared.lenient_json import as_dict, as_list
 from app.providers.sandbox.assignments import Bare, infer_values
-from app.providers.sandbox.scalars import SCALARS
+from app.providers.sandbox.patterns import UnsupportedPattern, make_example
 from app.providers.sandbox.schemas import (
+    KEYWORDS,
     TYPES,
     JsonSchema,
     RootSchema,
-    Unsatisfiable,
     UnsupportedSchema,
     WorkLimit,
-    count_members,
-    is_number,
-    merge,
-    refuse_unsupported,
+    as_types,
+    exact,
+    split_items,
 )
 
 ABSENT: Final = object()
 """The proposal where none was made, and the value where none was found."""
 
-_FULL_DEPTH: Final = 5  # optional members are made up no deeper than this
-_MAX_DEPTH: Final = 40
-_MAX_ITEMS: Final = 1_000
-_VARIANTS: Final = 3  # attempts at an item that must differ from those before it
+_FULL_DEPTH: Final = 5  # below, members and items are made up only if they are required
+_WIDE_DEPTH: Final = 3  # below, branches that are an object or array come last
+_MOST: Final = 1_000  # values that are tried of one type, items of a list
+_MAX_TEXT: Final = 256 * 1024
+_BOUND: Final = 10**400  # of numbers without another; more than any float
 
 
 def make_instance(
@@ -40,38 +43,36 @@ def make_instance(
 ) -> Any:
     """Return a value that fits ``schema`` and holds as much of ``proposal`` as fits.
 
-    ``proposal`` is what ``parse_assignments`` returns. With ``optional``, members that are not
-    required are made up, too. ``work`` is the limit that several values of one answer share.
-    Raises Unsatisfiable when no value was found.
+    ``proposal`` is what ``parse_assignments`` returns. With ``optional``, members that are not required are made up, too.
+    ``work`` is the limit that several values of one answer share. Raises UnsupportedSchema when no value was found.
     """
-    root = RootSchema(schema, work)
-    value = _InstanceBuilder(root, optional).make(schema, proposal, "value", 0, 0)
-    if not root.accepts(value, schema):
-        raise Unsatisfiable("no value was found that fits the schema")
+    try:
+        root = RootSchema(schema, work or WorkLimit())
+        value = _InstanceBuilder(root, optional).make(schema, proposal, "value", 0)
+    except (RecursionError, OverflowError) as error:
+        raise UnsupportedSchema("the schema has no finite value") from error
+    if value is ABSENT:
+        raise UnsupportedSchema("no value was found that fits the schema")
     return value
 
 
 def make_arguments(
     schema: Any, proposal: Mapping[str, Any], *, work: WorkLimit | None = None
 ) -> dict[str, Any]:
-    """Return the arguments of a call: the members of ``proposal``, of the types that the schema wants
-    where they can be, and made-up values for other required members.
+    """Return the arguments of a call: the members of ``proposal``, of the types that the schema wants where they can
+    be, and made-up values for other required members.
 
-    A proposed member stays even where it does not fit. A schema that no value fits adds nothing.
+    A proposed member stays even where it does not fit. A schema that is not supported adds nothing.
     """
     try:
-        value = make_instance(schema, proposal, optional=False, work=work)
-    except Unsatisfiable:
-        value = {}
-    members = as_dict(value)
-    first: dict[str, Any] = {}
-    for name, member in proposal.items():
-        head, dot, _ = name.partition(".")
-        if name in members and _count_used(members[name], member):
-            first[name] = members[name]
-        elif not dot or not isinstance(members.get(head), dict):
-            first[name] = infer_values(member)
-    return {**first, **{name: member for name, member in members.items() if name not in first}}
+        members = as_dict(make_instance(schema, proposal, optional=False, work=work))
+    except UnsupportedSchema:
+        members = {}
+    given = _nest(proposal, members)
+    dropped = {
+        name: infer_values(given[name]) for name in given if not _count_used(members.get(name), given[name])
+    }
+    return {**dict.fromkeys(given), **members, **dropped}
 
 
 class _InstanceBuilder:
@@ -81,238 +82,176 @@ class _InstanceBuilder:
         self._root = root
         self._optional = optional
 
-    def make(self, schema: Any, proposal: Any, name: str, depth: int, variant: int) -> Any:
-        """Return a value for ``schema``. Its texts are made of ``name``; ``variant`` numbers the items of a
-        list that must differ. Raises Unsatisfiable."""
-        if depth > _MAX_DEPTH:
-            raise Unsatisfiable("the schema has no finite value")
-        flat = self._root.flatten(schema)
-        refuse_unsupported(flat)
-        for keyword in ("anyOf", "oneOf"):
-            if isinstance(flat.get(keyword), list):
-                return self._alternative(flat, keyword, proposal, name, depth, variant)
-        for value in self._candidates(flat, proposal, name, depth, variant):
-            if self._root.accepts(value, flat):
-                return value
-        raise Unsatisfiable("no value was found that fits a schema")
+    def make(self, schema: Any, proposal: Any, name: str, depth: int) -> Any:
+        """Return a value that fits ``schema``, ABSENT where none was found. ``name`` is the member that it is made for."""
+        return next(self._values(schema, proposal, name, depth), ABSENT)
 
-    def _alternative(
-        self, flat: dict[str, Any], keyword: str, proposal: Any, name: str, depth: int, variant: int
-    ) -> Any:
-        """Return a value of the branch that uses most of the proposal."""
-        base = {k: v for k, v in flat.items() if k != keyword}
-        branches = [self._branch(base, branch) for branch in flat[keyword]]
-        if depth >= _FULL_DEPTH:
-            branches.sort(key=_branch_size)
-        best, most = ABSENT, -1
-        for branch in branches:
-            value = self._try(branch, proposal, name, depth + 1, variant)
-            if value is ABSENT or not self._root.accepts(value, flat):
-                continue
-            if (used := _count_used(value, proposal)) > most:
-                best, most = value, used
-            if proposal is ABSENT:
-                break
-        if best is ABSENT:
-            raise Unsatisfiable(f"no branch of '{keyword}' could be fitted")
-        return best
-
-    def _branch(self, base: dict[str, Any], branch: Any) -> Any:
-        self._root.step(count_members(base))
-        if isinstance(branch, Mapping) and ("$ref" in branch or "allOf" in branch):
-            return {"allOf": [base, branch]} if base else branch
-        return merge(base, branch)
-
-    def _try(self, schema: Any, proposal: Any, name: str, depth: int, variant: int) -> Any:
-        """Return what ``make`` does, ABSENT where no value was found."""
-        try:
-            return self.make(schema, proposal, name, depth, variant)
-        except UnsupportedSchema:
-            raise
-        except Unsatisfiable:
-            return ABSENT
-
-    def _candidates(
-        self, flat: JsonSchema, proposal: Any, name: str, depth: int, variant: int
-    ) -> Iterator[Any]:
-        """Yield values that may fit, best first."""
-        kinds = _likely_types(flat)
-        yield from self._typed_proposals(flat, proposal, kinds, name, depth)
-        if "const" in flat:
-            yield flat["const"]
-            return
-        if isinstance(flat.get("enum"), list):
-            values = flat["enum"]
-            yield from (values[(variant + i) % len(values)] for i in range(min(len(values), _MAX_ITEMS)))
-            return
-        if variant == 0 and "default" in flat:
-            yield flat["default"]
-        yield from as_list(flat.get("examples"))[variant:]
-        for kind in kinds:
-            if kind == "object":
-                yield self._make_object(flat, {}, depth)
-            elif kind == "array":
-                yield self._make_array(flat, [], name, depth)
-            else:
-                yield from SCALARS[kind](self._root, flat, name, variant)
-
-    def _typed_proposals(
-        self, flat: JsonSchema, proposal: Any, kinds: list[str], name: str, depth: int
-    ) -> Iterator[Any]:
-        """Yield what the proposal may stand for that is of one of the types ``kinds``."""
+    def _values(self, schema: Any, proposal: Any, name: str, depth: int) -> Iterator[Any]:
+        """Yield values that fit ``schema``, the likeliest first; with a proposal, one for each choice of branches, and
+        the one that holds most of it first."""
+        choices: Iterable[JsonSchema] = self._root.expand(schema)
+        if depth >= _WIDE_DEPTH:
+            choices = sorted(choices, key=lambda plain: _likely_types(plain)[0] in ("object", "array"))
+        candidates = (self._candidates(plain, proposal, name, depth) for plain in choices)
+        values = (filter(lambda value: self._root.accepts(value, schema), some) for some in candidates)
         if proposal is ABSENT:
-            return
-        for value in proposal.readings() if isinstance(proposal, Bare) else [proposal]:
-            for kind in kinds:
-                if kind == "object" and isinstance(value, Mapping):
-                    yield self._make_object(flat, value, depth)
-                elif kind == "array" and isinstance(value, list):
-                    yield self._make_array(flat, value, name, depth)
-                elif TYPES[kind](value):
-                    yield value
+            return chain.from_iterable(values)
+        firsts = chain.from_iterable(islice(some, 1) for some in values)
+        return iter(sorted(firsts, key=lambda value: -_count_used(value, proposal)))
 
-    # --- objects
+    def _candidates(self, plain: JsonSchema, proposal: Any, name: str, depth: int) -> Iterator[Any]:
+        """Yield values that may fit ``plain``, the likeliest first."""
+        types = _likely_types(plain)
+        for value, kind in product(proposal.readings() if isinstance(proposal, Bare) else [proposal], types):
+            if TYPES[kind](value):
+                yield from self._typed(kind, plain, value, name, depth)
+        usual = [*([plain["default"]] if "default" in plain else []), *as_list(plain.get("examples"))]
+        yield from (value for value in usual if any(TYPES[kind](value) for kind in types))
+        fixed = [plain["const"]] if "const" in plain else plain.get("enum")
+        made_up = (self._typed(kind, plain, ABSENT, name, depth) for kind in types)
+        yield from chain.from_iterable(made_up) if fixed is None else fixed
 
-    def _make_object(self, flat: JsonSchema, proposal: Mapping[str, Any], depth: int) -> dict[str, Any]:
-        """Return an object with what fits of ``proposal``; the rest is made up."""
-        properties = as_dict(flat.get("properties"))
+    def _typed(self, kind: str, plain: JsonSchema, proposal: Any, name: str, depth: int) -> Iterable[Any]:
+        """Yield values of one type."""
+        if kind == "object":
+            return self._objects(plain, as_dict(proposal), depth)
+        if kind == "array":
+            return self._arrays(plain, as_list(proposal), name, depth)
+        return _SCALARS[kind](self._root, plain, name) if proposal is ABSENT else [proposal]
+
+    def _objects(
+        self, plain: JsonSchema, proposal: Mapping[str, Any], depth: int
+    ) -> Iterator[dict[str, Any]]:
+        """Yield an object with what fits of ``proposal``; the rest is made up."""
+        properties = plain.get("properties", {})
         proposal = _nest(proposal, properties)
-        required = dict.fromkeys(name for name in as_list(flat.get("required")) if isinstance(name, str))
-        self._root.step(len(properties) + len(required))
+        optional = properties if self._optional and depth < _FULL_DEPTH else {}
+        required = dict.fromkeys(plain.get("required", []))
+        lack = min(plain.get("minProperties", 0), _MOST) - len({**optional, **proposal, **required})
+        required.update((f"key {number}", None) for number in range(1, int(lack) + 1))
+        wanted = {**optional, **proposal, **required}
         members: dict[str, Any] = {}
-        for name in [*(n for n in properties if n in required or n in proposal), *proposal, *required]:
-            self._add(members, flat, name, proposal.get(name, ABSENT), depth, needed=name in required)
-        for name in properties if self._optional and depth < _FULL_DEPTH else ():
-            self._add(members, flat, name, ABSENT, depth, needed=False)
-        return {**{name: members[name] for name in properties if name in members}, **members}
-
-    def _add(
-        self,
-        members: dict[str, Any],
-        flat: JsonSchema,
-        name: str,
-        proposal: Any,
-        depth: int,
-        *,
-        needed: bool,
-    ) -> None:
-        """Add the member ``name``: as proposed, else made up where it is needed or optional members
-        are made up, else not at all."""
-        if name in members:
-            return
-        properties = as_dict(flat.get("properties"))
-        schema = properties[name] if name in properties else flat.get("additionalProperties", True)
-        proposals = [] if proposal is ABSENT else [proposal]
-        for value in [*proposals, ABSENT] if needed or self._optional else proposals:
-            member = self._try(schema, value, name, depth + 1, 0)
-            if member is not ABSENT and (value is ABSENT or _count_used(member, value) > 0):
+        for name in dict.fromkeys([*(name for name in properties if name in wanted), *wanted]):
+            schema = properties.get(name, plain.get("additionalProperties", True))
+            given = proposal.get(name, ABSENT)
+            member = self.make(schema, given, name, depth + 1)
+            if member is not ABSENT and (self._optional or name in required or _count_used(member, given)):
                 members[name] = member
-                return
-        if needed:
-            raise Unsatisfiable("a required member could not be made up")
+        yield members
 
-    # --- lists
-
-    def _make_array(self, flat: JsonSchema, proposal: list[Any], name: str, depth: int) -> list[Any]:
-        """Return a list with what fits of ``proposal``, filled up to the least length."""
-        prefix = as_list(flat.get("prefixItems")) or as_list(flat.get("items"))
-        least, most = flat.get("minItems", 0), flat.get("maxItems", math.inf)
-        usual = 1 if self._optional and depth < _FULL_DEPTH and _items_schema(flat) is not False else 0
-        length = min(
-            max(int(least) if is_number(least) else 0, usual, len(prefix), len(proposal)),
-            int(most) if is_number(most) and most < math.inf else _MAX_ITEMS,
-        )
-        if length > _MAX_ITEMS:
-            raise Unsatisfiable("too many items are wanted")
-        keys: set[str] | None = set() if flat.get("uniqueItems") is True else None
-        items: list[Any] = []
-        for index in range(length):
-            schema = prefix[index] if index < len(prefix) else _items_schema(flat)
-            value = proposal[index] if index < len(proposal) else ABSENT
-            items.append(self._item(schema, value, name, depth, index, keys))
-        return items
-
-    def _item(
-        self, schema: Any, proposal: Any, name: str, depth: int, index: int, keys: set[str] | None
-    ) -> Any:
-        """Return the item at ``index``, unlike those of ``keys`` where items must differ."""
-        for variant in range(index, index + (1 if keys is None else _VARIANTS)):
-            value = self._try(schema, proposal, name, depth + 1, variant)
-            if value is ABSENT and proposal is not ABSENT:
-                value = self._try(schema, ABSENT, name, depth + 1, variant)
-            if value is ABSENT:
-                break
-            if keys is None:
-                return value
-            key = self._root.key(value)
-            if key not in keys:
-                keys.add(key)
-                return value
-            proposal = ABSENT
-        raise Unsatisfiable("an item could not be made up")
+    def _arrays(self, plain: JsonSchema, proposal: list[Any], name: str, depth: int) -> Iterator[list[Any]]:
+        """Yield a list with what fits of ``proposal``, filled up to the least length."""
+        first, rest = split_items(plain)
+        usual = 1 if self._optional and depth < _FULL_DEPTH and rest is not False else 0
+        length = max(plain.get("minItems", 0), usual, len(first), len(proposal))
+        unique = plain.get("uniqueItems", False)
+        made_up = self._values(rest, ABSENT, name, depth + 1)
+        fillers = made_up if unique else cycle(made_up)
+        items: dict[Hashable, Any] = {}  # by what makes them different
+        for index in range(int(min(length, plain.get("maxItems", _MOST), _MOST))):
+            schema = first[index] if index < len(first) else rest
+            given = proposal[index] if index < len(proposal) else ABSENT
+            filled = index >= max(len(first), len(proposal))
+            source = fillers if filled else self._values(schema, given, name, depth + 1)
+            keyed = ((self._root.key(item) if unique else index, item) for item in source)
+            items.update(islice((pair for pair in keyed if pair[0] not in items), 1))
+        yield [*items.values()]
 
 
-def _items_schema(flat: JsonSchema) -> Any:
-    items = flat.get("items", True)
-    return True if isinstance(items, list) else items
+def _likely_types(plain: JsonSchema) -> list[str]:
+    """Return the types that a value may have, likeliest first."""
+    implied = (kind for keyword in plain if keyword in KEYWORDS and (kind := KEYWORDS[keyword].kind))
+    return as_types(plain.get("type", list(dict.fromkeys([*implied, *TYPES]))))
 
 
-def _nest(proposal: Mapping[str, Any], properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``proposal`` with ``a.b`` moved into ``a`` where the schema has an ``a`` and no ``a.b``."""
-    members: dict[str, Any] = {}
+def _nest(proposal: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``proposal`` with ``a.b`` moved into ``a`` where there is a member ``a`` and no ``a.b``."""
+    nested: dict[str, Any] = {}
     for name, value in proposal.items():
-        head, dot, tail = name.partition(".")
-        if dot and name not in properties and head in properties:
-            members[head] = {**as_dict(members.get(head)), tail: value}
+        head, _, tail = name.partition(".")
+        if name not in members and head in members:
+            nested[head] = {**as_dict(nested.get(head)), tail: value}
         else:
-            members[name] = value
-    return members
+            nested[name] = value
+    return nested
 
 
 def _count_used(value: Any, proposal: Any) -> int:
     """Count how much of ``proposal`` is in ``value``."""
     if isinstance(proposal, Bare):
         first = value[:1] if isinstance(value, list) else value
-        return int(
-            any(
-                first == reading and isinstance(first, bool) is isinstance(reading, bool)
-                for reading in proposal.readings()
-            )
-        )
+        return int(any(first == reading and type(first) is type(reading) for reading in proposal.readings()))
     if isinstance(proposal, Mapping) and isinstance(value, Mapping):
         members = _nest(proposal, value)
         return (not members) + sum(
-            _count_used(value[name], member) for name, member in members.items() if name in value
+            _count_used(value[name], members[name]) for name in members if name in value
         )
-    if isinstance(proposal, list):
-        return int(isinstance(value, list))
-    return int(value == proposal)
+    return int(isinstance(value, list) if isinstance(proposal, list) else value == proposal)
 
 
-def _branch_size(schema: Any) -> int:
-    """Order branches where values must get small: scalars first, then lists, then objects."""
-    kinds = schema.get("type") if isinstance(schema, Mapping) else None
-    if kinds == "object" or isinstance(schema, Mapping) and ("properties" in schema or "allOf" in schema):
-        return 2
-    return 1 if kinds == "array" or kinds is None else 0
+# --- scalars ------------------------------------------------------------------------------------
 
-
-_TYPE_KEYWORDS: Final[Mapping[str, tuple[str, ...]]] = {
-    "object": ("properties", "required", "additionalProperties"),
-    "array": ("items", "prefixItems", "minItems", "uniqueItems"),
-    "string": ("minLength", "maxLength", "pattern", "format"),
-    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+_FORMATS: Final[Mapping[str, str]] = {
+    "date-time": "2026-01-{0:02}T12:00:00Z",
+    "date": "2026-01-{0:02}",
+    "time": "12:00:{0:02}Z",
+    "duration": "P{0}D",
+    "email": "name{0}@example.com",
+    "idn-email": "name{0}@example.com",
+    "hostname": "host{0}.example.com",
+    "ipv4": "192.0.2.{0}",
+    "ipv6": "2001:db8::{0}",
+    "uri": "https://example.com/{0}",
+    "url": "https://example.com/{0}",
+    "uuid": "00000000-0000-4000-8000-{0:012}",
+    "byte": "AAAA",
+    "regex": "a{{{0}}}",
+    "json-pointer": "/{0}",
 }
-"""The keywords that are about one type."""
-
-_SIMPLEST_TYPES: Final = ("string", "integer", "boolean", "object", "array", "null", "number")
+_FORMATTED: Final = range(1, 29)  # as many as a month has days
 
 
-def _likely_types(flat: JsonSchema) -> list[str]:
-    """Return the types that a value may have, likeliest first."""
-    types = flat.get("type")
-    if types is not None:
-        names = types if isinstance(types, list) else [types]
-        return [kind for kind in names if isinstance(kind, str) and kind in TYPES]
-    implied = [kind for kind, keywords in _TYPE_KEYWORDS.items() if not flat.keys().isdisjoint(keywords)]
-    return list(dict.fromkeys((*implied, *_SIMPLEST_TYPES)))
+def _strings(root: RootSchema, plain: JsonSchema, name: str) -> Iterator[str]:
+    least, most = plain.get("minLength", 0), plain.get("maxLength", _MAX_TEXT)
+    if form := _FORMATS.get(str(plain.get("format"))):
+        yield from map(form.format, _FORMATTED)
+    if "pattern" in plain:
+        yield from _examples(root, plain["pattern"], least)
+    elif least <= _MAX_TEXT:
+        for number in range(1, _MOST + 1):
+            text = f"some {name}" if number == 1 else f"{name} {number}"
+            yield (text if len(text) <= most else str(number)).ljust(int(least), "x")[: int(most)]
+
+
+def _examples(root: RootSchema, pattern: str, least: int) -> Iterator[str]:
+    """Yield texts that match ``pattern``: its shortest, one that is longer by what that lacks of ``least``, and others."""
+    with suppress(UnsupportedPattern):
+        node = root.pattern(pattern)
+        lack = int(max(0, least - len(make_example(node))))
+        for extra in chain((0, lack), range(1, 65)):
+            yield make_example(node, extra)
+
+
+def _numbers(root: RootSchema, plain: JsonSchema, name: str) -> Iterator[float]:
+    step = exact(plain.get("multipleOf", 1))
+    low = max((plain[key] for key in ("minimum", "exclusiveMinimum") if key in plain), default=-_BOUND)
+    high = min((plain[key] for key in ("maximum", "exclusiveMaximum") if key in plain), default=_BOUND)
+    lowest, highest = math.ceil(exact(low) / step), math.floor(exact(high) / step)
+    start = min(max(1, lowest), highest)
+    multiples = chain(range(start, highest + 1), range(start - 1, lowest - 1, -1))
+    yield from (_as_number(step * times) for times in islice(multiples, _MOST))
+    if -_BOUND < low <= high < _BOUND:
+        yield from (_as_number(exact(low) + (exact(high) - exact(low)) / parts) for parts in range(2, 50))
+
+
+def _as_number(value: Fraction) -> int | float:
+    return int(value) if value.denominator == 1 and abs(value) < 2**63 else float(value)
+
+
+_SCALARS: Final[Mapping[str, Callable[[RootSchema, JsonSchema, str], Iterable[Any]]]] = {
+    "string": _strings,
+    "number": _numbers,
+    "integer": _numbers,
+    "boolean": lambda root, plain, name: (True, False),
+    "null": lambda root, plain, name: (None,),
+}
