@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import suppress
 from fractions import Fraction
 from itertools import chain, cycle, islice, product
 from typing import Any, Final
@@ -225,11 +224,13 @@ def _strings(root: RootSchema, plain: JsonSchema, name: str) -> Iterator[str]:
 
 def _examples(root: RootSchema, pattern: str, least: int) -> Iterator[str]:
     """Yield texts that match ``pattern``: its shortest, one that is longer by what that lacks of ``least``, and others."""
-    with suppress(UnsupportedPattern):
+    try:
         node = root.pattern(pattern)
         lack = int(max(0, least - len(make_example(node))))
         for extra in chain((0, lack), range(1, 65)):
             yield make_example(node, extra)
+    except UnsupportedPattern:  # two patterns in one that cannot be parsed, or a text that would be too long
+        return
 
 
 def _numbers(root: RootSchema, plain: JsonSchema, name: str) -> Iterator[float]:
