@@ -185,6 +185,9 @@ _COHERE: Final = Mount(
 _GOOGLE_KEYS: Final = Credentials(("x-goog-api-key", "x-bf-vk"), query="key")
 
 
+_OTHER_VERBS: Final = "<path:deployment>:<verb>"
+
+
 def _google_prefixes(*versions: str) -> tuple[str, ...]:
     return tuple(f"{prefix}{version}" for prefix in ("/genai", "/gemini") for version in versions)
 
@@ -263,7 +266,10 @@ MOUNTS: Final[tuple[Mount, ...]] = (
         (*_google_prefixes("/v1beta", "/v1", "/v1alpha", ""), "/v1beta", "/v1alpha"),
         gemini_routes(),
     ),
-    _gemini("gemini_verbs", ("/v1",), gemini_verbs("/models", rest="<path:deployment>:<verb>")),
+    _gemini("gemini_verbs", ("/v1",), gemini_verbs("/models", rest=_OTHER_VERBS)),
+    _gemini(  # the AI SDK leaves out ``models/`` before a name with a slash
+        "gemini_names", (*_google_prefixes("/v1beta"), "/v1beta"), gemini_verbs("", rest=_OTHER_VERBS)
+    ),
     replace(
         _gemini(
             "vertex",

@@ -108,6 +108,8 @@ STRINGS = [
     ("/v1beta/models/sandbox/a:b", "sandbox", "a:b"),
     ("/v1beta/models/sandbox/a/b:generateContent", "sandbox", "a/b:generateContent"),
     ("/v1beta/models/models/sandbox/x", "sandbox", "x"),
+    ("/v1beta/sandbox/x", "sandbox", "x"),  # as the AI SDK writes a name with a slash
+    ("/genai/v1beta/sandbox/a/b", "sandbox", "a/b"),
     ("/genai/v1/publishers/sandbox/models/a/b", "sandbox", "a/b"),
 ]
 
