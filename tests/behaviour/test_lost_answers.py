@@ -15,11 +15,13 @@ from tests.behaviour.world import (
     CHAT_DONE,
     ROLE,
     Answer,
+    ResponsesStream,
     World,
     chat_body,
     chat_chunk,
     data_frame,
     event_frame,
+    responses_body,
     running_world,
 )
 from tests.lifecycle.house import eventually
@@ -227,3 +229,27 @@ def test_events_that_nobody_knows(model: str, home: str, reply: Reply, odd: str 
     assert warnings(world, answer, True) == [sentence("an event of type 'news'"), *pieces]
     assert SURFACES[home].text_of(passed) == "good"
     assert warnings(world, passed, True) == 0
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_result_among_the_items_of_an_answer(stream: bool, world: World) -> None:
+    item = {
+        "id": "fco_1",
+        "type": "function_call_output",
+        "call_id": "c",
+        "output": FOUND,
+        "status": "completed",
+    }
+    body = responses_body(output=[item])
+    made, place = ResponsesStream(), {"output_index": 0, "item": item}
+    frames = made.opening() + made.frame("response.output_item.added", **place)
+    frames += made.frame("response.output_item.done", **place)
+    frames += made.frame("response.completed", response=body)
+    world.upstream.add(Reply.sse(frames) if stream else Reply.json(body), times=2)
+
+    kept = world.ask("responses", model="responder/x", stream=stream)
+    lost = world.ask("chat", model="responder/x", stream=stream)
+
+    assert FOUND.encode() in kept.body
+    assert warnings(world, kept, stream) == []
+    assert warnings(world, lost, stream) == [sentence("an item of type 'function_call_output'")]

@@ -32,7 +32,6 @@ from app.canonical.request import (
     Signature,
     TextPart,
     ToolCallPart,
-    ToolResultPart,
 )
 from app.canonical.response import Choice, Finish, Response
 from app.dialects import dialect, dialect_of
@@ -87,7 +86,6 @@ CASES: Final[Mapping[str, Response]] = {
     "words": answer(AudioPart("AAAA", "wav", transcript=MARK)),
     "transcript alone": answer(AudioPart(transcript=MARK)),
     "file": answer(ANSWER, FilePart(MARK, media_type="application/pdf")),
-    "result": answer(ANSWER, ToolResultPart("c", (TextPart(MARK),))),
     "page": cited(PAGE),
     "document": cited(QUOTE),
     "product": cited(PRODUCT),
@@ -164,8 +162,6 @@ def arrives(text: str) -> bool:
 @pytest.mark.parametrize("case", CASES)
 def test_content_arrives_or_is_reported(case: str, name: str, streamed: bool) -> None:
     response = CASES[case]
-    if (case, name) == ("result", "responses"):
-        pytest.skip("no provider sends one")
 
     reports = [text for text in warnings(name, response, streamed) if case != "words" or "transcript" in text]
 

@@ -59,6 +59,12 @@ def decode_item(item: Mapping[str, Any], sign: Sign) -> Message:
     return _ITEM_DECODERS.get(item_type(item), _decode_opaque)(item, sign)
 
 
+def decode_output(item: Mapping[str, Any], sign: Sign) -> Message:
+    """Return the message of an item of an answer, in which the result of a call is the provider's own."""
+    message = (decode_item if item_type(item) in MODELLED else _decode_opaque)(item, sign)
+    return message if message.role == "assistant" else replace(message, role="assistant")
+
+
 def identity(item: Mapping[str, Any]) -> Item | None:
     """Return the id, status and phase of an item, None if it has none of them."""
     info = Item(opt_str(item.get("id")), opt_str(item.get("status")), opt_str(item.get("phase")))
@@ -156,8 +162,8 @@ _ITEM_DECODERS: Final[Mapping[str, Callable[[Mapping[str, Any], Sign], Message]]
     "custom_tool_call_output": _decode_result,
 }
 
-MODELLED: Final = frozenset(_ITEM_DECODERS)
-"""Types of items that have canonical parts; all others become opaque parts."""
+MODELLED: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
+"""Types of items of an answer that have canonical parts; all others become opaque parts."""
 
 
 def decode_content(content: Any) -> tuple[Part, ...]:

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.request import Message, Native, Request, Signature, ToolCallPart
+from app.canonical.request import Native, Request, Signature, ToolCallPart
 from app.canonical.response import Billing, Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ClientContext, ServerContext
 from app.dialects.chat.errors import decode_error
 from app.dialects.responses.echo import RESOLVED, response_shell
-from app.dialects.responses.items_in import NAME, Sign, decode_item
+from app.dialects.responses.items_in import NAME, Sign, decode_output
 from app.dialects.responses.items_out import ItemWriter
 from app.dialects.responses.request_in import ENCRYPTED
 from app.dialects.responses.tools_in import places_of
@@ -187,7 +187,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     if not isinstance(response.get("output"), list):
         raise GatewayError("upstream_invalid", "The provider's answer is not a response object.", raw=body)
     sign = signer(context)
-    messages = tuple(_of_assistant(decode_item(item, sign)) for item in dicts(response["output"]))
+    messages = tuple(decode_output(item, sign) for item in dicts(response["output"]))
     parts = (part for message in messages for part in message.parts)
     calls = [name_of_call(part.name) for part in parts if isinstance(part, ToolCallPart)]
     return Response(
@@ -199,10 +199,6 @@ def decode_response(body: Any, context: ClientContext) -> Response:
         service_tier=opt_str(response.get("service_tier")),
         native=(NAME, top_level_native(response)),
     )
-
-
-def _of_assistant(message: Message) -> Message:
-    return message if message.role == "assistant" else replace(message, role="assistant")
 
 
 def top_level_native(response: Mapping[str, Any]) -> dict[str, Any]:
