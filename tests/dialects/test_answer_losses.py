@@ -9,6 +9,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import Any, Final
 
 import pytest
@@ -33,7 +34,7 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
-from app.canonical.response import Choice, Finish, Response
+from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect, dialect_of
 from app.dialects.base import CompletionDialect
 from app.dialects.completions.over_chat import ChatToCompletion, completion
@@ -191,3 +192,23 @@ def test_an_ordinary_answer_has_no_warnings(name: str) -> None:
     response = answer(*parts[: 1 if name == "completions" else 2], native=native)
 
     assert warnings(name, response, False) == warnings(name, response, True) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "details"),
+    [
+        ("messages.response", {"input.cache_write_5m_tokens": 5, "input.cache_write_1h_tokens": 0}),
+        ("messages.response", {"output.num_search_queries": 2}),
+        ("converse.response", {"input.cache_write_5m_tokens": 2, "input.cache_write_1h_tokens": 3}),
+        ("gemini.response", {"input.audio_tokens": 7, "input.text_tokens": 3, "output.image_tokens": 9}),
+    ],
+)
+def test_counts_of_other_apis_have_their_place(module: str, details: dict[str, int]) -> None:
+    ways = [f"app.dialects.{module}{way}" for way in (("", "") if "messages" in module else ("_out", "_in"))]
+    encoder, decoder = map(import_module, ways)
+    usage = Usage(100, 50, cache_write_tokens=5, details=details)
+
+    read = decoder.decode_usage(encoder.encode_usage(usage))
+
+    assert read.details == {name: count for name, count in details.items() if count}
+    assert encoder.encode_usage(Usage(100, 50)).keys() <= encoder.encode_usage(usage).keys()

@@ -163,7 +163,10 @@ def encode_usage(usage: Usage | None) -> JSON:
     }
     if not usage.cached_tokens and not usage.cache_write_tokens:
         return tokens
-    return {**tokens, "cacheReadInputTokens": cached, "cacheWriteInputTokens": usage.cache_write_tokens}
+    tokens |= {"cacheReadInputTokens": cached, "cacheWriteInputTokens": usage.cache_write_tokens}
+    writes = {ttl: usage.details.get(f"input.cache_write_{ttl}_tokens") for ttl in ("5m", "1h")}
+    details = [{"ttl": ttl, "inputTokens": count} for ttl, count in writes.items() if count]
+    return {**tokens, "cacheDetails": details} if details else tokens
 
 
 def tier_members(tier: str | None) -> JSON:

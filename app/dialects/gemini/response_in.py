@@ -67,7 +67,7 @@ _DETAILS: Final = (
     ("toolUsePromptTokensDetails", "input"),
     ("candidatesTokensDetails", "output"),
 )
-_MODALITIES: Final = frozenset({"text", "image", "audio", "video", "document"})
+MODALITIES: Final = frozenset({"text", "image", "audio", "video", "document"})
 
 
 def finish_of(raw: str, *, calls_tools: bool) -> Finish:
@@ -113,7 +113,7 @@ def _details(raw: Mapping[str, Any]) -> dict[str, int]:
     for member, side in _DETAILS:
         for entry in dicts(raw.get(member)):
             modality, tokens = as_str(entry.get("modality")).lower(), count(entry.get("tokenCount"))
-            if modality in _MODALITIES and tokens:
+            if modality in MODALITIES and tokens:
                 name = f"{side}.{modality}_tokens"
                 details[name] = details.get(name, 0) + tokens
     return details

@@ -14,7 +14,7 @@ from app.canonical.response import Choice, Finish, FinishReason, Response, Usage
 from app.dialects.base import ServerContext, status_of_error
 from app.dialects.gemini.options import NAME
 from app.dialects.gemini.parts_out import PartWriter
-from app.dialects.gemini.response_in import REASONS
+from app.dialects.gemini.response_in import MODALITIES, REASONS
 from app.dialects.shared.block_encoder import has_source
 from app.dialects.shared.lenient_json import JSON, as_str, count, dicts, rest
 from app.dialects.shared.members import own_members
@@ -158,9 +158,16 @@ def encode_usage(usage: Usage, tier: str | None = None) -> JSON:
     optional = {
         "cachedContentTokenCount": usage.cached_tokens,
         "thoughtsTokenCount": thoughts,
+        "promptTokensDetails": _modalities(usage, "input"),
+        "candidatesTokensDetails": _modalities(usage, "output"),
         "serviceTier": tier,
     }
     return {**own, **tokens, **{name: value for name, value in optional.items() if value}}
+
+
+def _modalities(usage: Usage, side: str) -> list[JSON]:
+    named = {name: usage.details.get(f"{side}.{name}_tokens") for name in sorted(MODALITIES)}
+    return [{"modality": name.upper(), "tokenCount": tokens} for name, tokens in named.items() if tokens]
 
 
 # errors

@@ -30,7 +30,7 @@ from app.dialects.messages.options import NAME, THREAD_REFUSED
 from app.dialects.messages.parts_in import BlockReader, sign_native
 from app.dialects.shared import decoder_parts
 from app.dialects.shared.claude import OMITTED
-from app.dialects.shared.decoder_parts import counts_at, items_of
+from app.dialects.shared.decoder_parts import counts_at, groups_of, items_of
 from app.dialects.shared.failures import status_of_code, upstream_failure
 from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, dicts, label, opt_str
 from app.dialects.shared.members import native_rest, own_members
@@ -255,6 +255,7 @@ def encode_usage(usage: Usage | None, tier: str | None = None) -> JSON:
         "cache_creation_input_tokens": cache_writes,
         "cache_read_input_tokens": cached,
         "output_tokens": usage.output_tokens,
+        **groups_of(usage.details, _DETAILS),
     }
     if usage.reasoning_tokens:
         members["output_tokens_details"] = {"thinking_tokens": usage.reasoning_tokens}

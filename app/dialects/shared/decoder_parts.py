@@ -90,6 +90,14 @@ def counts_at(raw: Mapping[str, Any], table: Mapping[tuple[str, str], str]) -> d
     }
 
 
+def groups_of(details: Mapping[str, int], table: Mapping[tuple[str, str], str]) -> dict[str, dict[str, int]]:
+    """Return usage details in the groups of a wire, the inverse of ``counts_at``; groups without a count are left out."""
+    groups: dict[str, dict[str, int]] = {}
+    for (group, member), name in table.items():
+        groups.setdefault(group, {})[member] = details.get(name, 0)
+    return {group: counts for group, counts in groups.items() if any(counts.values())}
+
+
 def choice_index(choice: Mapping[str, Any], position: int) -> int:
     """Return the ``index`` of a choice, its position in the list if it has none."""
     index = count(choice.get("index"))
