@@ -253,3 +253,28 @@ def test_a_result_among_the_items_of_an_answer(stream: bool, world: World) -> No
     assert FOUND.encode() in kept.body
     assert warnings(world, kept, stream) == []
     assert warnings(world, lost, stream) == [sentence("an item of type 'function_call_output'")]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+def test_a_stored_response_keeps_the_warnings(stream: bool, world: World) -> None:
+    world.upstream.add(chat_reply(EXTRA, stream))
+
+    answer = world.ask("responses", stream=stream)
+    response = answer.events[-1]["response"] if stream else answer.json
+    stored = world.send("GET", f"/v1/responses/{response['id']}")
+
+    fields = stored.json["extra_fields"]
+    assert [row["message"] for row in fields["warnings"]] == warnings(world, answer, stream)
+    assert fields["warnings"]
+
+
+def test_a_job_keeps_the_warnings(world: World) -> None:
+    world.upstream.script = lambda request: chat_reply(EXTRA, request.json().get("stream", False))
+
+    job = world.ask("responses", background=True).json
+
+    def ended() -> Any:
+        found = world.send("GET", f"/v1/responses/{job['id']}").json
+        return found if found["status"] == "completed" else None
+
+    assert eventually(ended)["extra_fields"]["warnings"]

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.world import Answer, World, running_world
+from tests.behaviour.world import ROLE, Answer, World, chat_chunk, chat_end, running_world
 from tests.lifecycle.house import eventually
 from tests.services import new_postgres
+from tests.traffic.replay import Reply
 
 MASTER = "master-0123456789"
 ENV = {"SLUICE_MASTER_KEY": MASTER, "SLUICE_KEYS": "ann:sk-ann:red,bob:sk-bob:blue", "SLUICE_SECRET_KEY": "s"}
@@ -94,6 +95,23 @@ def test_a_call_has_a_row_that_lists_and_exports_agree_on(running: World) -> Non
         row["id"],
         ["# rows,1"],
     )
+
+
+def test_the_row_of_a_stream_says_what_its_answer_lost(running: World) -> None:
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    running.upstream.add(Reply.sse(ROLE + chat_chunk({"images": [picture]}) + chat_end()))
+    body = {
+        "model": "groq/x",
+        "max_tokens": 9,
+        "stream": True,
+        "messages": [{"role": "user", "content": "hi"}],
+    }
+    headers = {"authorization": "Bearer sk-ann"}
+    answer = running.send("POST", "/anthropic/v1/messages", body, headers)
+    assert answer.status == 200, answer.body
+    (row,) = rows(running, "request_id=" + answer.headers["x-request-id"], 1)
+    words = "The provider sent a picture, for which this API has no place; this was left out."
+    assert (row["warnings"], row["warned"]) == (1, [{"param": None, "message": words}])
 
 
 def test_a_call_that_was_warned_of_keeps_the_words_of_its_warnings_up_to_a_bound(running: World) -> None:
