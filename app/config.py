@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.canonical.record import record
 
@@ -43,8 +43,7 @@ class Secret:
 LIMIT_KINDS: Final = ("requests", "tokens", "concurrent")
 
 
-@record
-class Limit:
+class Limit(NamedTuple):
     """At most ``most`` of ``kind`` (``requests``, ``tokens``) in any span of ``per``, or so many calls at
     once (``concurrent``, whose ``per`` is None). ``models`` is a pattern over ``provider/model``, or over
     names of the operator's where it has no ``/``; None: whatever is asked."""

@@ -109,7 +109,14 @@ def cached_entry(call: Call, provider: str, model: str, usage: Usage | None, now
 
 def counts(usage: Usage | None) -> dict[str, int | None] | None:
     """Return the tokens of a usage by kind."""
-    return None if usage is None else dict(zip(COUNTS, _COUNTS_OF(usage), strict=True))
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
 
 
 _Tokens = tuple[int | None, int | None, int | None, int | None]

@@ -52,7 +52,7 @@ def _without_refusal(touch: Touch) -> Touch:
     """Return a touch whose tokens are not asked for again."""
     if touch.limit.kind != "tokens":
         return touch
-    return replace(touch, limit=replace(touch.limit, most=_ENDLESS))
+    return replace(touch, limit=touch.limit._replace(most=_ENDLESS))
 
 
 def _acquire(services: Services, call: Call, touches: list[Touch]) -> Admission:

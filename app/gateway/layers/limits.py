@@ -32,8 +32,11 @@ def make(services: Services) -> CallLayer:
         if not touches:
             call.progress.admitted = True
             return proceed(call)
-        counts_tokens = "tokens" in [touch.limit.kind for touch in touches]
-        estimate = tokens_of_body(call.body) if counts_tokens else 0
+        estimate = 0
+        for touch in touches:
+            if touch.counts_tokens:
+                estimate = tokens_of_body(call.body)
+                break
         admission = services.limits.admit(touches, estimate)
         write = dialect_of(Row, call.dialect).limit_headers
         call.progress.headers.update(headers_of(admission, write, time.time()))

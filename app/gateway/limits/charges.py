@@ -32,18 +32,19 @@ class Touch:
     name: str = ""
     key: str = field(init=False)
     seconds: int = field(init=False)
+    counts_tokens: bool = field(init=False)
     _one: Charge = field(init=False)
 
     def __post_init__(self) -> None:
         limit = self.limit
         self.key = f"{self.level}:{self.owner}:{limit.kind}:{limit.per or ''}:{limit.models or ''}"
         self.seconds = SECONDS[limit.per] if limit.per else 0
+        self.counts_tokens = limit.kind == "tokens"
         self._one = Charge(self.key, limit.most, self.seconds, 1)
 
     def charge(self, tokens: int) -> Charge:
         """Return what a call of so many estimated tokens takes."""
-        one = self._one
-        return Charge(one.key, one.most, one.seconds, tokens) if self.limit.kind == "tokens" else one
+        return Charge(self.key, self.limit.most, self.seconds, tokens) if self.counts_tokens else self._one
 
 
 def touches_of_call(call: Call, gateway: Sequence[Limit], plan: Callable[[Call], Route]) -> Sequence[Touch]:
@@ -129,19 +130,23 @@ def used_of(touches: Iterable[Touch], call: Call, estimate: int, least: int = 0)
         attempts = every
         if touch.limit.models is not None:
             attempts = [one for one in every if fits(touch.limit, (one.target.label,), call.candidates)]
-        if touch.limit.kind == "tokens":
-            used.append(max(least, sum([tokens_of(attempt, estimate) for attempt in attempts])))
-        else:
-            used.append(1 if attempts or not every else 0)
+        amount = 1 if attempts or not every else 0
+        if touch.counts_tokens:
+            amount = 0
+            for attempt in attempts:
+                amount += tokens_of(attempt, estimate)
+            amount = max(least, amount)
+        used.append(amount)
     return used
 
 
 def tokens_of(attempt: Attempt, estimate: int) -> int:
     """Return the tokens that an attempt used up; one that broke off unheard may have used its input."""
+    usage = attempt.usage
     if attempt.refused:
         return 0
-    if attempt.usage is not None:
-        return attempt.usage.input_tokens + attempt.usage.output_tokens
+    if usage is not None:
+        return usage.input_tokens + usage.output_tokens
     return estimate if attempt.maybe_charged or attempt.error == "client_gone" else 0
 
 

@@ -8,6 +8,7 @@ tests/gateway/test_limits.py compares the two.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
@@ -72,7 +73,7 @@ class _SlidingWindow:
         self.total = self.part = 0
         self.begin = self.end = self.free_at = 0.0
 
-    def used(self, now: float) -> int:
+    def turn(self, now: float) -> int:
         """Go to the sub-window that runs at ``now`` and forget old ones; return the used units."""
         if not self.begin <= now < self.end:
             whole, rest = divmod(now, self.seconds)
@@ -84,7 +85,7 @@ class _SlidingWindow:
         return self.total
 
     def take(self, amount: int, holder: str) -> None:
-        """Charge the sub-window that ``used`` went to."""
+        """Charge the sub-window that ``turn`` went to."""
         part = self.part
         if part not in self.counts:
             self.counts[part] = 0
@@ -104,7 +105,7 @@ class _SlidingWindow:
     def settle(self, part: int, amount: int, holder: str, now: float) -> None:
         """Charge the sub-window that runs at ``now``; below 0, take back what ``part`` has of that."""
         if amount > 0:
-            self.used(now)
+            self.turn(now)
             self.take(amount, holder)
         elif part in self.counts:
             before = self.counts[part]
@@ -132,6 +133,8 @@ class _Places:
     __slots__ = ("_holders",)
 
     part: Final = 0
+    begin: Final = 0.0
+    end: Final = math.inf
     free_at: Final = 0.0
 
     def __init__(self) -> None:
@@ -141,7 +144,7 @@ class _Places:
     def total(self) -> int:
         return len(self._holders)
 
-    def used(self, now: float) -> int:
+    def turn(self, now: float) -> int:
         return len(self._holders)
 
     def take(self, amount: int, holder: str) -> None:
@@ -176,25 +179,26 @@ class MemoryWindows:
         windows: list[_SlidingWindow | _Places] = []
         for charge in charges:
             window = self._windows.get(charge.key) or self._of(charge)
-            if window.used(now) + charge.amount > charge.most:
+            used = window.total if window.begin <= now < window.end else window.turn(now)
+            if used + charge.amount > charge.most:
                 longer = window.wait(charge, now)
                 refused, wait = (len(windows), longer) if longer > wait else (refused, wait)
             windows.append(window)
-        used, resets, parts = [], [], []
+        totals, resets, parts = [], [], []
         for window, charge in zip(windows, charges, strict=True):
             if charge.amount and refused is None:
                 window.take(charge.amount, holder)
-            used.append(window.total)
+            totals.append(window.total)
             resets.append(max(0.0, window.free_at - now))
             parts.append(window.part)
-        return Decision(used, resets, parts, refused, wait)
+        return Decision(totals, resets, parts, refused, wait)
 
     def note(self, charges: Sequence[Charge], holder: str) -> None:
         """Charge all, whatever the limits say: another back end admitted them."""
         now = self._begin()
         for charge in charges:
             window = self._of(charge)
-            window.used(now)
+            window.turn(now)
             if charge.amount:
                 window.take(charge.amount, holder)
 
@@ -209,7 +213,7 @@ class MemoryWindows:
         """Return the time. When there are twice as many limits as after the last look, forget those of which nothing is used."""
         now = self._clock()
         if len(self._windows) >= self._most:
-            self._windows = {key: window for key, window in self._windows.items() if window.used(now)}
+            self._windows = {key: window for key, window in self._windows.items() if window.turn(now)}
             self._most = max(_FEW, 2 * len(self._windows))
         return now
 
