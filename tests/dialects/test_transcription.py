@@ -249,7 +249,7 @@ def test_a_form_without_its_times_is_refused(dialect: Any, model: str, options: 
 
 def test_elevenlabs_form() -> None:
     context = target("scribe_v1")
-    extra = {"num_speakers": "2", "keyterms[]": ["a", "b"], "odd": "1"}
+    extra = {"num_speakers": "2", "keyterms[]": ["a", "b"], "no_verbatim": "true", "odd": "1"}
     request = request_for("diarized_json", language="en", temperature=0.2, prompt="p", extra=extra)
     encoded = ELEVEN.encode_request(request, context)
     assert encoded.form == Form(
@@ -261,6 +261,7 @@ def test_elevenlabs_form() -> None:
             ("num_speakers", "2"),
             ("keyterms", "a"),
             ("keyterms", "b"),
+            ("no_verbatim", "true"),
         ],
         FILE,
     )
@@ -491,15 +492,17 @@ def test_elevenlabs_channels_are_joined() -> None:
 
 
 def test_further_members_of_a_transcript_are_shown_in_every_json_form() -> None:
-    own = {"language_probability": 0.98, "transcription_id": "t"}
+    own = {"language_probability": 0.98, "transcription_id": "t", "audio_duration_secs": 1.5}
     word = {"text": "Hi", "start": 0, "end": 1, "type": "word", "speaker_id": "s1"}
     got = ELEVEN.decode_response(
         json.dumps({"text": "Hi", "words": [word], **own}).encode(), ASK, target(), {}
     )
+    assert own.pop("audio_duration_secs") == got.duration
     for form in ("json", "verbose_json", "diarized_json"):
         body = render(got, form, ("word",))
         assert isinstance(body, dict)
         assert body.items() >= own.items()
+        assert body["usage"] == {"type": "duration", "seconds": 1.5}
     assert render(got, "verbose_json", ("word",))["words"] == [  # type: ignore[index]
         {"word": "Hi", "start": 0, "end": 1, "speaker": "s1"}
     ]

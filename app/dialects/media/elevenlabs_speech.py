@@ -53,6 +53,7 @@ _BODY: Final = frozenset(
         "apply_text_normalization",
         "apply_language_text_normalization",
         "use_pvc_as_ivc",
+        "audio_effects",
         "language_code",
     }
 )

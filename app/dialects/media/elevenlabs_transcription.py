@@ -27,6 +27,7 @@ from app.dialects.media.audio import (
 from app.dialects.media.elevenlabs_errors import decode_error
 from app.dialects.media.multipart import Form
 from app.dialects.media.transcripts import segments_of, space_words
+from app.dialects.media.usage import transcript_usage
 from app.dialects.shared.lenient_json import as_dict, as_str, dicts, number, opt_str, rest, without_nulls
 from app.errors import GatewayError
 
@@ -46,7 +47,17 @@ _SUPPORTED: Final = frozenset(
         "use_multi_channel",
         "enable_logging",
         "entity_detection",
+        "entity_redaction",
+        "entity_redaction_mode",
         "keyterms",
+        "multichannel_output_style",
+        "no_verbatim",
+        "numbers_format",
+        "secondary_language_codes",
+        "source_url",
+        "transcript_edit",
+        "detect_speaker_roles",
+        "use_speaker_library",
     }
 )
 _CANONICAL: Final = frozenset({"text", "language_code", "words", "transcripts", "audio_duration_secs"})
@@ -96,13 +107,14 @@ def _transcript(body: dict[str, Any]) -> Transcript:
     words = [word for channel in channels or [body] for word in _words(channel)]
     if channels:
         words.sort(key=lambda word: word.start)
-    native = rest(body, _CANONICAL)
+    native, duration = rest(body, _CANONICAL), number(body.get("audio_duration_secs"))
     return Transcript(
         text="\n".join(as_str(channel.get("text")) for channel in channels or [body]),
         language=opt_str((channels or [body])[0].get("language_code")),
-        duration=number(body.get("audio_duration_secs")) or (words[-1].end if words else None),
+        duration=duration or (words[-1].end if words else None),
         segments=segments_of(words),
         words=tuple(words),
+        usage=transcript_usage(None, duration, ""),
         native=(NAME, native) if native else None,
     )
 
