@@ -271,25 +271,33 @@ def replay(response: Response) -> Iterator[Event]:
     yield Ended(response.usage, service_tier=response.service_tier)
 
 
+_UNFILLED: Final[Mapping[type, Mapping[str, Any]]] = {
+    # a part that grows: its members before its first delta
+    TextPart: {"text": "", "annotations": (), "logprobs": None},
+    ReasoningPart: {"text": "", "signature": None},
+    ToolCallPart: {"arguments": "", "signature": None},
+    RefusalPart: {"text": ""},
+    AudioPart: {"data": None, "transcript": None},
+}
+
+
 def _replay_part(part: Part, started: BlockStarted) -> Iterator[Event]:
-    deltas: list[BlockDelta] = []
-    signature: Signature | None = None
-    if isinstance(part, TextPart):
-        started.part = replace(part, text="", annotations=(), logprobs=None)
-        deltas = [BlockDelta(started.block, part.text, part.logprobs)] if part.text or part.logprobs else []
-        deltas += [BlockDelta(started.block, annotation=annotation) for annotation in part.annotations]
-    elif isinstance(part, ReasoningPart):
-        started.part, signature = replace(part, text="", signature=None), part.signature
-        deltas = [BlockDelta(started.block, part.text)] if part.text else []
-    elif isinstance(part, ToolCallPart):
-        started.part, signature = replace(part, arguments="", signature=None), part.signature
-        deltas = [BlockDelta(started.block, part.arguments)] if part.arguments else []
-    elif isinstance(part, RefusalPart):
-        started.part = replace(part, text="")
-        deltas = [BlockDelta(started.block, part.text)]
-    elif isinstance(part, AudioPart):
-        started.part = replace(part, data=None, transcript=None)
-        deltas = [BlockDelta(started.block, part.data or "", transcript=part.transcript or "")]
+    started.part = replace(part, **_UNFILLED.get(type(part), {}))
     yield started
-    yield from deltas
+    yield from _deltas(part, started.block)
+    signature = part.signature if isinstance(part, ReasoningPart | ToolCallPart) else None
     yield BlockEnded(started.block, signature=signature)
+
+
+def _deltas(part: Part, block: int) -> Iterator[BlockDelta]:
+    match part:
+        case TextPart():
+            if part.text or part.logprobs:
+                yield BlockDelta(block, part.text, part.logprobs)
+            yield from (BlockDelta(block, annotation=annotation) for annotation in part.annotations)
+        case ReasoningPart(text=text) | ToolCallPart(arguments=text) if text:
+            yield BlockDelta(block, text)
+        case RefusalPart():
+            yield BlockDelta(block, part.text)
+        case AudioPart():
+            yield BlockDelta(block, part.data or "", transcript=part.transcript or "")

@@ -5,23 +5,13 @@ Moments are seconds since the start. One word is one delta.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
-from app.canonical.events import (
-    BlockDelta,
-    BlockEnded,
-    BlockStarted,
-    Ended,
-    Event,
-    Failed,
-    Finished,
-    Started,
-)
+from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Event, Failed, replay
 from app.canonical.record import record
-from app.canonical.request import AudioPart, Part, ReasoningPart, RefusalPart, TextPart, ToolCallPart
-from app.canonical.response import Finish, Response
+from app.canonical.response import Response
 from app.errors import GatewayError
 from app.providers.sandbox.directives import Midway
 from app.providers.sandbox.limits import split_tokens
@@ -58,9 +48,9 @@ def play(response: Response, timing: Timing, failure: GatewayError) -> Iterator[
 
     A stream that fails midway ends with ``failure``.
     """
-    groups = list(_groups(response))
-    yield ScheduledEvents(0.0, (Started(model=response.model, created=response.created),))
-    yield from schedule(groups, (Ended(response.usage),), timing, Failed(failure))
+    started, *events, ended = replay(response)
+    yield ScheduledEvents(0.0, (started,))
+    yield from schedule(list(_groups(events)), (ended,), timing, Failed(failure))
 
 
 def schedule(
@@ -81,54 +71,29 @@ def schedule(
         yield ScheduledEvents(middle * step, (failed,) if timing.midway == "fail" else (), timing.midway)
 
 
-def _groups(response: Response) -> Iterator[tuple[Event, ...]]:
+def _groups(events: Iterable[Event]) -> Iterator[tuple[Event, ...]]:
     """Yield events in groups of one delta each; the start of a block goes with its first delta, its end
     with its last."""
-    block = 0
-    for choice in response.choices:
-        for item, message in enumerate(choice.messages):
-            for part in message.parts:
-                yield from _block(part, BlockStarted(block, item, _opening(part), choice.index))
-                block += 1
-        yield (Finished(choice.finish or Finish("stop"), choice.index),)
+    group: list[Event] = []
+    for event in chain.from_iterable(map(_pieces, events)):
+        if group and not isinstance(event, BlockEnded) and not isinstance(group[-1], BlockStarted):
+            yield tuple(group)
+            group = []
+        group.append(event)
+    yield tuple(group)
 
 
-def _block(part: Part, started: BlockStarted) -> Iterator[tuple[Event, ...]]:
-    deltas = list(_deltas(part, started.block)) or [BlockDelta(started.block)]
-    signature = part.signature if isinstance(part, ReasoningPart | ToolCallPart) else None
-    ended = BlockEnded(started.block, signature=signature)
-    for index, delta in enumerate(deltas):
-        first: tuple[Event, ...] = (started,) if index == 0 else ()
-        last: tuple[Event, ...] = (ended,) if index == len(deltas) - 1 else ()
-        yield (*first, delta, *last)
-
-
-def _opening(part: Part) -> Part:
-    """Return the part as it is before its first delta."""
-    if isinstance(part, TextPart):
-        return replace(part, text="", logprobs=None)
-    if isinstance(part, ToolCallPart):
-        return replace(part, arguments="", signature=None)
-    if isinstance(part, AudioPart):
-        return replace(part, data=None, transcript=None)
-    if isinstance(part, ReasoningPart):
-        return replace(part, text="", signature=None)
-    return replace(part, text="") if isinstance(part, RefusalPart) else part
-
-
-def _deltas(part: Part, block: int) -> Iterator[BlockDelta]:
-    if isinstance(part, AudioPart):
-        yield from _audio_deltas(part, block)
-        return
-    text = part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", "")
-    logprobs = part.logprobs if isinstance(part, TextPart) else None
-    for index, piece in enumerate(split_tokens(text)):
-        yield BlockDelta(block, piece, None if logprobs is None else logprobs[index : index + 1])
-
-
-def _audio_deltas(part: AudioPart, block: int) -> Iterator[BlockDelta]:
-    data = part.data or ""
-    if part.transcript:
-        yield BlockDelta(block, transcript=part.transcript)
-    for start in range(0, len(data), _AUDIO_PIECE):
-        yield BlockDelta(block, data[start : start + _AUDIO_PIECE])
+def _pieces(event: Event) -> list[Event]:
+    """Return a delta as deltas of one word or one piece of sound; other events as they are."""
+    if not isinstance(event, BlockDelta):
+        return [event]
+    block, text = event.block, event.text
+    if event.transcript:
+        pieces = [text[start : start + _AUDIO_PIECE] for start in range(0, len(text), _AUDIO_PIECE)]
+        return [
+            BlockDelta(block, transcript=event.transcript),
+            *(BlockDelta(block, piece) for piece in pieces),
+        ]
+    rows = event.logprobs
+    tokens = enumerate(split_tokens(text))
+    return [BlockDelta(block, token, rows and rows[at : at + 1]) for at, token in tokens] or [event]
