@@ -15,6 +15,7 @@ import secrets
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Connection, Executable
@@ -28,6 +29,7 @@ from app.state.cipher import Cipher
 from app.state.clock import Clock
 from app.state.faults import opening, refuse_trouble
 from app.state.sqlite import SQLiteBackend
+from app.state.threads import cooperative
 from app.state.wakeups import Wakeups
 from app.wire.beats import until_beat
 
@@ -109,12 +111,17 @@ class Database:
     def open(cls, url: str = DEFAULT_URL, access: Access | None = None) -> Database:
         """Migrate the database at ``url`` to the current schema and return it opened.
 
-        Several processes may do this at once: see `app.state.migrations`. Raises
-        ``store_unavailable``, whose ``raw`` says why it cannot be opened.
+        Several processes may do this at once: see `app.state.migrations`. A file is opened beside the loop, since another
+        process may hold it for long. Raises ``store_unavailable``, whose ``raw`` says why it cannot be opened.
         """
         parsed = parse_url(url)
         with opening(parsed):
-            migrations.upgrade(parsed)
+            if is_postgres(url) or not cooperative():
+                migrations.upgrade(parsed)
+            else:
+                from app.wire.offload import LARGE, aside
+
+                aside(LARGE, partial(migrations.upgrade, parsed))
         return cls(parsed, access)
 
     def seal(self, cipher: Cipher) -> None:

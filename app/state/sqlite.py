@@ -89,8 +89,9 @@ def _prepare(connection: Any, record: Any) -> None:
 def _apply(connection: Any, pragma: str, deadline: float) -> bool:
     try:
         connection.execute(pragma).close()
-    except connection.OperationalError:
-        if time.monotonic() > deadline:
+    except connection.OperationalError as error:
+        is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the rest says more of the same
+        if not is_busy or time.monotonic() > deadline:
             raise
         return False
     return True

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
-from tests.lifecycle.house import House, running_house
+from app.state.sqlite import open_engine
+from tests.lifecycle.house import Client, House, eventually, running_house
 from tests.lifecycle.outage import unavailable
-from tests.running import free_port
+from tests.running import free_port, running_gateway
 from tests.traffic.load import exchange
 from tests.traffic.replay import Reply
 
@@ -97,3 +103,33 @@ def test_wrapped_reasoning_comes_back_without_a_store(dark: House) -> None:
     sent = dark.upstream.requests[-1].json()["input"]
     inner = next(item["encrypted_content"] for item in sent if item.get("type") == "reasoning")
     assert inner in recording.content().decode()
+
+
+def test_a_file_that_another_process_holds_delays_no_call_without_state(tmp_path: Path) -> None:
+    """A worker that opens it waits for long, but beside its loop."""
+    file = tmp_path / "held.db"
+    with closing(sqlite3.connect(file, isolation_level=None)) as holder:
+        holder.execute("BEGIN EXCLUSIVE")
+        env = {"DATABASE_URL": f"sqlite:///{file}", "SLUICE_SECRET_KEY": "s", "SLUICE_KEYS": "ann:sk-ann"}
+        with running_gateway(env) as gateway:
+            client = Client(gateway.port, "sk-ann")
+            for _ in range(40):
+                body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "hi"}]}
+                assert client.post("/v1/chat/completions", body).status == 200
+                time.sleep(0.05)
+            assert "cannot be opened" not in gateway.log  # it still waits
+            holder.execute("ROLLBACK")
+            assert eventually(lambda: client.create("hi").status == 200)
+
+
+def test_a_file_that_cannot_be_changed_is_no_file_that_is_busy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody waits for it. SQLite calls both an operational error."""
+    sqlite3.connect(tmp_path / "s.db").close()
+    tries: list[None] = []
+    monkeypatch.setattr("app.state.sqlite.original", lambda *name: lambda seconds: tries.append(None))
+    monkeypatch.setattr("app.state.sqlite._PRAGMAS", ("PRAGMA query_only=ON", "CREATE TABLE t (a)"))
+    with pytest.raises(OperationalError, match="readonly"):
+        open_engine(str(tmp_path / "s.db"), write=False).connect()
+    assert tries == []
