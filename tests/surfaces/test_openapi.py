@@ -13,8 +13,9 @@ from app import create_app
 from app.config import Settings
 from app.operations import OPERATIONS as ROWS
 from app.surfaces.openapi.document import describe, surface_rules
-from tests.behaviour.world import World, running_world
+from tests.behaviour.world import World, chat_body, running_world
 from tests.surfaces.test_mounts import OPERATIONS, PREFIXES, _wants_model, ids_for
+from tests.traffic.replay import Reply
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,16 @@ def test_the_answers_are_as_described(world: World, document: dict[str, Any], pr
             for error in Draft202012Validator(schema).iter_errors(answer.json)
         ]
         assert faults == [], (name, faults)
+
+
+def test_warnings_are_as_described(world: World, document: dict[str, Any]) -> None:
+    message = {"role": "assistant", "content": "good", "executed_tools": [{"output": "found"}]}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    world.upstream.add(Reply.json(chat_body(choices=[choice])))
+    fields = world.ask("responses", odd_member=1).json["extra_fields"]
+    assert [row["param"] for row in fields["warnings"]] == ["odd_member", None]
+    schema = {"components": document["components"], "$ref": "#/components/schemas/ExtraFields"}
+    assert list(Draft202012Validator(schema).iter_errors(fields)) == []
 
 
 def test_errors_are_as_described(world: World, document: dict[str, Any]) -> None:

@@ -106,7 +106,7 @@ SHAPES: Final[Mapping[str, Shape]] = {
             "model_params": OBJECT,
             "billed_usage": {"type": ["object", "null"]},
             "attempts": array_of(OBJECT),
-            "warnings": array_of(record({"param": STRING, "message": STRING})),
+            "warnings": array_of(record({"param": STRING_OR_NULL, "message": STRING})),
             "cache_debug": OBJECT,
             "raw_request": {},
             "raw_response": {},
