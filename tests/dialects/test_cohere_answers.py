@@ -228,7 +228,7 @@ def test_the_tool_that_stands_for_a_schema_is_streamed_as_text() -> None:
     assert [e.finish for e in events if isinstance(e, Finished)] == [Finish("stop", "TOOL_CALL")]
 
 
-def test_a_citation_after_its_texts_end_still_finds_it_and_one_without_text_is_kept() -> None:
+def test_a_citation_after_its_texts_end_still_finds_it_and_one_without_text_is_reported() -> None:
     cited = {"start": 0, "end": 1, "sources": [{"id": "d", "document": {"title": "T"}}], "content_index": 0}
     events = stream(
         START,
@@ -241,8 +241,14 @@ def test_a_citation_after_its_texts_end_still_finds_it_and_one_without_text_is_k
     (part,) = generic.parts_of(generic.fold(events).response().choices[0])
     assert isinstance(part, TextPart)
     assert (part.text, len(part.annotations)) == ("t", 1)
-    lonely = generic.fold(stream(START, frame("citation-start", 0, citations=cited), end())).response()
-    assert lonely.native == ("cohere", {"citations": [cited]})
+    whole = {"message": {"tool_plan": "p", "citations": [cited]}, "finish_reason": "COMPLETE"}
+    contexts = [generic.client_context() for _ in range(2)]
+    sent = [START, frame("citation-start", 0, citations=cited), end()]
+    generic.decoded(DIALECT.stream_decoder(contexts[0]), [Frame(one["type"], one) for one in sent])
+    DIALECT.decode_response(whole, contexts[1])
+    for context in contexts:
+        (loss,) = context.losses.items
+        assert loss.message.startswith("The provider sent a citation outside of texts,")
 
 
 @pytest.mark.parametrize(

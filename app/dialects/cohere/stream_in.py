@@ -21,7 +21,7 @@ from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, Too
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
-from app.dialects.cohere.response_in import FINISHES, annotations_of, decode_usage, logprobs_of
+from app.dialects.cohere.response_in import FINISHES, UNCITED, annotations_of, decode_usage, logprobs_of
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, call_part, finish_of, name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
@@ -49,7 +49,6 @@ class CohereDecoder(TerminalDecoder):
         self._customs = custom_tool_names(context.request)
         self._blocks = OpenBlocks()
         self._ended: set[Key] = set()
-        self._late_citations: list[JSON] = []
         self.repeats = Repeats(*_PLACES)
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
@@ -163,7 +162,7 @@ class CohereDecoder(TerminalDecoder):
         citation = as_dict(_message(frame).get("citations"))
         block = self._cited_block(count(citation.get("content_index")))
         if block is None:
-            self._late_citations.append(citation)
+            self._context.losses.report_answer(UNCITED)
             return []
         block.extras.append(citation)
         return [BlockDelta(block.number, annotation=note) for note in annotations_of(citation)]
@@ -182,9 +181,8 @@ class CohereDecoder(TerminalDecoder):
             return self._failure(message, delta, usage)
         self._over = True
         finish = finish_of(delta.get("finish_reason"), FINISHES, self._blocks.parts)
-        native = (NAME, {"citations": self._late_citations}) if self._late_citations else None
         blocks = [event for block in self._blocks.take_all() for event in self._close(block)]
-        return [*self._message_start({}), *blocks, Finished(finish), Ended(usage, native)]
+        return [*self._message_start({}), *blocks, Finished(finish), Ended(usage)]
 
 
 _METHODS: Final[Mapping[str, Callable[[CohereDecoder, JSON], list[Event]]]] = {
