@@ -997,7 +997,17 @@ def test_every_line_of_the_log_is_one_json_object_of_known_fields(world: World) 
 
 LOGGED = {
     *("time", "level", "event", "request_id", "key", "tenant", "operation", "stream", "model", "provider"),
-    *("sent_model", "response_id", "attempts", "ms", "upstream_ms", "first_content_ms", "error", "status"),
+    *(
+        "sent_model",
+        "response_id",
+        "attempts",
+        "ms",
+        "upstream_ms",
+        "first_content_ms",
+        "error",
+        "status",
+        "warnings",
+    ),
     *("input_tokens", "output_tokens", "cost", "metadata", "cause", "provider_key", "upstream_status"),
 }
 

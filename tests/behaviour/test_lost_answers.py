@@ -278,3 +278,23 @@ def test_a_job_keeps_the_warnings(world: World) -> None:
         return found if found["status"] == "completed" else None
 
     assert eventually(ended)["extra_fields"]["warnings"]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", ["chat", "gemini", "bedrock", "anthropic", "responses"])
+def test_a_picture_that_a_tool_drew(name: str, stream: bool, world: World) -> None:
+    item = {"id": "ig_1", "type": "image_generation_call", "status": "completed", "result": PIXEL}
+    body = responses_body(output=[item])
+    made, empty = ResponsesStream(), {**item, "status": "in_progress", "result": None}
+    frames = made.opening() + made.frame("response.output_item.added", output_index=0, item=empty)
+    frames += made.frame("response.output_item.done", output_index=0, item=item)
+    frames += made.frame("response.completed", response=body)
+    world.upstream.add(Reply.sse(frames) if stream else Reply.json(body))
+
+    answer = SURFACES[name].ask(world, "responder/x", stream=stream)
+
+    assert answer.status == 200, answer.body
+    assert (PIXEL.encode() in answer.body) == (name in TAKES_PICTURES)
+    lost = [] if name in TAKES_PICTURES else [sentence("a picture")]
+    told = warnings(world, answer, stream)
+    assert told == (len(lost) if isinstance(told, int) else lost)

@@ -79,6 +79,7 @@ CASES: Final[Mapping[str, Response]] = {
     "member of a call": answer(ToolCallPart("c", "f", "{}", native=("other", {MARK: 1}))),
     "picture": answer(ANSWER, ImagePart(MARK, "image/png")),
     "drawing": answer(ANSWER, ImagePart(MARK, "image/svg+xml")),
+    "drawn picture": answer(ANSWER, OpaquePart("image_generation_call", ("responses", {"result": MARK}))),
     "picture by URL": answer(ANSWER, ImagePart(url=f"https://{MARK}", media_type="image/png")),
     "picture by id": answer(ANSWER, ImagePart(file_id=MARK)),
     "name of a picture": answer(ANSWER, ImagePart("AAAA", native=("gemini", {"displayName": MARK}))),
@@ -112,6 +113,7 @@ CASES: Final[Mapping[str, Response]] = {
 REPORTED: Final[Mapping[str, str]] = {
     # the case, what its warnings say where it is left out
     "picture": "a picture",
+    "drawn picture": "a picture",
     "sound": "sound",
     "product": "a citation of type 'container_file_citation'",
     "second choice": "further choices",

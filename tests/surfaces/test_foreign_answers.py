@@ -86,6 +86,16 @@ def test_sound_is_asked_for_and_comes_back_in_googles_words(surface: World, stre
     assert "x-sluice-warnings" not in answer.headers
 
 
+def test_who_asks_for_text_too_gets_the_transcript(surface: World) -> None:
+    whole = chat_body()
+    whole["choices"][0]["message"] = {"role": "assistant", "content": None, "audio": AUDIO}
+    surface.fresh().upstream.add(Reply.json(whole))
+    body = spoken(speechConfig=KORE)
+    body["generationConfig"]["responseModalities"] = ["TEXT", "AUDIO"]
+    answer = surface.send("POST", "/v1beta/models/openai/gpt-audio:generateContent", body)
+    assert parts(answer) == [SOUND, {"text": "Good."}]
+
+
 def test_a_voice_that_must_be_named_is_told(surface: World) -> None:
     surface.fresh().upstream.add(Reply.json(chat_body()))
     answer = surface.send("POST", "/v1beta/models/openai/gpt-audio:generateContent", spoken())

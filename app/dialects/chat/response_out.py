@@ -27,6 +27,7 @@ from app.dialects.chat.options import own_members
 from app.dialects.chat.reasoning import call_entry, encode_entries
 from app.dialects.chat.usage import encode_finish, encode_usage
 from app.dialects.shared.lenient_json import JSON, as_dict, count, data_url, dicts, rest
+from app.dialects.shared.members import drawn_picture
 
 
 def encode_response(response: Response, request: Request, context: ServerContext) -> JSON:
@@ -153,6 +154,7 @@ def reasoning_text(thoughts: Iterable[ReasoningPart]) -> str:
 def _media(parts: Sequence[Part], context: ServerContext) -> JSON:
     body: JSON = {}
     for at, part in enumerate(parts):
+        part = (drawn_picture(part) or part) if isinstance(part, OpaquePart) else part
         if isinstance(part, AudioPart):
             body["audio"] = _audio(part)
         elif isinstance(part, ImagePart):

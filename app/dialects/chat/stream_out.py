@@ -35,6 +35,7 @@ from app.dialects.chat.response_out import (
 )
 from app.dialects.chat.usage import encode_finish
 from app.dialects.shared.lenient_json import JSON, as_dict, rest
+from app.dialects.shared.members import drawn_picture
 
 _REPEATED: Final = frozenset({"system_fingerprint", "citations", "search_results", "videos", "provider"})
 """Native top-level members that providers send in every chunk."""
@@ -202,6 +203,11 @@ class ChatStreamEncoder(ChunkEncoder):
             delta["reasoning_details"] = [call_entry(signed, self._context.wrap(signature), index)]
         return delta
 
+    def _close_opaque(self, started: BlockStarted, part: OpaquePart, event: BlockEnded) -> JSON:
+        last = event.part or part
+        picture = drawn_picture(last) if isinstance(last, OpaquePart) else None
+        return {} if picture is None else self._open_image(started, picture)
+
     def _close_audio(self, _: BlockStarted, __: AudioPart, event: BlockEnded) -> JSON:
         own = own_members(event.native)
         return {"audio": {"expires_at": own["expires_at"]}} if "expires_at" in own else {}
@@ -280,6 +286,7 @@ _GROWERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, Bl
 }
 
 _CLOSERS: Final[Mapping[type, Callable[[ChatStreamEncoder, BlockStarted, Any, BlockEnded], JSON]]] = {
+    OpaquePart: ChatStreamEncoder._close_opaque,
     ReasoningPart: ChatStreamEncoder._close_thought,
     ToolCallPart: ChatStreamEncoder._close_call,
     AudioPart: ChatStreamEncoder._close_audio,

@@ -26,7 +26,7 @@ from app.dialects.converse.response_in import FINISHES
 from app.dialects.shared import block_encoder
 from app.dialects.shared.claude import OMITTED
 from app.dialects.shared.lenient_json import JSON, as_str, count, dicts, encode_base64
-from app.dialects.shared.members import own_members
+from app.dialects.shared.members import drawn_picture, own_members
 from app.dialects.shared.tool_forms import call_object
 from app.errors import GatewayError
 
@@ -127,6 +127,8 @@ def _audio(part: AudioPart, context: ServerContext) -> list[JSON]:
 
 
 def _opaque(part: OpaquePart, context: ServerContext) -> list[JSON]:
+    if (picture := drawn_picture(part)) is not None:
+        return _image(picture, context)
     block = dict(own_members(part.native, NAME))
     return [block] if block else []  # a block without a member has no kind
 

@@ -3,7 +3,8 @@
 Google's own signatures are sent on the part that they came with. Other providers' are sealed:
 a thought has its own, hidden reasoning is a thought with empty text. Thoughts are shown to
 clients that set ``includeThoughts``, as Google does. For other clients a signed thought is
-sealed in its signature and sent on the next call, since its provider needs both back.
+sealed in its signature and sent on the next call, since its provider needs both back. The transcript
+of speech is a text behind it, unless the client asked for sound alone.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from app.dialects.base import ServerContext
 from app.dialects.gemini.contents_out import Wire
 from app.dialects.gemini.options import NAME, audio_type
 from app.dialects.shared.lenient_json import encode_base64
-from app.dialects.shared.members import own_members
+from app.dialects.shared.members import drawn_picture, own_members
 from app.dialects.shared.tool_forms import call_object
 
 
@@ -38,6 +39,7 @@ class PartWriter:
     def __init__(self, request: Request, context: ServerContext) -> None:
         self._context = context
         self._shows_thoughts = request.reasoning is not None and request.reasoning.summary is not None
+        self._takes_text = request.output.modalities != ("audio",)
         self._pending: str | None = None
         self._unshown: Signature | None = None
 
@@ -48,10 +50,12 @@ class PartWriter:
             if thought and signature:  # one part, as Google sends its own
                 return [*thought[:-1], {**signature[-1], "text": part.text}]
             return thought + signature
+        part = (drawn_picture(part) or part) if isinstance(part, OpaquePart) else part
         encoder = _ENCODERS.get(type(part))
         wire = encoder(self, part) if encoder is not None else None
-        words = self._text(TextPart(part.transcript or "")) if isinstance(part, AudioPart) else None
-        return [placed for one in (wire, words) if one is not None for placed in self.place(one)]
+        wires = [] if wire is None else self.place(wire)
+        words = part.transcript if isinstance(part, AudioPart) and self._takes_text else None
+        return [*wires, *self.place({"text": words})] if words else wires
 
     def thought(self, text: str) -> list[Wire]:
         """Return a piece of a thought, if the client is shown thoughts."""

@@ -25,7 +25,7 @@ from app.canonical.request import (
 from app.canonical.response import Choice, Response
 from app.dialects.shared.lenient_json import as_dict, dicts
 from app.dialects.shared.losses import Losses
-from app.dialects.shared.members import flat_members
+from app.dialects.shared.members import drawn_picture, flat_members
 
 _ALWAYS: Final = frozenset({"picture by id", "tool result", "item", "member", "unread citation"})
 """What no dialect carries for another one."""
@@ -98,12 +98,17 @@ def _choice_features(choice: Choice, dialect: str) -> Iterator[Feature]:
                 if part.native[0] != dialect or (
                     dialect == "chat" and "reasoning_details" not in part.native[1]
                 ):
-                    yield "item", f"an item of type '{part.type}'"
+                    yield _item(part)
                 continue
             if (features := _PARTS.get(type(part))) is not None:
                 yield from features(part)
             if part.native is not None:
                 yield from _members(part.native, dialect)
+
+
+def _item(part: OpaquePart) -> Feature:
+    picture = drawn_picture(part)
+    return ("item", f"an item of type '{part.type}'") if picture is None else next(_image(picture))
 
 
 def _members(native: Native | None, dialect: str) -> Iterator[Feature]:

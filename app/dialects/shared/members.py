@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from app.canonical.request import Message, Native, OpaquePart, Part, Request, Tool, ToolResultPart
+from app.canonical.request import ImagePart, Message, Native, OpaquePart, Part, Request, Tool, ToolResultPart
 from app.dialects.shared.body_paths import members_of
 from app.dialects.shared.lenient_json import as_dict, rest, without_nulls
 from app.dialects.shared.losses import Losses
@@ -78,6 +78,14 @@ def as_native(dialect: str, members: Mapping[str, Any]) -> Native | None:
 def native_rest(dialect: str, members: Mapping[str, Any], known: frozenset[str]) -> Native | None:
     """Return the members that are neither ``known`` nor null as native to ``dialect``, None if there are none."""
     return as_native(dialect, without_nulls(rest(members, known)))
+
+
+def drawn_picture(part: OpaquePart) -> ImagePart | None:
+    """Return the picture that a tool of a Responses provider drew, None for any other item."""
+    item = own_members(part.native, "responses")
+    data = item.get("result") if part.type == "image_generation_call" else None
+    form = item.get("output_format") or "png"
+    return ImagePart(data, f"image/{form}") if data and isinstance(data, str) else None
 
 
 def flat_members(native: Native | None) -> dict[str, Any]:
