@@ -81,7 +81,7 @@ seconds until all of it does, and the current Unix time."""
 def limit_headers(kind: str, limit: int, remaining: int, reset: float, now: float) -> dict[str, str]:
     """Return the state of a limit as OpenAI's ``x-ratelimit-…`` headers."""
     names = _names_of(kind)
-    return {names[0]: str(limit), names[1]: str(remaining), names[2]: duration(reset)}
+    return {names[0]: str(limit), names[1]: str(remaining), names[2]: _duration(math.ceil(reset))}
 
 
 @cache

@@ -53,13 +53,15 @@ def _entry(attempt: Attempt, began: float, ended: float, ending: _Ending) -> Ent
         call.model,
         target.provider.name,
         target.model,
-        attempt.key,
+        None if target.key is None else target.key.name,
         request_type(call.operation, call.stream),
         *_tokens(usage),
         cost,
         _json(details),
         state,
-        key_id=principal.id,
+        None,
+        None,
+        principal.id,
     )
 
 

@@ -120,7 +120,7 @@ def make(services: Services) -> Listener | None:
 
 def _row(outcome: Outcome) -> Queued:
     """Return the row of a call and its members without columns; it has no body yet where they name a user."""
-    call, error, cost = outcome.call, outcome.error, outcome.cost
+    call, error, cost, losses = outcome.call, outcome.error, outcome.cost, outcome.losses
     attempts, principal, body = call.attempts, call.principal, call.body
     last = attempts[-1] if attempts else None
     target = outcome.target or (last.target if last else None)
@@ -138,10 +138,10 @@ def _row(outcome: Outcome) -> Queued:
         "first_content": None if first is None else round((first - call.started) * 1000),
         "attempts": [attempt.row() for attempt in attempts],
         "cache": call.progress.cached,
-        "warnings": len(outcome.losses),
+        "warnings": len(losses),
         "user": _text(body.get("safety_identifier")) or _text(body.get("user")),
         "metadata": {**_texts(body.get("metadata")), **call.log_metadata},
-        "warned": [_loss_row(loss) for loss in outcome.losses[:_MOST_WARNINGS]] or None,
+        "warned": [_loss_row(loss) for loss in losses[:_MOST_WARNINGS]] if losses else None,
     }
     row = CallRow(
         new_id("call"),
@@ -171,5 +171,6 @@ def _text(value: Any) -> str | None:
 
 
 def _texts(value: Any) -> dict[str, str]:
-    members = value.items() if isinstance(value, dict) else ()
-    return {name: text for name, text in members if isinstance(text, str)}
+    if not isinstance(value, dict):
+        return {}
+    return {name: text for name, text in value.items() if isinstance(text, str)}

@@ -39,7 +39,7 @@ def make(services: Services) -> CallLayer:
                 break
         admission = services.limits.admit(touches, estimate)
         write = dialect_of(Row, call.dialect).limit_headers
-        call.progress.headers.update(headers_of(admission, write, time.time()))
+        call.progress.headers = headers_of(admission, write, time.time())
         if admission.decision.refused is not None:
             raise refusal(admission)
         call.progress.admitted = True
@@ -74,11 +74,11 @@ class AdmittedCall(NamedTuple):
 
     def _end(self, outcome: Outcome) -> None:
         """Settle. A response that was queued keeps its estimate, which its run will make good."""
-        if is_queued(self.call) and outcome.error is None:
+        if outcome.error is None and is_queued(self.call):
             self.gate.end(self.admission, [charge.amount for charge in self.admission.charges])
         else:
             self._settle()
 
     def _settle(self) -> None:
-        touches = self.admission.touches
-        self.gate.end(self.admission, used_of(touches, self.call, self.estimate, self.least))
+        gate, admission, call, estimate, least = self
+        gate.end(admission, used_of(admission.touches, call, estimate, least))

@@ -24,10 +24,10 @@ def headers_of(admission: Admission, write: LimitHeaders, now: float) -> dict[st
     for touch, charge, used, reset in zip(
         admission.touches, admission.charges, decision.used, decision.resets, strict=True
     ):
-        limit, left = touch.limit, max(0, charge.most - used)
-        other = tightest.get(limit.kind)
-        if other is None or left < other[1]:
-            tightest[limit.kind] = limit.most, left, reset
+        kind, most, _, _ = touch.limit
+        left = max(0, charge.most - used)
+        if kind not in tightest or left < tightest[kind][1]:
+            tightest[kind] = most, left, reset
     headers: dict[str, str] = {}
     for kind in _HEADED:
         if kind in tightest:
