@@ -60,8 +60,7 @@ class CallLog:
     def write_rows(self, queued: Sequence[Queued], bodies: Mapping[str, Members] | None = None) -> None:
         """Write rows and add them to the sums of their hours, once and all or none; notify whoever watches.
 
-        Each row comes with the members that have no column. ``bodies`` are requests and answers of some of the calls, by
-        call id."""
+        ``bodies`` are requests and answers of some of the calls, by call id."""
         rows = [row for row, _ in queued]
         added = sums.of(queued)
         body_rows = [

@@ -31,8 +31,24 @@ class CallRow(NamedTuple):
     body: bytes
 
 
-Queued = tuple[CallRow, Members]
-"""A row with those of its members that have no column."""
+class Figures(NamedTuple):
+    """The members of a call without columns that its sums are made of. All are flat, so that a row that waits to be written
+    holds little memory. ``latency`` and ``first_content`` are in milliseconds, ``cost`` in dollars."""
+
+    door: str | None
+    error_code: str | None
+    user: str | None
+    metadata: Members | None
+    input_tokens: int
+    output_tokens: int
+    cost: float | None
+    cache: str | None
+    latency: int | None
+    first_content: int | None
+
+
+Queued = tuple[CallRow, Figures]
+"""A row as it waits to be written."""
 
 _NAMES: Final = CallRow._fields[:-1]
 _LEFT_OUT: Final = frozenset((*_NAMES, "object"))
@@ -49,9 +65,17 @@ _MEMBERS: Final[Members] = {
 
 
 def row_of(members: Members) -> Queued:
-    """Return a call's row, and those of its members that have no column."""
-    others = {name: value for name, value in members.items() if name not in _LEFT_OUT}
-    return CallRow._make((*map(members.get, _NAMES), body_of(others))), others
+    """Return the row and the figures of a call as it is shown, of which any member may be missing."""
+    body = body_of({name: value for name, value in members.items() if name not in _LEFT_OUT})
+    usage = members.get("usage") or {}
+    counted = {name: usage.get(name) or 0 for name in ("input_tokens", "output_tokens")}
+    figures = Figures._make(map({**members, **counted}.get, Figures._fields))
+    return CallRow._make((*map(members.get, _NAMES), body)), figures
+
+
+def with_user(row: CallRow, user: str) -> CallRow:
+    """Return a row whose body names another user."""
+    return row._replace(body=dumps_ascii({**loads_lenient(row.body), "user": user}))
 
 
 def body_of(others: Members) -> bytes:

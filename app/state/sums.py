@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from app.state import histogram
 from app.state.bounds import MOST, at_most
-from app.state.call_rows import CallRow, Members, Queued
+from app.state.call_rows import CallRow, Figures, Members, Queued
 from app.state.database import Database
 from app.state.ledger_rows import FREE
 from app.state.lookup import Span, within
@@ -77,7 +77,6 @@ usage_first_content = Table(
 
 _TIMES: Final = {"latency": usage_latency, "first_content": usage_first_content}
 """Members of a row that are times in ms, and where they are counted."""
-_NO_USAGE: Final[Members] = {}
 _ALL: Final = (*_SUMS, *_TIMES)
 
 
@@ -99,21 +98,17 @@ class Sums:
 
     def count(self, rows: Sequence[Queued]) -> None:
         """Add calls."""
-        every = [others for _, others in rows]
-        usages = [others.get("usage") or _NO_USAGE for others in every]
-        costs = [others.get("cost") for others in every]
+        columns: Any = Figures._make(zip(*[figures for _, figures in rows], strict=True))
         self.calls += len(rows)
         self.errors += sum([row.status >= 400 for row, _ in rows])
-        self.input_tokens += sum([usage.get("input_tokens") or 0 for usage in usages])
-        self.output_tokens += sum([usage.get("output_tokens") or 0 for usage in usages])
-        self.cost += sum([round((cost or 0) * NANO) for cost in costs])
-        self.cache_hits += [others.get("cache") for others in every].count("hit")
-        if None in costs:
-            self.unpriced += sum(
-                [others.get("cost") is None and _has_cost(row, others) for row, others in rows]
-            )
+        self.input_tokens += sum(columns.input_tokens)
+        self.output_tokens += sum(columns.output_tokens)
+        self.cost += sum([round((cost or 0) * NANO) for cost in columns.cost])
+        self.cache_hits += columns.cache.count("hit")
+        if None in columns.cost:
+            self.unpriced += sum([figures.cost is None and _has_cost(row, figures) for row, figures in rows])
         for name in _TIMES:
-            times: Counter[Any] = Counter([others.get(name) for others in every])
+            times = Counter(getattr(columns, name))
             del times[None]
             setattr(self, name, getattr(self, name) + histogram.of_times(times))
 
@@ -142,14 +137,12 @@ def of(rows: Sequence[Queued]) -> Added:
     """Return the sums of rows of the call log, in one order, so that two writers never wait for each other."""
     groups: defaultdict[tuple[Any, ...], list[Queued]] = defaultdict(list)
     for queued in rows:
-        row, others = queued
-        get = others.get
+        row, figures = queued
         owner = row.tenant, row.key, row.key_id
         target = row.provider, row.model, row.request_type
-        plain = row.created_at // HOUR, *owner, *target, get("door"), get("error_code")
-        user, metadata = get("user"), get("metadata")
-        if user or metadata:
-            groups[_DETAILED, *plain, dumps([user, metadata])].append(queued)
+        plain = row.created_at // HOUR, *owner, *target, figures.door, figures.error_code
+        if figures.user or figures.metadata:
+            groups[_DETAILED, *plain, dumps([figures.user, figures.metadata])].append(queued)
             groups[_BROAD, *plain].append(queued)
         else:
             groups[_PLAIN, *plain].append(queued)
@@ -244,17 +237,16 @@ def members_of(name: str, value: str | None) -> Members:
     return dict(zip(("key_id", "key"), key_of(value), strict=True)) if name == "key" else {name: value}
 
 
-def _has_cost(row: CallRow, others: Members) -> bool:
+def _has_cost(row: CallRow, figures: Figures) -> bool:
     """Tell whether a provider answered a call, or counted tokens for it, that is not free."""
-    if row.provider is None or others.get("cache") == "hit" or row.request_type in FREE:
+    if row.provider is None or figures.cache == "hit" or row.request_type in FREE:
         return False
-    usage = others.get("usage") or _NO_USAGE
-    return row.status < 400 or bool(usage.get("input_tokens") or usage.get("output_tokens"))
+    return row.status < 400 or bool(figures.input_tokens or figures.output_tokens)
 
 
-def _members(row: CallRow, others: Members, kind: str) -> Members:
+def _members(row: CallRow, figures: Figures, kind: str) -> Members:
     """Return what the calls of such sums agree in."""
-    every = {**row._asdict(), **others}
+    every = {**row._asdict(), **figures._asdict()}
     members = {name: every.get(name) for name in GROUPS}
     return members if kind == _DETAILED else {**members, **dict.fromkeys(_DETAILS)}
 

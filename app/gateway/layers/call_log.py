@@ -18,7 +18,7 @@ from app.gateway.outcome import Outcome
 from app.gateway.redaction import shorten
 from app.gateway.row_queue import RowQueue
 from app.operations import request_type
-from app.state.call_rows import CallRow, Queued, body_of
+from app.state.call_rows import CallRow, Figures, Queued, body_of, with_user
 from app.state.ids import new_id
 from app.state.loops import PeriodicTask
 
@@ -46,8 +46,8 @@ class CallWriter:
         """Queue the row of a call that ended."""
         if not outcome.began or (self._errors_only and outcome.error is None):
             return
-        row, others = _row(outcome)
-        if not self._queue.add((row, others)):
+        row, figures = _row(outcome)
+        if not self._queue.add((row, figures)):
             self._drop(1)
             return
         if self._keeps_bodies:
@@ -73,11 +73,10 @@ class CallWriter:
 
     def _store(self, queued: list[Queued], bodies: dict[str, dict[str, Any]]) -> None:
         state = self._services.state()
-        for place, (row, others) in enumerate(queued):
-            if not row.body:
-                user = state.keys.hasher.digest(others["user"])[:32]
-                others = {**others, "user": user}
-                queued[place] = row._replace(body=body_of(others)), others
+        for place, (row, figures) in enumerate(queued):
+            if figures.user:
+                user = state.keys.hasher.digest(figures.user)[:32]
+                queued[place] = with_user(row, user), figures._replace(user=user)
         state.call_log.write_rows(queued, bodies)
         self._purger.start()
 
@@ -119,30 +118,43 @@ def make(services: Services) -> Listener | None:
 
 
 def _row(outcome: Outcome) -> Queued:
-    """Return the row of a call and its members without columns; it has no body yet where they name a user."""
+    """Return the row of a call and its figures; its user is hashed when it is written."""
     call, error, cost, losses = outcome.call, outcome.error, outcome.cost, outcome.losses
     attempts, principal, body = call.attempts, call.principal, call.body
     last = attempts[-1] if attempts else None
     target = outcome.target or (last.target if last else None)
-    first, latency = outcome.first_content, call.elapsed_ms()
+    usage, first, latency = outcome.usage, outcome.first_content, call.elapsed_ms()
+    figures = Figures(
+        call.surface or None,
+        (error.code or error.kind.name) if error else None,
+        _text(body.get("safety_identifier")) or _text(body.get("user")),
+        {**_texts(body.get("metadata")), **call.log_metadata},
+        usage.input_tokens if usage else 0,
+        usage.output_tokens if usage else 0,
+        cost.get("total_cost") if cost else None,
+        call.progress.cached,
+        latency,
+        None if first is None else round((first - call.started) * 1000),
+    )
     others = {
-        "door": call.surface or None,
+        "door": figures.door,
         "model_requested": call.model,
         "provider_key": last.key if last else None,
-        "error_code": (error.code or error.kind.name) if error else None,
+        "error_code": figures.error_code,
         "finish_reason": outcome.finish.reason if outcome.finish else None,
-        "usage": counts(outcome.usage),
-        "cost": cost.get("total_cost") if cost else None,
+        "usage": counts(usage),
+        "cost": figures.cost,
         "cost_details": cost or None,
         "latency": latency,
-        "first_content": None if first is None else round((first - call.started) * 1000),
+        "first_content": figures.first_content,
         "attempts": [attempt.row() for attempt in attempts],
-        "cache": call.progress.cached,
+        "cache": figures.cache,
         "warnings": len(losses),
-        "user": _text(body.get("safety_identifier")) or _text(body.get("user")),
-        "metadata": {**_texts(body.get("metadata")), **call.log_metadata},
+        "user": figures.user,
+        "metadata": figures.metadata,
         "warned": [_loss_row(loss) for loss in losses[:_MOST_WARNINGS]] if losses else None,
     }
+    # What was just made is written in a fraction of the time that it takes later, and what is written is forgotten.
     row = CallRow(
         new_id("call"),
         int(time.time() - latency / 1000),
@@ -155,10 +167,9 @@ def _row(outcome: Outcome) -> Queued:
         call.id,
         call.response_id,
         principal.id,
-        # What was just made is written in a fraction of the time that it takes later; a user is hashed first.
-        b"" if others["user"] else body_of(others),
+        body_of(others),
     )
-    return row, others
+    return row, figures
 
 
 def _loss_row(loss: Loss) -> dict[str, str | None]:

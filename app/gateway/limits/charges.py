@@ -65,9 +65,8 @@ def touches_of_caller(principal: Principal, gateway: Sequence[Limit]) -> Sequenc
 def _of_caller(principal: Principal, gateway: Sequence[Limit]) -> _Touched:
     if not (principal.limits or principal.tenant_limits or gateway):
         return _NOTHING
-    return _of_levels(
-        principal.tenant, principal.owner, principal.limits, principal.tenant_limits, tuple(gateway)
-    )
+    own, of_tenant = principal.limits, principal.tenant_limits
+    return _of_levels(principal.tenant, principal.id or principal.key, own, of_tenant, tuple(gateway))
 
 
 _Touched = tuple[Sequence[Touch], Sequence[Touch] | None]
@@ -78,11 +77,15 @@ _NOTHING: Final[_Touched] = ((), ())
 
 @lru_cache(_CALLERS)
 def _of_levels(
-    tenant: str, owner: str, own: tuple[Limit, ...], of_tenant: tuple[Limit, ...], gateway: tuple[Limit, ...]
+    tenant: str,
+    identity: str,
+    own: tuple[Limit, ...],
+    of_tenant: tuple[Limit, ...],
+    gateway: tuple[Limit, ...],
 ) -> _Touched:
     """Return the limits of these levels; they are worked out once for each caller, and again after a change."""
     levels = (
-        ("key", owner, "this key", own),
+        ("key", f"{tenant}/{identity}", "this key", own),
         ("tenant", tenant, f"the tenant '{tenant}'", of_tenant),
         ("gateway", "", "the whole gateway", gateway),
     )
