@@ -4,11 +4,17 @@ the cuts between reads nor the ends of lines change what is read."""
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from app.canonical.events import Event
+from app.canonical.response import Usage
+from app.dialects.base import Frame
 from tests.dialects import generic
 from tests.dialects.recorded import WIRES, Wire, sse
+from tests.dialects.served import essence
 from tests.traffic.load import Exchange, require
 
 STREAMS = [
@@ -49,3 +55,52 @@ def test_what_follows_the_end_says_nothing(wire: Wire, exchange: Exchange) -> No
     decoder, frames = wire.decoder(exchange), wire.frames(exchange)
     generic.decoded(decoder, frames)
     assert generic.decoded(decoder, frames) == []
+
+
+OPTIONAL = (
+    *("refusal", "tool_calls", "function_call", "audio", "reasoning", "reasoning_content", "images", "usage"),
+    *("logprobs", "error", "citation", "citations", "signature", "stop_sequence", "stop_details", "text"),
+    *("thought", "thoughtSignature", "functionCall", "inlineData", "executableCode", "groundingMetadata"),
+    *("toolUse", "toolResult", "reasoningContent", "image", "encrypted_content", "incomplete_details"),
+)
+"""Members that some wire may leave out."""
+VALUES = ("arguments", "args", "input", "json")  # of tools: their members are nobody's
+
+BENDS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "reversed": lambda members: dict(reversed(members.items())),
+    "new members": lambda members: {"a_new": {"type": "x"}, **members, "new": [1], "new_null": None},
+    "nulls": lambda members: {**dict.fromkeys(OPTIONAL), **members},
+}
+"""What changes no meaning of an object on a wire."""
+
+
+def bent(value: Any, bend: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
+    if isinstance(value, list):
+        return [bent(item, bend) for item in value]
+    if not isinstance(value, dict):
+        return value
+    members = {name: item if name in VALUES else bent(item, bend) for name, item in value.items()}
+    return bend(members)
+
+
+def meaning(events: list[Event]) -> list[Any]:
+    response = generic.fold(events).response()
+    usage = response.usage or Usage()
+    counts = usage.input_tokens, usage.output_tokens, usage.total, usage.cached_tokens, usage.reasoning_tokens
+    return [counts, usage.details, usage.missing, *map(essence, response.choices)]
+
+
+BENT = [  # each stream in one way, in turn
+    pytest.param(*stream.values, bend, id=f"{stream.id}-{bend}")
+    for stream, bend in zip(STREAMS, itertools.cycle(BENDS), strict=False)
+]
+
+
+@pytest.mark.parametrize(("wire", "exchange", "bend"), BENT)
+def test_nulls_new_members_and_another_order_change_no_meaning(
+    wire: Wire, exchange: Exchange, bend: str
+) -> None:
+    frames = wire.frames(exchange)
+    others = [Frame(frame.event, bent(frame.data, BENDS[bend])) for frame in frames]
+    want = meaning(generic.decoded(wire.decoder(exchange), frames))
+    assert meaning(generic.decoded(wire.decoder(exchange), others)) == want

@@ -140,6 +140,14 @@ def test_unknown_events_parts_and_items_do_no_harm() -> None:
     ]
 
 
+def test_logprobs_that_are_null_crash_no_delta() -> None:
+    delta = event("function_call_arguments.delta", output_index=0, delta='{"a":1}', logprobs=None)
+    refusal = event("refusal.delta", output_index=1, content_index=0, delta="No.", logprobs=None)
+    call, refused = generic.parts_of(fold(CREATED, added(CALL), delta, refusal, end()).choices[0])
+    assert isinstance(call, ToolCallPart)
+    assert (call.arguments, refused) == ('{"a":1}', RefusalPart("No."))
+
+
 def test_open_reasoning_has_two_names() -> None:
     for name in ("reasoning", "reasoning_text"):
         item = {"type": "reasoning", "id": "rs_1", "summary": []}

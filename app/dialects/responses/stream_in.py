@@ -52,7 +52,7 @@ from app.dialects.responses.response import (
 )
 from app.dialects.shared.blocks import OpenBlock
 from app.dialects.shared.decoder_parts import TerminalDecoder
-from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, opt_str
+from app.dialects.shared.lenient_json import JSON, as_dict, as_str, count, dicts, opt_str
 from app.dialects.shared.repeats import Grow, Repeats
 from app.errors import GatewayError
 from app.responses_form.events import OPENING, TERMINAL
@@ -216,7 +216,7 @@ class ResponsesDecoder(TerminalDecoder):
 
     def _grow(self, kind: str, data: JSON) -> list[Event]:
         block = self._items[data["output_index"]].open[_key(kind, data)]
-        return block.add(data["delta"], tuple(data.get("logprobs", ())) or None)
+        return block.add(data["delta"], tuple(dicts(data.get("logprobs"))) or None)
 
     def _annotation(self, kind: str, data: JSON) -> list[Event]:
         block = self._items[data["output_index"]].open.get(_key(kind, data))
