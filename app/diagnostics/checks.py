@@ -198,13 +198,18 @@ def _redis(settings: Settings, clock: Clock) -> Iterator[Finding]:
     if answers:
         yield ok("redis", sentence)
         return
-    refused = any(word in sentence for word in ("WRONGPASS", "NOAUTH", "AUTH", "password", "NOPERM"))
-    if refused:
-        remedy = "check the user and the password in REDIS_URL"
-    elif "DB index" in sentence:
-        remedy = "correct the number of the database at the end of REDIS_URL"
-    elif settings.redis_url.startswith("rediss:"):
-        remedy = "check REDIS_URL, whether Redis runs, and whether it speaks TLS there (else write redis://)"
-    else:
-        remedy = "check REDIS_URL and whether Redis runs"
-    yield fail("redis", sentence, remedy)
+    known = (remedy for words, remedy in _REDIS_REMEDIES if any(word in sentence for word in words))
+    usual = (
+        _REDIS_TLS if settings.redis_url.startswith("rediss:") else "check REDIS_URL and whether Redis runs"
+    )
+    yield fail("redis", sentence, next(known, usual))
+
+
+_REDIS_REMEDIES: Final = (
+    # words of Redis, the remedy
+    (("AUTH", "WRONGPASS", "password", "NOPERM"), "check the user and the password in REDIS_URL"),
+    (("DB index",), "correct the number of the database at the end of REDIS_URL"),
+)
+_REDIS_TLS: Final = (
+    "check REDIS_URL, whether Redis runs, and whether it speaks TLS there (else write redis://)"
+)

@@ -88,22 +88,16 @@ def _server(rest: Table) -> Table:
     general, proxy, router = (
         _section(rest, name) for name in ("general_settings", "litellm_settings", "router_settings")
     )
-    server: Table = {}
-    if key := general.pop("master_key", None):
-        server["master_key"] = reference(str(key))
-    retries = [
-        value
-        for value in (router.pop("num_retries", None), proxy.pop("num_retries", None))
-        if value is not None
-    ]
-    if retries:
-        server["max_retries"] = max(0, min(5, int(retries[0])))
-    limits = [value for value in (router.pop("timeout", None), proxy.pop("request_timeout", None)) if value]
-    if limits:
-        server["timeouts"] = {"total": limits[0]}
-    if url := _redis(router):
-        server["redis_url"] = url
-    return server
+    key = general.pop("master_key", None)
+    timeouts = (router.pop("timeout", None), proxy.pop("request_timeout", None))
+    retries = [section.pop("num_retries", None) for section in (router, proxy)]
+    server = {
+        "master_key": reference(str(key)) if key else None,
+        "max_retries": next((max(0, min(5, int(count))) for count in retries if count is not None), None),
+        "timeouts": next(({"total": limit} for limit in timeouts if limit), None),
+        "redis_url": _redis(router),
+    }
+    return {name: value for name, value in server.items() if value is not None}
 
 
 def _redis(router: Table) -> str | None:

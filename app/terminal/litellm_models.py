@@ -238,36 +238,30 @@ class Providers:
 
 def _settings(rows: list[Deployment]) -> Table:
     first = rows[0]
-    table: Table = {}
-    if first.dialect:
-        table["dialect"] = first.dialect
-    if first.base_url:
-        table["base_url"] = first.base_url
     keys = list(dict.fromkeys(row.key for row in rows if row.key))
-    limited = any(row.limits for row in rows)
-    if len(keys) == 1 and not limited:
-        table["api_key"] = keys[0]
-    elif keys:
-        table["keys"] = [_key(key, [row for row in rows if row.key == key]) for key in keys]
-    if options := {name: value for name, value in first.options.items() if value is not None}:
-        table["options"] = options
-    if headers := {name: value for row in rows for name, value in row.headers.items()}:
-        table["headers"] = headers
-    if prices := {row.model: row.prices for row in rows if row.prices}:
-        table["prices"] = prices
-    return table
+    alone = len(keys) == 1 and not any(row.limits for row in rows)
+    table = {
+        "dialect": first.dialect,
+        "base_url": first.base_url,
+        "api_key": keys[0] if alone else None,
+        "keys": [] if alone else [_key(key, [row for row in rows if row.key == key]) for key in keys],
+        "options": {name: value for name, value in first.options.items() if value is not None},
+        "headers": {name: value for row in rows for name, value in row.headers.items()},
+        "prices": {row.model: row.prices for row in rows if row.prices},
+    }
+    return {name: value for name, value in table.items() if value}
 
 
 def _key(value: str, rows: list[Deployment]) -> Table:
     """Return one key of a provider with its models and rate limits."""
-    key: Table = {"value": value}
-    if all("*" not in row.model for row in rows):
-        key["models"] = list(dict.fromkeys(row.model for row in rows))
-    if weight := sum(row.weight for row in rows if row.weight != 1):
-        key["weight"] = weight
-    if limits := [{**limit, "models": row.target} for row in rows for limit in row.limits]:
-        key["limits"] = limits
-    return key
+    every = any("*" in row.model for row in rows)
+    key = {
+        "value": value,
+        "models": None if every else list(dict.fromkeys(row.model for row in rows)),
+        "weight": sum(row.weight for row in rows if row.weight != 1),
+        "limits": [{**limit, "models": row.target} for row in rows for limit in row.limits],
+    }
+    return {name: member for name, member in key.items() if member}
 
 
 HINTS: Final[Mapping[str, str]] = {

@@ -36,8 +36,7 @@ class UnsupportedSchema(ValueError):
 class WorkLimit:
     """How much work one answer may cost, over all schemas that it is made for."""
 
-    def __init__(self) -> None:
-        self._left = MAX_WORK
+    _left = MAX_WORK
 
     def count(self, work: int = _LOOK) -> None:
         """Count characters and members that are looked at; raises UnsupportedSchema past the limit."""
@@ -65,8 +64,8 @@ class RootSchema:
                 raise UnsupportedSchema(f"there is no schema at '{place}'")
             if id(schema) not in seen:
                 seen.add(id(schema))
-                for keyword, value in as_dict(schema).items():
-                    parts = self._read(keyword, value, place)
+                for keyword in filter(KEYWORDS.__contains__, as_dict(schema)):
+                    parts = self._read(keyword, as_dict(schema)[keyword], place)
                     pending += [
                         (f"{place}/{keyword}{name}"[:_MAX_PLACE], part) for name, part in parts.items()
                     ]
@@ -74,7 +73,7 @@ class RootSchema:
     def _read(self, keyword: str, value: Any, place: str) -> Mapping[str, Any]:
         """Return the schemas in the value of a keyword of the schema at ``place``."""
         try:
-            parts = KEYWORDS[keyword].read(self, value) if keyword in KEYWORDS else {}
+            parts = _SHAPES[KEYWORDS[keyword].shape](self, value)
         except UnsupportedPattern as error:
             raise UnsupportedSchema(
                 f"the sandbox does not support '{keyword}' at '{place}': {error}"
@@ -203,33 +202,39 @@ def split_items(schema: JsonSchema) -> tuple[list[Any], Any]:
 
 
 class Keyword(NamedTuple):
-    """A keyword: the schemas in its value, by their places there (None: the value is invalid); the type of the values
-    that it is about (None: any); and whether such a value keeps it."""
+    """A keyword: the shape of its value; the type of the values that it is about (None: any); and whether such a value
+    keeps it."""
 
-    read: Callable[[RootSchema, Any], Mapping[str, Any] | None]
+    shape: str
     kind: str | None
     holds: Callable[[RootSchema, Any, JsonSchema], bool]
 
 
-def _takes(fits: Callable[[Any], bool]) -> Callable[[RootSchema, Any], Mapping[str, Any] | None]:
-    """Return the reader of a keyword whose value has no schemas."""
-    return lambda root, value: {} if fits(value) else None
-
-
-def _takes_list(root: RootSchema, value: Any) -> Mapping[str, Any] | None:
-    return {f"/{index}": part for index, part in enumerate(value)} if isinstance(value, list) else None
-
-
-def _takes_members(root: RootSchema, value: Any) -> Mapping[str, Any] | None:
-    return {f"/{name}": part for name, part in value.items()} if isinstance(value, Mapping) else None
-
-
-def _takes_schema(root: RootSchema, value: Any) -> Mapping[str, Any]:
-    return {"": value}
-
-
-_NUMBER: Final = _takes(TYPES["number"])
-_COUNT: Final = _takes(lambda value: TYPES["integer"](value) and value >= 0)
+_SHAPES: Final[Mapping[str, Callable[[RootSchema, Any], Mapping[str, Any] | None]]] = {
+    # the schemas in the value of a keyword, by their places there; None for a value of another shape
+    "schema": lambda root, value: {"": value},
+    "schemas": lambda root, value: (
+        {f"/{at}": part for at, part in enumerate(value)} if isinstance(value, list) else None
+    ),
+    "items": lambda root, value: _SHAPES["schemas" if isinstance(value, list) else "schema"](root, value),
+    "members": lambda root, value: (
+        {f"/{name}": part for name, part in value.items()} if isinstance(value, Mapping) else None
+    ),
+    "patterns": lambda root, value: (
+        _SHAPES["members"](root, value) if all(map(root.pattern, as_dict(value))) else None
+    ),
+    "reference": lambda root, value: {"": root.resolve(value)} if isinstance(value, str) else None,
+    "pattern": lambda root, value: {} if isinstance(value, str) and root.pattern(value) else None,
+    "number": lambda root, value: {} if TYPES["number"](value) else None,
+    "step": lambda root, value: {} if TYPES["number"](value) and value > 0 else None,
+    "count": lambda root, value: {} if TYPES["integer"](value) and value >= 0 else None,
+    "flag": lambda root, value: {} if isinstance(value, bool) else None,
+    "names": lambda root, value: {} if isinstance(value, list) and all(map(TYPES["string"], value)) else None,
+    "types": lambda root, value: {} if set() < {*map(str, as_types(value))} <= TYPES.keys() else None,
+    "values": lambda root, value: {} if isinstance(value, list) else None,
+    "value": lambda root, value: {},
+    "unsupported": lambda root, value: None,
+}
 
 
 def _check_items(root: RootSchema, value: Any, schema: JsonSchema) -> bool:
@@ -254,100 +259,82 @@ _UNSUPPORTED: Final = (
 
 KEYWORDS: Final[Mapping[str, Keyword]] = {
     "$ref": Keyword(
-        lambda root, value: {"": root.resolve(value)} if isinstance(value, str) else None,
-        None,
-        lambda root, value, schema: root.accepts(value, root.resolve(schema["$ref"])),
+        "reference", None, lambda root, value, schema: root.accepts(value, root.resolve(schema["$ref"]))
     ),
     "type": Keyword(
-        lambda root, value: {} if set() < {*map(str, as_types(value))} <= TYPES.keys() else None,
+        "types",
         None,
         lambda root, value, schema: any(TYPES[kind](value) for kind in as_types(schema["type"])),
     ),
-    "const": Keyword(
-        _takes(lambda value: True),
-        None,
-        lambda root, value, schema: root.key(value) == root.key(schema["const"]),
-    ),
+    "const": Keyword("value", None, lambda root, value, schema: root.key(value) == root.key(schema["const"])),
     "enum": Keyword(
-        _takes(TYPES["array"]),
-        None,
-        lambda root, value, schema: root.key(value) in map(root.key, schema["enum"]),
+        "values", None, lambda root, value, schema: root.key(value) in map(root.key, schema["enum"])
     ),
     "allOf": Keyword(
-        _takes_list,
+        "schemas",
         None,
         lambda root, value, schema: all(root.accepts(value, part) for part in schema["allOf"]),
     ),
     "anyOf": Keyword(
-        _takes_list,
+        "schemas",
         None,
         lambda root, value, schema: any(root.accepts(value, part) for part in schema["anyOf"]),
     ),
     "oneOf": Keyword(
-        _takes_list,
+        "schemas",
         None,
         lambda root, value, schema: sum(root.accepts(value, part) for part in schema["oneOf"]) == 1,
     ),
-    "not": Keyword(_takes_schema, None, lambda root, value, schema: not root.accepts(value, schema["not"])),
-    "minimum": Keyword(_NUMBER, "number", lambda root, value, schema: value >= schema["minimum"]),
-    "maximum": Keyword(_NUMBER, "number", lambda root, value, schema: value <= schema["maximum"]),
+    "not": Keyword("schema", None, lambda root, value, schema: not root.accepts(value, schema["not"])),
+    "minimum": Keyword("number", "number", lambda root, value, schema: value >= schema["minimum"]),
+    "maximum": Keyword("number", "number", lambda root, value, schema: value <= schema["maximum"]),
     "exclusiveMinimum": Keyword(
-        _NUMBER, "number", lambda root, value, schema: value > schema["exclusiveMinimum"]
+        "number", "number", lambda root, value, schema: value > schema["exclusiveMinimum"]
     ),
     "exclusiveMaximum": Keyword(
-        _NUMBER, "number", lambda root, value, schema: value < schema["exclusiveMaximum"]
+        "number", "number", lambda root, value, schema: value < schema["exclusiveMaximum"]
     ),
     "multipleOf": Keyword(
-        _takes(lambda value: TYPES["number"](value) and value > 0),
-        "number",
-        lambda root, value, schema: exact(value) % exact(schema["multipleOf"]) == 0,
+        "step", "number", lambda root, value, schema: exact(value) % exact(schema["multipleOf"]) == 0
     ),
-    "minLength": Keyword(_COUNT, "string", lambda root, value, schema: len(value) >= schema["minLength"]),
-    "maxLength": Keyword(_COUNT, "string", lambda root, value, schema: len(value) <= schema["maxLength"]),
+    "minLength": Keyword("count", "string", lambda root, value, schema: len(value) >= schema["minLength"]),
+    "maxLength": Keyword("count", "string", lambda root, value, schema: len(value) <= schema["maxLength"]),
     "pattern": Keyword(
-        lambda root, value: {} if isinstance(value, str) and root.pattern(value) else None,
-        "string",
-        lambda root, value, schema: root.matches(schema["pattern"], value),
+        "pattern", "string", lambda root, value, schema: root.matches(schema["pattern"], value)
     ),
-    "minItems": Keyword(_COUNT, "array", lambda root, value, schema: len(value) >= schema["minItems"]),
-    "maxItems": Keyword(_COUNT, "array", lambda root, value, schema: len(value) <= schema["maxItems"]),
-    "prefixItems": Keyword(_takes_list, "array", _check_items),
-    "items": Keyword(
-        lambda root, value: _takes_list(root, value) if isinstance(value, list) else {"": value},
-        "array",
-        _check_items,
-    ),
-    "additionalItems": Keyword(_takes_schema, "array", lambda root, value, schema: True),
+    "minItems": Keyword("count", "array", lambda root, value, schema: len(value) >= schema["minItems"]),
+    "maxItems": Keyword("count", "array", lambda root, value, schema: len(value) <= schema["maxItems"]),
+    "prefixItems": Keyword("schemas", "array", _check_items),
+    "items": Keyword("items", "array", _check_items),
+    "additionalItems": Keyword("schema", "array", lambda root, value, schema: True),
     "uniqueItems": Keyword(
-        _takes(TYPES["boolean"]),
+        "flag",
         "array",
         lambda root, value, schema: not schema["uniqueItems"] or len({*map(root.key, value)}) == len(value),
     ),
     "minProperties": Keyword(
-        _COUNT, "object", lambda root, value, schema: len(value) >= schema["minProperties"]
+        "count", "object", lambda root, value, schema: len(value) >= schema["minProperties"]
     ),
     "maxProperties": Keyword(
-        _COUNT, "object", lambda root, value, schema: len(value) <= schema["maxProperties"]
+        "count", "object", lambda root, value, schema: len(value) <= schema["maxProperties"]
     ),
     "required": Keyword(
-        _takes(lambda value: isinstance(value, list) and all(map(TYPES["string"], value))),
-        "object",
-        lambda root, value, schema: all(name in value for name in schema["required"]),
+        "names", "object", lambda root, value, schema: all(name in value for name in schema["required"])
     ),
     "propertyNames": Keyword(
-        _takes_schema,
+        "schema",
         "object",
         lambda root, value, schema: all(root.accepts(name, schema["propertyNames"]) for name in value),
     ),
     "properties": Keyword(
-        _takes_members,
+        "members",
         "object",
         lambda root, value, schema: all(
             root.accepts(member, schema["properties"].get(name, True)) for name, member in value.items()
         ),
     ),
     "patternProperties": Keyword(
-        lambda root, value: _takes_members(root, value) if all(map(root.pattern, as_dict(value))) else None,
+        "patterns",
         "object",
         lambda root, value, schema: all(
             root.accepts(member, part)
@@ -356,8 +343,6 @@ KEYWORDS: Final[Mapping[str, Keyword]] = {
             if root.matches(pattern, name)
         ),
     ),
-    "additionalProperties": Keyword(_takes_schema, "object", _check_other_members),
-    **dict.fromkeys(
-        _UNSUPPORTED, Keyword(_takes(lambda value: False), None, lambda root, value, schema: False)
-    ),
+    "additionalProperties": Keyword("schema", "object", _check_other_members),
+    **dict.fromkeys(_UNSUPPORTED, Keyword("unsupported", None, lambda root, value, schema: False)),
 }
