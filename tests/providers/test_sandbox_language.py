@@ -427,7 +427,7 @@ def test_streams_keep_the_grammar_of_their_wire():
     ("schema", "words"),
     [
         ({"type": "integer", "minimum": 2, "maximum": 1}, "no value"),
-        ({"$ref": "#/nowhere"}, "'#/$ref'"),
+        ({"$ref": "#/nowhere"}, "'#/$ref=#/nowhere'"),
         ({"properties": {"a": {"if": {}}}}, "'if' at '#/properties/a'"),
     ],
 )

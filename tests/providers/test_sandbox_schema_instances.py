@@ -268,7 +268,7 @@ def test_a_schema_that_no_value_fits_is_refused(schema):
         (lambda part: {"properties": {"in": part}}, "#/properties/in"),
         (
             lambda part: {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/D"}], "$defs": {"D": part}},
-            "#/anyOf/1/$ref",
+            "#/anyOf/1/$ref=#/$defs/D",
         ),
     ],
 )

@@ -223,7 +223,9 @@ _SHAPES: Final[Mapping[str, Callable[[RootSchema, Any], Mapping[str, Any] | None
     "patterns": lambda root, value: (
         _SHAPES["members"](root, value) if all(map(root.pattern, as_dict(value))) else None
     ),
-    "reference": lambda root, value: {"": root.resolve(value)} if isinstance(value, str) else None,
+    "reference": lambda root, value: (
+        {f"={value[:100]}": root.resolve(value)} if isinstance(value, str) else None
+    ),
     "pattern": lambda root, value: {} if isinstance(value, str) and root.pattern(value) else None,
     "number": lambda root, value: {} if TYPES["number"](value) else None,
     "step": lambda root, value: {} if TYPES["number"](value) and value > 0 else None,
