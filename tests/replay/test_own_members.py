@@ -146,3 +146,17 @@ def test_a_call_that_mistral_sends_whole_arrives_whole(world: World, one: Exchan
     assert [(call["id"], call["function"]) for call in calls] == [
         (call["id"], call["function"]) for call in recorded_calls
     ]
+
+
+def _vectors_with_ids() -> list[Any]:
+    found = exchanges(operations=("embedding",), providers=("mistral", "openrouter", "perplexity"))
+    named = [one for one in found if one.status == 200 and "id" in one.json()]
+    return [pytest.param(one, id=one.id) for one in named] or [absent()]
+
+
+@pytest.mark.parametrize("one", _vectors_with_ids())
+def test_vectors_keep_the_id_that_their_provider_gave(world: World, one: Exchange) -> None:
+    """Mistral's SDK refuses an answer without it."""
+    world.fresh().upstream.add(Reply.of(one))
+    body = next(row.body for row in asking.asks(one) if row.path == "/v1/embeddings")
+    assert world.send("POST", "/v1/embeddings", body).json["id"] == one.json()["id"]

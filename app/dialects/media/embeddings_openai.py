@@ -26,6 +26,7 @@ from app.dialects.media.base import (
     vector_of,
 )
 from app.dialects.shared.lenient_json import as_dict, count, dicts, opt_str, rest
+from app.dialects.shared.members import own_members
 from app.dialects.shared.strict_json import ClientObject, invalid, missing, wrong_type
 from app.dialects.shared.unmapped_members import known_extras
 from app.errors import GatewayError
@@ -86,7 +87,7 @@ def decode_request(body: Mapping[str, Any], context: ServerContext) -> Embedding
 def encode_response(
     response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
 ) -> dict[str, Any]:
-    """Return OpenAI's list object, in the encoding of the request."""
+    """Return OpenAI's list object, in the encoding of the request, with the provider's own members."""
     packed = request.encoding_format == "base64"
     data = [
         {"object": "embedding", "index": index, "embedding": pack(vector) if packed else list(vector)}
@@ -94,6 +95,7 @@ def encode_response(
     ]
     usage = response.usage or Usage()
     return {
+        **own_members(response.native, NAME),
         "object": "list",
         "data": data,
         "model": response.model or context.model or request.model,
