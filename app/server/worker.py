@@ -206,8 +206,8 @@ class Worker(GeventWorker):
             self.handle_exit(None, None)
         answer = Answer(req, sock, closes=not self.alive or self._serves_one)
         try:
-            connection = {**addresses_environ(addr, listener_name), "gunicorn.socket": sock}
-            self._answer(answer, self._environ_of(req, connection))
+            environ = {**self._environ, **addresses_environ(addr, listener_name), "gunicorn.socket": sock}
+            self._answer(answer, _complete(environ, req))
         except TimeoutError:
             self.log.warning("Let go of a client that stopped reading")
             raise StopIteration from None
@@ -223,16 +223,6 @@ class Worker(GeventWorker):
         if not req.body.reaches_end(self.cfg.keepalive):
             _linger(sock)
             raise StopIteration
-
-    def _environ_of(self, request: Any, connection: dict[str, Any]) -> dict[str, Any]:
-        """Return the environ of a request. Raises gunicorn's errors for one that cannot be served."""
-        if not isinstance(request, PlainRequest):
-            _check_head(request)
-            return environ_of(self._environ | connection, request)
-        environ = {**self._environ, **connection, **request.environ}
-        if "SERVER_NAME" not in environ:
-            name_host(environ)
-        return environ
 
     def _answer(self, answer: Answer, environ: dict[str, Any]) -> None:
         """Let the application write one answer. One that breaks off in the middle ends its connection."""
@@ -287,6 +277,18 @@ def _make_plain(config: Any, **changed: Any) -> None:
     """Make gunicorn's settings plain attributes of its configuration, which are final in a worker:
     it asks for twenty a request, each a look through a table and a call."""
     vars(config).update({name: setting.get() for name, setting in config.settings.items()} | changed)
+
+
+def _complete(environ: dict[str, Any], request: Any) -> dict[str, Any]:
+    """Return the environ of a request, which begins with what others share. Raises gunicorn's errors for one that cannot be
+    served."""
+    if not isinstance(request, PlainRequest):
+        _check_head(request)
+        return environ_of(environ, request)
+    environ.update(request.environ)
+    if "SERVER_NAME" not in environ:
+        name_host(environ)
+    return environ
 
 
 def _check_head(request: Any) -> None:

@@ -1009,6 +1009,7 @@ LOGGED = {
         "warnings",
     ),
     *("input_tokens", "output_tokens", "cost", "metadata", "cause", "provider_key", "upstream_status"),
+    "warnings",
 }
 
 

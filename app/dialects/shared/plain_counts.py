@@ -14,29 +14,24 @@ class PlainCounts:
     def __init__(self, sent: str, received: str) -> None:
         self._sent = sent
         self._received = received
-        self._counts = frozenset({sent, received, "total_tokens"})
-        self._details = frozenset({f"{sent}_details", f"{received}_details"})
+        self._details = (f"{sent}_details", f"{received}_details")
+        self._members = frozenset({sent, received, "total_tokens", *self._details})
 
     def fit(self, usage: Mapping[str, Any]) -> bool:
         """Tell whether ``usage`` is one of these."""
-        sent, received = usage.get(self._sent), usage.get(self._received)
-        if not (type(sent) is type(received) is type(usage.get("total_tokens")) is int):
+        sent, received, total = usage.get(self._sent), usage.get(self._received), usage.get("total_tokens")
+        if not (type(sent) is type(received) is type(total) is int and usage.keys() <= self._members):
             return False
-        if not (0 <= sent <= MAX_COUNT >= received >= 0 and sent + received == usage["total_tokens"]):
+        if not (0 <= sent <= MAX_COUNT >= received >= 0 and sent + received == total):
             return False
-        for name, value in usage.items():
-            if name in self._details:
-                if value is not None and not _is_counts(value):
-                    return False
-            elif name not in self._counts:
-                return False
-        return True
+        return all(map(_is_counts, map(usage.get, self._details)))
 
 
 def _is_counts(details: Any) -> bool:
-    return type(details) is dict and all(
-        type(value) is int and 0 <= value <= MAX_COUNT for value in details.values()
-    )
+    """Tell whether details are absent or counts alone."""
+    if type(details) is not dict:
+        return details is None
+    return all(type(value) is int and 0 <= value <= MAX_COUNT for value in details.values())
 
 
 OF_CHAT: Final = PlainCounts("prompt_tokens", "completion_tokens")

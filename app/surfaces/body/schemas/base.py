@@ -215,18 +215,24 @@ class Body(Schema):
 
     def __init__(self) -> None:
         super().__init__()
-        self._members: dict[str, Any] = dict(self.load_fields)
-        self._required = {name for name, field in self._members.items() if field.required}
+        self._members = {
+            name: (field, field.exact, field.plain_types)
+            for name, field in self.load_fields.items()
+            if isinstance(field, Strict)
+        }
+        self._required = {name for name, field in self.load_fields.items() if field.required}
 
     def accepts(self, body: Mapping[str, Any]) -> bool:
         """Tell whether ``body`` is valid; members that it lacks cost nothing."""
         members = self._members
         try:
             for name, value in body.items():
-                field = members.get(name)
-                if field is None or (kind := type(value)) is field.exact:
+                if name not in members:
                     continue
-                if kind in field.plain_types:
+                field, exact, plain_types = members[name]
+                if (kind := type(value)) is exact:
+                    continue
+                if kind in plain_types:
                     field.check_bounds(value)
                 elif not field.accepts(value):
                     return False
