@@ -139,7 +139,9 @@ def _check_deployment(deployment: str) -> str:
 
 def fallbacks_of(body: Mapping[str, Any], dialect: str) -> tuple[str, ...]:
     """Return the model strings of a body's ``fallbacks``; raise GatewayError ``bad_request`` for invalid ones."""
-    fallbacks = body.get("fallbacks") or ()
+    fallbacks = body.get("fallbacks")
+    if not fallbacks:
+        return ()
     names = isinstance(fallbacks, list) and all(isinstance(name, str) for name in fallbacks)
     if dialect_of(Row, dialect).own_fallbacks and not names:
         return ()

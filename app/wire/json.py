@@ -178,12 +178,11 @@ def _has_many_openers(data: bytes, most: int) -> bool:
     """Tell whether ``data`` has more than ``most`` brackets that open. It looks at those alone, which are few in most bodies."""
     count = 0
     for opener in (b"[", b"{"):
-        place = data.find(opener)
-        while place >= 0:
+        place = -1
+        while (place := data.find(opener, place + 1)) >= 0:
             count += 1
             if count > most:
                 return True
-            place = data.find(opener, place + 1)
     return False
 
 
