@@ -9,6 +9,7 @@ from functools import lru_cache
 from types import TracebackType
 from typing import Any, Final
 
+from gevent.exceptions import BlockingSwitchOutError
 from gunicorn import SERVER
 from gunicorn.http.errors import InvalidHeader, InvalidHeaderName
 from gunicorn.http.message import TOKEN_RE
@@ -94,7 +95,7 @@ class Answer:
         data = self._unsent + self._framed(piece)
         try:
             sent = self._sock.send(data, 0, 0.0)
-        except OSError:
+        except (OSError, BlockingSwitchOutError):  # over TLS gevent waits, which nobody may in the hub
             sent = 0
         self._unsent = data[sent:]
         return not self._unsent

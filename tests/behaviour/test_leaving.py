@@ -433,7 +433,7 @@ def eventually(ask: object, status: int, seconds: float = 30.0) -> dict[str, obj
 
 LAST_WORDS = {
     "anthropic": b'event: error\ndata: {"type":"error","error":{"type":"overloaded_error",',
-    "cohere": b'"finish_reason":"ERROR","error":"The server is shutting down',
+    "cohere": b'"finish_reason":"ERROR","usage":{},"error":"The server is shutting down',
 }
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import ssl
+from pathlib import Path
 from typing import Any
 
+import gevent
+import gevent.socket
 import pytest
 from gunicorn.config import Config
 from gunicorn.http import message, wsgi
@@ -17,6 +21,7 @@ from app.server.environ import Request, addresses_environ, environ_of, name_host
 from app.server.reader import Unreader
 from app.server.response import Answer
 from app.server.short_way import PlainRequest, Requests
+from tests.wire.certificates import make_authority
 
 _PEER, _LISTENER = ("127.0.0.1", 4711), ("127.0.0.1", 8080)
 _STRANGER = ("203.0.113.9", 4711)
@@ -236,6 +241,32 @@ def test_what_a_client_does_not_take_at_once_goes_before_what_follows(room: int)
     answer.write(b"")
     answer.close()
     assert b"".join(sock.sent)[head:] == b"5\r\nfirst\r\n5\r\nother\r\n0\r\n\r\n"
+
+
+def test_the_hub_never_waits_for_a_client_over_tls(tmp_path: Path) -> None:
+    authority, (ours, theirs) = make_authority(tmp_path), gevent.socket.socketpair()
+    trusting = ssl.create_default_context(cafile=authority.ca)
+    wrapping = gevent.spawn(authority.server_context("localhost").wrap_socket, ours, server_side=True)
+    client = trusting.wrap_socket(theirs, server_hostname="localhost")
+    answer = Answer(next(Ours(config(), _Sock([_PLAIN]), _PEER)), wrapping.get())
+    answer.start_response("200 OK", [("content-type", "text/event-stream")])
+    answer.write(b"")
+    took: list[Any] = []
+
+    def write() -> None:
+        try:
+            while not took or took[-1] is True:
+                took.append(answer.write_now(b"~" * 100_000))
+        except BaseException as error:
+            took.append(error)
+
+    gevent.get_hub().loop.run_callback(write)
+    gevent.sleep(0.1)
+    assert took[-1] is False
+    reading = gevent.spawn(lambda: sum(piece.count(b"~") for piece in iter(lambda: client.recv(65536), b"")))
+    answer.close()
+    answer._sock.close()
+    assert reading.get(timeout=10) == 100_000 * len(took)
 
 
 def test_an_answer_without_a_body_is_its_head() -> None:
