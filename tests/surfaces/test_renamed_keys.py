@@ -5,13 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
+from app import create_app
+from app.config import Secret, Settings
+from app.gateway.core import gateway_of
+from app.state.tables import usage_hour
+from app.wire.json import dumps, loads_lenient
 from tests.behaviour.world import World, running_world
 from tests.lifecycle.house import eventually
 from tests.services import new_postgres
+from tests.state.test_call_log import row as call_row
 
 MASTER = "master-0123456789"
 ENV = {"SLUICE_MASTER_KEY": MASTER, "SLUICE_KEYS": "ann:sk-ann:red", "SLUICE_SECRET_KEY": "s"}
@@ -97,3 +105,19 @@ def test_calls_are_listed_and_summed_by_their_key(running: World) -> None:
     ]
     assert [row["key_id"] for row in data(running, "calls?key=hers")] == [other.id]
     assert data(running, "calls?key=nobody") == data(running, "usage?key=nobody") == []
+
+
+def test_sums_of_an_older_version_have_no_ids(tmp_path: Path) -> None:
+    app = create_app(Settings(database_url=f"sqlite:///{tmp_path}/s.db", master_key=Secret(MASTER)))
+    state = gateway_of(app).state()
+    state.call_log.write([call_row(created_at=int(time.time()))])
+    (sums,) = state.db.fetch_all(usage_hour.select())
+    members = loads_lenient(bytes(sums.members))
+    del members["key_id"]
+    state.db.execute(update(usage_hour).values(members=dumps(members)))
+    for groups in ("key", "key,model"):
+        path = f"/admin/usage?group_by={groups}&key=ann"
+        answer = app.test_client().get(path, headers={"authorization": f"Bearer {MASTER}"})
+        (row,) = answer.get_json()["data"]
+        assert (row["key"], row["key_id"], row["calls"]) == ("ann", None, 1)
+    gateway_of(app).close()

@@ -35,7 +35,7 @@ def sum_usage() -> Response:
     for hour, members, sums in _sums(names, filters):
         label = tuple(_member(name, hour, members) for name in names)
         groups.setdefault(label, Sums()).add(sums)
-        if "key" in names and members["key_id"]:
+        if "key" in names and members.get("key_id"):  # sums of an older version have none
             last_names[members["key_id"]] = members["key"]
     last_names.update(names_of(requests.state().db, list(last_names)))
     found = [(dict(zip(names, label, strict=True)), sums) for label, sums in groups.items()]
