@@ -35,10 +35,10 @@ from app.canonical.request import (
     ToolCallPart,
 )
 from app.canonical.response import Choice, Finish, Response, Usage
-from app.dialects import dialect, dialect_of
-from app.dialects.base import CompletionDialect
+from app.dialects import _MODULES, dialect, dialect_of
+from app.dialects.base import CompletionDialect, Dialect, Row, not_supported
 from app.dialects.completions.over_chat import ChatToCompletion, completion
-from app.dialects.shared.answer_losses import report_losses
+from app.dialects.shared.answer_losses import _LACKS, report_losses
 from app.dialects.shared.losses import Losses
 from tests.dialects.generic import server_context
 
@@ -184,6 +184,13 @@ def test_a_fault_is_reported_where_no_word_says_it(name: str) -> None:
     assert (name in says and says[name] in written(name, response, False)) == (
         not warnings(name, response, False)
     )
+
+
+def test_every_dialect_of_a_client_has_a_row() -> None:
+    rows = (dialect_of(Row, name) for name in _MODULES)
+    generating = [row for row in rows if isinstance(row, Dialect | CompletionDialect)]
+
+    assert _LACKS.keys() == {row.name for row in generating if row.encode_response is not not_supported}
 
 
 @pytest.mark.parametrize("name", DIALECTS)
