@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from importlib import import_module
 from typing import Any, Final
@@ -40,7 +41,10 @@ from app.dialects.base import CompletionDialect, Dialect, Row, not_supported
 from app.dialects.completions.over_chat import ChatToCompletion, completion
 from app.dialects.shared.answer_losses import _LACKS, report_losses
 from app.dialects.shared.losses import Losses
+from app.errors import GatewayError
+from tests.dialects import generic
 from tests.dialects.generic import server_context
+from tests.dialects.recorded import WIRES
 
 MARK: Final = "aMarker"
 DIALECTS: Final = ("chat", "completions", "responses", "messages", "gemini", "converse", "cohere")
@@ -201,6 +205,24 @@ def test_an_ordinary_answer_has_no_warnings(name: str) -> None:
     response = answer(*parts[: 1 if name == "completions" else 2], native=native)
 
     assert warnings(name, response, False) == warnings(name, response, True) == []
+
+
+@pytest.mark.parametrize("name", DIALECTS[:1] + DIALECTS[2:])
+def test_of_the_recordings_only_content_is_reported(name: str) -> None:
+    wire, unknown, members = WIRES[name], Losses(name), Losses("other")
+    for exchange in wire.answers:
+        context = replace(wire.context(exchange), losses=unknown)
+        if exchange.streamed:
+            events = generic.decoded(wire.dialect.stream_decoder(context), wire.frames(exchange))
+            response = generic.fold(events).response()
+        else:
+            with suppress(GatewayError):  # some say an error with a status of success
+                response = wire.dialect.decode_response(exchange.json(), context)
+        report_losses(response, "completions" if name == "chat" else "chat", members)
+
+    assert unknown.items == []
+    names = {loss.message.split("'")[1] for loss in members.items if "sent the member" in loss.message}
+    assert names <= {"executed_tools", "urlContextMetadata"}
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ _STREAMS_LACK: Final[Mapping[str, frozenset[str]]] = {"converse": frozenset({"so
 
 _STRUCTURE: Final = frozenset(
     """
-    as_document as_source caller citations content_filter_result content_filter_results created_by expires_at
+    as_document as_source caller channel citations content_filter_result content_filter_results created_by expires_at
     explains finishMessage format function_call groundingMetadata citationMetadata avgLogprobs id index item
     matched_stop message mimeType model namespace native_finish_reason parsed phase plan provider_specific_fields
     reasoning_details role safetyRatings signed status stop_reason token_ids tokenCount type whole
