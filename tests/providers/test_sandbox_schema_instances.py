@@ -409,14 +409,14 @@ GIVEN = st.dictionaries(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(SCHEMAS, GIVEN)
 def test_whatever_the_schema_the_value_fits_it(schema, members):
     jsonschema.Draft202012Validator(schema).validate(make_instance(schema))
     jsonschema.Draft202012Validator(schema).validate(make_instance(schema, members))
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(
     SCHEMAS,
     st.recursive(
@@ -472,7 +472,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @example({"properties": {"type": None}, "maxProperties": None}, None)
 @given(ANYTHING, ANYTHING)
 def test_no_json_as_a_schema_breaks_it(schema, given_value):

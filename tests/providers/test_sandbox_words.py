@@ -67,7 +67,7 @@ def test_a_message_is_read(text, members):
     assert parse_directives(text) == replace(NONE, **members)
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(
     st.lists(
         st.sampled_from(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 from app.canonical.record import record
@@ -17,8 +16,10 @@ from app.dialects.shared.lenient_json import DECODER
 _NAME: Final = re.compile(r"[\s,]*([A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*=\s*")
 _NEXT: Final = re.compile(r",\s*(?=(?:[A-Za-z_$][\w$.\-]*|\"[^\"\n]{1,200}\")\s*=)")
 _AFTER: Final = re.compile(r"[ \t]*(?:,|$)")
-_NUMBER: Final = re.compile(r"-?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?")
-_WORDS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None}
+_SINGLE: Final = re.compile(r"'([^']*)'")
+_PLAIN: Final = re.compile(
+    r"true|false|null|-?(?:0|[1-9]\d{0,17})(?:\.\d{1,17})?(?:[eE][+-]?\d{1,2})?", re.ASCII
+)
 _MAX_TEXT: Final = 64 * 1024
 
 
@@ -30,11 +31,7 @@ class Bare:
 
     def infer(self) -> Any:
         """Return the number, boolean or null that the text looks like, else the text."""
-        if self.text in _WORDS:
-            return _WORDS[self.text]
-        if _NUMBER.fullmatch(self.text):
-            return json.loads(self.text)
-        return self.text
+        return json.loads(self.text) if _PLAIN.fullmatch(self.text) else self.text
 
     def readings(self) -> list[Any]:
         """Return what the text may stand for, likeliest first; a list may hold it alone."""
@@ -69,10 +66,10 @@ def infer_values(value: Any) -> Any:
 
 def _value(text: str, start: int) -> tuple[Any, int]:
     """Return the value that begins at ``start`` and where the next name may begin."""
-    if text[start : start + 1] in ('"', "'", "[", "{"):
-        quoted = _json_at(text, start) or _single_quoted(text, start)
-        if quoted is not None and _AFTER.match(text, quoted[1]):
-            return quoted
+    single = _SINGLE.match(text, start)
+    quoted = (single[1], single.end()) if single else _json_at(text, start)
+    if quoted is not None and isinstance(quoted[0], str | list | dict) and _AFTER.match(text, quoted[1]):
+        return quoted
     end = _NEXT.search(text, start)
     stop = end.start() if end is not None else len(text)
     return _bare_value(text[start:stop].strip()), stop
@@ -90,8 +87,3 @@ def _json_at(text: str, start: int) -> tuple[Any, int] | None:
         return DECODER.raw_decode(text, start)
     except (ValueError, RecursionError):
         return None
-
-
-def _single_quoted(text: str, start: int) -> tuple[str, int] | None:
-    end = text.find("'", start + 1)
-    return (text[start + 1 : end], end + 1) if text[start] == "'" and end > 0 else None

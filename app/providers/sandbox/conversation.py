@@ -20,7 +20,7 @@ from app.canonical.request import (
     ToolCallPart,
     ToolResultPart,
 )
-from app.providers.sandbox.limits import count_words
+from app.providers.sandbox.limits import count_words, part_text
 
 
 def last_user(request: Request) -> int | None:
@@ -81,13 +81,8 @@ def input_words(request: Request) -> int:
 
 
 def _part_words(part: Part) -> int:
-    if isinstance(part, TextPart | RefusalPart | ReasoningPart):
-        return count_words(part.text)
-    if isinstance(part, ToolCallPart):
-        return count_words(part.arguments)
-    if isinstance(part, ToolResultPart):
-        return sum(map(_part_words, part.content))
-    return count_words(part.text or "") if isinstance(part, FilePart) else 0
+    results = part.content if isinstance(part, ToolResultPart) else ()
+    return count_words(part_text(part)) + sum(map(_part_words, results))
 
 
 def history(request: Request) -> str:

@@ -31,11 +31,14 @@ def check_size(what: str, size: int, most: int, param: str | None = None) -> Non
         )
 
 
+def part_text(part: Part) -> str:
+    """Return the words of a part: its text or arguments; empty for others."""
+    return part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", None) or ""
+
+
 def size_of(parts: list[Part]) -> int:
     """Count the characters that ``parts`` say."""
-    return sum(
-        len(part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", "")) for part in parts
-    )
+    return sum(len(part_text(part)) for part in parts)
 
 
 def count_words(text: str) -> int:
@@ -82,11 +85,10 @@ def cut_at_words(parts: list[Part], most: int | None) -> tuple[list[Part], bool]
     result: list[Part] = []
     left = max(most, 0)
     for part in parts:
-        text = part.arguments if isinstance(part, ToolCallPart) else getattr(part, "text", "")
-        needed = count_words(text)
+        needed = count_words(part_text(part))
         if needed > left:
             if left and isinstance(part, TextPart | ReasoningPart | RefusalPart):
-                result.append(replace(part, text=first_words(text, left)))
+                result.append(replace(part, text=first_words(part.text, left)))
             return result, True
         result.append(part)
         left -= needed

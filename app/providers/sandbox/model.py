@@ -39,6 +39,7 @@ from app.providers.sandbox.limits import (
     cut_at_stop,
     cut_at_words,
     first_words,
+    part_text,
     size_of,
     with_logprobs,
 )
@@ -150,12 +151,10 @@ def _finish(parts: list[Part], directives: Directives, context: AnswerContext) -
 def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
     parts = [part for choice in choices for message in choice.messages for part in message.parts]
     thought = sum(count_words(part.text) for part in parts if isinstance(part, ReasoningPart))
-    count = sum(count_words(part.text) for part in parts if isinstance(part, TextPart | RefusalPart))
-    count += sum(count_words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
-    call_words = sum(count_words(part.arguments) for part in parts if isinstance(part, ToolCallPart))
+    spoken = sum(count_words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
     return Usage(
         input_tokens=conversation.input_words(request),
-        output_tokens=thought + count + call_words,
+        output_tokens=spoken + sum(count_words(part_text(part)) for part in parts),
         reasoning_tokens=thought,
     )
 
