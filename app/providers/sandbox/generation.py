@@ -9,11 +9,10 @@ from app.canonical.request import Request
 from app.canonical.response import Finish
 from app.dialects import dialect
 from app.dialects.base import ServerContext
-from app.errors import GatewayError
 from app.providers.sandbox.conversation import input_words, user_text
 from app.providers.sandbox.directives import Directives
-from app.providers.sandbox.model import FAILURE, AnswerContext, answer
-from app.providers.sandbox.playback import Timing, play
+from app.providers.sandbox.model import AnswerContext, answer
+from app.providers.sandbox.playback import play
 from app.providers.sandbox.scripts import (
     Responder,
     json_object,
@@ -39,9 +38,7 @@ def generation(name: str) -> Responder:
         wire = dialect(name)
         if not request.stream:
             return json_script(wire.encode_response(response, request, context), directives)
-        moments = play(
-            response, Timing(words_per_second, directives.seconds, directives.midway), midway_failure()
-        )
+        moments = play(response, words_per_second, directives)
         return stream_script(moments, wire.stream_encoder(request, context).feed, directives)
 
     return respond
@@ -57,11 +54,6 @@ def token_count(name: str) -> Responder:
         )
 
     return respond
-
-
-def midway_failure() -> GatewayError:
-    """Return the error that ends a stream which fails midway."""
-    return GatewayError("upstream_error", FAILURE, status=500)
 
 
 def _read(name: str, http_request: HttpRequest, context: ServerContext) -> tuple[Request, Directives]:

@@ -13,17 +13,15 @@ import zlib
 from collections.abc import Iterator
 from typing import Any, Final
 
-from app.canonical.events import Failed
 from app.canonical.images import ImageKind, ImageRequest, ImageResponse, Picture, PictureDone, PicturePart
 from app.canonical.response import Usage
 from app.dialects import dialect_of
 from app.dialects.media.images import Files, ImageDialect, pixels_of
 from app.dialects.shared.lenient_json import data_url
 from app.errors import GatewayError
-from app.providers.sandbox.generation import midway_failure
 from app.providers.sandbox.limits import check_size, count_words
 from app.providers.sandbox.multipart import read_files
-from app.providers.sandbox.playback import Timing, schedule
+from app.providers.sandbox.playback import schedule
 from app.providers.sandbox.scripts import (
     Responder,
     json_object,
@@ -54,8 +52,7 @@ def image_generation(kind: ImageKind) -> Responder:
         if not request.stream:
             return json_script(wire.encode_response(response, request, context), directives)
         *before, last = _events(request, response)
-        timing = Timing(words_per_second, directives.seconds, directives.midway)
-        moments = schedule([(event,) for event in before], (last,), timing, Failed(midway_failure()))
+        moments = schedule([(event,) for event in before], last, words_per_second, directives)
         return stream_script(moments, wire.stream_encoder(request, context).feed, directives)
 
     return respond

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from app.canonical.events import Failed
 from app.canonical.media import (
     CompletionRequest,
     EmbeddingResponse,
@@ -34,11 +33,10 @@ from app.dialects.media.base import EmbeddingDialect
 from app.dialects.media.transcripts import media_type_of
 from app.errors import GatewayError
 from app.providers.sandbox.audio import MAX_BYTES, RATE, read_recording, sound_bytes, speak, wav_head
-from app.providers.sandbox.generation import midway_failure
 from app.providers.sandbox.limits import MAX_CHARACTERS, check_size, count_words, split_tokens
 from app.providers.sandbox.model import MAX_CHOICES, AnswerContext, answer
 from app.providers.sandbox.multipart import read_form
-from app.providers.sandbox.playback import Timing, play, schedule
+from app.providers.sandbox.playback import play, schedule
 from app.providers.sandbox.scripts import (
     json_object,
     json_script,
@@ -93,9 +91,7 @@ def complete(http_request: HttpRequest, words_per_second: float) -> Script:
     if not request.stream:
         body = wire.encode_response(fold(response), request, context)
         return json_script(body, directives)
-    moments = play(
-        response, Timing(words_per_second, directives.seconds, directives.midway), midway_failure()
-    )
+    moments = play(response, words_per_second, directives)
     return stream_script(moments, wire.stream_encoder(request, context).feed, directives)
 
 
@@ -171,13 +167,10 @@ def speech(http_request: HttpRequest, words_per_second: float) -> Script:
     check_size("bytes of sound", sound_bytes(request.text, request.speed or 1.0), MAX_BYTES, "input")
     tones = list(speak(request.text, request.speed or 1.0))
     head = [wav_head(request.text, sum(map(len, tones)))] if form == "wav" else []
-    timing = Timing(words_per_second, directives.seconds, directives.midway)
     if request.stream:
-        events = [SpeechDelta(piece) for piece in (*head, *tones)]
-        usage = Usage(count_words(request.text), len(tones))
-        moments = schedule(
-            [(event,) for event in events], (SpeechDone(usage),), timing, Failed(midway_failure())
-        )
+        events = [(SpeechDelta(piece),) for piece in (*head, *tones)]
+        done = SpeechDone(Usage(count_words(request.text), len(tones)))
+        moments = schedule(events, done, words_per_second, directives)
         return stream_script(moments, wire.stream_encoder().feed, directives)
     headers = {"content-type": MEDIA_TYPES[form]}
     if directives.midway is not None or directives.seconds is None:
@@ -205,13 +198,8 @@ def _transcript_script(dialect: str, http_request: HttpRequest, words_per_second
     directives = read_directives(request.prompt or "", request.model)
     transcript = _transcript(request)
     if request.stream:
-        deltas = split_tokens(transcript.text)
-        moments = schedule(
-            [(TranscriptDelta(piece),) for piece in deltas],
-            (TranscriptDone(transcript),),
-            Timing(words_per_second, directives.seconds, directives.midway),
-            Failed(midway_failure()),
-        )
+        deltas = [(TranscriptDelta(piece),) for piece in split_tokens(transcript.text)]
+        moments = schedule(deltas, TranscriptDone(transcript), words_per_second, directives)
         return stream_script(moments, wire.stream_encoder().feed, directives)
     body = wire.encode_response(transcript, request)
     if isinstance(body, str):

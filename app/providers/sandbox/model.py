@@ -51,7 +51,6 @@ MAX_CALLS: Final = 128
 _QUOTED_WORDS: Final = 30  # words of a plain message that are said again
 
 REFUSAL: Final = "I'm sorry, but I cannot help with that."
-FAILURE: Final = "The sandbox failed midway, as it was asked to."
 
 _THOUGHTS: Final = (
     "The last message is what counts.",

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Event, Failed, replay
-from app.canonical.record import record
 from app.canonical.response import Response
 from app.errors import GatewayError
-from app.providers.sandbox.directives import Midway
+from app.providers.sandbox.directives import Directives, Midway
 from app.providers.sandbox.limits import split_tokens
 
-_AUDIO_PIECE = 8192  # base64 characters of one delta
+FAILURE: Final = "The sandbox failed midway, as it was asked to."
+_AUDIO_PIECE: Final = 8192  # base64 characters of one delta
 
 
 class ScheduledEvents(NamedTuple):
@@ -27,48 +27,32 @@ class ScheduledEvents(NamedTuple):
     breaks: Midway | None = None
 
 
-@record
-class Timing:
-    """How fast an answer is played: over ``seconds`` where set, else at ``words_per_second``
-    (0: all at once). ``midway`` breaks it off in the middle."""
-
-    words_per_second: float
-    seconds: float | None = None
-    midway: Midway | None = None
-
-    def duration(self, words: int) -> float:
-        """Return the seconds that ``words`` words take."""
-        if self.seconds is not None:
-            return self.seconds
-        return words / self.words_per_second if self.words_per_second else 0.0
-
-
-def play(response: Response, timing: Timing, failure: GatewayError) -> Iterator[ScheduledEvents]:
-    """Yield the events of ``response``: the first at once, the last when its time is over.
-
-    A stream that fails midway ends with ``failure``.
-    """
+def play(response: Response, words_per_second: float, directives: Directives) -> Iterator[ScheduledEvents]:
+    """Yield the events of ``response``: the first at once, the last when its time is over."""
     started, *events, ended = replay(response)
     yield ScheduledEvents(0.0, (started,))
-    yield from schedule(list(_groups(events)), (ended,), timing, Failed(failure))
+    yield from schedule(list(_groups(events)), ended, words_per_second, directives)
 
 
 def schedule(
-    groups: Sequence[tuple[Any, ...]], ending: tuple[Any, ...], timing: Timing, failed: Failed
+    groups: Sequence[tuple[Any, ...]], ending: Any, words_per_second: float, directives: Directives
 ) -> Iterator[ScheduledEvents]:
     """Yield ``groups`` of events, spread evenly over their time, then ``ending``.
 
-    ``timing`` may break them off in the middle, with the event ``failed`` where it is to fail.
+    They take the seconds of ``directives``, else those of as many words (0 words per second: none). The directives may
+    break them off in the middle.
     """
-    end = timing.duration(len(groups))
+    usual = len(groups) / words_per_second if words_per_second else 0.0
+    end = usual if directives.seconds is None else directives.seconds
     step = end / max(len(groups), 1)
-    middle = (len(groups) + 1) // 2 if timing.midway else len(groups)
+    middle = (len(groups) + 1) // 2 if directives.midway else len(groups)
     for index, events in enumerate(groups[:middle]):
         yield ScheduledEvents(index * step, events)
-    if timing.midway is None:
-        yield ScheduledEvents(end, ending)
-    else:
-        yield ScheduledEvents(middle * step, (failed,) if timing.midway == "fail" else (), timing.midway)
+    if directives.midway is None:
+        yield ScheduledEvents(end, (ending,))
+        return
+    failed = Failed(GatewayError("upstream_error", FAILURE, status=500))
+    yield ScheduledEvents(middle * step, (failed,) if directives.midway == "fail" else (), directives.midway)
 
 
 def _groups(events: Iterable[Event]) -> Iterator[tuple[Event, ...]]:
