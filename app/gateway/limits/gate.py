@@ -102,20 +102,18 @@ class Gate:
         """Charge a call of so many estimated tokens to all of ``touches``, or to none.
 
         Raises ``overloaded`` while Redis is away and that is to be refused."""
-        charges = []
+        charges, holder = [], ""
         for touch in touches:
             charges.append(touch.charge(tokens))
-        return self._admit(touches, charges)
+            if not touch.seconds:
+                holder = holder or secrets.token_hex(12)
+        return self._admit(touches, charges, holder)
 
     def peek(self, touches: Sequence[Touch]) -> Admission:
         """Return how limits stand, and charge nothing. Raises as ``admit`` does."""
-        return self._admit(touches, [touch.charge(0)._replace(amount=0) for touch in touches])
+        return self._admit(touches, [touch.charge(0)._replace(amount=0) for touch in touches], "")
 
-    def _admit(self, touches: Sequence[Touch], charges: Sequence[Charge]) -> Admission:
-        holder = ""
-        for charge in charges:
-            if not charge.seconds:
-                holder = secrets.token_hex(12)
+    def _admit(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Admission:
         if self._url is None:
             return self._in_memory(touches, charges, holder)
         windows = self._redis_windows()
