@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from app.canonical.events import Event
-from app.canonical.response import Usage
+from app.canonical.response import Response, Usage
 from app.dialects.base import Frame
+from app.errors import GatewayError
 from tests.dialects import generic
 from tests.dialects.recorded import WIRES, Wire, sse
 from tests.dialects.served import essence
@@ -61,6 +61,15 @@ OPTIONAL = (
     *("refusal", "tool_calls", "function_call", "audio", "reasoning", "reasoning_content", "images", "usage"),
     *("logprobs", "error", "citation", "citations", "signature", "stop_sequence", "stop_details", "text"),
     *("thought", "thoughtSignature", "functionCall", "inlineData", "executableCode", "groundingMetadata"),
+    *(
+        "redactedContent",
+        "thinking",
+        "content_index",
+        "summary_index",
+        "detail",
+        "message",
+        "thought_signature",
+    ),
     *("toolUse", "toolResult", "reasoningContent", "image", "encrypted_content", "incomplete_details"),
 )
 """Members that some wire may leave out."""
@@ -83,17 +92,29 @@ def bent(value: Any, bend: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
     return bend(members)
 
 
-def meaning(events: list[Event]) -> list[Any]:
-    response = generic.fold(events).response()
+def meaning(response: Response) -> list[Any]:
     usage = response.usage or Usage()
     counts = usage.input_tokens, usage.output_tokens, usage.total, usage.cached_tokens, usage.reasoning_tokens
     return [counts, usage.details, usage.missing, *map(essence, response.choices)]
 
 
-BENT = [  # each stream in one way, in turn
-    pytest.param(*stream.values, bend, id=f"{stream.id}-{bend}")
-    for stream, bend in zip(STREAMS, itertools.cycle(BENDS), strict=False)
-]
+def in_turn(answers: list[Any]) -> list[Any]:
+    """Each answer with one bend, in turn."""
+    pairs = zip(answers, itertools.cycle(BENDS), strict=False)
+    return [pytest.param(*answer.values, bend, id=f"{answer.id}-{bend}") for answer, bend in pairs]
+
+
+ANSWERS = ("chat", "responses", "messages", "gemini", "converse", "cohere")
+BENT = in_turn(STREAMS)
+BENT_BODIES = in_turn(
+    [
+        pytest.param(wire, exchange, id=f"{name}-{exchange.id}")
+        for name, wire in WIRES.items()
+        if name in ANSWERS
+        for exchange in wire.bodies
+        if exchange.kind == "json"
+    ]
+)
 
 
 @pytest.mark.parametrize(("wire", "exchange", "bend"), BENT)
@@ -102,5 +123,18 @@ def test_nulls_new_members_and_another_order_change_no_meaning(
 ) -> None:
     frames = wire.frames(exchange)
     others = [Frame(frame.event, bent(frame.data, BENDS[bend])) for frame in frames]
-    want = meaning(generic.decoded(wire.decoder(exchange), frames))
-    assert meaning(generic.decoded(wire.decoder(exchange), others)) == want
+    read = generic.fold(generic.decoded(wire.decoder(exchange), others)).response()
+    assert meaning(read) == meaning(wire.response(exchange))
+
+
+def outcome(wire: Wire, exchange: Exchange, body: Any) -> Any:
+    try:
+        return meaning(wire.dialect.decode_response(body, wire.context(exchange)))
+    except GatewayError as error:
+        return error.kind.name, error.message
+
+
+@pytest.mark.parametrize(("wire", "exchange", "bend"), BENT_BODIES)
+def test_neither_do_they_in_a_whole_answer(wire: Wire, exchange: Exchange, bend: str) -> None:
+    body = exchange.json()
+    assert outcome(wire, exchange, bent(body, BENDS[bend])) == outcome(wire, exchange, body)

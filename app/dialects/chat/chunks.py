@@ -49,7 +49,7 @@ class ChunkDecoder(ABC):
 
     def _read(self, event: str | None, data: Any) -> list[Event]:
         chunk = as_dict(data)
-        error = failure_in({"error": chunk} if event == "error" and "error" not in chunk else chunk)
+        error = failure_in({"error": chunk} if event == "error" and chunk.get("error") is None else chunk)
         self._note(chunk)
         if error is not None:
             return self._fail(error)

@@ -61,10 +61,11 @@ def failure_in(body: Any) -> GatewayError | None:
 
 def _is_flat(members: Mapping[str, Any]) -> bool:
     """Tell whether the object itself is an error: its type says so, or it has a message and no answer."""
-    if "choices" in members:
+    if members.get("choices") is not None:
         return False
-    has_message = "detail" in members or isinstance(members.get("message"), str)
-    return "error" in (members.get("object"), members.get("type")) or ("id" not in members and has_message)
+    has_message = members.get("detail") is not None or isinstance(members.get("message"), str)
+    is_nameless = members.get("id") is None
+    return "error" in (members.get("object"), members.get("type")) or (is_nameless and has_message)
 
 
 def _choice_error(members: Mapping[str, Any]) -> Any:

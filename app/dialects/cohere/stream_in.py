@@ -126,7 +126,7 @@ class CohereDecoder(TerminalDecoder):
         key = ("content", count(frame.get("index")))
         content, events = _content(frame), list[Event]()
         if key not in self._blocks:
-            events += self._open(key, ReasoningPart("") if "thinking" in content else TextPart(""))
+            events += self._open(key, TextPart("") if content.get("thinking") is None else ReasoningPart(""))
         return [*events, *self._grow(key, _text_of(content), frame.get("logprobs"))]
 
     def _content_end(self, frame: JSON) -> list[Event]:

@@ -180,7 +180,7 @@ def with_citations(part: TextPart, citations: list[JSON]) -> TextPart:
 def annotation_of(citation: Mapping[str, Any], text: str) -> JSON | None:
     """Return a flat OpenAI annotation of the whole ``text``: ``url_citation`` for a web page or a search result,
     ``file_citation`` for a place in a document, None for any other citation."""
-    location = as_dict(citation.get("location"))
+    location = without_nulls(as_dict(citation.get("location")))
     web = as_dict(location.get("web"))
     title = as_str(citation.get("title"))
     if web or "searchResultLocation" in location:

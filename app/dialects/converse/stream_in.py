@@ -229,7 +229,7 @@ _BEGUN_BY_DELTAS: Final = frozenset({"text", "reasoningContent", "citation"})
 
 _FIRST_PARTS: Final[Mapping[str, Callable[[Any], Part]]] = {
     "reasoningContent": lambda value: ReasoningPart(
-        "", "hidden" if "redactedContent" in as_dict(value) else "text"
+        "", "hidden" if as_dict(value).get("redactedContent") else "text"
     ),
     "image": lambda value: ImagePart(),
     "text": lambda value: TextPart(""),

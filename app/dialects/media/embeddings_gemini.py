@@ -88,8 +88,8 @@ def decode_response(
 ) -> EmbeddingResponse:
     """Return the vectors of a response of any form."""
     members = as_dict(body)
-    if "predictions" in members:
-        entries = [as_dict(entry.get("embeddings")) for entry in dicts(members["predictions"])]
+    if predictions := dicts(members.get("predictions")):
+        entries = [as_dict(entry.get("embeddings")) for entry in predictions]
         tokens = _predicted_tokens(entries)
     else:
         entries = dicts(members.get("embeddings")) or dicts([members.get("embedding")])

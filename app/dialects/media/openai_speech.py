@@ -192,8 +192,8 @@ class OpenAISpeechDecoder(MediaDecoder[SpeechEvent]):
 def _audio_of(body: Any) -> bytes:
     """Return the audio that a JSON object has in base64; raises ``upstream_invalid`` without."""
     members = as_dict(body)
-    text = next((members[name] for name in _AUDIO_MEMBERS if name in members), None)
-    if not isinstance(text, str):
+    text = next((members[name] for name in _AUDIO_MEMBERS if isinstance(members.get(name), str)), None)
+    if text is None:
         raise no_audio(body)
     return audio_bytes(text)
 

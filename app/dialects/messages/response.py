@@ -186,7 +186,7 @@ def decode_error(status: int, body: Any, headers: Mapping[str, str]) -> GatewayE
     (recorded traffic).
     """
     members = next(iter(dicts(body)), as_dict(body))
-    error = members.get("error", members)
+    error = members if members.get("error") is None else members["error"]
     if not isinstance(error, dict):
         return upstream_failure(status, opt_str(error), headers=headers, raw=body)
     message = opt_str(error.get("message")) or opt_str(error.get("Message"))

@@ -228,9 +228,10 @@ _LISTS: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}
 
 def _key(kind: str, data: JSON) -> Key:
     """Return the key of the block that an event is about."""
-    if "content_index" in data:
-        return "content", data["content_index"]
-    return ("summary", data["summary_index"]) if "summary_index" in data else ("call", 0)
+    content, summary = data.get("content_index"), data.get("summary_index")
+    if content is not None:
+        return "content", content
+    return ("call", 0) if summary is None else ("summary", summary)
 
 
 def _finish(block: OpenBlock, part: Part) -> list[Event]:

@@ -174,7 +174,7 @@ def _message_of(raw: Any) -> str | None:
 
 def _filter_categories(raw: Any) -> str:
     """Return the categories of Azure's ``innererror.content_filter_result`` that were filtered or detected."""
-    error = as_dict(as_dict(raw).get("error", raw))
+    error = as_dict(as_dict(raw).get("error")) or as_dict(raw)
     results = as_dict(as_dict(error.get("innererror")).get("content_filter_result"))
     categories = []
     for category, value in list(results.items())[:_MAX_CATEGORIES]:
