@@ -177,8 +177,7 @@ def _filter_categories(raw: Any) -> str:
     error = as_dict(as_dict(raw).get("error")) or as_dict(raw)
     results = as_dict(as_dict(error.get("innererror")).get("content_filter_result"))
     categories = []
-    for category, value in list(results.items())[:_MAX_CATEGORIES]:
-        result = as_dict(value)
+    for category, result in [row for row in results.items() if isinstance(row[1], dict)][:_MAX_CATEGORIES]:
         if result.get("filtered") is True or result.get("detected") is True:
             severity = opt_str(result.get("severity"))
             categories.append(scrub(f"{category} ({severity})" if severity else str(category)))
