@@ -33,7 +33,7 @@ from app.gateway.exchange import Answer, Fetch, Sent
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Original, Repetition, original_of
 from app.gateway.translation import client_context, decode_call, parse_upstream, server_context
-from app.gateway.truncation import Breaks, check_whole, replay_answer
+from app.gateway.truncation import Breaks, check_size, check_whole
 from app.providers.base import Wire
 from app.wire.json import dumps
 from app.wire.offload import LARGE, aside
@@ -78,7 +78,7 @@ class PassExchange:
 
     def _answer(self, body: bytes) -> Answer:
         raw = parse_upstream(body)
-        response = self.dialect.decode_response(raw, self.context)
+        response = check_size(self.dialect.decode_response(raw, self.context))
         if self.patch.breaks_fail:
             check_whole(response.choices)
         finish = response.choices[0].finish if response.choices else None
@@ -111,7 +111,7 @@ class PassStream(CanonicalStream):
         dialect, context = exchange.dialect, exchange.context
         super().__init__(
             exchange.patch.decoder or dialect.stream_decoder(context),
-            lambda body: replay_answer(dialect.decode_response(parse_upstream(body), context)),
+            lambda body: replay(check_size(dialect.decode_response(parse_upstream(body), context))),
             exchange.estimate,
             breaks=Breaks() if exchange.patch.breaks_fail else None,
         )

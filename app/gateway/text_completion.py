@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from app.canonical.events import Event
+from app.canonical.events import Event, replay
 from app.canonical.media import CompletionRequest, CompletionResponse
 from app.canonical.request import Message, TextPart
 from app.canonical.response import Choice, Finish, Response, Usage
@@ -22,7 +22,8 @@ from app.dialects.shared.answer_losses import report_losses
 from app.dialects.shared.losses import Losses
 from app.gateway.call import Call, Target
 from app.gateway.estimates import complete_usage, estimated_completion_usage
-from app.gateway.exchange import Answer, Fetch, Sent
+from app.gateway.exchange import Answer, Fetch, Received, Sent
+from app.gateway.offload import aside_for
 from app.gateway.plan import Plan
 from app.gateway.target_members import apply_to_request
 from app.gateway.translation import (
@@ -33,7 +34,8 @@ from app.gateway.translation import (
     losses_of,
     parse_upstream,
 )
-from app.gateway.truncation import Breaks, check_whole, replay_answer
+from app.gateway.truncation import Breaks, check_size, check_whole
+from app.wire.offload import aside
 
 
 class CompletionExchange(DialectExchange[CompletionDialect]):
@@ -57,11 +59,17 @@ class CompletionExchange(DialectExchange[CompletionDialect]):
 
     def send(self) -> Sent:
         """Encode the request."""
+        return aside_for(self._call, self._encode_request)
+
+    def _encode_request(self) -> Sent:
         return json_request(self._client.encode_request(self._request, self._context))
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch, decode and encode one whole answer."""
         received = fetch(self.send())
+        return aside(len(received.body), lambda: self._answer(received))
+
+    def _answer(self, received: Received) -> Answer:
         raw = parse_upstream(received.body)
         response = self._client.decode_response(raw, self._context, received.headers)
         usage = complete_usage(response.usage, lambda: self._estimate(response))
@@ -141,4 +149,5 @@ def _events_of(response: CompletionResponse) -> Iterator[Event]:
         Choice(c.index, (Message("assistant", (TextPart(c.text),)),), c.finish or Finish("stop"))
         for c in response.choices
     )
-    return replay_answer(Response(response.id, response.model, choices, response.usage, response.created))
+    answer = Response(response.id, response.model, choices, response.usage, response.created)
+    return replay(check_size(answer))

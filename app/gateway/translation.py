@@ -13,10 +13,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
-from app.canonical.events import (
-    Event,
-    Failed,
-)
+from app.canonical.events import Event, Failed, replay
 from app.canonical.request import Request
 from app.canonical.response import Response, Usage
 from app.dialects import dialect
@@ -40,7 +37,7 @@ from app.gateway.event_streams import CanonicalStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Repetition
-from app.gateway.truncation import Breaks, check_whole, replay_answer
+from app.gateway.truncation import Breaks, check_size, check_whole
 from app.providers.base import Wire
 from app.state.ids import mint
 from app.wire.json import dumps, loads_lenient
@@ -197,7 +194,7 @@ class TranslateExchange(DialectExchange[Dialect]):
 
     def _answer(self, received: Received) -> Answer:
         raw = parse_upstream(received.body)
-        response = self._client.decode_response(raw, self._context)
+        response = check_size(self._client.decode_response(raw, self._context))
         usage = complete_usage(response.usage, lambda: self.estimate(response))
         if usage is not response.usage:
             response = replace(response, usage=usage)
@@ -213,7 +210,9 @@ class TranslateExchange(DialectExchange[Dialect]):
         return TranslateStream(
             self._client.stream_decoder(self._context),
             self._server.stream_encoder(self._request, self._server_context),
-            lambda body: replay_answer(self._client.decode_response(parse_upstream(body), self._context)),
+            lambda body: replay(
+                check_size(self._client.decode_response(parse_upstream(body), self._context))
+            ),
             self.estimate,
             breaks=None if self._server.reports_failure else Breaks(),
             report=partial(self._report_losses, streamed=True),

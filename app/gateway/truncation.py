@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from app.canonical.events import Ended, Event, Failed, Finished, replay
+from app.canonical.events import Ended, Event, Failed, Finished
 from app.canonical.media import CompletionChoice
 from app.canonical.response import Choice, Finish, Response
 from app.errors import GatewayError
 
 MAX_BLOCKS: Final = 100_000
-"""Choices and parts of a whole answer that becomes a stream; this many take three seconds, off the loop."""
+"""Choices and parts of a whole answer; this many take three seconds, off the loop."""
 
 
 def error_of(finish: Finish | None) -> GatewayError | None:
@@ -36,18 +36,15 @@ def check_whole(choices: Iterable[Choice | CompletionChoice]) -> None:
             raise error
 
 
-def replay_answer(response: Response) -> Iterator[Event]:
-    """Return the events of a whole answer that came in place of a stream.
-
-    Raises ``upstream_invalid`` for more than ``MAX_BLOCKS`` choices and parts.
-    """
+def check_size(response: Response) -> Response:
+    """Return a whole answer; raise ``upstream_invalid`` if it has more than ``MAX_BLOCKS`` choices and parts."""
     parts = sum(len(message.parts) for choice in response.choices for message in choice.messages)
     if len(response.choices) + parts > MAX_BLOCKS:
         raise GatewayError(
             "upstream_invalid",
-            f"The provider's answer has more than {MAX_BLOCKS} choices and parts, too many for a stream.",
+            f"The provider's answer has more than {MAX_BLOCKS} choices and parts.",
         )
-    return replay(response)
+    return response
 
 
 class Breaks:

@@ -245,6 +245,7 @@ class ChunkedBody:
         self.reusable = reusable
         self._left = 0  # bytes of the current chunk still to come
         self._line = b""  # the start of an unfinished line
+        self._trailers = 0
         self._expect = _SIZE_LINE
         self._between = True  # the next byte begins a size line
 
@@ -322,6 +323,9 @@ class ChunkedBody:
 
     def _trailer_line(self, line: bytes) -> None:
         self.ended = not line
+        self._trailers += 1
+        if self._trailers > MAX_HEADERS:
+            raise Malformed("too many trailers")
 
 
 _LINES: Final = (ChunkedBody._size_line, ChunkedBody._after_chunk, ChunkedBody._trailer_line)

@@ -212,7 +212,7 @@ def _check_size(data: bytes) -> None:
     if data.count(b'"') > 5 * MAX_ELEMENTS and _unescaped(data).count(b'"') > 5 * MAX_ELEMENTS:
         raise _refusal(too_many)  # a member has two strings at most
     structure = _structure(data)
-    if len(structure) > 2 * MAX_ELEMENTS and _openers(structure) + structure.count(b",") > MAX_ELEMENTS:
+    if may_be_many and _openers(structure) + structure.count(b",") > MAX_ELEMENTS:
         raise _refusal(too_many)
     if _depth(structure) > MAX_DEPTH:
         raise _refusal(_TOO_DEEP)

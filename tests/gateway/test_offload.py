@@ -149,10 +149,25 @@ def _odd_answer(count: int) -> Reply:
     return Reply.json({"output": _calls(count)})
 
 
-ANSWERS = {"streamed": (_streamed_calls, 200), "whole": (_whole_calls, 200), "unreadable": (_odd_answer, 502)}
+def _whole_choices(count: int) -> Reply:
+    body = chat_body()
+    return Reply.json({**body, "choices": [{**body["choices"][0], "index": i} for i in range(count)]})
 
 
-@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+PROMPTS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "hi"}]},
+    "/v1/responses": {"input": "hi"},
+    "/v1/completions": {"prompt": "hi"},
+}
+ANSWERS = {
+    "choices": (_whole_choices, 200),
+    "streamed": (_streamed_calls, 200),
+    "whole": (_whole_calls, 200),
+    "unreadable": (_odd_answer, 502),
+}
+
+
+@pytest.mark.parametrize("path", PROMPTS)
 @pytest.mark.parametrize("kind", ANSWERS)
 def test_an_answer_of_many_calls_leaves_the_loop_to_others(kind: str, path: str, tmp_path: Any) -> None:
     """At its end blocks are closed, folded, stored and logged, all of them at once."""
@@ -166,11 +181,7 @@ def test_an_answer_of_many_calls_leaves_the_loop_to_others(kind: str, path: str,
             }
         )
         client = create_app(settings).test_client()
-        prompt = (
-            {"input": "hi"}
-            if path.endswith("responses")
-            else {"messages": [{"role": "user", "content": "hi"}]}
-        )
+        prompt = PROMPTS[path]
         body = {"model": "groq/x", "stream": kind == "streamed", **prompt}
 
         def ask(count: int) -> int:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from app.wire.content_coding import Inflater, inflater_of
 from app.wire.http1 import (
+    MAX_HEADERS,
     ChunkedBody,
     Closed,
     Cut,
@@ -204,6 +205,13 @@ def test_a_chunked_body_cut_anywhere_is_cut(size: int) -> None:
 def test_a_malformed_chunk_is_refused(data: bytes) -> None:
     with pytest.raises(Malformed):
         ChunkedBody().feed(data)
+
+
+def test_trailers_are_bounded() -> None:
+    body = ChunkedBody()
+    body.feed(b"0\r\n" + b"a: b\r\n" * MAX_HEADERS)
+    with pytest.raises(Malformed, match="too many trailers"):
+        body.feed(b"a: b\r\n")
 
 
 def test_bytes_past_the_end_are_dropped_and_spoil_the_connection() -> None:

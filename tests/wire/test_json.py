@@ -300,6 +300,14 @@ def test_what_stands_in_a_providers_strings_counts_for_nothing() -> None:
     assert json.loads_lenient(stdlib.dumps([quotes]).encode()) == [quotes]
 
 
+@pytest.mark.parametrize("short", [b"1,", b'"":1,'])
+def test_a_body_of_too_many_elements_of_any_kind_is_refused(short: bytes) -> None:
+    opening, end = (b"{", b'"":1}') if b":" in short else (b"[", b"1]")
+    json.loads(opening + short * (json.MAX_ELEMENTS - 10) + end)
+    with pytest.raises(GatewayError, match="500000 members and elements"):
+        json.loads(opening + short * (json.MAX_ELEMENTS + 10) + end)
+
+
 def test_a_body_of_too_many_strings_is_refused_before_its_structure_is_looked_at(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
