@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
@@ -167,31 +168,40 @@ ANSWERS = {
 }
 
 
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[Upstream]:
+    with Upstream() as upstream:
+        yield upstream
+
+
+@pytest.fixture(scope="module")
+def asked(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Return the client of an application before ``upstream``."""
+    environ = {
+        "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('asked')}/sluice.db",
+        "GROQ_API_KEY": "gsk-1234567890abcdef",
+        "GROQ_BASE_URL": upstream.url,
+    }
+    return create_app(load(environ)).test_client()
+
+
 @pytest.mark.parametrize("path", PROMPTS)
 @pytest.mark.parametrize("kind", ANSWERS)
-def test_an_answer_of_many_calls_leaves_the_loop_to_others(kind: str, path: str, tmp_path: Any) -> None:
+def test_an_answer_of_many_calls_leaves_the_loop_to_others(
+    kind: str, path: str, asked: Any, upstream: Upstream
+) -> None:
     """At its end blocks are closed, folded, stored and logged, all of them at once."""
     make, status = ANSWERS[kind]
-    with Upstream() as upstream:
-        settings = load(
-            {
-                "DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db",
-                "GROQ_API_KEY": "gsk-1234567890abcdef",
-                "GROQ_BASE_URL": upstream.url,
-            }
-        )
-        client = create_app(settings).test_client()
-        prompt = PROMPTS[path]
-        body = {"model": "groq/x", "stream": kind == "streamed", **prompt}
+    body = {"model": "groq/x", "stream": kind == "streamed", **PROMPTS[path]}
 
-        def ask(count: int) -> int:
-            upstream.script = lambda request: reply
-            reply, found = make(count), []
-            longest = _longest_run(lambda: found.append(client.post(path, json=body)) or found[0].data)
-            assert found[0].status_code == status
-            return longest
+    def ask(count: int) -> int:
+        upstream.script = lambda request: reply
+        reply, found = make(count), []
+        longest = _longest_run(lambda: found.append(asked.post(path, json=body)) or found[0].data)
+        assert found[0].status_code == status
+        return longest
 
-        small, large = ask(20), ask(9_000)
+    small, large = ask(20), ask(9_000)
     assert large < small + 12 * 9_000
 
 
