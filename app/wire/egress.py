@@ -94,11 +94,12 @@ class Egress:
 
 
 class _Route(NamedTuple):
-    """Where a URL leads, which is found once: the target as the origin's request line has it, and the
-    origin; None where a proxy stands between."""
+    """Where a URL leads, which is found once: the target as the origin's request line has it, the origin, None where
+    a proxy stands between, and what serves the URL's scheme without a socket, if anything does."""
 
     target: str
     origin: direct_connection.Origin | None
+    opener: Opener | None
 
 
 class Transport:
@@ -134,13 +135,9 @@ class Transport:
         upstream_tls, egress_proxy, upstream_timeout and upstream_invalid (a redirect
         among them), or the reason of an abort.
         """
-        way = self._known.get(url)
-        if way is None:
-            parts = request_head.split_url(url)
-            opener = self._opener(parts.scheme)
-            if opener is not None:
-                return opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
-            way = self._find_way(url, parts)
+        way = self._known.get(url) or self._find_way(url)
+        if way.opener is not None:
+            return way.opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
         watchdog = Watchdog(clocks)
         limits = (clocks.connect, None if self._watched else clocks.total)
         live: Live | None = None
@@ -148,14 +145,9 @@ class Transport:
             if on_open is not None:
                 on_open(watchdog)
             with watchdog:
-                if way.origin is not None and isinstance(body, bytes | None):
-                    live = way.origin.send(method, way.target, headers, body, limits)
-                else:
-                    sent = request_head.headers_of(method, headers, body)
-                    live = self._ways.adapter().send_by_requests(method, url, sent, body, limits)
-            return _accept(
-                HttpUpstream(live, watchdog, method=method, stream=stream), proxied=way.origin is None
-            )
+                live = self._ways.send(way, method, url, headers, body, limits)
+            upstream = HttpUpstream(live, watchdog, method=method, stream=stream)
+            return _accept(upstream, proxied=way.origin is None)
         except BaseException as error:
             if live is not None:
                 live.drop()
@@ -168,12 +160,16 @@ class Transport:
         """Close the idle connections."""
         self._ways.close()
 
-    def _find_way(self, url: str, parts: SplitResult) -> _Route:
+    def _find_way(self, url: str) -> _Route:
         """Return where a URL leads, and remember it; raises for one that must not go out."""
-        request_head.check_url(url, parts)
+        parts = request_head.split_url(url)
+        opener, origin = self._opener(parts.scheme), None
+        if opener is None:
+            request_head.check_url(url, parts)
+            origin = self._ways.origin(parts)
         if len(self._known) >= MAX_WAYS:
             self._known.clear()
-        way = self._known[url] = _Route(target(parts), self._ways.origin(parts))
+        way = self._known[url] = _Route(target(parts), origin, opener)
         return way
 
 
@@ -199,6 +195,21 @@ class _Ways:
         if self._rules.proxy_for(parts.scheme, *address_of(parts)) is not None:
             return None
         return self._direct.get((parts.scheme, parts.netloc)) or self._open_direct(parts)
+
+    def send(
+        self,
+        way: _Route,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | Iterable[bytes] | None,
+        limits: tuple[float, float | None],
+    ) -> Live:
+        """Send a request; ``limits`` are for connecting and for a read, in seconds. Raises what either way raises."""
+        if way.origin is not None and isinstance(body, bytes | None):
+            return way.origin.send(method, way.target, headers, body, limits)
+        sent = request_head.headers_of(method, headers, body)
+        return self.adapter().send_by_requests(method, url, sent, body, limits)
 
     def adapter(self) -> Adapter:
         """Return requests' adapter, loaded at its first use."""
