@@ -57,10 +57,16 @@ class CallLog:
         """Write calls as ``write_rows`` does, each as it is shown."""
         self.write_rows(list(map(row_of, rows)), bodies)
 
-    def write_rows(self, queued: Sequence[Queued], bodies: Mapping[str, Members] | None = None) -> None:
+    def write_rows(
+        self,
+        queued: Sequence[Queued],
+        bodies: Mapping[str, Members] | None = None,
+        *,
+        is_again: bool = False,
+    ) -> None:
         """Write rows and add them to the sums of their hours, once and all or none; notify whoever watches.
 
-        ``bodies`` are requests and answers of some of the calls, by call id."""
+        ``bodies`` are requests and answers of some of the calls, by call id. ``is_again``: the same rows may be there."""
         rows = [row for row, _ in queued]
         added = sums.of(queued)
         body_rows = [
@@ -73,8 +79,6 @@ class CallLog:
             for row in rows
             if bodies and row.id in bodies
         ]
-
-        is_again = False
 
         def work(connection: Connection) -> None:
             nonlocal is_again

@@ -127,3 +127,12 @@ def test_groups_without_details_are_few_however_calls_differ_in_them(state: Stat
     assert counted == {False: (3, 32), True: (32, 32)}
     broad = [members for _, members, _ in state.call_log.usage((None, None), detailed=False)]
     assert {(members["user"], members["metadata"]) for members in broad} == {(None, None)}
+
+
+def test_rows_that_may_be_there_are_written_once(state: State) -> None:
+    """They are written again, all of them, after a database that was away did not say whether it took them."""
+    queued = [call_rows.row_of(row()) for _ in range(3)]
+    for _ in range(2):
+        state.call_log.write_rows(queued, is_again=True)
+        assert len(state.call_log.page(10, None, {}, (None, None)).rows) == 3
+    assert sum(sums.calls for _, _, sums in state.call_log.usage((None, None))) == 3

@@ -1,6 +1,6 @@
 """The call log's writer: rows go to the database in batches, off every call's path.
 
-A row that finds the queue full, or cannot be written, is dropped and counted. Tests: tests/surfaces/test_calls.py.
+Rows wait while the database is away, for a minute. A row that finds the queue full, or cannot be written, is dropped and counted. Tests: tests/surfaces/test_calls.py.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class CallWriter:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._errors_only = services.settings.call_log == "errors"
-        self._queue = RowQueue(self._write)
+        self._queue = RowQueue(self._write, self._lose)
+        self._failed: list[Queued] | None = None
         self._purger = PeriodicTask(self._purge, _PURGE_SECONDS, "the call log cannot be purged")
         self._keeps_bodies = services.settings.log_bodies
         self._bodies: dict[str, dict[str, Any]] = {}
@@ -55,30 +56,36 @@ class CallWriter:
 
     def close(self) -> None:
         """Write what is still queued."""
-        self._drop(len(self._queue.close()))
+        self._lose(self._queue.close())
         self._purger.stop()
 
     def _write(self, queued: list[Queued]) -> bool:
-        bodies = self._take_bodies([row.id for row, _ in queued]) if self._keeps_bodies else {}
         try:
-            self._store(queued, bodies)
+            self._store(queued)
         except GatewayError as error:
             _LOG.warning("the call log cannot be written: %s", error.raw or error.message)
+            self._failed = queued
+            return False
         except Exception:  # noqa: BLE001 - a defect that is logged: the log of later calls goes on
             _LOG.exception("the call log cannot be written")
+            self._lose(queued)
         else:
-            return True
-        self._drop(len(queued))
-        return False
+            self._drop_bodies(queued)
+        return True
 
-    def _store(self, queued: list[Queued], bodies: dict[str, dict[str, Any]]) -> None:
-        state = self._services.state()
+    def _store(self, queued: list[Queued]) -> None:
+        state, rows = self._services.state(), list(queued)
         for place, (row, figures) in enumerate(queued):
             if figures.user:
                 user = state.keys.hasher.digest(figures.user)[:32]
-                queued[place] = with_user(row, user), figures._replace(user=user)
-        state.call_log.write_rows(queued, bodies)
+                rows[place] = with_user(row, user), figures._replace(user=user)
+        state.call_log.write_rows(rows, self._bodies, is_again=queued is self._failed)
         self._purger.start()
+
+    def _lose(self, queued: list[Queued]) -> None:
+        """Drop rows and their bodies."""
+        self._drop_bodies(queued)
+        self._drop(len(queued))
 
     def _keep_bodies(self, call_id: str, outcome: Outcome) -> None:
         """Keep what was asked and answered until its row is written; what finds no room is left out."""
@@ -90,10 +97,9 @@ class CallWriter:
         self._room -= size
         self._bodies[call_id] = bodies
 
-    def _take_bodies(self, call_ids: list[str]) -> dict[str, dict[str, Any]]:
-        bodies = {one: self._bodies.pop(one) for one in call_ids if one in self._bodies}
-        self._room += sum(map(size_of, bodies.values()))
-        return bodies
+    def _drop_bodies(self, queued: list[Queued]) -> None:
+        if self._bodies:
+            self._room += sum(size_of(self._bodies.pop(row.id, {})) for row, _ in queued)
 
     def _purge(self) -> None:
         settings, log = self._services.settings, self._services.state().call_log
