@@ -298,3 +298,19 @@ def test_a_picture_that_a_tool_drew(name: str, stream: bool, world: World) -> No
     lost = [] if name in TAKES_PICTURES else [sentence("a picture")]
     told = warnings(world, answer, stream)
     assert told == (len(lost) if isinstance(told, int) else lost)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("word", ["odd_end", "stop"])
+def test_an_end_by_an_unknown_word(word: str, stream: bool, world: World) -> None:
+    message = {"role": "assistant", "content": "good"}
+    body = chat_body(choices=[{"index": 0, "message": message, "finish_reason": word}])
+    world.upstream.add(
+        Reply.sse(chat_chunk(message) + chat_chunk({}, word) + CHAT_DONE) if stream else Reply.json(body)
+    )
+
+    answer = world.ask("chat", stream=stream)
+
+    assert b'"finish_reason":"stop"' in answer.body
+    lost = [sentence("the finish reason 'odd_end'")] if word == "odd_end" else []
+    assert warnings(world, answer, stream) == lost

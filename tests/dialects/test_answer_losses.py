@@ -107,6 +107,7 @@ CASES: Final[Mapping[str, Response]] = {
     "own member of a message": answer(
         ANSWER, native=("chat", {"choices": [{"index": 0, "message": {"new": MARK}}]})
     ),
+    "unknown end": answer(ANSWER, raw=MARK),
     "second choice": replace(answer(ANSWER), choices=(*answer(ANSWER).choices, replace(SAID, index=1))),
     **{
         f"item of {name}": answer(ANSWER, OpaquePart("x_call", (name, {"x_call": {"type": MARK}})))
@@ -125,6 +126,7 @@ REPORTED: Final[Mapping[str, str]] = {
     "member of a message": "the member 'new'",
     "pictures beside": "the member 'images'",
     "call": "a tool call",
+    "unknown end": f"the finish reason '{MARK}'",
 }
 
 

@@ -27,8 +27,8 @@ from app.dialects.shared.lenient_json import as_dict, dicts
 from app.dialects.shared.losses import Losses
 from app.dialects.shared.members import drawn_picture, flat_members
 
-_ALWAYS: Final = frozenset({"picture by id", "tool result", "item", "member", "unread citation"})
-"""What no dialect carries for another one."""
+_ALWAYS: Final = frozenset({"stop", "picture by id", "tool result", "item", "member", "unread citation"})
+"""What no dialect carries for another one; ``stop`` is an end by an unknown word."""
 _FAMILIAR: Final = _ALWAYS | {"file", "nested citation", "top"}
 _BLOCKS: Final = _FAMILIAR | {"choices", "odd picture", "picture by URL", "logprobs"}
 _WITHOUT_MEDIA: Final = _BLOCKS | {"picture", "sound"}
@@ -57,6 +57,14 @@ _STRUCTURE: Final = frozenset(
     """.split()
 )
 """Native members that are no content: identity, form, verdicts, and what the decoder has read already."""
+
+_STOPS: Final = frozenset(
+    """
+    1 compaction complete completed end_turn eos eos_token function_call incomplete pause_turn stop stop_sequence
+    tool_call tool_calls tool_use
+    """.split()
+)
+"""Words for an ordinary end; decoders read a word that they do not know as a stop."""
 
 _TOP: Final = ("images", "related_questions", "videos")
 """Native members of a whole answer that are content; others (fingerprints, times, verdicts) are about the answer."""
@@ -89,8 +97,9 @@ def _features(response: Response, dialect: str) -> Iterator[Feature]:
 
 
 def _choice_features(choice: Choice, dialect: str) -> Iterator[Feature]:
-    if choice.finish is not None and choice.finish.reason == "fault":
-        yield "fault", f"the finish reason '{choice.finish.raw}'"
+    finish = choice.finish
+    if finish is not None and (finish.reason == "fault" or (finish.raw or "stop").lower() not in _STOPS):
+        yield finish.reason, f"the finish reason '{finish.raw}'"
     for message in choice.messages:
         yield from _members(message.native, dialect)
         for part in message.parts:
