@@ -64,8 +64,7 @@ def _is_flat(members: Mapping[str, Any]) -> bool:
     if members.get("choices") is not None:
         return False
     has_message = members.get("detail") is not None or isinstance(members.get("message"), str)
-    is_nameless = members.get("id") is None
-    return "error" in (members.get("object"), members.get("type")) or (is_nameless and has_message)
+    return "error" in (members.get("object"), members.get("type")) or (has_message and not members.get("id"))
 
 
 def _choice_error(members: Mapping[str, Any]) -> Any:

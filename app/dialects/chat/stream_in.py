@@ -220,7 +220,7 @@ class ChatStreamDecoder(ChunkDecoder):
             if isinstance(part, TextPart):
                 self._grow_text(choice, part.text, logprobs, events)
             elif isinstance(part, RefusalPart):
-                self._decline(choice, part.text, events)
+                events += self._block(choice, RefusalPart(""), events).add(part.text)
             elif isinstance(part, ReasoningPart):
                 self._think(choice, part, events)
             else:
@@ -236,10 +236,7 @@ class ChatStreamDecoder(ChunkDecoder):
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]
     ) -> None:
         if text := opt_str(delta.get("refusal")):
-            self._decline(choice, text, events)
-
-    def _decline(self, choice: _Choice, text: str, events: list[Event]) -> None:
-        events += self._block(choice, RefusalPart(""), events).add(text)
+            events += self._block(choice, RefusalPart(""), events).add(text)
 
     def _audio(
         self, choice: _Choice, delta: Mapping[str, Any], _: Mapping[str, Any], events: list[Event]

@@ -28,11 +28,9 @@ def join_args(pieces: Iterable[Mapping[str, Any]]) -> JSON:
         is_text = all(isinstance(part, str) for part in parts)
         node = root
         for step in steps[:-1]:
-            node = node.setdefault(step, {})
-            if not isinstance(node, dict):
-                break
-        else:
-            node.update({step: "".join(parts) if is_text else parts[-1] for step in steps[-1:]})
+            node[step] = node[step] if isinstance(node.get(step), dict) else {}
+            node = node[step]
+        node.update({step: "".join(parts) if is_text else parts[-1] for step in steps[-1:]})
     return {str(name): _tree(value) for name, value in root.items()}
 
 

@@ -137,7 +137,7 @@ class _Candidate:
         if self._open is not None and isinstance(self._open.part, TextPart):
             self._late_signature = signature or self._late_signature
             return self._open.grow(text)
-        return [*self._hidden_reasoning(signature), *self._start(TextPart(""), text)]
+        return [*self._hidden_reasoning(signature), *self._grow(TextPart(""), text)]
 
     def _hidden_reasoning(self, signature: str | None) -> list[Event]:
         """Return a signature without a text, which belongs to the next part."""
@@ -147,10 +147,7 @@ class _Candidate:
 
     def _thought(self, text: str, signature: str | None) -> list[Event]:
         native = (NAME, {"signed": True}) if signature else None
-        if self._open is not None and isinstance(self._open.part, ReasoningPart):
-            events = self._open.grow(text)
-        else:
-            events = self._start(ReasoningPart("", "summary", native=native), text)
+        events = self._grow(ReasoningPart("", "summary", native=native), text)
         if signature is not None and self._open is not None:
             events.append(BlockEnded(self._open.number, signature=self._signature(signature), native=native))
             self._open = None
@@ -200,7 +197,10 @@ class _Candidate:
         kind = next((name for name in part if name != "thoughtSignature"), "part")
         return [*self.close(), *self._complete(OpaquePart(kind, (NAME, part)))]
 
-    def _start(self, part: Part, text: str) -> list[Event]:
+    def _grow(self, part: Part, text: str) -> list[Event]:
+        """Add text to the open block if it is of the kind of ``part``, else to one that opens."""
+        if self._open is not None and type(self._open.part) is type(part):
+            return self._open.grow(text)
         events = self.close()
         block = self._open = OpenBlock(next(self._numbers), 0, part)
         return [*events, BlockStarted(block.number, 0, part, self.index), *block.grow(text)]
