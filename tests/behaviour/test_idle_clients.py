@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_no_connection_is_kept_where_none_shall_be() -> None:
 def test_a_second_slash_is_another_path(world: World, path: str) -> None:
     assert world.send("GET", path).status in (401, 404)
     assert b"sluice_calls" not in world.send("GET", path).body
+
+
+def test_a_target_without_a_path_is_the_root(world: World) -> None:
+    """A redirect to it would be a page of HTML, with the host that the request names."""
+    connection = world.connect()
+    connection.sendall(raw_request("GET", "http://elsewhere.example", headers=["Connection: close"]))
+    head, _, body = received(connection, b"never", 5).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(body) == world.send("GET", "/").json
 
 
 def test_a_keyless_client_that_never_reads_is_let_go(world: World) -> None:

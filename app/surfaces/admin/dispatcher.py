@@ -53,6 +53,8 @@ def mount_admin(app: Flask, build_surfaces: Callable[[Any], Flask]) -> WSGI:
 
     def serve(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         path: str = environ.get("PATH_INFO", "")
+        if not path:  # the target was a URL without one
+            environ["PATH_INFO"] = path = "/"
         prefix = ADMIN if path.startswith(ADMIN) else WINDOW
         rest = path[len(prefix) :]
         if not path.startswith(prefix) or rest[:1] not in ("", "/"):
