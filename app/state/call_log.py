@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import Column, Connection, Double, Index, Table, Text, insert, select
+from sqlalchemy import Column, ColumnElement, Connection, Double, Index, Table, Text, insert, select
 
 from app.errors import GatewayError
 from app.state import key_names, rollups, sums
@@ -101,20 +101,20 @@ class CallLog:
 
     def page(self, limit: int, after: str | None, filters: Members, span: Span) -> Page[Members]:
         """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
-        conditions = [
-            *key_names.conditions(self._db, call_log, filters),
-            *within(call_log.c.created_at, span),
-        ]
-        return read_page(self._db, call_log, limit, after, members_of, *conditions)
+        return read_page(self._db, call_log, limit, after, members_of, *self._conditions(filters, span))
 
     def all(self, filters: Members, span: Span) -> Iterator[Members]:
         """Yield all rows that fit, the newest first, read page by page."""
         after: str | None = None
         more = True
+        conditions = self._conditions(filters, span)
         while more:
-            page = self.page(_EXPORT_PAGE, after, filters, span)
+            page = read_page(self._db, call_log, _EXPORT_PAGE, after, members_of, *conditions)
             yield from page.rows
             more, after = page.has_more, page.rows[-1]["id"] if page.rows else None
+
+    def _conditions(self, filters: Members, span: Span) -> list[ColumnElement[bool]]:
+        return [*key_names.conditions(self._db, call_log, filters), *within(call_log.c.created_at, span)]
 
     def usage(self, span: Span, *, detailed: bool = True) -> Iterator[tuple[int, Members, Sums]]:
         """Yield hour, members and sums of each group whose hour lies in ``span``."""

@@ -240,6 +240,7 @@ client_key = Table(
     Column("last_used_at", Double),
     Column("rotated_at", Double),
     Index("client_key_tenant_name", "tenant", "name", unique=True),
+    Index("client_key_name", "name"),
     Index("client_key_created_at", "created_at", "id"),
     Index("client_key_tenant_created_at", "tenant", "created_at", "id"),
 )

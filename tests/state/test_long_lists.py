@@ -26,6 +26,8 @@ PAGES: dict[str, Page] = {
     "calls": lambda state: state.call_log.page(20, None, {}, WHOLE),
     "calls of a tenant": lambda state: state.call_log.page(20, None, TENANT, WHOLE),
     "calls of a key": lambda state: state.call_log.page(20, None, {"key": "ann"}, WHOLE),
+    "responses of a key": lambda state: state.admin_queries.responses(20, None, {"key": "ann"}, WHOLE),
+    "a key by its name": lambda state: state.keys.called("ann"),
     "ledger": lambda state: state.ledger.page(20, None, {}, WHOLE),
     "ledger of a key": lambda state: state.ledger.page(20, None, {**TENANT, "key": "ann"}, WHOLE),
     "responses": lambda state: state.admin_queries.responses(20, None, {}, WHOLE),
@@ -61,6 +63,7 @@ def test_a_page_is_read_in_the_order_of_an_index(name: str, state: State) -> Non
         event.remove(Engine, "before_cursor_execute", hear)
     assert any(" USING " in step for step in plans)
     assert "USE TEMP B-TREE FOR ORDER BY" not in plans
+    assert "SCAN client_key" not in plans
 
 
 def _plan(

@@ -22,6 +22,7 @@ LARGE: Final = {
     "budget_owner": "budget (owner)",
     "client_key_created_at": "client_key (created_at, id)",
     "client_key_tenant_created_at": "client_key (tenant, created_at, id)",
+    "client_key_name": "client_key (name)",
     "tenant_created_at": "tenant (created_at, name)",
     "conversation_created_at": "conversation (created_at, id)",
     "conversation_tenant_created_at": "conversation (tenant, created_at, id)",

@@ -1,5 +1,5 @@
 """The id of the key in each row of the call log, so that calls are found under any name that the key had; indexes of keys
-and tenants by age, so that a page of them costs the same however many there are.
+and tenants by age, and of keys by name, so that a page or a name costs the same however many there are.
 
 Rows that exist have none: adding the column changes no row, and takes as long in a large table as in a small one. A test
 that writes calls during a migration leaves the column in place.
@@ -16,6 +16,7 @@ down_revision = "0021"
 _INDEXES = (
     ("client_key_created_at", "client_key", ("created_at", "id")),
     ("client_key_tenant_created_at", "client_key", ("tenant", "created_at", "id")),
+    ("client_key_name", "client_key", ("name",)),
     ("tenant_created_at", "tenant", ("created_at", "name")),
 )
 
