@@ -129,6 +129,22 @@ _MESSAGES_ALONE: Final = {
     "count_tokens": (replace(_COUNT, path="/count_tokens"),),
 }
 """Messages below a prefix that ends in ``/messages``, next to another surface."""
+_EMBED: Final = Route(
+    "POST",
+    "/v2/embed",
+    "views.cohere.embed",
+    "views.cohere.CohereEmbeddings",
+    body="views.cohere.CohereEmbedBody",
+    dialect="embeddings_cohere",
+)
+_RERANK: Final = Route(
+    "POST",
+    "/v2/rerank",
+    "views.media.rerank",
+    "views.cohere.CohereRanking",
+    body="body.schemas.media.RerankBody",
+    dialect="rerank_cohere",
+)
 _COHERE: Final = Mount(
     "cohere",
     ("/cohere",),
@@ -144,26 +160,8 @@ _COHERE: Final = Mount(
                 streams=True,
             ),
         ),
-        "embedding": (
-            Route(
-                "POST",
-                "/v2/embed",
-                "views.cohere.embed",
-                "views.cohere.CohereEmbeddings",
-                body="views.cohere.CohereEmbedBody",
-                dialect="embeddings_cohere",
-            ),
-        ),
-        "rerank": (
-            Route(
-                "POST",
-                "/v2/rerank",
-                "views.media.rerank",
-                "views.cohere.CohereRanking",
-                body="body.schemas.media.RerankBody",
-                dialect="rerank_cohere",
-            ),
-        ),
+        "embedding": (_EMBED,),
+        "rerank": (_RERANK,),
         "models": (
             Route(
                 "GET",
@@ -253,6 +251,15 @@ MOUNTS: Final[tuple[Mount, ...]] = (
     ),
     _ANTHROPIC,
     _COHERE,
+    replace(
+        _COHERE,
+        name="cohere_v1",
+        prefixes=("/cohere/v1",),
+        operations={  # Bedrock has the vectors of v1
+            "embedding": (replace(_EMBED, path="/embed", answer="Document", dialect="embeddings_bedrock"),),
+            "rerank": (replace(_RERANK, path="/rerank"),),
+        },
+    ),
     replace(_ANTHROPIC, name="messages", prefixes=("/v1/messages",), operations=_MESSAGES_ALONE),
     replace(
         _ANTHROPIC,

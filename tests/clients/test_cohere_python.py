@@ -165,3 +165,17 @@ def test_documents_are_ranked(client: cohere.ClientV2) -> None:
     assert answer.meta is not None
     assert answer.meta.billed_units is not None
     assert answer.meta.billed_units.search_units == 1
+
+
+def test_the_first_client_embeds_and_ranks(world: World) -> None:
+    """``Client`` calls v1; LangChain's ``CohereEmbeddings`` uses it."""
+    with cohere.Client(base_url=f"{world.gateway.url}/cohere", api_key=KEY) as client:
+        asked: Any = {"model": "sandbox/echo", "texts": ["one", "two"], "input_type": "search_query"}
+        plain = client.embed(**asked)
+        typed = client.embed(**asked, embedding_types=["float"])
+        ranked = client.rerank(model="sandbox/echo", query="red", documents=["blue", "red"], top_n=1)
+    assert plain.response_type == "embeddings_floats"
+    assert typed.response_type == "embeddings_by_type"
+    assert [len(vector) for vector in plain.embeddings] == [256, 256]
+    assert typed.embeddings.float_ == plain.embeddings
+    assert [row.index for row in ranked.results] == [1]
