@@ -20,6 +20,7 @@ import pytest
 from app import create_app
 from app.config_loading import load
 from app.gateway.core import gateway_of
+from app.gateway.garbage_collection import settle
 from app.surfaces.application import drop_frames
 from tests.traffic.replay import Reply, Upstream
 
@@ -154,6 +155,27 @@ def test_the_frames_of_errors_that_cause_each_other_are_dropped() -> None:
         raise one
     drop_frames(caught.value)
     assert caught.value.__traceback__ is None
+
+
+def test_no_full_collection_comes_while_a_large_answer_is_read() -> None:
+    """A look at all objects of an answer of a million takes a quarter of a second, in which every call waits."""
+    before, full = gc.get_threshold(), 0
+
+    def count(phase: str, info: dict[str, int]) -> None:
+        nonlocal full
+        full += phase == "start" and info["generation"] == 2
+
+    gc.collect()  # sets the counts to zero
+    settle()
+    gc.callbacks.append(count)
+    try:
+        answer = [[number] for number in range(1_000_000)]
+    finally:
+        gc.callbacks.remove(count)
+        gc.set_threshold(*before)
+        gc.unfreeze()
+    assert len(answer) == 1_000_000
+    assert full == 0
 
 
 def _garbage_of(work: Callable[[], object]) -> Counter[str]:
