@@ -249,7 +249,8 @@ class BatchRun:
                 return None
             if _is_retryable(error, call):
                 return error
-            self._gateway.refuse(error, call)
+            if call is not None:
+                self._gateway.refuse(error, call)
             return _bad(_error_line(self._work.endpoint, request.custom_id, call_id, error))
         finally:
             self._open.discard(abort)

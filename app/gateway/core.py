@@ -37,7 +37,7 @@ from app.gateway.listing import Catalogue
 from app.gateway.metric_series import Gaps, names_of
 from app.gateway.notices import Notices
 from app.gateway.open_calls import OpenCalls
-from app.gateway.outcome import NO_CALL, Outcome
+from app.gateway.outcome import Outcome
 from app.gateway.plan import Route, Routes
 from app.gateway.provider_files import ProviderFiles, at_home
 from app.gateway.redaction import Redactor
@@ -164,10 +164,10 @@ class Gateway:
         """Return a run of ``call`` that ``source`` feeds."""
         return Run(call, source, self.fault)
 
-    def refuse(self, error: GatewayError, call: Call | None = None) -> None:
-        """End a call that was refused before it ran, or a request that was refused before there was a call."""
-        if call is None or not call.progress.ended:
-            outcome = Outcome(call or NO_CALL, error=error)
+    def refuse(self, error: GatewayError, call: Call) -> None:
+        """End a call that was refused before it ran."""
+        if not call.progress.ended:
+            outcome = Outcome(call, error=error)
             outcome.on_end(*self._listeners)
             outcome.end()
 

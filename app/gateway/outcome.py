@@ -13,21 +13,12 @@ from typing import Any, Final
 from app.canonical.response import Finish, Response, Usage
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
-from app.gateway.call import Attempt, Call, Target
+from app.gateway.call import Call, Target
 from app.gateway.exchange import Answer
 from app.gateway.metric_series import Gaps
 from app.gateway.stream_capture import StreamCapture
 
 _LOG: Final = logging.getLogger(__name__)
-
-
-class _NoCall:
-    def __getattr__(self, name: str) -> Any:
-        raise LookupError("this was refused before it was a call")
-
-
-NO_CALL: Final[Any] = _NoCall()
-"""In place of the call of a request that was refused before it was one; its members raise LookupError."""
 
 
 @dataclass(slots=True)
@@ -36,8 +27,7 @@ class Outcome:
 
     ``body`` is the JSON answer in the client's dialect, or bytes with ``media_type``. ``response`` is the canonical answer, if one
     was decoded. ``cost`` is the cost object or None. ``losses`` are warnings. ``first_content`` is in monotonic seconds. ``gaps``
-    counts the time between chunks for metrics, ``capture`` keeps a stream for the log of bodies. A request that was refused before
-    it became a call has ``NO_CALL`` (``began`` is False).
+    counts the time between chunks for metrics, ``capture`` keeps a stream for the log of bodies.
     """
 
     call: Call
@@ -61,16 +51,9 @@ class Outcome:
     _ended: bool = False
 
     @property
-    def began(self) -> bool:
-        """Whether the request became a call."""
-        return self.call is not NO_CALL
-
-    @property
     def status(self) -> int:
         """Return the HTTP status that the client gets."""
-        if self.error is None:
-            return 200
-        return self.call.status_of(self.error) if self.began else self.error.status
+        return 200 if self.error is None else self.call.status_of(self.error)
 
     def show_as(self, call: Call) -> None:
         """Become the outcome of ``call``, whose answer another call fetched."""
@@ -100,10 +83,8 @@ class Outcome:
             return
         self._ended = True
         self.error = self.error or error
-        attempts: list[Attempt] = []
-        if self.began:
-            self.call.progress.ended = True
-            attempts = self.call.attempts
+        self.call.progress.ended = True
+        attempts = self.call.attempts
         listeners, self._listeners = self._listeners, []  # listeners refer to this record
         for listener in listeners:
             try:

@@ -11,7 +11,7 @@ from app.dialects.base import Frame
 from app.errors import GatewayError
 from app.gateway.call import Abort, Call, Principal, Sealing
 from app.gateway.exchange import Answer
-from app.gateway.outcome import NO_CALL, Outcome
+from app.gateway.outcome import Outcome
 from app.gateway.run import Batch, Run
 
 
@@ -123,13 +123,3 @@ def test_a_reader_that_leaves_closes_the_source_before_the_end_is_told() -> None
     next(batches)
     batches.close()  # type: ignore[attr-defined]
     assert heard == ["closed", "ended"]
-
-
-def test_what_was_refused_before_it_was_a_call_has_an_end_too() -> None:
-    heard: list[tuple[bool, int]] = []
-    outcome = Outcome(NO_CALL, error=GatewayError("unauthenticated", "no key"))
-    outcome.on_end(lambda ended: heard.append((ended.began, ended.status)))
-    outcome.end()
-    assert heard == [(False, 401)]
-    with pytest.raises(LookupError):
-        _ = outcome.call.body

@@ -13,7 +13,6 @@ from app.gateway.breaker import Breaker
 from app.gateway.call import Attempt
 from app.gateway.key_cooldowns import KeyCooldowns
 from app.gateway.layers.base import Listener, Services
-from app.gateway.outcome import Outcome
 
 
 def make(services: Services) -> AttemptLayer | None:
@@ -52,8 +51,4 @@ def make_listener(services: Services) -> Listener | None:
     if breaker is None:
         return None
 
-    def release(outcome: Outcome) -> None:
-        if outcome.began:
-            breaker.release(id(outcome.call.progress))
-
-    return release
+    return lambda outcome: breaker.release(id(outcome.call.progress))

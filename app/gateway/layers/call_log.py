@@ -45,7 +45,7 @@ class CallWriter:
 
     def note(self, outcome: Outcome) -> None:
         """Queue the row of a call that ended."""
-        if not outcome.began or (self._errors_only and outcome.error is None):
+        if self._errors_only and outcome.error is None:
             return
         row, figures = _row(outcome)
         if not self._queue.add((row, figures)):

@@ -123,8 +123,6 @@ def log_call(outcome: Outcome, redact: Redact) -> None:
     """Log the end of a call: who, what, where, its result and its cost; no content.
 
     For a failed call also the last attempt, and its cause, which only the operator sees."""
-    if not outcome.began:
-        return
     call, usage, error = outcome.call, outcome.usage, outcome.error
     line: dict[str, Any] = {
         "time": _now(),

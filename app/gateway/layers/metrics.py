@@ -73,8 +73,6 @@ class Metrics:
 
     def observe(self, outcome: Outcome) -> None:
         """Count a call that ended, however it ended."""
-        if not outcome.began:
-            return
         call, provider, model = outcome.call, _provider_of(outcome), self._model_of(outcome)
         self.count("sluice_requests", call.operation, provider, model, str(outcome.status))
         if outcome.error is not None:

@@ -39,7 +39,7 @@ def make_listener(services: Services) -> Listener | None:
         return None
 
     def listen(outcome: Outcome) -> None:
-        if not outcome.began or not outcome.call.attempts:
+        if not outcome.call.attempts:
             return
         attempt = outcome.call.attempts[-1]
         if outcome.first_content is not None:

@@ -103,8 +103,6 @@ class Traces:
 
     def end(self, outcome: Outcome) -> None:
         """End the span of a call with its outcome."""
-        if not outcome.began:
-            return
         call = outcome.call
         span = self._span_of(call)
         span.set_attributes(self._outcome_attributes(outcome))
