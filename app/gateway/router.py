@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from typing import Final, TypeVar
 
 from app.config import Alias, ProviderKey, TargetMembers
@@ -172,7 +173,10 @@ class Router:
         raise GatewayError("model_not_found", message, param="model")
 
     def _advice(self, model: str) -> str:
-        """Return advice for a model that no configured provider lists: which provider has it, and what to set."""
+        """Return advice for a model that no configured provider lists: the provider that is meant, or has it, and what to set."""
+        owner, slash, rest = model.partition("/")
+        if slash and (closest := get_close_matches(owner, self.registry.names, n=1, cutoff=0.88)):
+            return f" Did you mean '{closest[0]}/{rest}'?"
         unconfigured = self.registry.names.difference(self.registry.configured)
         for name in sorted(unconfigured & PROVIDERS.keys(), key=_SETUP_ORDER.__getitem__):
             provider = self.registry.get(name)

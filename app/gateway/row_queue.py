@@ -92,8 +92,7 @@ class RowQueue(Generic[Row]):
     def _run(self) -> None:
         while True:
             self._bell.wait()
-            gevent.sleep(
-                until_beat(_AGAIN if self._failed else _GATHER)
-            )  # rows that come soon after go in the same batch
+            # rows that come soon after go in the same batch
+            gevent.sleep(until_beat(_AGAIN if self._failed else _GATHER))
             self._bell.clear()
             self.flush()

@@ -119,5 +119,7 @@ def _value(name: str, text: str) -> Any:
         return _FLAGS.get(text, text)
     try:
         return json.loads(text) if name in _JSON or name == "usage" else text
-    except ValueError:
+    except ValueError as error:
+        if text.startswith(("[", "{")):
+            raise Refusal(f"{name}: is not JSON: {error}") from error
         return text

@@ -38,6 +38,16 @@ def test_a_model_without_a_key_names_provider_variable_and_form(
     assert f"'{provider}/{model}'" in message
 
 
+@pytest.mark.parametrize(
+    "model, right",
+    [("anthropc/claude-sonnet-4-5", "anthropic/claude-sonnet-4-5"), ("opnai/gpt-4o", "openai/gpt-4o")],
+)
+def test_a_mistyped_provider_is_corrected(model: str, right: str, world: World) -> None:
+    message = world.ask(model=model).error["message"]
+
+    assert message == f"The requested model '{model}' does not exist. Did you mean '{right}'?"
+
+
 def test_a_model_that_nobody_knows_is_not_explained(world: World) -> None:
     answer = world.ask(model="no-such-model")
 

@@ -156,7 +156,7 @@ def of_terminal(
     assert cli.main([*words, *given]) == 2
     lines = capsys.readouterr().err
     missing = re.findall(r"^sluice: Missing required parameter: '(.*?)'\.$", lines, re.MULTILINE)
-    faults = re.findall(r"^sluice: Invalid '(.*?)': (.*)\.$", lines, re.MULTILINE)
+    faults = re.findall(r"^sluice: Invalid '(.*?)': (.*?)\.?$", lines, re.MULTILINE)
     return dict.fromkeys(missing, "is missing") | dict(faults)
 
 
@@ -271,3 +271,10 @@ def test_an_end_that_is_past_is_refused_where_a_key_is_made(
     capsys.readouterr()
     assert cli.main(["keys", "create", "late", "tenant=red", "expires_at=1000000000"]) == 2
     assert capsys.readouterr().err == f"sluice: {past.error['message']}\n"
+
+
+def test_a_list_that_is_no_json_is_refused_as_such(
+    terminal: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["tenants", "create", "red", 'budgets=[{"usd": 50 "per": "day"}]']) == 2
+    assert capsys.readouterr().err.startswith("sluice: budgets: is not JSON: Expecting ',' delimiter")

@@ -79,7 +79,9 @@ class RootSchema:
                 f"the sandbox does not support '{keyword}' at '{place}': {error}"
             ) from error
         if parts is None:
-            raise UnsupportedSchema(f"the sandbox does not support '{keyword}' at '{place}', or not as it is")
+            raise UnsupportedSchema(
+                f"the sandbox does not support '{keyword}' at '{place}', or not with this value"
+            )
         return parts
 
     def resolve(self, reference: str) -> Any:

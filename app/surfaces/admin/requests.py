@@ -73,7 +73,8 @@ def _detail(place: str, sentence: str) -> dict[str, Any]:
     if sentence == MISSING:
         message, code = f"Missing required parameter: '{place}'.", "missing_required_parameter"
     else:
-        message, code = f"Invalid '{place}': {sentence.rstrip('.')}.", "invalid_value"
+        end = "" if sentence.endswith((".", "?")) else "."
+        message, code = f"Invalid '{place}': {sentence}{end}", "invalid_value"
     return {"message": message, "param": place, "code": code}
 
 
