@@ -245,3 +245,21 @@ def test_counts_of_other_apis_have_their_place(module: str, details: dict[str, i
 
     assert read.details == {name: count for name, count in details.items() if count}
     assert encoder.encode_usage(Usage(100, 50)).keys() <= encoder.encode_usage(usage).keys()
+
+
+@pytest.mark.parametrize("streamed", (False, True))
+@pytest.mark.parametrize("name", _LACKS)
+def test_many_citations_of_a_long_text_do_not_repeat_it_each_time(name: str, streamed: bool) -> None:
+    notes = tuple({"type": "url_citation", "url": f"https://a.example/{i}"} for i in range(500))
+    answer = Message("assistant", (TextPart("a" * 50_000, notes),))
+    response = Response("r", "m", (Choice(0, (answer,), Finish("stop", "stop")),))
+    assert written(name, response, streamed).count("a" * 50_000) <= 20
+
+
+@pytest.mark.parametrize("streamed", (False, True))
+@pytest.mark.parametrize("name", ("gemini", "converse", "cohere"))
+def test_a_few_citations_of_a_text_each_have_its_words(name: str, streamed: bool) -> None:
+    notes = tuple({"type": "url_citation", "url": f"https://a.example/{i}"} for i in range(20))
+    answer = Message("assistant", (TextPart("a" * 5_000, notes),))
+    response = Response("r", "m", (Choice(0, (answer,), Finish("stop", "stop")),))
+    assert written(name, response, streamed).count("a" * 5_000) >= 20

@@ -25,7 +25,7 @@ from app.dialects.base import ServerContext
 from app.dialects.cohere.options import NAME
 from app.dialects.cohere.response_in import FINISHES
 from app.dialects.shared import block_encoder
-from app.dialects.shared.lenient_json import JSON, as_str, count, dicts
+from app.dialects.shared.lenient_json import JSON, as_str, dicts
 from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import object_text
 from app.errors import GatewayError
@@ -114,7 +114,7 @@ def encode_call(part: ToolCallPart) -> JSON:
 
 def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[JSON]:
     """Return another API's annotations of ``text`` as citations."""
-    return [_citation(note, text) for note in notes if block_encoder.has_source(note)]
+    return list(map(_citation, block_encoder.citations_in(text, notes)))
 
 
 def citations_at(citations: Iterable[JSON], index: int, *, first: bool) -> list[JSON]:
@@ -125,15 +125,15 @@ def citations_at(citations: Iterable[JSON], index: int, *, first: bool) -> list[
     ]
 
 
-def _citation(note: Mapping[str, Any], text: str) -> JSON:
+def _citation(citation: block_encoder.Citation) -> JSON:
+    note = citation.note
     url, title = as_str(note.get("url")), as_str(note.get("title")) or as_str(note.get("filename"))
-    start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
     source_id = url or as_str(note.get("file_id"))
     document = {"id": source_id, "title": title, **({"url": url} if url else {})}
     return {
-        "start": start,
-        "end": len(text) if end is None else end,
-        "text": text[start:end],
+        "start": citation.start,
+        "end": citation.end,
+        "text": citation.span,
         "sources": [{"type": "document", "id": source_id, "document": document}],
         "type": "TEXT_CONTENT",
     }

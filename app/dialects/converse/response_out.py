@@ -73,18 +73,17 @@ def _text(part: TextPart, context: ServerContext) -> list[JSON]:
 
 def citations_of(notes: Iterable[Mapping[str, Any]], text: str) -> list[JSON]:
     """Return another API's annotations of ``text`` as citations of web pages and documents."""
-    return [_citation(note, text) for note in notes if block_encoder.has_source(note)]
+    return list(map(_citation, block_encoder.citations_in(text, notes)))
 
 
-def _citation(note: Mapping[str, Any], text: str) -> JSON:
+def _citation(citation: block_encoder.Citation) -> JSON:
+    note = citation.note
     url, title = as_str(note.get("url")), as_str(note.get("title")) or as_str(note.get("filename"))
     if not url:
         place = {"documentIndex": count(note.get("index")) or 0, "start": 0, "end": 0}
         return {"title": title, "source": as_str(note.get("file_id")), "location": {"documentChar": place}}
-    start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
-    span = text[start : len(text) if end is None else end]
     domain = url.partition("://")[2].partition("/")[0]
-    source = [{"text": span}] if span else []
+    source = [{"text": citation.span}] if citation.span else []
     return {"title": title, "sourceContent": source, "location": {"web": {"url": url, "domain": domain}}}
 
 

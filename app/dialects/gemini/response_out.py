@@ -15,8 +15,8 @@ from app.dialects.base import ServerContext, status_of_error
 from app.dialects.gemini.options import NAME
 from app.dialects.gemini.parts_out import PartWriter
 from app.dialects.gemini.response_in import MODALITIES, REASONS
-from app.dialects.shared.block_encoder import has_source
-from app.dialects.shared.lenient_json import JSON, as_str, count, dicts, rest
+from app.dialects.shared.block_encoder import citations_in
+from app.dialects.shared.lenient_json import JSON, as_str, dicts, rest
 from app.dialects.shared.members import own_members
 from app.errors import GatewayError
 
@@ -87,37 +87,46 @@ class Grounding:
 
     def __init__(self) -> None:
         self._before = 0  # bytes of the texts before
-        self._chunks: dict[tuple[str, str], JSON] = {}  # by kind and address
+        self._chunks: list[JSON] = []
+        self._places: dict[tuple[str, str], int] = {}  # in ``_chunks``, by kind and address
         self._supports: list[JSON] = []
 
     def add(self, text: str, annotations: Iterable[Mapping[str, Any]]) -> None:
         """Take one text with its annotations."""
-        for note in annotations:
-            if has_source(note):
-                self._add(text, note)
+        citations = list(citations_in(text, annotations))
+        sizes = _sizes(text, {place for citation in citations for place in (citation.start, citation.end)})
+        for citation in citations:
+            source = self._source(citation.note)
+            if citation.start < min(citation.end, len(text)):
+                first, last = self._before + sizes[citation.start], self._before + sizes[citation.end]
+                segment = {"startIndex": first, "endIndex": last, "text": citation.span}
+                self._supports.append({"segment": segment, "groundingChunkIndices": [source]})
         self._before += _size(text)
 
-    def _add(self, text: str, note: Mapping[str, Any]) -> None:
+    def _source(self, note: Mapping[str, Any]) -> int:
+        """Return the place of the page or document that an annotation names."""
         url, title = as_str(note.get("url")), as_str(note.get("title")) or as_str(note.get("filename"))
         kind = "web" if url else "retrievedContext"
         key = kind, url or as_str(note.get("file_id")) or title
-        self._chunks.setdefault(
-            key, {kind: {"uri": url, "title": title} if url else {"title": title or key[1]}}
-        )
-        start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
-        span = text[start : len(text) if end is None else end]
-        if span:
-            at = self._before + _size(text[:start])
-            segment = {"startIndex": at, "endIndex": at + _size(span), "text": span}
-            source = list(self._chunks).index(key)
-            self._supports.append({"segment": segment, "groundingChunkIndices": [source]})
+        place = self._places.setdefault(key, len(self._chunks))
+        if place == len(self._chunks):
+            self._chunks.append({kind: {"uri": url, "title": title} if url else {"title": title or key[1]}})
+        return place
 
     def members(self) -> JSON:
         """Return ``groundingMetadata``, nothing without a source."""
         if not self._chunks:
             return {}
-        chunks = [*self._chunks.values()]
-        return {"groundingMetadata": {"groundingChunks": chunks, "groundingSupports": self._supports}}
+        return {"groundingMetadata": {"groundingChunks": self._chunks, "groundingSupports": self._supports}}
+
+
+def _sizes(text: str, places: Iterable[int]) -> dict[int, int]:
+    """Return the bytes of the text before each of some places."""
+    sizes, before, size = dict[int, int](), 0, 0
+    for place in sorted(places):
+        size, before = size + _size(text[before:place]), place
+        sizes[place] = size
+    return sizes
 
 
 def _size(text: str) -> int:

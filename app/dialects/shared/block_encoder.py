@@ -7,20 +7,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from app.canonical.events import BlockDelta, BlockEnded, BlockStarted, Ended, Event, Failed, Finished, Started
 from app.canonical.request import AudioPart, Part, RefusalPart, Request, TextPart, ToolCallPart
 from app.canonical.response import Finish, FinishReason
 from app.dialects.base import Frame, ServerContext
-from app.dialects.shared.lenient_json import dicts
+from app.dialects.shared.lenient_json import count, dicts
 from app.dialects.shared.members import own_members
 from app.dialects.shared.tool_forms import object_text
 
 _BlockEvent = BlockStarted | BlockDelta | BlockEnded
 _GROWTH: Final = (BlockDelta, BlockEnded)
+_REPETITIONS: Final = 16
+_SHORT_SPANS: Final = 65_536  # characters of spans that any text may have
 
 
 class BlockSequence:
@@ -267,6 +269,28 @@ _METHODS: Final[Mapping[type, Callable[[BlockEncoder, Any], list[Frame]]]] = {
 def has_source(note: Mapping[str, Any]) -> bool:
     """Tell whether an annotation names a page or a document."""
     return bool(note.get("url") or note.get("file_id") or note.get("filename"))
+
+
+class Citation(NamedTuple):
+    """An annotation with the span that it supports, from ``start`` to ``end`` in characters of its text."""
+
+    note: Mapping[str, Any]
+    start: int
+    end: int
+    span: str
+
+
+def citations_in(text: str, notes: Iterable[Mapping[str, Any]]) -> Iterator[Citation]:
+    """Yield the annotations of ``text`` that name a page or a document. One without an end goes to the end of the text.
+
+    Thousands may support the same long span, so spans are empty where they would repeat the text too often.
+    """
+    left = _REPETITIONS * len(text) + _SHORT_SPANS
+    for note in filter(has_source, notes):
+        start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
+        end = len(text) if end is None else end
+        left -= max(0, min(end, len(text)) - start)
+        yield Citation(note, start, end, text[start:end] if left >= 0 else "")
 
 
 def finish_word(
