@@ -149,5 +149,7 @@ def _events_of(response: CompletionResponse) -> Iterator[Event]:
         Choice(c.index, (Message("assistant", (TextPart(c.text),)),), c.finish or Finish("stop"))
         for c in response.choices
     )
-    answer = Response(response.id, response.model, choices, response.usage, response.created)
+    answer = Response(
+        response.id, response.model, choices, response.usage, response.created, native=response.native
+    )
     return replay(check_size(answer))

@@ -314,3 +314,36 @@ def test_an_end_by_an_unknown_word(word: str, stream: bool, world: World) -> Non
     assert b'"finish_reason":"stop"' in answer.body
     lost = [sentence("the finish reason 'odd_end'")] if word == "odd_end" else []
     assert warnings(world, answer, stream) == lost
+
+
+@pytest.mark.parametrize("form", ["whole", "stream", "whole for a stream"])
+def test_members_of_a_completion_that_no_api_defines(form: str, world: World) -> None:
+    """OpenRouter's and SGLang's, in two choices; ``reasoning`` and lists of a stream come in pieces."""
+    own = {"reasoning": "two words", "native_finish_reason": "eos", "matched_stop": 7, "token_ids": [1, 1, 2]}
+    done = {"text": "", "finish_reason": "stop", "native_finish_reason": "eos", "matched_stop": 7}
+    second = {"index": 1, "text": "other", "finish_reason": "length", "matched_stop": "\n"}
+    rows: list[dict[str, Any]] = [
+        {"text": "go", "reasoning": "two ", "native_finish_reason": None, "token_ids": [1]},
+        {"text": "od", "reasoning": None, "native_finish_reason": None, "token_ids": [1]},
+        {"text": "", "reasoning": "words", "token_ids": [2]},
+        done,
+        second,
+    ]
+    head = {"id": "c", "object": "text_completion", "created": 1, "model": "up", "provider": "p"}
+    first = {"index": 0, "text": "good", "finish_reason": "stop", **own}
+    pieces = [data_frame({**head, "choices": [{"index": 0, "finish_reason": None, **row}]}) for row in rows]
+    is_stream = form != "whole"
+    body = {**head, "choices": [first, second]}
+    world.upstream.add(Reply.sse(b"".join(pieces) + CHAT_DONE) if form == "stream" else Reply.json(body))
+
+    answer = COMPLETIONS.ask(world, "openai/gpt-3.5-turbo-instruct", stream=is_stream)
+
+    assert answer.status == 200, answer.body
+    found = events(answer) if is_stream else [answer.json]
+    choices = [choice for chunk in found for choice in chunk["choices"] if choice["finish_reason"]]
+    assert [{name: choice.get(name) for name in own} for choice in choices] == [
+        own,
+        {**dict.fromkeys(own), "matched_stop": "\n"},
+    ]
+    texts = [c["text"] for chunk in found for c in chunk["choices"] if c["index"] == 0]
+    assert ("".join(texts), found[-1]["provider"]) == ("good", "p")

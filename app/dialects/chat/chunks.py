@@ -140,12 +140,12 @@ class ChunkEncoder:
         self._base["model"] = event.model or self._base["model"]
         self._base["created"] = self._context.now if event.created is None else event.created
 
-    def _end(self, event: Ended, members: Mapping[str, Any]) -> list[Frame]:
-        """Return the last frames: usage with further ``members`` if the client requested it, and ``[DONE]``."""
+    def _end(self, event: Ended) -> list[Frame]:
+        """Return the last frames: usage if the client requested it, and ``[DONE]``."""
         if not self._include_usage or event.usage is None:
             return [DONE]
         return [
-            Frame(None, {**self._base, "choices": [], "usage": encode_usage(event.usage), **members}),
+            Frame(None, {**self._base, "choices": [], "usage": encode_usage(event.usage)}),
             DONE,
         ]
 

@@ -88,7 +88,7 @@ def decode_response(body: Any, context: ClientContext) -> Response:
     if not rows:
         raise GatewayError("upstream_invalid", "The provider's answer has no choices.", raw=body)
     choices = tuple(_choice(choice, index, members, context) for index, choice in enumerate(rows))
-    return _response(members, choices, _top_native(members))
+    return _response(members, choices, as_native(native_members(members, TOP_MEMBERS)))
 
 
 def _response(members: Mapping[str, Any], choices: tuple[Choice, ...], native: Native | None) -> Response:
@@ -139,8 +139,9 @@ def remainder(members: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]
     return without_nulls(rest(members, own))
 
 
-def _top_native(members: Mapping[str, Any]) -> Native | None:
-    native = remainder(members, TOP_MEMBERS)
+def native_members(members: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return the members of an answer that are neither ``known`` nor null; under ``choices`` those of its choices."""
+    native = remainder(members, known)
     rows = [
         {"index": choice_index(choice, position), **own}
         for position, choice in enumerate(dicts(members.get("choices")))
@@ -148,7 +149,7 @@ def _top_native(members: Mapping[str, Any]) -> Native | None:
     ]
     if rows:
         native["choices"] = rows
-    return as_native(native)
+    return native
 
 
 def choice_members(choice: Mapping[str, Any], member: str) -> dict[str, Any]:

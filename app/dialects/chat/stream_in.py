@@ -129,7 +129,7 @@ class ChatStreamDecoder(ChunkDecoder):
                 if not (members and delta.keys().isdisjoint(members)):
                     read(self, choice, delta, raw, events)
         if not (is_plain and raw.keys() <= CHOICE_MEMBERS) and (own := choice_members(raw, choice.member)):
-            _gather(self._rows.setdefault(choice.index, {}), own)
+            gather(self._rows.setdefault(choice.index, {}), own)
         if opt_str(raw.get("finish_reason")) is not None:
             choice.finish = raw
 
@@ -332,7 +332,7 @@ def _kind(part: Part) -> tuple[type, str | None]:
     return type(part), part.form if isinstance(part, ReasoningPart) else None
 
 
-def _gather(into: dict[str, Any], members: Mapping[str, Any]) -> None:
+def gather(into: dict[str, Any], members: Mapping[str, Any]) -> None:
     """Add the members of one chunk to those before: lists grow, for others the latest value counts."""
     for name, value in members.items():
         if not isinstance(value, list | dict):
@@ -343,7 +343,7 @@ def _gather(into: dict[str, Any], members: Mapping[str, Any]) -> None:
         if isinstance(value, list):
             into[name] += value
         else:
-            _gather(into[name], value)
+            gather(into[name], value)
 
 
 _READERS: Final = (

@@ -227,7 +227,7 @@ class ChatStreamEncoder(ChunkEncoder):
         late = {k: v for k, v in rest(native, _CHUNK).items() if self._native.get(k) != v}
         if frames:
             frames[-1].data.update(late)
-        return [*frames, *self._end(event, {})]
+        return [*frames, *self._end(event)]
 
     @staticmethod
     def join(frames: list[Frame]) -> list[Frame]:

@@ -16,11 +16,13 @@ from app.canonical.response import Response
 from app.dialects.base import ClientContext, CompletionDialect, EncodedRequest, ServerContext
 from app.dialects.chat.chunks import identity
 from app.dialects.chat.errors import decode_error, failure_in
+from app.dialects.chat.response_in import native_members
+from app.dialects.chat.response_out import split_choices
 from app.dialects.chat.usage import decode_choice_finish, decode_usage, encode_finish, encode_usage
 from app.dialects.completions.stream import CompletionStreamDecoder, CompletionStreamEncoder, legacy_logprobs
 from app.dialects.shared.decoder_parts import choice_index
 from app.dialects.shared.lenient_json import as_dict, as_str, count, dicts, opt_str, rest, without_nulls
-from app.dialects.shared.members import as_native, native_rest, own_members
+from app.dialects.shared.members import as_native, own_members
 from app.dialects.shared.sampling_paths import decode_sampling, sampling_members
 from app.dialects.shared.strict_json import ClientObject, missing, wrong_type
 from app.errors import GatewayError
@@ -85,16 +87,17 @@ def encode_response(
     response: CompletionResponse, request: CompletionRequest, context: ServerContext
 ) -> dict[str, Any]:
     """Return the ``text_completion`` object of an answer."""
+    top, rows = split_choices(own_members(response.native, NAME))
     body: dict[str, Any] = {
         "id": context.response_id or response.id or context.new_id("cmpl-"),
         "object": "text_completion",
         "created": response.created if response.created is not None else context.now,
         "model": response.model or context.model or request.model,
-        "choices": [_write_choice(choice) for choice in response.choices],
+        "choices": [_write_choice(choice) | rows.get(choice.index, {}) for choice in response.choices],
     }
     if response.usage is not None:
         body["usage"] = encode_usage(response.usage)
-    return {**body, **rest(own_members(response.native, NAME), frozenset(body))}
+    return {**body, **rest(top, frozenset(body))}
 
 
 def encode_request(request: CompletionRequest, context: ClientContext) -> EncodedRequest:
@@ -134,7 +137,7 @@ def decode_response(
         choices=tuple(_read_choice(choice, index) for index, choice in enumerate(choices)),
         usage=decode_usage(members.get("usage")),
         created=count(members.get("created")),
-        native=native_rest(NAME, members, _TOP),
+        native=as_native(NAME, native_members(members, _TOP)),
     )
 
 

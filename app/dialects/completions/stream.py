@@ -14,6 +14,9 @@ from app.canonical.media import CompletionRequest
 from app.canonical.request import RefusalPart, TextPart
 from app.dialects.base import ClientContext, Frame, ServerContext
 from app.dialects.chat.chunks import ChunkDecoder, ChunkEncoder
+from app.dialects.chat.response_in import CHOICE_MEMBERS, remainder
+from app.dialects.chat.response_out import split_choices
+from app.dialects.chat.stream_in import gather
 from app.dialects.chat.usage import decode_choice_finish, decode_usage, encode_finish
 from app.dialects.shared.lenient_json import (
     as_dict,
@@ -43,9 +46,12 @@ class CompletionStreamDecoder(ChunkDecoder):
         self._blocks: dict[int, int] = {}
         self._choices: dict[int, Mapping[str, Any] | None] = {}
         self._top: dict[str, Any] = {}
+        self._rows: dict[int, dict[str, Any]] = {}
+        self._thoughts: dict[int, list[str]] = {}
 
-    def _grow_of(self, chunk: Mapping[str, Any], block: int) -> Grow:
-        return str  # texts are not recorded
+    def _grow_of(self, chunk: Mapping[str, Any], block: int) -> Grow | None:
+        others = any(remainder(choice, CHOICE_MEMBERS) for choice in dicts(chunk["choices"]))
+        return None if others else str  # texts are not recorded
 
     def _note(self, chunk: Mapping[str, Any]) -> None:
         self._usage = decode_usage(chunk.get("usage")) or self._usage
@@ -63,6 +69,10 @@ class CompletionStreamDecoder(ChunkDecoder):
                 self._blocks[index] = len(self._blocks)
                 events.append(BlockStarted(self._blocks[index], 0, TextPart(""), index))
             events.append(BlockDelta(self._blocks[index], text, rows or None))
+        if own := remainder(raw, CHOICE_MEMBERS):
+            if isinstance(own.get("reasoning"), str):  # it comes in pieces
+                self._thoughts.setdefault(index, []).append(own.pop("reasoning"))
+            gather(self._rows.setdefault(index, {}), own)
         if opt_str(raw.get("finish_reason")) is not None:
             self._choices[index] = raw
 
@@ -70,6 +80,9 @@ class CompletionStreamDecoder(ChunkDecoder):
         return self._choices.values()
 
     def _closing(self) -> list[Event]:
+        for index, pieces in self._thoughts.items():
+            self._rows[index]["reasoning"] = "".join(pieces)
+        self._top["choices"] = [{"index": index, **row} for index, row in self._rows.items()]
         return [
             *(BlockEnded(block) for block in self._blocks.values()),
             *(
@@ -90,9 +103,12 @@ class CompletionStreamEncoder(ChunkEncoder):
         super().__init__(context, request.model, include_usage=request.include_usage)
         self._choices: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
+        self._ends: dict[int, Frame] = {}
+        self._native: dict[str, Any] = {}
 
     def _started(self, event: Started) -> list[Frame]:
         self._identify(event)
+        self._native = own_members(event.native, _NAME)
         return []
 
     def _block_started(self, event: BlockStarted) -> list[Frame]:
@@ -113,7 +129,17 @@ class CompletionStreamEncoder(ChunkEncoder):
         return Frame(None, {**self._base, "choices": [row], **self._no_usage})
 
     def _finished(self, event: Finished) -> list[Frame]:
-        return [self._chunk(event.choice, "", None, encode_finish(event.finish, calls=False))]
+        word = encode_finish(event.finish, calls=False)
+        self._ends[event.choice] = self._chunk(event.choice, "", None, word)
+        return []
+
+    def _ended(self, event: Ended) -> list[Frame]:
+        """Return the last chunk of each choice, with its native members and those of the answer, and the end."""
+        top, rows = split_choices({**self._native, **own_members(event.native, _NAME)})
+        for choice, frame in self._ends.items():
+            frame.data["choices"][0].update(rows.get(choice, {}))
+            frame.data.update(top)
+        return [*self._ends.values(), *self._end(event)]
 
     methods = {
         Started: _started,
@@ -121,7 +147,7 @@ class CompletionStreamEncoder(ChunkEncoder):
         BlockDelta: _block_delta,
         BlockEnded: lambda encoder, event: [],
         Finished: _finished,
-        Ended: lambda encoder, event: encoder._end(event, own_members(event.native, _NAME)),
+        Ended: _ended,
         Failed: ChunkEncoder._fail,
     }
 
