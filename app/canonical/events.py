@@ -271,7 +271,7 @@ def replay(response: Response) -> Iterator[Event]:
     yield Ended(response.usage, service_tier=response.service_tier)
 
 
-_UNFILLED: Final[Mapping[type, Mapping[str, Any]]] = {
+_EMPTY_MEMBERS: Final[Mapping[type, Mapping[str, Any]]] = {
     # a part that grows: its members before its first delta
     TextPart: {"text": "", "annotations": (), "logprobs": None},
     ReasoningPart: {"text": "", "signature": None},
@@ -282,7 +282,7 @@ _UNFILLED: Final[Mapping[type, Mapping[str, Any]]] = {
 
 
 def _replay_part(part: Part, started: BlockStarted) -> Iterator[Event]:
-    started.part = replace(part, **_UNFILLED.get(type(part), {}))
+    started.part = replace(part, **_EMPTY_MEMBERS.get(type(part), {}))
     yield started
     yield from _deltas(part, started.block)
     signature = part.signature if isinstance(part, ReasoningPart | ToolCallPart) else None

@@ -14,7 +14,7 @@ from sqlalchemy import Column, ColumnElement, Connection, Double, Index, Table, 
 
 from app.errors import GatewayError
 from app.state import key_names, rollups, sums
-from app.state.call_rows import CallRow, Queued, members_of, row_of
+from app.state.call_rows import CallRow, QueuedRow, members_of, row_of
 from app.state.call_rows import Members as Members
 from app.state.crypto import Sealer
 from app.state.database import Database
@@ -59,7 +59,7 @@ class CallLog:
 
     def write_rows(
         self,
-        queued: Sequence[Queued],
+        queued: Sequence[QueuedRow],
         bodies: Mapping[str, Members] | None = None,
         *,
         is_again: bool = False,

@@ -47,7 +47,7 @@ class Figures(NamedTuple):
     first_content: int | None
 
 
-Queued = tuple[CallRow, Figures]
+QueuedRow = tuple[CallRow, Figures]
 """A row as it waits to be written."""
 
 _NAMES: Final = CallRow._fields[:-1]
@@ -64,7 +64,7 @@ _MEMBERS: Final[Members] = {
 """All members in order, as they are where a row has none."""
 
 
-def row_of(members: Members) -> Queued:
+def row_of(members: Members) -> QueuedRow:
     """Return the row and the figures of a call as it is shown, of which any member may be missing."""
     body = body_of({name: value for name, value in members.items() if name not in _LEFT_OUT})
     usage = members.get("usage") or {}

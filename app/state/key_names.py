@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Table, and_, or_, select
 
 from app.state.database import Database
 from app.state.ids import storable
-from app.state.keys import called
+from app.state.keys import find_keys
 from app.state.tables import client_key
 
 _AT_ONCE: Final = 1_000
@@ -25,7 +25,7 @@ class KeyFilter:
     def __init__(self, db: Database, text: str) -> None:
         self._db = db
         self._text = text
-        keys = db.read(lambda connection: called(connection, text)) if storable(text) else []
+        keys = db.read(lambda connection: find_keys(connection, text)) if storable(text) else []
         self._names = {key.id: {key.name, *(name for name, _ in key.history.former)} for key in keys}
         self._others: dict[str, bool] = {}
 

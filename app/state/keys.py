@@ -119,7 +119,7 @@ class Keys:
     def called(self, text: str, tenant_name: str | None = None) -> list[StoredKey]:
         """Return the keys with the id ``text``, and those with that name, of one tenant or of all; a hundred at most."""
         mine = () if tenant_name is None else (client_key.c.tenant == tenant_name,)
-        return self._db.read(lambda connection: called(connection, text, *mine, most=100))
+        return self._db.read(lambda connection: find_keys(connection, text, *mine, most=100))
 
     def used_last(self, count: int) -> list[tuple[StoredKey, Mapping[str, Any] | None]]:
         """Return the enabled keys that were used last, each with its tenant's members as ``FoundKey`` has them."""
@@ -243,7 +243,7 @@ class Keys:
         return revisions.change(self._db, work), secret
 
 
-def called(
+def find_keys(
     connection: Connection, text: str, *conditions: ColumnElement[bool], most: int | None = None
 ) -> list[StoredKey]:
     """Return the keys with the id ``text``, and those with that name."""

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from app.state import histogram
 from app.state.bounds import MOST, at_most
-from app.state.call_rows import CallRow, Figures, Members, Queued
+from app.state.call_rows import CallRow, Figures, Members, QueuedRow
 from app.state.database import Database
 from app.state.ledger_rows import FREE
 from app.state.lookup import Span, within
@@ -96,7 +96,7 @@ class Sums:
     latency: int = 0
     first_content: int = 0
 
-    def count(self, rows: Sequence[Queued]) -> None:
+    def count(self, rows: Sequence[QueuedRow]) -> None:
         """Add calls."""
         columns: Any = Figures._make(zip(*[figures for _, figures in rows], strict=True))
         self.calls += len(rows)
@@ -133,9 +133,9 @@ Added = list[tuple[str, int, Members, Sums]]
 """Sums that a write adds: id, hour, members."""
 
 
-def of(rows: Sequence[Queued]) -> Added:
+def of(rows: Sequence[QueuedRow]) -> Added:
     """Return the sums of rows of the call log, in one order, so that two writers never wait for each other."""
-    groups: defaultdict[tuple[Any, ...], list[Queued]] = defaultdict(list)
+    groups: defaultdict[tuple[Any, ...], list[QueuedRow]] = defaultdict(list)
     for queued in rows:
         row, figures = queued
         owner = row.tenant, row.key, row.key_id

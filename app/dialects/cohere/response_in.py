@@ -40,7 +40,7 @@ FINISHES: Final[Mapping[str, FinishReason]] = {
     "TIMEOUT": "error",
     "ERROR_TOXIC": "content_filter",
 }
-UNCITED: Final = "a citation outside of texts"
+STRAY_CITATION: Final = "a citation outside of texts"
 _KNOWN: Final = frozenset({"id", "message", "finish_reason", "usage", "logprobs"})
 _DETAILS: Final[Mapping[tuple[str, str], str]] = {
     ("billed_units", "input_tokens"): "input.billed_tokens",
@@ -73,7 +73,7 @@ def _parts(answer: Mapping[str, Any], context: ClientContext) -> list[Part]:
     content = [{"text": content}] if isinstance(content, str) else as_list(content)
     texts = [i for i, block in enumerate(content) if as_dict(block).get("type", "text") == "text"]
     if not texts and dicts(message.get("citations")):
-        context.losses.report_answer(UNCITED)
+        context.losses.report_answer(STRAY_CITATION)
     for index, block in enumerate(content):
         citations = [c for c in dicts(message.get("citations")) if _cites(c, index, texts)]
         parts.append(_part(as_dict(block), citations, answer if index in texts[:1] else {}))

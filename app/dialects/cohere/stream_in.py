@@ -21,7 +21,13 @@ from app.canonical.request import OpaquePart, Part, ReasoningPart, TextPart, Too
 from app.canonical.response import Usage
 from app.dialects.base import ClientContext
 from app.dialects.cohere.options import NAME, PLAN
-from app.dialects.cohere.response_in import FINISHES, UNCITED, annotations_of, decode_usage, logprobs_of
+from app.dialects.cohere.response_in import (
+    FINISHES,
+    STRAY_CITATION,
+    annotations_of,
+    decode_usage,
+    logprobs_of,
+)
 from app.dialects.shared.blocks import OpenBlock, OpenBlocks
 from app.dialects.shared.decoder_parts import TerminalDecoder, call_part, finish_of, name_of_call
 from app.dialects.shared.failures import status_of_code, upstream_failure
@@ -162,7 +168,7 @@ class CohereDecoder(TerminalDecoder):
         citation = as_dict(_message(frame).get("citations"))
         block = self._cited_block(count(citation.get("content_index")))
         if block is None:
-            self._context.losses.report_answer(UNCITED)
+            self._context.losses.report_answer(STRAY_CITATION)
             return []
         block.extras.append(citation)
         return [BlockDelta(block.number, annotation=note) for note in annotations_of(citation)]

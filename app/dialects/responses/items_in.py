@@ -61,7 +61,7 @@ def decode_item(item: Mapping[str, Any], sign: Sign) -> Message:
 
 def decode_output(item: Mapping[str, Any], sign: Sign) -> Message:
     """Return the message of an item of an answer, in which the result of a call is the provider's own."""
-    message = (decode_item if item_type(item) in MODELLED else _decode_opaque)(item, sign)
+    message = (decode_item if item_type(item) in CANONICAL_TYPES else _decode_opaque)(item, sign)
     return message if message.role == "assistant" else replace(message, role="assistant")
 
 
@@ -162,7 +162,7 @@ _ITEM_DECODERS: Final[Mapping[str, Callable[[Mapping[str, Any], Sign], Message]]
     "custom_tool_call_output": _decode_result,
 }
 
-MODELLED: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
+CANONICAL_TYPES: Final = frozenset({"message", "reasoning", "function_call", "custom_tool_call"})
 """Types of items of an answer that have canonical parts; all others become opaque parts."""
 
 

@@ -35,7 +35,7 @@ from app.canonical.response import Finish, Usage
 from app.dialects.base import ClientContext
 from app.dialects.responses.grammar import DELTAS, Grammar, Payload
 from app.dialects.responses.items_in import (
-    MODELLED,
+    CANONICAL_TYPES,
     NAME,
     call_part,
     decode_item,
@@ -139,7 +139,7 @@ class ResponsesDecoder(TerminalDecoder):
     def _item_added(self, kind: str, data: JSON) -> list[Event]:
         item = data["item"]
         state = self._items[data["output_index"]] = _Item(data["output_index"], item)
-        if item["type"] not in MODELLED:
+        if item["type"] not in CANONICAL_TYPES:
             return self._open(state, ("opaque", 0), OpaquePart(item["type"], (NAME, item)))
         if not item["type"].endswith("_call"):
             return []
@@ -149,7 +149,7 @@ class ResponsesDecoder(TerminalDecoder):
         """Bring the blocks of an item to their final form, and end them."""
         state, item = self._items[data["output_index"]], data["item"]
         status = opt_str(item.get("status"))
-        if item["type"] not in MODELLED:
+        if item["type"] not in CANONICAL_TYPES:
             block = state.open.pop(("opaque", 0))
             return [BlockEnded(block.number, part=OpaquePart(item["type"], (NAME, item)), status=status)]
         parts = self._final_parts(state, item)

@@ -18,7 +18,7 @@ from app.gateway.outcome import Outcome
 from app.gateway.redaction import shorten
 from app.gateway.row_queue import RowQueue
 from app.operations import request_type
-from app.state.call_rows import CallRow, Figures, Queued, body_of, with_user
+from app.state.call_rows import CallRow, Figures, QueuedRow, body_of, with_user
 from app.state.ids import new_id
 from app.state.loops import PeriodicTask
 
@@ -37,7 +37,7 @@ class CallWriter:
         self._services = services
         self._errors_only = services.settings.call_log == "errors"
         self._queue = RowQueue(self._write, self._lose)
-        self._failed: list[Queued] | None = None
+        self._failed: list[QueuedRow] | None = None
         self._purger = PeriodicTask(self._purge, _PURGE_SECONDS, "the call log cannot be purged")
         self._keeps_bodies = services.settings.log_bodies
         self._bodies: dict[str, dict[str, Any]] = {}
@@ -59,7 +59,7 @@ class CallWriter:
         self._lose(self._queue.close())
         self._purger.stop()
 
-    def _write(self, queued: list[Queued]) -> bool:
+    def _write(self, queued: list[QueuedRow]) -> bool:
         try:
             self._store(queued)
         except GatewayError as error:
@@ -73,7 +73,7 @@ class CallWriter:
             self._drop_bodies(queued)
         return True
 
-    def _store(self, queued: list[Queued]) -> None:
+    def _store(self, queued: list[QueuedRow]) -> None:
         state, rows = self._services.state(), list(queued)
         for place, (row, figures) in enumerate(queued):
             if figures.user:
@@ -82,7 +82,7 @@ class CallWriter:
         state.call_log.write_rows(rows, self._bodies, is_again=queued is self._failed)
         self._purger.start()
 
-    def _lose(self, queued: list[Queued]) -> None:
+    def _lose(self, queued: list[QueuedRow]) -> None:
         """Drop rows and their bodies."""
         self._drop_bodies(queued)
         self._drop(len(queued))
@@ -97,7 +97,7 @@ class CallWriter:
         self._room -= size
         self._bodies[call_id] = bodies
 
-    def _drop_bodies(self, queued: list[Queued]) -> None:
+    def _drop_bodies(self, queued: list[QueuedRow]) -> None:
         if self._bodies:
             self._room += sum(size_of(self._bodies.pop(row.id, {})) for row, _ in queued)
 
@@ -123,7 +123,7 @@ def make(services: Services) -> Listener | None:
     return writer.note
 
 
-def _row(outcome: Outcome) -> Queued:
+def _row(outcome: Outcome) -> QueuedRow:
     """Return the row of a call and its figures; its user is hashed when it is written."""
     call, error, cost, losses = outcome.call, outcome.error, outcome.cost, outcome.losses
     attempts, principal, body = call.attempts, call.principal, call.body
