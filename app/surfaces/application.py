@@ -36,6 +36,7 @@ _CHUNK: Final = 64 * 1024  # bytes of one write
 _ABOVE_SLASHES: Final = ("/deployments/", "/models/", "/model/", "/foundation-models/")
 """Parts of paths that precede an argument, which may have escaped slashes."""
 _ARGUMENT: Final = re.compile(r"<[^<>]+>")
+_TWICE: Final = re.compile(r"(/v\d\w{0,8})\1/")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
 
@@ -236,7 +237,7 @@ def _http_error(error: HTTPException) -> Response:
     if "websocket" in request.headers.get("upgrade", "").lower():
         refusal = no_websocket()
     elif error.code == 404:
-        refusal = GatewayError("not_found", f"Invalid URL ({request.method} {request.path}){_routes_here()}")
+        refusal = GatewayError("not_found", f"Invalid URL ({request.method} {request.path}){_advice()}")
     elif error.code == 405:
         refusal = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
     else:
@@ -248,8 +249,10 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
-def _routes_here() -> str:
-    """Return a sentence that lists the routes of a mount with its own dialect, else nothing."""
+def _advice() -> str:
+    """Return a sentence about a version that is there twice, else one that lists the routes of a mount with its own dialect."""
+    if version := _TWICE.search(request.path):
+        return f". The path has {version[1]} twice; leave it out of the base URL."
     mount = current_mount()
     if mount is None or mount.dialect is None:
         return ""
