@@ -28,6 +28,7 @@ from tests.behaviour.world import (
     received,
     running_world,
 )
+from tests.lifecycle.house import cpu_seconds
 from tests.traffic.replay import Reply
 
 MAX_BODY = 2_000_000
@@ -320,13 +321,13 @@ HUGE = {
 
 @pytest.mark.parametrize("name", HUGE)
 @EACH
-def test_a_huge_body_is_answered_within_a_second(surface: Surface, name: str, world: World) -> None:
+def test_a_huge_body_costs_less_than_a_second(surface: Surface, name: str, world: World) -> None:
     any_good(world)
     body = HUGE[name]()
 
-    began = time.monotonic()
+    began = cpu_seconds(world.gateway.process)
     answer = world.send("POST", surface.place(), body)
-    seconds = time.monotonic() - began
+    seconds = cpu_seconds(world.gateway.process) - began
 
     unknown = surface in SURFACES and name == "much metadata"  # of no meaning there, and left out
     assert answer.status in (400, 413) or unknown

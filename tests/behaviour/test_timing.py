@@ -236,10 +236,11 @@ def test_silence_spends_the_status_then_comments_then_the_error_is_an_event(worl
         head = received(connection, HEAD)
         seconds = time.monotonic() - began
         everything = head + to_the_end(connection)
+        silent = time.monotonic() - began - STATUS_AFTER  # longer on a busy machine, where clocks are late
 
         assert head.startswith(b"HTTP/1.1 200 ")
         assert seconds >= STATUS_AFTER
-        assert 2 <= writes(everything).count(surface.silence) <= 4
+        assert 1 <= writes(everything).count(surface.silence) <= silent / COMMENT + 1
         answer = answer_of(everything)
         assert surface.ended_in_words(answer)
         if surface.name in OPERATIONS:
@@ -277,15 +278,18 @@ def test_a_fallback_after_the_status_was_spent_in_silence(world: World) -> None:
     at_each(check)
 
 
-def test_no_comment_comes_before_the_status(world: World) -> None:
-    world.upstream.add(Reply.json({"error": {"message": "no"}}, 400, wait=STATUS_AFTER * 0.8), times=NEVER)
+def test_no_comment_comes_before_the_status() -> None:
+    late = {"SLUICE_STATUS_AFTER": "30", "SLUICE_TIMEOUT_FIRST_BYTE": "30", "SLUICE_TIMEOUT_IDLE": "30"}
+    with running_world({**ENV, **late}) as world:
+        refusal = Reply.json({"error": {"message": "no"}}, 400, wait=3 * COMMENT)
+        world.upstream.add(refusal, times=NEVER)
 
-    def check(surface: Surface) -> None:
-        data = received(surface.open(world, "groq/x"), b"}")
-        assert data.startswith(b"HTTP/1.1 400 ")
-        assert surface.silence not in data.partition(HEAD)[2]
+        def check(surface: Surface) -> None:
+            data = received(surface.open(world, "groq/x"), b"}", 30)
+            assert data.startswith(b"HTTP/1.1 400 ")
+            assert surface.silence not in data.partition(HEAD)[2]
 
-    at_each(check)
+        at_each(check)
 
 
 REPEATED = [step for number in range(8) for step in (chat_text(f"w{number} "), 0.02)]
@@ -296,12 +300,13 @@ def test_comments_bridge_silence_in_the_middle(lead: list[bytes | float], world:
     text = "".join(f"w{number} " for number in range(len(lead) // 2))
 
     def check(surface: Surface) -> None:
+        began = time.monotonic()
         written = writes(everything := to_the_end(surface.open(world, "groq/x")))
         one, two = (
             next(number for number, write in enumerate(written) if word in write)
             for word in (b"one ", b"two")
         )
-        assert 2 <= written[one:two].count(surface.silence) <= 4
+        assert 1 <= written[one:two].count(surface.silence) <= (time.monotonic() - began) / COMMENT + 1
         answer = answer_of(everything)
         assert (surface.text_of(answer), surface.ended_well(answer)) == (f"{text}one two", True)
 
