@@ -111,6 +111,35 @@ ROWS = [
         1,
         "30",
     ),
+    *(
+        Row(f"429 {words}", failing(429, words), 429, "rate_limit_exceeded", tries, wait)
+        for words, tries, wait in [
+            ("You have exceeded the token rate limit. Please retry after 6 seconds.", 1, "6"),
+            ("Rate limit reached. Please try again in 7.66s. Visit https://x.example", 1, "8"),
+            ("Rate limit reached. Please try again in 1m3s.", 1, "63"),
+            ("Rate limit reached. Please try again in 1h2m0.5s.", 1, "3721"),
+            ("Please try again in 1m later or in 5s.", 1, "60"),
+            ("Please retry after 86401 seconds", 1, "86400"),
+            ("Please try again in " + "1" * 5000 + "s", 1, None),
+            ("Please try again in a while, after 20s of 6 seconds", 1, None),
+        ]
+    ),
+    Row(
+        "429 seconds before words",
+        failing(429, "Please retry after 6 seconds.", retry_after="17"),
+        429,
+        "rate_limit_exceeded",
+        1,
+        "17",
+    ),
+    Row(
+        "429 reset before words",
+        failing(429, "Please retry after 6 seconds.", x_ratelimit_reset_requests="18s"),
+        429,
+        "rate_limit_exceeded",
+        1,
+        "18",
+    ),
     Row("429 milliseconds", failing(429, retry_after_ms="4200"), 429, "rate_limit_exceeded", 1, "5"),
     Row("429 absurd", failing(429, retry_after="99999999999"), 429, "rate_limit_exceeded", 1, "86400"),
     Row("429 infinite", failing(429, retry_after="inf"), 429, "rate_limit_exceeded"),

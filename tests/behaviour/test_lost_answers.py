@@ -316,6 +316,22 @@ def test_an_end_by_an_unknown_word(word: str, stream: bool, world: World) -> Non
     assert warnings(world, answer, stream) == lost
 
 
+@pytest.mark.parametrize(
+    ("reason", "finish"), [("max_output_tokens", "length"), ("content_filter", "content_filter")]
+)
+def test_an_answer_without_a_status_that_says_why_it_is_incomplete(
+    reason: str, finish: str, world: World
+) -> None:
+    body = responses_body(incomplete_details={"reason": reason})
+    del body["status"]
+    world.upstream.add(Reply.json(body), times=2)
+
+    passed = world.ask("responses", model="responder/x").json
+    chosen = world.ask("chat", model="responder/x").json["choices"][0]
+
+    assert (passed["status"], chosen["finish_reason"]) == ("incomplete", finish)
+
+
 @pytest.mark.parametrize("form", ["whole", "stream", "whole for a stream"])
 def test_members_of_a_completion_that_no_api_defines(form: str, world: World) -> None:
     """OpenRouter's and SGLang's, in two choices; ``reasoning`` and lists of a stream come in pieces."""

@@ -20,7 +20,7 @@ from app.dialects.responses.compatibility import REASONING_LOST, ResponsesOption
 from app.dialects.responses.echo import response_shell
 from app.dialects.responses.items_in import NAME
 from app.dialects.responses.items_out import ItemWriter
-from app.dialects.responses.response import encode_usage, overlay
+from app.dialects.responses.response import encode_usage, overlay, status_of
 from app.dialects.responses.stream_in import ResponsesDecoder
 from app.dialects.responses.whole_items import whole_item
 from app.dialects.shared.lenient_json import (
@@ -93,7 +93,7 @@ def response_object(
         id=server.response_id or "",
         created_at=server.now,
         model=opt_str(response.get("model")),
-        status=opt_str(response.get("status")) or "completed",
+        status=status_of(response),
         output=output,
         usage=complete_usage(response.get("usage")),
         error=error if isinstance(error, dict) else None,

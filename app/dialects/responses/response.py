@@ -206,10 +206,15 @@ def top_level_native(response: Mapping[str, Any]) -> dict[str, Any]:
     return rest(response, _CANONICAL)
 
 
+def status_of(response: Mapping[str, Any]) -> str:
+    """Return the status of a response object. One without a status is complete, unless it says why it is not."""
+    reason = as_dict(response.get("incomplete_details")).get("reason")
+    return opt_str(response.get("status")) or ("incomplete" if reason else "completed")
+
+
 def finish_of(response: Mapping[str, Any], calls: bool) -> Finish | None:
     """Return the finish of a response by its status, None if it has not ended; ``calls``: it has tool calls."""
-    raw_status = opt_str(response.get("status"))
-    status = raw_status or "completed"
+    status = status_of(response)
     if status in ("queued", "in_progress"):
         return None
     if status == "incomplete":
@@ -217,7 +222,7 @@ def finish_of(response: Mapping[str, Any], calls: bool) -> Finish | None:
         return Finish("content_filter" if reason == "content_filter" else "length", reason or status)
     if status in ("cancelled", "failed"):
         return Finish("error", status)
-    return Finish("tool_calls" if calls else "stop", raw_status)
+    return Finish("tool_calls" if calls else "stop", opt_str(response.get("status")))
 
 
 def decode_usage(value: Any) -> Usage | None:

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 from app.dialects.shared.lenient_json import as_dict, opt_str
-from app.dialects.shared.rate_limits import reset_wait, seconds_until
+from app.dialects.shared.rate_limits import reset_wait, seconds_until, wait_in
 from app.errors import GatewayError
 
 _SCAN_LIMIT: Final = 2000  # characters of a message that are looked through
@@ -142,7 +142,7 @@ def upstream_failure(
 
     ``status`` determines the kind, which ``code`` or ``type`` may refine. ``message`` None means
     that the body is not in the wire's own form. ``headers`` have lower-case names; the time to
-    wait is read from them for 429 and 5xx. ``raw`` is the body.
+    wait is read from them for 429 and 5xx, for 429 also from the message. ``raw`` is the body.
     """
     kind = _CODE_KINDS.get(code or "") or _CODE_KINDS.get(type or "") or _kind_of(status)
     message = message or _message_of(raw)
@@ -159,7 +159,7 @@ def upstream_failure(
         code=code if kind in {"upstream_rejected", "content_filter"} else None,
         type=(type or None) if kind == "upstream_rejected" else None,
         status=status if shows_status else None,
-        retry_after=_retry_after(status, headers or {}),
+        retry_after=_retry_after(status, headers or {}, (message or "")[:_SCAN_LIMIT]),
         raw=raw,
     )
 
@@ -213,13 +213,16 @@ def _whole_seconds(wait: float) -> int:
     return max(1, min(_MAX_RETRY_AFTER, math.ceil(wait)))
 
 
-def _retry_after(status: int, headers: Mapping[str, str]) -> int | None:
-    """Return the seconds to wait: by the retry headers, or for 429 by the reset of exhausted rate limits."""
+def _retry_after(status: int, headers: Mapping[str, str], message: str) -> int | None:
+    """Return the seconds to wait: by the retry headers, or for 429 by the reset of exhausted rate limits or the message."""
     if status != 429 and status < 500:
         return None
     seconds = retry_after(headers)
-    reset = reset_wait(headers) if seconds is None and status == 429 else None
-    return seconds if reset is None else _whole_seconds(reset)
+    if seconds is not None or status != 429:
+        return seconds
+    wait = reset_wait(headers)
+    wait = wait_in(message) if wait is None else wait
+    return None if wait is None else _whole_seconds(wait)
 
 
 def _parse_wait(value: str, scale: float, date: str | None) -> float | None:

@@ -18,7 +18,10 @@ from typing import Final
 
 _RESET: Final = re.compile(r"(x-ratelimit-)reset(-[a-z-]+)?|(anthropic-ratelimit-[a-z-]+-)reset")
 _DURATION: Final = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|s|m|h|d)){1,5}")
-_STEP: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+_WORDS: Final = re.compile(
+    r"try (?:again )?(?:in|after) ((?:\d{1,9}(?:\.\d{1,18})? ?(?:ms|s|m|h|d)){1,5})", re.IGNORECASE
+)
+_STEP: Final = re.compile(r"(\d+(?:\.\d+)?) ?(ms|s|m|h|d)")
 _SECONDS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _NUMBER: Final = re.compile(r"\d{1,13}(?:\.\d{1,9})?")
 _EPOCH: Final = 1e9  # larger numbers are times: Unix seconds, or Unix milliseconds above 100 times this
@@ -35,6 +38,16 @@ def reset_wait(headers: Mapping[str, str]) -> float | None:
     return max((wait for wait in waits if wait is not None), default=None)
 
 
+def wait_in(message: str) -> float | None:
+    """Return the seconds to wait by the words of an error (``Please retry after 6 seconds``, ``try again in 1m3s``), None without."""
+    match = _WORDS.search(message)
+    return None if match is None else _sum_of(match[1].lower())
+
+
+def _sum_of(duration: str) -> float:
+    return sum(float(number) * _SECONDS[unit] for number, unit in _STEP.findall(duration))
+
+
 def _resets(headers: Mapping[str, str]) -> Iterator[str]:
     """Yield the values of the reset headers of exhausted limits."""
     for name, value in headers.items():
@@ -48,7 +61,7 @@ def _resets(headers: Mapping[str, str]) -> Iterator[str]:
 
 def _parse_wait(value: str, date: str | None) -> float | None:
     if _DURATION.fullmatch(value):
-        return sum(float(number) * _SECONDS[unit] for number, unit in _STEP.findall(value))
+        return _sum_of(value)
     if not _NUMBER.fullmatch(value):
         return seconds_until(lambda: datetime.fromisoformat(value), date)
     number = float(value)
