@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from app.canonical.events import Ended, Event, Failed, Finished
 from app.canonical.request import (
@@ -23,7 +26,9 @@ from app.canonical.request import (
 from app.canonical.response import Finish, Response, Usage
 from app.dialects.base import Frame
 from app.dialects.gemini.dialect import DIALECT
+from app.dialects.gemini.response_in import annotations_of
 from tests.dialects import generic
+from tests.dialects.test_growth import lines_run
 
 
 def chunk(*parts: dict[str, Any], index: int = 0, **members: Any) -> dict[str, Any]:
@@ -236,6 +241,62 @@ def test_citations_count_characters_and_find_their_block() -> None:
         {"type": "url_citation", "url": "https://a", "title": "A", "start_index": 6, "end_index": 11},
         {"type": "url_citation", "url": "https://b", "title": "", "start_index": 11, "end_index": 11},
     )
+
+
+@given(st.text("aé€😀", min_size=1, max_size=3_000), st.data())
+def test_bytes_of_a_segment_are_counted_in_characters(text: str, data: st.DataObject) -> None:
+    first, last = sorted(data.draw(st.lists(st.integers(0, len(text)), min_size=2, max_size=2, unique=True)))
+    begin, end = (len(text[:place].encode()) for place in (first, last))
+    (part,) = parts(
+        chunk({"text": text}, **grounding({"startIndex": begin, "endIndex": end}), finishReason="STOP")
+    )
+    (annotation,) = part.annotations
+    assert (annotation["start_index"], annotation["end_index"]) == (first, last)
+
+
+def grounding(*segments: dict[str, Any]) -> dict[str, Any]:
+    supports = [{"segment": segment, "groundingChunkIndices": [0]} for segment in segments]
+    sources = [{"web": {"uri": "https://a"}}]
+    return {"groundingMetadata": {"groundingChunks": sources, "groundingSupports": supports}}
+
+
+class Text(str):
+    """Counts what it is asked for."""
+
+    asked: Counter[str]
+
+    def encode(self, *arguments: Any) -> bytes:
+        self.asked["encode"] += 1
+        return super().encode(*arguments)
+
+    def find(self, *arguments: Any) -> int:
+        self.asked["find"] += 1
+        return super().find(*arguments)
+
+
+def test_a_text_is_looked_through_a_few_times_however_many_segments_it_has() -> None:
+    text = Text("word " * 20_000)
+    text.asked = Counter()
+    located = [{"startIndex": 5 * i, "endIndex": 5 * i + 4, "text": "word"} for i in range(5_000)]
+    strange = [{"text": f"quote {i}"} for i in range(5_000)]
+    annotations = annotations_of(grounding(*located, *strange), text, 0, last=True)
+    assert [(one["start_index"], one["end_index"]) for one in annotations] == [
+        (5 * i, 5 * i + 4) for i in range(5_000)
+    ]
+    assert text.asked["encode"] == 1
+    assert text.asked["find"] <= 20
+
+
+def test_citations_of_many_chunks_are_compared_once() -> None:
+    def lines(count: int) -> int:
+        chunks = [
+            chunk({"text": "a"}, citationMetadata={"citations": [{"uri": f"https://{i // 2}"}]})
+            for i in range(count)
+        ]
+        return lines_run(lambda: stream(*chunks, STOP))
+
+    lines(2)
+    assert lines(400) < 2.2 * lines(200)
 
 
 def test_logprobs_become_openais_token_objects() -> None:

@@ -101,7 +101,7 @@ GROWTH: dict[str, Callable[[int], dict[str, Any]]] = {
 FEW = {"calls": 100, "tools": 60}
 
 
-def _lines_run(work: Callable[[], object]) -> int:
+def lines_run(work: Callable[[], object]) -> int:
     """Run ``work``; return how many lines of ``app/`` it ran."""
     count = 0
 
@@ -138,8 +138,8 @@ def _translate(body: dict[str, Any], wire: str, server: str = "chat") -> tuple[A
 def test_twice_the_request_costs_twice_the_work(kind, wire):
     size = FEW.get(kind, 200)
     _translate(GROWTH[kind](2), wire)  # what is imported at first use
-    once = _lines_run(lambda: _translate(GROWTH[kind](size), wire))
-    twice = _lines_run(lambda: _translate(GROWTH[kind](2 * size), wire))
+    once = lines_run(lambda: _translate(GROWTH[kind](size), wire))
+    twice = lines_run(lambda: _translate(GROWTH[kind](2 * size), wire))
     assert twice < 2.2 * once + 500
 
 
@@ -155,7 +155,7 @@ def test_a_server_half_reads_twice_the_request_for_twice_the_work(kind, server):
 
     size = FEW.get(kind, 200)
     read(2)()
-    once, twice = _lines_run(read(size)), _lines_run(read(2 * size))
+    once, twice = lines_run(read(size)), lines_run(read(2 * size))
     assert twice < 2.2 * once + 500
 
 
@@ -240,7 +240,7 @@ EXPLOSIVE = {
 def test_a_schema_cannot_grow_without_end(schema, wire):
     body = {"messages": [HI], "tools": _tools(schema, 20), "model": "m"}
     outgoing: list[Any] = []
-    lines = _lines_run(lambda: outgoing.append(_translate(body, wire)[0]))
+    lines = lines_run(lambda: outgoing.append(_translate(body, wire)[0]))
     assert lines < 800_000
     assert len(json.dumps(outgoing)) < 8 * len(json.dumps(body)) + 1_200_000
 
@@ -274,7 +274,7 @@ def test_tools_in_namespaces_cost_twice_the_work_for_twice_the_request(kind):
         return lambda: dialect("responses").decode_request(body, generic.server_context())
 
     read(2)()
-    once, twice = _lines_run(read(200)), _lines_run(read(400))
+    once, twice = lines_run(read(200)), lines_run(read(400))
     assert twice < 2.2 * once + 500
 
 

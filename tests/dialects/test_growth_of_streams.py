@@ -16,7 +16,7 @@ from app.canonical.request import Request, ToolCallPart
 from app.dialects import dialect
 from app.dialects.shared.block_encoder import CallSequence
 from tests.dialects import generic
-from tests.dialects.test_growth import SERVERS, _lines_run
+from tests.dialects.test_growth import SERVERS, lines_run
 
 SIZE = 100
 Frames = list[Any]
@@ -138,7 +138,7 @@ def test_twice_the_stream_costs_twice_the_work(wire: str, kind: str) -> None:
     events, more = _read(wire, once), _read(wire, twice)
 
     def grown(work: Callable[[Any], object], small: Any, large: Any) -> bool:
-        return _lines_run(lambda: work(large)) > 2.2 * _lines_run(lambda: work(small)) + 500
+        return lines_run(lambda: work(large)) > 2.2 * lines_run(lambda: work(small)) + 500
 
     assert len(more) > 1.5 * len(events)
     faults = ["read"] if grown(lambda frames: _read(wire, frames), once, twice) else []

@@ -77,6 +77,8 @@ class _Candidate:
         self.raw: str | None = None
         self.has_content = False
         self.native: dict[str, Any] = {}
+        self._citations: list[JSON] = []
+        self._cited: set[str] = set()
         self._numbers = numbers
         self._context = context
         self._open: OpenBlock | None = None
@@ -87,11 +89,14 @@ class _Candidate:
 
     def feed(self, candidate: Mapping[str, Any]) -> list[Event]:
         """Take the candidate of one chunk."""
-        before = citations(as_dict(self.native.get("citationMetadata")))
+        cited = self.native.get("citationMetadata")
         self.native.update(without_nulls(rest(candidate, _CANDIDATE)))
-        if before and (new := citations(as_dict(candidate.get("citationMetadata")))):
-            merged = [*before, *(citation for citation in new if citation not in before)]
-            self.native["citationMetadata"] = {"citations": merged}
+        for citation in citations(as_dict(candidate.get("citationMetadata"))):
+            if (key := json_text(citation)) not in self._cited:
+                self._cited.add(key)
+                self._citations.append(citation)
+            if cited is not None:
+                self.native["citationMetadata"] = {"citations": self._citations}
         self.raw = label(candidate.get("finishReason")) or self.raw
         events: list[Event] = []
         self.has_content = self.has_content or candidate.get("content") is not None
