@@ -173,7 +173,7 @@ class Driver:
         with OpenRequest(self._settings, attempt, exchange, sent, stream=True) as upstream:
             translator = stream.open(upstream)
             run.outcome.media_type = stream.media_type
-            run.begin_stream(partial(self._fail, stream, attempt))
+            run.begin_stream(partial(self._fail, stream, attempt, started))
             try:
                 for frames in self._read(upstream, sent.wire or exchange.wire, stream):
                     if isinstance(frames, Repetition):
@@ -214,9 +214,10 @@ class Driver:
             attempt.cost = self._prices.cost(attempt.target, usage, tier)
         return attempt.cost
 
-    def _fail(self, stream: _UpstreamStream, attempt: Attempt, error: GatewayError) -> Batch:
+    def _fail(self, stream: _UpstreamStream, attempt: Attempt, started: float, error: GatewayError) -> Batch:
         """Return the frames that end a stream in ``error``, with the answer so far."""
         frames = stream.translator.fail(error)
+        self._note_target(stream.run, attempt, stream.exchange, started)
         return Batch(frames, True, True, self._answer(stream, attempt))
 
     def _answer(self, stream: _UpstreamStream, attempt: Attempt) -> Answer:
@@ -346,11 +347,11 @@ class _UpstreamStream:
         self.run = run
         self.size = 0  # bytes that were translated
         self.raw: bytearray | None = bytearray() if run.call.keep_raw else None
-        self._exchange = exchange
+        self.exchange = exchange
 
     def open(self, upstream: Upstream) -> Translator:
         """Return the translator for the answer, by its headers."""
-        self.translator = self._exchange.translator(upstream.headers)
+        self.translator = self.exchange.translator(upstream.headers)
         return self.translator
 
     @property
@@ -374,7 +375,7 @@ class _UpstreamStream:
         translator = self.translator
         usage = translator.usage
         response = translator.response() if translator.content and (usage is None or usage.missing) else None
-        estimate = None if response is None else self._exchange.estimate(response)
+        estimate = None if response is None else self.exchange.estimate(response)
         return usage if estimate is None else complete_usage(usage, lambda: estimate)
 
     def answer(self) -> Answer:

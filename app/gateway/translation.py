@@ -269,6 +269,7 @@ class TranslateStream(CanonicalStream):
         failed = Failed(error, self.usage)
         self._fold.feed(failed)
         self._answer, self.ended = None, True
+        self._report(self.response())
         return self._encoder.feed(failed)
 
     @property

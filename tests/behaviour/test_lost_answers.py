@@ -231,6 +231,17 @@ def test_events_that_nobody_knows(model: str, home: str, reply: Reply, odd: str 
     assert warnings(world, passed, True) == 0
 
 
+@pytest.mark.parametrize("end", [b"", data_frame({"error": {"message": "it broke"}})], ids=["cut", "error"])
+def test_a_stream_that_fails_reports_what_it_lost_before(end: bytes, world: World) -> None:
+    pieces = (ROLE, chat_chunk({"content": "good"}), chat_chunk({"images": [PICTURE]}), end)
+    world.upstream.add(Reply.sse(b"".join(pieces)))
+
+    answer = COMPLETIONS.ask(world, "groq/x", stream=True)
+
+    assert events(answer)[-1]["error"]
+    assert warnings(world, answer, True) == [sentence("a picture")]
+
+
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 def test_a_result_among_the_items_of_an_answer(stream: bool, world: World) -> None:
     item = {
