@@ -1,8 +1,8 @@
 """The id of the key in each row of the call log, so that calls are found under any name that the key had; indexes of keys
 and tenants by age, and of keys by name, so that a page or a name costs the same however many there are.
 
-Rows that exist have none: adding the column changes no row, and takes as long in a large table as in a small one. A test
-that writes calls during a migration leaves the column in place.
+Rows that exist have none: adding the column changes no row, and takes as long in a large table as in a small one. Column and
+indexes may exist: SQLite keeps what an interrupted migration made.
 """
 
 from __future__ import annotations
