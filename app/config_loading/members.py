@@ -209,7 +209,7 @@ MEMBERS: Final = (
         "body_deadline",
         "SLUICE_BODY_DEADLINE",
         value_kinds.ABOVE_0,
-        "seconds a request body may take to arrive",
+        "seconds a request body, or a message over a WebSocket, may take to arrive",
     ),
     _row(
         "drain_after",

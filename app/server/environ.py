@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, Protocol
@@ -14,6 +15,8 @@ from gunicorn.http.wsgi import proxy_environ
 from gunicorn.util import unquote_to_wsgi_str
 
 _SKIP: Final = 65536
+_CHARACTERS: Final = r"[\w.~!$&'()*+,;=%-]"
+_HOST: Final = re.compile(rf"(?:{_CHARACTERS}*|\[(?:{_CHARACTERS}|:)+\])(?::\d*)?", re.ASCII)
 _PORTS: Final = {"http": "80", "https": "443"}
 
 
@@ -96,6 +99,12 @@ def has_bare_line_feed(data: bytes | bytearray, end: int) -> bool:
 
     A server in front that takes it for a part of the line would see another request than this one."""
     return data.count(b"\n", 0, end) != data.count(b"\r\n", 0, end)
+
+
+@lru_cache(maxsize=256)
+def is_host(value: str) -> bool:
+    """Tell whether the value of a ``Host`` header is a host and a port (RFC 9112, 3.2)."""
+    return _HOST.fullmatch(value) is not None
 
 
 def options_of(connection: str) -> list[str]:

@@ -17,7 +17,7 @@ from gunicorn.http import message
 from gunicorn.http.body import LengthReader
 from gunicorn.http.parser import RequestParser
 
-from app.server.environ import Framing, Input, has_bare_line_feed, key_of, options_of, unquoted
+from app.server.environ import Framing, Input, has_bare_line_feed, is_host, key_of, options_of, unquoted
 
 _PLAIN_URI: Final = re.compile(r"/(?!/)[!-\"$-~]*")  # its path and query are as they stand
 _MOST_DIGITS: Final = 15  # of a length
@@ -122,7 +122,7 @@ class ShortWay:
         length = environ.get("CONTENT_LENGTH", "0")
         if not (length.isdecimal() and len(length) <= _MOST_DIGITS):
             return None
-        if "HTTP_HOST" not in environ or not self._take_scheme(environ):
+        if "HTTP_HOST" not in environ or not is_host(environ["HTTP_HOST"]) or not self._take_scheme(environ):
             return None
         closes = "HTTP_CONNECTION" in environ and "close" in options_of(environ["HTTP_CONNECTION"])
         body = _body(data, head["consumed"], int(length), unreader)

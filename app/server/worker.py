@@ -29,7 +29,7 @@ from gunicorn.workers.ggevent import GeventWorker
 
 from app.errors import GatewayError
 from app.server import reader
-from app.server.environ import addresses_environ, environ_of, name_host
+from app.server.environ import addresses_environ, environ_of, is_host, name_host
 from app.server.response import Answer
 from app.server.short_way import PlainRequest
 from app.wire.beats import until_beat
@@ -297,7 +297,8 @@ def _check_head(request: Any) -> None:
     names = {name for name, _ in request.headers}
     if "" in names:
         raise errors.ObsoleteFolding("folded")
-    if "HOST" not in names and request.version >= (1, 1):
+    hosts = [value for name, value in request.headers if name == "HOST"]
+    if (not hosts and request.version >= (1, 1)) or not all(map(is_host, hosts)):
         raise errors.InvalidHeader("HOST", req=request)
     if "TRANSFER-ENCODING" in names:
         _check_coding([value for name, value in request.headers if name == "TRANSFER-ENCODING"])

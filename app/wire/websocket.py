@@ -55,16 +55,20 @@ def text_frame(text: bytes) -> bytes:
 
 
 class WebSocket:
-    """One connection. ``messages`` has the texts that came, as bytes, then None at its end."""
+    """One connection. ``messages`` has the texts that came, as bytes, then None at its end. A message has ``deadline``
+    seconds to arrive."""
 
-    def __init__(self, sock: Any, *, most: int, own: Callable[[str], bool], ping_every: float) -> None:
+    def __init__(
+        self, sock: Any, *, most: int, own: Callable[[str], bool], ping_every: float, deadline: float
+    ) -> None:
         self.messages: Queue[Any] = Queue(_DEPTH)
         self._sock = sock
         self._protocol = ServerProtocol(max_size=most, select_subprotocol=_chooser(own))
         self._ping_every = ping_every
+        self._deadline = deadline
         self._writing = RLock()
         self._text: bytearray | None = None
-        self._heard = time.monotonic()
+        self._heard = self._began = time.monotonic()
         self._greenlets: list[Any] = []
         self._answer: Response
 
@@ -125,12 +129,17 @@ class WebSocket:
             if data is None:
                 continue
             self._heard = time.monotonic()
+            if self._text is None and not self._protocol.reader.buffer:
+                self._began = self._heard
             if data:
                 self._protocol.receive_data(data)
             else:
                 self._protocol.receive_eof()
             for frame in self._protocol.events_received():
                 self._take(frame)
+            if self.is_open and self._heard > self._began + self._deadline:
+                late = f"the message did not arrive within {self._deadline:g} seconds"
+                self._protocol.fail(CloseCode.POLICY_VIOLATION, late)
             self._flush()
         self.messages.put(None)
 
@@ -154,6 +163,8 @@ class WebSocket:
         elif frame.opcode is Opcode.CONT and self._text is not None:
             self._text += frame.data
             self._gather(self._text, frame.fin)
+        if self._text is None:
+            self._began = time.monotonic()
 
     def _gather(self, text: bytearray, whole: bool) -> None:
         """Take a message as far as it came; pass it on when it is whole."""

@@ -218,7 +218,8 @@ def test_the_list_of_models_narrows_to_a_provider(world: World) -> None:
     assert listed["data"]
     assert all(row["id"].startswith("sandbox/") for row in listed["data"])
     world.upstream.add(Reply.json({"error": {"message": "down"}}, 500), times=float("inf"))
-    assert world.send("GET", "/v1/models?provider=groq").status == 500
+    down = world.send("GET", "/v1/models?provider=groq")
+    assert (down.status, down.json["extra_fields"]["provider"]) == (500, "groq")
     unknown = world.send("GET", "/v1/models?provider=nobody")
     assert (unknown.status, unknown.error["param"]) == (400, "provider")
     page = world.send("GET", "/v1/models?provider=sandbox&limit=1").json

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event
+from time import sleep
 from typing import Any
 
 import pytest
@@ -412,6 +413,24 @@ def test_frames_are_limited_as_bodies_are() -> None:
         assert events(connection)[-1]["type"] == "response.completed"
         create(connection, input="x" * 3000)
         assert closed(connection) == 1009
+
+
+@pytest.mark.parametrize(
+    "begin", [b"\x01" + MASKED, b"\x81\xfe\x10\x00\x00\x00\x00\x00"], ids=["pieces", "frame"]
+)
+def test_a_message_has_the_deadline_of_a_body(begin: bytes) -> None:
+    """However little comes at a time, and whatever comes between; a connection may be idle for longer."""
+    more = b"\x00" + MASKED if begin.startswith(b"\x01") else b"x"
+    with running_world({"SLUICE_BODY_DEADLINE": "1"}) as world, opened(world, key=None) as connection:
+        assert turn(connection)
+        sleep(1.5)
+        assert turn(connection)
+        send_raw(connection, begin)
+        with suppress(OSError):
+            for _ in range(300):
+                send_raw(connection, more)
+                sleep(0.1)
+        assert closed(connection) == 1008
 
 
 def test_a_revoked_key_ends_its_connections() -> None:

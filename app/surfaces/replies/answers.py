@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Final
 
-from flask import Response
+from flask import Response, request
 from werkzeug.exceptions import HTTPException
 
 from app.dialects import dialect
@@ -135,7 +135,9 @@ def error_response(error: GatewayError, call: Call | None = None) -> WholeRespon
     error = error if mount is None else mount.with_own_status(error)
     if mount is not None and mount.dialect is not None:
         headers |= dialect(mount.dialect).error_headers(error)
-    body = seal_error(mount, error, call, operation, app_context().g.request_id, plain=_is_plain(mount))
+    listed = request.args.get("provider") if operation == "models" else None
+    request_id, plain = app_context().g.request_id, _is_plain(mount)
+    body = seal_error(mount, error, call, operation, request_id, provider=listed or None, plain=plain)
     return json_response(body, error.status, headers)
 
 

@@ -175,9 +175,11 @@ def seal_error(
     operation: str | None,
     request_id: str,
     *,
+    provider: str | None = None,
     plain: bool = False,
 ) -> dict[str, Any]:
-    """Return the body of an error in its surface's form and envelope; ``plain``: without the envelope."""
+    """Return the body of an error in its surface's form and envelope; ``plain``: without the envelope; ``provider``: the one
+    that was asked where there is no call."""
     encode = encode_error if mount is None or mount.dialect is None else dialect(mount.dialect).encode_error
     body = encode(error)
     if mount is not None and mount.error_id is not None:
@@ -185,7 +187,7 @@ def seal_error(
     if plain or mount is None or mount.envelope != "extra_fields":
         return body
     body |= {"is_bifrost_error": error.kind.name not in _OF_PROVIDERS, "status_code": error.status}
-    fields = bare_fields(operation)
+    fields = bare_fields(operation, provider)
     if call is not None:
         fields = base_fields(call, None) | {"latency": call.elapsed_ms(), "chunk_index": 0} | _attempts(call)
     return body | {"extra_fields": fields}

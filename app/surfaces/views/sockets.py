@@ -107,6 +107,7 @@ class Session:
             most=self._gateway.settings.max_body_bytes,
             own=lambda name: name.startswith(KEY_IN_PROTOCOL),  # a key, not a sub-protocol to speak
             ping_every=PING_EVERY,
+            deadline=self._gateway.settings.body_deadline,
         )
         self._memory = Memory()
         self._end = Abort()
