@@ -131,6 +131,15 @@ def test_a_broken_or_huge_form_is_refused_in_json(
     assert world.upstream.requests == []
 
 
+def test_the_head_of_a_part_is_bounded(world: World) -> None:
+    assert send(world, form([MODEL], filename="a" * 16_000)).status == 200
+    answer = send(world, form([MODEL], filename="a" * 1_000_000))
+
+    assert answer.status == 400
+    assert "headers of part 2 have more than 16384 bytes" in answer.error["message"]
+    assert len(world.upstream.requests) == 1
+
+
 def test_a_form_that_does_not_come_is_cut_at_its_deadline(world: World) -> None:
     connection = world.connect()
     head = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 9999\r\n\r\n"

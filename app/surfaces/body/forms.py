@@ -8,10 +8,12 @@ from io import BytesIO
 from typing import IO, Any, Final, cast
 
 import gevent
+import werkzeug.formparser
 from flask import Request, request
 from werkzeug.datastructures import FileStorage, Headers, MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.formparser import FormDataParser, MultiPartParser
+from werkzeug.sansio.multipart import MultipartDecoder
 
 from app.canonical.media import Upload
 from app.errors import GatewayError
@@ -24,6 +26,7 @@ _LOG: Final = logging.getLogger(__name__)
 _CODINGS: Final = frozenset({"HTTP_CONTENT_ENCODING", "HTTP_TRANSFER_ENCODING", "werkzeug.request"})
 _FORM_ROOM: Final = 1024 * 1024  # bytes of a form without its file
 _FIELDS: Final = 1_000  # with the file
+_HEAD: Final = 16 * 1024  # bytes of the headers of one part, which are parsed in one piece
 _SINGLE: Final = ("model", "stream")  # fields that may occur once
 
 
@@ -124,6 +127,18 @@ class _StrictParser(FormDataParser):
             for (name, value), charset in zip(parts, parser.charsets, strict=True)
         ]
         return stream, MultiDict(fields), MultiDict(files)
+
+
+class _Decoder(MultipartDecoder):
+    """Refuses a part with a huge head, such as a file name of a megabyte."""
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        if len(data) > _HEAD:
+            raise ValueError(f"The headers of part {self._parts_decoded + 1} have more than {_HEAD} bytes")
+        return super()._parse_headers(data)
+
+
+werkzeug.formparser.MultipartDecoder = _Decoder  # type: ignore[attr-defined]  # Werkzeug's parser takes no other
 
 
 class _UndecodedParser(MultiPartParser):
