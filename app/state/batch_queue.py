@@ -178,7 +178,7 @@ class BatchQueue(LeasedRows[BatchWork]):
         return "cancelled" if row.cancel_requested else None
 
 
-_DUE: Final = and_(BATCH_RUNNING, or_(batch.c.lease_owner.is_(None), batch.c.lease_until < db_now()))
+_DUE: Final = and_(BATCH_RUNNING, or_(batch.c.lease_owner.is_(None), batch.c.lease_until <= db_now()))
 _QUEUED: Final = Queued(
     batch,
     due=_DUE,
