@@ -101,6 +101,15 @@ def _section(line: int) -> str:
 SECTIONS = dict(re.findall(r"^## ([^\n]*)\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE))
 
 
+BY_HAND = "Tried by hand"
+
+
+def test_each_row_that_was_tried_by_hand_names_a_version() -> None:
+    rows = re.findall(r"^\| (.*?) \|", SECTIONS[BY_HAND], re.MULTILINE)[1:]
+    assert len(rows) > 10
+    assert [row for row in rows if not re.search(r"\d+\.\d+(\.\d+)?\b", row)] == []
+
+
 def test_every_section_has_a_snippet_that_is_run_or_the_version_it_was_tried_with() -> None:
     run = {_section(block.line) for block in PROGRAMS}
     tried = {
@@ -108,7 +117,7 @@ def test_every_section_has_a_snippet_that_is_run_or_the_version_it_was_tried_wit
         for block in BLOCKS
         if block.reason and _section(block.line) not in run
     }
-    assert run | set(tried) == set(SECTIONS)
+    assert run | {*tried, BY_HAND} == set(SECTIONS)
     for name, reason in tried.items():
         version = re.match(r"tried by hand with .* (\d[\d.]*\d), which ", reason or "")
         assert version is not None, name
