@@ -43,6 +43,23 @@ def test_both_databases_have_the_same_tables_and_columns(
     assert shape(f"sqlite:///{sqlite_template}") == shape(postgres_database)
 
 
+def test_files_that_one_process_opens_at_once_are_migrated_one_by_one(tmp_path: Path) -> None:
+    program = """
+import sys
+from gevent import monkey
+monkey.patch_all()
+import gevent
+from app.state.database import Database
+for one in gevent.joinall([gevent.spawn(Database.open, f"sqlite:///{sys.argv[1]}/{n}.db") for n in range(8)]):
+    one.get().close()
+print("opened")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path)], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("opened\n", 0), done.stderr[-2000:]
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgres"])
 def test_processes_that_start_at_once_migrate_once(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path

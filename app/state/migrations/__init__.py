@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ from sqlalchemy import Connection, Engine, exc, inspect, text
 from sqlalchemy.engine import URL
 
 from app.state.migrations import indexes
+from app.state.threads import original
 
 #: The newest revision; a test compares it with the scripts.
 HEAD: Final = "0022"
@@ -32,6 +34,8 @@ _TRIES: Final = 120
 _PAUSE: Final = 0.5  # seconds
 _LOCK_NOT_AVAILABLE: Final = "55P03"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 _LOG: Final = logging.getLogger(__name__)
+_ALEMBIC: Final = original("_thread", "allocate_lock")()
+"""Held while a SQLite file is migrated, beside the loop: alembic's operations act on the one migration of the process."""
 
 
 def upgrade(url: URL) -> None:
@@ -125,7 +129,8 @@ def _run(connection: Connection) -> None:
     config = configuration()
     config.attributes["connection"] = connection
     try:
-        command.upgrade(config, "head")
+        with _ALEMBIC if connection.dialect.name == "sqlite" else nullcontext():
+            command.upgrade(config, "head")
     except CommandError as error:  # a revision that this version's scripts do not know
         raise exc.OperationalError("upgrade", None, RuntimeError(_TOO_NEW)) from error
 
