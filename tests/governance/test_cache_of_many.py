@@ -350,7 +350,13 @@ def test_what_a_lost_key_sealed_is_a_miss_and_is_kept_anew(tmp_path: Any) -> Non
         with running_city(CONFIG, env={**env, "SLUICE_SECRET_KEY": secret}) as city:
             eventually(lambda: ask_about(city, "warm"))
             body = {"model": "sandbox/echo", "messages": [{"role": "user", "content": "sealed"}]}
-            return cached(*(city.client().send("POST", CHAT, body) for _ in range(2)))
+            words = [
+                *cached(city.client().send("POST", CHAT, body)),
+                *cached(city.client().send("POST", CHAT, body)),
+            ]
+            if words[1] == "miss":  # a look that takes longer than 50 ms is one, too
+                words[1:] = cached(city.client().send("POST", CHAT, body))
+            return words
 
     assert [words_of("old"), words_of("new")] == [["miss", "hit"]] * 2
     assert any(words_of("new") == ["hit", "hit"] for _ in range(4))  # later than 50 ms is a miss, too
