@@ -93,7 +93,8 @@ class CacheStore:
 
     def find(self, name: str) -> Entry | None:
         """Return the answer of that name, None if there is none."""
-        self._watch.start()  # so that no deleted answer stays in memory
+        if self._watch.start():  # so that no deleted answer stays in memory
+            self._ask(self._check_revision)  # or the first look would empty what the first call left there
         entry = self._memory.get(name)
         if entry is not None:
             return entry
