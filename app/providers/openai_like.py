@@ -73,9 +73,9 @@ def images(options: ImageOptions | None = None, *, root: str = "") -> dict[str, 
     }
 
 
-def variation(*, root: str = "") -> Wire:
+def variation() -> Wire:
     """Return the wire of variations of a picture; it never streams."""
-    return Wire("images", f"{root}/images/variations", options=ImageOptions(), streams=False)
+    return Wire("images", "/images/variations", options=ImageOptions(), streams=False)
 
 
 def files(options: FileOptions | None = None, *, root: str = "") -> Wire:

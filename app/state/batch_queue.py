@@ -16,7 +16,6 @@ from app.canonical.record import record
 from app.state import files
 from app.state.database import Database
 from app.state.leased_rows import LeasedRows, Queued, is_held
-from app.state.leases import LEASE_SECONDS
 from app.state.records import JSON, Fence, LeasedWork, NewFile
 from app.state.remote_batches import PARKED, RemoteBatch, lease_conditions, remote_batch_of
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now
@@ -85,8 +84,8 @@ class Progress:
 class BatchQueue(LeasedRows[BatchWork]):
     """The batches of all tenants as work to be done. A batch at a provider is work, too, each time it is polled."""
 
-    def __init__(self, db: Database, *, lease: float = LEASE_SECONDS) -> None:
-        super().__init__(db, _QUEUED, lease=lease)
+    def __init__(self, db: Database) -> None:
+        super().__init__(db, _QUEUED)
 
     def release(self, batch_id: str, fence: Fence) -> None:
         """Hand a batch over: any process may claim it at once."""

@@ -23,12 +23,6 @@ from app.state.upserts import insert_new
 LOCKED: Final = "conversation_locked"
 
 
-def conversation_not_found(conversation_id: Any, *, param: str | None = "conversation") -> GatewayError:
-    """Return the 404 for a conversation that is missing, deleted or another tenant's."""
-    message = f"Conversation with id '{conversation_id}' not found."
-    return GatewayError("not_found", message, param=param)
-
-
 def items_of(conversation_id: str) -> Scope:
     """Return the list of a conversation's items."""
     mine = conversation_item.c.conversation_id == conversation_id
@@ -43,9 +37,12 @@ def require(
     lock: bool = False,
     param: str | None = "conversation",
 ) -> AnyRow:
-    """Return the tenant's living conversation, with ``lock`` locked until the commit; raises ``not_found``."""
+    """Return the tenant's living conversation, with ``lock`` locked until the commit.
+
+    Raises ``not_found`` for one that is missing, deleted or another tenant's."""
     query = _living(tenant, conversation_id)
-    error = conversation_not_found(conversation_id, param=param)
+    message = f"Conversation with id '{conversation_id}' not found."
+    error = GatewayError("not_found", message, param=param)
     return require_row(connection, query.with_for_update() if lock else query, conversation_id, error)
 
 

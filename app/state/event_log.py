@@ -36,9 +36,8 @@ _RENEW: Final = (
 class EventLog:
     """The logs of all background responses."""
 
-    def __init__(self, db: Database, *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(self, db: Database) -> None:
         self._db = db
-        self._lease = lease
 
     def append(self, response_id: str, fence: Fence, events: Sequence[Mapping[str, Any]]) -> bool:
         """Store one batch of events, whose numbers follow the last one's, and renew the lease.
@@ -48,7 +47,11 @@ class EventLog:
         """
 
         def work(connection: Connection) -> bool:
-            values = {"renewed_id": response_id, "lease_seconds": self._lease, **rows.fence_parameters(fence)}
+            values = {
+                "renewed_id": response_id,
+                "lease_seconds": LEASE_SECONDS,
+                **rows.fence_parameters(fence),
+            }
             renewed = connection.execute(_RENEW, values | {"shows_output": shows_output(events)})
             if renewed.rowcount != 1:
                 return False

@@ -44,7 +44,7 @@ from app.state.live_events import LiveEvents
 from app.state.loops import Loop, PeriodicTask
 from app.state.records import EXPANDED_MAX
 from app.state.remote_batches import RemoteBatches
-from app.state.runner import CONCURRENCY, Job, Runner
+from app.state.runner import Job, Runner
 from app.state.sessions import Sessions
 from app.state.store import Responses
 from app.state.tenants import Tenants
@@ -113,9 +113,9 @@ class State:
         for task in self.tasks:
             task.start()
 
-    def run_background(self, execute: Callable[[Job[Work]], None], *, concurrency: int = CONCURRENCY) -> None:
+    def run_background(self, execute: Callable[[Job[Work]], None]) -> None:
         """Begin to claim background responses and run them with ``execute``."""
-        self._run(Runner(self.db, self.queue, execute, concurrency=concurrency))
+        self._run(Runner(self.db, self.queue, execute))
 
     def run_batches(self, execute: Callable[[Job[BatchWork]], None]) -> None:
         """Begin to claim batches and run them with ``execute``."""

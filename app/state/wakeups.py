@@ -29,7 +29,7 @@ class Wakeups:
     ``receives_all`` says that notifications of other processes arrive here, so that one need rarely look by oneself.
     """
 
-    def __init__(self, *, receives_all: bool = False) -> None:
+    def __init__(self, *, receives_all: bool) -> None:
         self.receives_all = receives_all
         self._events: dict[str, set[Event]] = {}
         self.listeners: list[Callable[[str], None]] = []

@@ -15,7 +15,7 @@ from app.config import Settings, Timeouts
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.state.ids import new_request_id
-from app.surfaces.admin.dispatcher import mount_admin
+from app.surfaces.admin.dispatcher import AdminDispatcher
 from app.surfaces.blueprints import blueprints
 from app.surfaces.body.queries import refuse_nul
 from app.surfaces.browsers import Browsers
@@ -43,7 +43,8 @@ _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 def build(settings: Settings) -> Flask:
     """Return the WSGI application for ``settings``."""
     app = build_surfaces(Gateway(settings))
-    app.wsgi_app = mount_admin(app, build_surfaces)  # type: ignore[method-assign, assignment]
+    admin = app.extensions["sluice_admin"] = AdminDispatcher(app, build_surfaces)
+    app.wsgi_app = admin  # type: ignore[method-assign]
     if hops := settings.proxy_hops:
         app.wsgi_app = ProxyFix(app.wsgi_app, hops, hops, hops, x_prefix=hops)  # type: ignore[method-assign]
     return app

@@ -29,7 +29,7 @@ def admin_api(args: argparse.Namespace) -> Iterator[Callable[..., Any]]:
     mute()
     settings = replace(load(os.environ, args.config), open=False)
     app = create_app(settings)
-    client, actor = app.extensions["sluice_admin_client"](), Actor("cli", "admin", socket.gethostname())
+    client, actor = app.extensions["sluice_admin"].client, Actor("cli", "admin", socket.gethostname())
 
     def ask(method: str, path: str, **content: Any) -> Any:
         status, answer = client.ask(actor, method, path, **content)

@@ -73,7 +73,7 @@ def split_choices(members: JSON) -> tuple[JSON, dict[int, JSON]]:
     return rest(members, _CHOICES), rows
 
 
-def encode_choice(choice: Choice, context: ServerContext, legacy: bool = False) -> JSON:
+def encode_choice(choice: Choice, context: ServerContext, legacy: bool) -> JSON:
     """Return one choice, with its items joined into one assistant message."""
     parts = choice.parts
     calls = [part for part in parts if isinstance(part, ToolCallPart)]

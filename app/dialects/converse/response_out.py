@@ -143,7 +143,7 @@ _WRITERS: Final[Mapping[type, Callable[[Any, ServerContext], list[JSON]]]] = {
 }
 
 
-def stop_word(finish: Finish | None, *, refused: bool = False) -> str:
+def stop_word(finish: Finish | None, *, refused: bool) -> str:
     """Return the value of ``stopReason``."""
     return block_encoder.finish_word(finish, _STOPS, FINISHES, "stop_sequence", refused=refused)
 

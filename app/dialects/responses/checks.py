@@ -39,7 +39,7 @@ def item_not_found(item_id: str) -> GatewayError:
     return GatewayError("not_found", f"Item with id '{item_id}' not found.", param="input")
 
 
-def check_input(value: Any, path: str = "input") -> list[dict[str, Any]]:
+def check_input(value: Any, path: str) -> list[dict[str, Any]]:
     """Return the items of ``input`` after checking each; ``[]`` for null.
 
     Raises GatewayError for the first fault, and ``not_found`` for an item reference: the store

@@ -197,7 +197,7 @@ _KINDS: Final[Mapping[type, str]] = {
 }
 
 
-def part_runs(parts: Iterable[Part], role: str = "assistant") -> Iterator[tuple[str, list[Part]]]:
+def part_runs(parts: Iterable[Part], role: str) -> Iterator[tuple[str, list[Part]]]:
     """Yield the kind and the parts of each item: adjacent content, adjacent reasoning up to a signature,
     and every other part alone. Opaque parts of other dialects are skipped."""
     kinds = [(part_kind(part, role), part) for part in parts]

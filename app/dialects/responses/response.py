@@ -315,9 +315,9 @@ def failed_response(response: Mapping[str, Any]) -> GatewayError:
     return failure_of(response.get("error"), raw=response)
 
 
-def failure_of(error: Any, *, raw: Any = None) -> GatewayError:
+def failure_of(error: Any, *, raw: Any) -> GatewayError:
     """Return the error for the ``error`` member of a 200 or of a stream's event: an object or a string."""
     status = status_of_code(label(as_dict(error).get("code")), label(as_dict(error).get("type")))
     failure = decode_error(status, {"error": error}, {})
-    failure.raw = error if raw is None else raw
+    failure.raw = raw
     return failure

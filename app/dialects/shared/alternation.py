@@ -70,7 +70,7 @@ def split_results(role: Role, parts: Sequence[Part]) -> list[Message]:
 
 
 def split_conversation(
-    request: Request, losses: Losses, *, system_turns: bool = False
+    request: Request, losses: Losses, *, system_turns: bool
 ) -> tuple[list[SystemPart], list[Message]]:
     """Return the parts of the system prompt, and the turns, with user and assistant alternating.
 

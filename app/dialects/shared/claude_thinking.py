@@ -75,7 +75,7 @@ def thinking_of(
     return _with_budget(reasoning, context, losses)
 
 
-def decode_thinking(thinking: Mapping[str, Any], effort: str | None = None) -> Reasoning | None:
+def decode_thinking(thinking: Mapping[str, Any], effort: str | None) -> Reasoning | None:
     """Return the reasoning of Anthropic's ``thinking`` object and an effort; None if both are empty."""
     native = (NAME, {"thinking": dict(thinking)}) if thinking else None
     kind = opt_str(thinking.get("type"))

@@ -42,7 +42,7 @@ class RequestedFailure(GatewayError):
     """The failure that ``fail with STATUS`` asks for, in OpenAI's words for that status, after
     ``silence`` seconds."""
 
-    def __init__(self, status: int, silence: float = 0.0) -> None:
+    def __init__(self, status: int, silence: float) -> None:
         kind = _KINDS.get(status, "bad_request" if status < 500 else "upstream_error")
         super().__init__(kind, f"The sandbox failed with status {status}, as it was asked to.", status=status)
         self.silence = silence

@@ -72,7 +72,7 @@ def billed_usage(usage: Usage | None) -> dict[str, int] | None:
     return {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
 
 
-def bare_fields(operation: str | None, provider: str | None = None) -> dict[str, Any]:
+def bare_fields(operation: str | None, provider: str | None) -> dict[str, Any]:
     """Return the ``extra_fields`` of an answer without a call to a model; ``operation`` may be None."""
     names = ("model_requested", "original_model_requested", "model_deployment", "resolved_model_used")
     return {
@@ -175,8 +175,8 @@ def seal_error(
     operation: str | None,
     request_id: str,
     *,
-    provider: str | None = None,
-    plain: bool = False,
+    provider: str | None,
+    plain: bool,
 ) -> dict[str, Any]:
     """Return the body of an error in its surface's form and envelope; ``plain``: without the envelope; ``provider``: the one
     that was asked where there is no call."""
