@@ -383,3 +383,29 @@ def test_redis_is_not_away_because_its_process_is_late(
     else:
         with pytest.raises(GatewayError, match="cannot be looked up"):
             gate.admit([], 0)
+
+
+class _SharedRedis:
+    """A Redis that answers the first who asks after four times ``WAIT``, all others at once; its process is not late."""
+
+    def __init__(self, url: str) -> None:
+        self._asked = 0
+
+    def admit(self, charges: Any, holder: str) -> Decision:
+        """Answer."""
+        self._asked += 1
+        if self._asked == 1:
+            gevent.sleep(4 * gates.WAIT)
+        return Decision(())
+
+
+@pytest.mark.parametrize("others", [True, False], ids=["answers others", "answers nobody"])
+def test_redis_is_not_away_while_it_answers_others(others: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "RedisWindows", _SharedRedis)
+    gate = gates.Gate(load({"REDIS_URL": "redis://127.0.0.1:1/0", "SLUICE_LIMITS_FAIL": "closed"}))
+    first = gevent.spawn(gate.admit, [], 0)
+    while others and not first.ready():
+        gevent.sleep(0.005)
+        assert gate.admit([], 0).decision == Decision(())
+    first.join()
+    assert (first.exception is None) is others

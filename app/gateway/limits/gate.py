@@ -30,27 +30,39 @@ _AWAY: Final = 1.0
 _LATE: Final = 0.01
 """Seconds after which a timer of this process is late, and says nothing about Redis."""
 _REPEATS: Final = 9
+_TURNS: Final = 2
+"""Turns of the loop in which an answer that came in time is read: a turn runs its timers before it reads."""
 
 
 class _Wait(gevent.Timeout):
-    """A limit on the time that Redis takes: while this process itself is late, it begins again."""
+    """A limit on the time that Redis takes: it begins again while this process itself is late, and while Redis answers others.
 
-    def __init__(self, seconds: float) -> None:
+    ``answered`` returns the moment of Redis' last answer to this process."""
+
+    def __init__(self, seconds: float, answered: Callable[[], float]) -> None:
         super().__init__(seconds)
         self._wait = seconds
-        self._left = _REPEATS
-        self._due = time.monotonic() + seconds
+        self._answered = answered
+        self._left, self._turns = _REPEATS, _TURNS
+        self._began = time.monotonic()
+        self._due = self._began + seconds
 
     def _on_expiration(self, waiting: Any, error: BaseException) -> None:
         now = time.monotonic()
-        if self._left and now - self._due > _LATE:
-            self._left -= 1
-            self._due = now + self._wait
-            self.timer.close()
-            self.timer = gevent.get_hub().loop.timer(self._wait)
-            self.timer.start(self._on_expiration, waiting, error, update=True)
+        if self._left and (now - self._due > _LATE or self._answered() > self._began):
+            self._left, self._turns, self._began = self._left - 1, _TURNS, now
+            self._start(self._wait, now, waiting, error)
+        elif self._turns:
+            self._turns -= 1
+            self._start(0.0, now, waiting, error)
         else:
             waiting.throw(error)
+
+    def _start(self, seconds: float, now: float, waiting: Any, error: BaseException) -> None:
+        self._due = now + seconds
+        self.timer.close()
+        self.timer = gevent.get_hub().loop.timer(seconds)
+        self.timer.start(self._on_expiration, waiting, error, update=True)
 
 
 class Admission(NamedTuple):
@@ -82,7 +94,7 @@ class Gate:
         self._memory = MemoryWindows()
         self._redis: RedisWindows | None = None
         self._patient: RedisWindows | None = None
-        self._away_until = 0.0
+        self._away_until = self._answered_at = 0.0
         self._is_away = False
         self._settling = Group()
         self._held: set[tuple[str, str]] = set()
@@ -190,7 +202,7 @@ class Gate:
 
         if time.monotonic() < self._away_until:
             return None
-        limit = _Wait(WAIT)
+        limit = _Wait(WAIT, lambda: self._answered_at)
         try:
             with limit:
                 answer = ask()
@@ -202,6 +214,7 @@ class Gate:
                 raise
             self._note_away(f"no answer within {WAIT * 1000:g} ms")
             return None
+        self._answered_at = time.monotonic()
         if self._is_away:
             self._is_away = False
             _LOG.warning("Redis answers again; the limits are kept there")
