@@ -16,6 +16,7 @@ from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
 from app.state.ids import new_request_id
 from app.surfaces.admin.dispatcher import AdminDispatcher
+from app.surfaces.base_urls import ModelName
 from app.surfaces.blueprints import blueprints
 from app.surfaces.body.queries import refuse_nul
 from app.surfaces.browsers import Browsers
@@ -25,7 +26,7 @@ from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
 from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS, Mount
 from app.surfaces.replies.answers import allow_header, error_response, finish_headers, no_websocket
-from app.surfaces.rules import SurfaceRule, current_mount, current_operation, matched_rule
+from app.surfaces.rules import SurfaceRule, current_meant_path, current_mount, current_operation, matched_rule
 from app.surfaces.views import operators
 
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -33,10 +34,8 @@ _SLASH: Final = "%2f"
 _NO_PROGRESS: Final = 30.0  # seconds for one write
 _NO_PROGRESS_KEYLESS: Final = 5.0
 _CHUNK: Final = 64 * 1024  # bytes of one write
-_ABOVE_SLASHES: Final = ("/deployments/", "/models/", "/model/", "/foundation-models/")
-"""Parts of paths that precede an argument, which may have escaped slashes."""
 _ARGUMENT: Final = re.compile(r"<[^<>]+>")
-_TWICE: Final = re.compile(r"(/v\d\w{0,8})\1/")
+_WITH_SLASHES: Final = re.compile(r"<(?:path|model):[^<>]+>")
 _API_VERSION: Final = re.compile(r"v1|preview|\d{4}-\d{2}-\d{2}(-preview)?")
 
 
@@ -55,6 +54,7 @@ def build_surfaces(gateway: Gateway) -> Flask:
     settings = gateway.settings
     app = SessionlessFlask("sluice")
     app.url_map.merge_slashes = False
+    app.url_map.converters = {**app.url_map.converters, "model": ModelName}
     app.extensions["sluice"] = gateway
     app.extensions["sluice_keys"] = KeyRing(settings, gateway.keys)
     app.extensions["sluice_browsers"] = Browsers(settings)
@@ -88,7 +88,7 @@ def _before() -> Response | None:
     places = rule.credentials if rule is not None else mount.credentials if mount is not None else KEYLESS
     raw = request.environ.get("RAW_URI", "").partition("?")[0]
     if "%" in raw or raw.startswith("//"):
-        _check_spelling(raw)
+        _check_spelling(raw, request.path, rule)
     if places.keyless:
         return None
     parts = context.app.extensions
@@ -123,11 +123,20 @@ def _mark_for_browsers(response: Response) -> Response:
     return response
 
 
-def _check_spelling(raw: str) -> None:
-    """Raise ``not_found`` for a path that would match a rule only after decoding or trimming."""
-    fixed = raw.partition(next((word for word in _ABOVE_SLASHES if word in raw), "?"))[0]
-    if raw.startswith("//") or _SLASH in fixed.lower():
-        raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path})")
+def _check_spelling(raw: str, path: str, rule: SurfaceRule | None) -> None:
+    """Raise ``not_found`` if ``raw``, which was decoded to ``path``, matches ``rule`` only after decoding or trimming: a slash may
+    be escaped in an argument alone.
+
+    ``raw`` may have more above ``path``: a host, or the path below which the gateway is hosted."""
+    argument = None if rule is None else _WITH_SLASHES.search(rule.rule)
+    words = fixed = raw.lower().split("/")
+    if rule is not None and argument is not None:
+        above = raw.count("/") + raw.lower().count(_SLASH) - path.count("/")
+        start = above + rule.rule.count("/", 0, argument.start())
+        end = len(words) - rule.rule.count("/", argument.end())
+        fixed = words[:start] + words[end:]
+    if raw.startswith("//") or (rule is not None and any(_SLASH in word for word in fixed)):
+        raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path}).")
 
 
 def _finish(response: Response) -> Response:
@@ -238,9 +247,13 @@ def _http_error(error: HTTPException) -> Response:
     if "websocket" in request.headers.get("upgrade", "").lower():
         refusal = no_websocket()
     elif error.code == 404:
-        refusal = GatewayError("not_found", f"Invalid URL ({request.method} {request.path}){_advice()}")
+        refusal = GatewayError(
+            "not_found", f"Invalid URL ({request.method} {request.path}).{_change() or _served_here()}"
+        )
     elif error.code == 405:
-        refusal = GatewayError("method_not_allowed", f"Not allowed to {request.method} on {request.path}.")
+        refusal = GatewayError(
+            "method_not_allowed", f"Not allowed to {request.method} on {request.path}.{_change()}"
+        )
     else:
         refusal = GatewayError("bad_request", error.description or error.name, status=error.code or 400)
     app_context().g.refusal = refusal
@@ -250,13 +263,17 @@ def _http_error(error: HTTPException) -> Response:
     return response
 
 
-def _advice() -> str:
-    """Return a sentence about a version that is there twice, else one that lists the routes of a mount with its own dialect."""
-    if version := _TWICE.search(request.path):
-        return f". The path has {version[1]} twice; leave it out of the base URL."
+def _change() -> str:
+    """Return what to change in the base URL of a client whose path is not served, else nothing."""
+    meant = current_meant_path()
+    return "" if meant is None else f" {meant.advice}"
+
+
+def _served_here() -> str:
+    """Return a sentence that lists the routes of a mount with its own dialect, else nothing."""
     mount = current_mount()
     if mount is None or mount.dialect is None:
         return ""
     routes = (route for routes in mount.operations.values() for route in routes)
     listed = ", ".join(f"{route.method} {mount.prefixes[0]}{route.path}" for route in routes)
-    return f". This API serves: {_ARGUMENT.sub('{id}', listed)}."
+    return f" This API serves: {_ARGUMENT.sub('{id}', listed)}."

@@ -39,7 +39,7 @@ KEYLESS: Final = Credentials(keyless=True)
 class Mount:
     """One surface at its prefixes.
 
-    ``prefixes`` may contain ``<path:deployment>``; ``at_root``: the exact paths are served without a prefix as well.
+    ``prefixes`` may contain ``<model:deployment>``; ``at_root``: the exact paths are served without a prefix as well.
     ``operations`` are routes by the name of their operation, by default OpenAI's. ``dialect`` is that of prompts, answers
     and errors, None for each operation's own dialect and OpenAI's errors. ``envelope``: the member ``extra_fields`` or
     ``provider`` in answers, or ``headers`` alone. ``default_provider`` is the provider of a bare model name, unless one
@@ -183,7 +183,7 @@ _COHERE: Final = Mount(
 _GOOGLE_KEYS: Final = Credentials(("x-goog-api-key", "x-bf-vk"), query="key")
 
 
-_OTHER_VERBS: Final = "<path:deployment>:<verb>"
+_OTHER_VERBS: Final = "<model:deployment>:<verb>"
 
 
 def _google_prefixes(*versions: str) -> tuple[str, ...]:
@@ -201,6 +201,12 @@ def _gemini(name: str, prefixes: tuple[str, ...], operations: Mapping[str, tuple
         home_providers=("gemini", "vertex"),
         error="GoogleError",
     )
+
+
+def _vertex(name: str, operations: Mapping[str, tuple[Route, ...]]) -> Mount:
+    within = "/projects/<project>/locations/<location>"
+    prefixes = _google_prefixes("/v1beta1", "/v1", f"/v1beta1{within}", f"/v1{within}")
+    return replace(_gemini(name, prefixes, operations), home_providers=(), default_provider="vertex")
 
 
 MOUNTS: Final[tuple[Mount, ...]] = (
@@ -230,9 +236,9 @@ MOUNTS: Final[tuple[Mount, ...]] = (
     Mount(
         "azure",
         (
-            "/openai/deployments/<path:deployment>",
-            "/openai/openai/deployments/<path:deployment>",
-            "/openai/v1/deployments/<path:deployment>",
+            "/openai/deployments/<model:deployment>",
+            "/openai/openai/deployments/<model:deployment>",
+            "/openai/v1/deployments/<model:deployment>",
         ),
         Credentials(("api-key",)),
         default_provider="azure",
@@ -275,22 +281,12 @@ MOUNTS: Final[tuple[Mount, ...]] = (
     ),
     _gemini("gemini_verbs", ("/v1",), gemini_verbs("/models", rest=_OTHER_VERBS)),
     _gemini(  # the AI SDK leaves out ``models/`` before a name with a slash
-        "gemini_names", (*_google_prefixes("/v1beta"), "/v1beta"), gemini_verbs("", rest=_OTHER_VERBS)
+        "gemini_names",
+        (*_google_prefixes("/v1beta", "/v1", "/v1alpha", ""), "/v1beta", "/v1alpha"),
+        gemini_verbs("", rest=_OTHER_VERBS),
     ),
-    replace(
-        _gemini(
-            "vertex",
-            _google_prefixes(
-                "/v1beta1",
-                "/v1",
-                "/v1beta1/projects/<project>/locations/<location>",
-                "/v1/projects/<project>/locations/<location>",
-            ),
-            vertex_routes(),
-        ),
-        home_providers=(),
-        default_provider="vertex",
-    ),
+    _vertex("vertex", vertex_routes()),
+    _vertex("vertex_names", gemini_verbs("/publishers/<publisher>", rest=_OTHER_VERBS)),
     Mount(
         "bedrock",
         ("/bedrock",),

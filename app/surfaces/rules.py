@@ -11,7 +11,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.routing import MapAdapter, Rule
 
 from app.operations import OPERATIONS, Operation, Route
-from app.surfaces.context import request_context
+from app.surfaces.base_urls import MeantPath, meant_path
+from app.surfaces.context import app_context, request_context
 from app.surfaces.mounts import Credentials, Mount, mount_of
 
 
@@ -72,11 +73,23 @@ def current_rule() -> SurfaceRule:
 
 
 def current_mount() -> Mount | None:
-    """Return the mount of the current request: that of its rule, else that of its path with another method, else the one
-    above its path."""
+    """Return the mount of the current request: that of its rule, else that of its path with another method, else that of
+    the path that was meant, else the one above its path."""
     request = request_context().request
     rule = request.url_rule or _other_method(request)
-    return rule.mount if isinstance(rule, SurfaceRule) else mount_of(request.path)
+    if isinstance(rule, SurfaceRule):
+        return rule.mount
+    meant = current_meant_path()
+    return mount_of(request.path) if meant is None else meant.mount
+
+
+def current_meant_path() -> MeantPath | None:
+    """Return the path that a request without a rule probably meant, or None."""
+    own, request = app_context().g, request_context().request
+    if "meant" not in own:
+        own.meant = meant_path(current_app.url_map, request.method, request.path)
+    found: MeantPath | None = own.meant
+    return found
 
 
 def _other_method(request: Request) -> Rule | None:

@@ -73,22 +73,3 @@ def test_a_missing_model_at_a_whole_base_url_is_not_explained(world: World) -> N
 
     assert answer.status == 404
     assert "base URL" not in answer.error["message"]
-
-
-@pytest.mark.parametrize(
-    "path, version",
-    [
-        ("/v1/v1/chat/completions", "/v1"),
-        ("/v1/v1/messages", "/v1"),
-        ("/anthropic/v1/v1/messages", "/v1"),
-        ("/cohere/v2/v2/chat", "/v2"),
-    ],
-)
-def test_a_base_url_with_a_version_too_many_is_explained(path: str, version: str, world: World) -> None:
-    answer = world.send("POST", path, {"model": "sandbox/echo", "messages": []})
-
-    assert answer.status == 404
-    assert (
-        f"Invalid URL (POST {path}). The path has {version} twice; leave it out of the base URL."
-        in answer.body.decode()
-    )

@@ -85,7 +85,7 @@ CALLS: list[tuple[str, str, Any]] = [
 SURFACES = [
     "",
     *(
-        prefix.replace("<path:deployment>", "gpt")
+        prefix.replace("<model:deployment>", "gpt")
         for mount in MOUNTS
         if "conversations" in mount.operations
         for prefix in mount.prefixes

@@ -74,7 +74,7 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
 
 
 def ask(app: Flask, rule: SurfaceRule, key: str, model: str = MODEL, **members: Any) -> TestResponse:
-    verbs = rule.rule.endswith("/models/<path:deployment>")  # Google's, where the path ends in a verb
+    verbs = rule.rule.endswith("/models/<model:deployment>")  # Google's, where the path ends in a verb
 
     def value(found: re.Match[str]) -> str:
         if found[1] != "deployment":

@@ -96,7 +96,7 @@ def _introduction(rules: Sequence[SurfaceRule]) -> str:
     """Return the prefixes of a group and its headers for the key, in Markdown."""
     prefixes = {prefix for rule in rules if rule.mount is not None for prefix in rule.mount.prefixes}
     paths = [
-        f"`{prefix.replace('<path:', '{').replace('<', '{').replace('>', '}')}`"
+        f"`{prefix.replace('<model:', '{').replace('<', '{').replace('>', '}')}`"
         for prefix in sorted(prefixes)
     ]
     headers = sorted({f"`{name}`" for rule in rules for name in rule.credentials.headers})

@@ -12,7 +12,7 @@ def bedrock_routes() -> Mapping[str, tuple[Route, ...]]:
     """Return the routes of Converse, InvokeModel, token counts and the list of models."""
 
     def route(path: str, view: str, body: str, answer: str) -> Route:
-        place = f"/model/<path:deployment>/{path}"
+        place = f"/model/<model:deployment>/{path}"
         return Route("POST", place, f"views.bedrock.{view}", answer, body=f"body.schemas.bedrock.{body}Body")
 
     models: Final = "/foundation-models"

@@ -8,16 +8,18 @@ from typing import Any, Final
 from app.operations import Route
 
 _VECTORS: Final = "embeddings_gemini"
+UNKNOWN_VERB: Final = "views.gemini.unknown_verb"
+"""The view of paths whose verb is not served."""
 _PUBLISHED: Final = "/publishers/<publisher>/models"
 
 
-def gemini_verbs(models: str, *, rest: str = "<path:deployment>") -> dict[str, tuple[Route, ...]]:
+def gemini_verbs(models: str, *, rest: str = "<model:deployment>") -> dict[str, tuple[Route, ...]]:
     """Return the routes of Google's verbs at the path ``models``; the verb follows the last colon.
 
     ``rest`` matches the other paths below it, which are refused as unknown verbs."""
 
     def route(verb: str, view: str, body: str, answer: str, **more: Any) -> Route:
-        place = f"{models}/<path:deployment>:{verb}"
+        place = f"{models}/<model:deployment>:{verb}"
         body, answer = f"body.schemas.gemini.{body}Body", f"openapi.google.{answer}"
         return Route("POST", place, f"views.gemini.{view}", answer, body=body, **more)
 
@@ -26,7 +28,7 @@ def gemini_verbs(models: str, *, rest: str = "<path:deployment>") -> dict[str, t
         "chat": (
             route("generateContent", "generate_content", *schemas),
             route("streamGenerateContent", "stream_generate_content", *schemas, streams=True),
-            Route("POST", f"{models}/{rest}", "views.gemini.unknown_verb", "Document"),
+            Route("POST", f"{models}/{rest}", UNKNOWN_VERB, "Document"),
         ),
         "count_tokens": (route("countTokens", "count_tokens", "CountTokens", "TokenCount"),),
         "embedding": (
@@ -59,7 +61,7 @@ def vertex_routes() -> Mapping[str, tuple[Route, ...]]:
         place, body = f"{_PUBLISHED}/{model}:{verb}", "body.schemas.gemini.ClaudeBody"
         return Route("POST", place, f"views.gemini.{view}", "Document", body=body, dialect="messages", **more)
 
-    verbs, any_model = gemini_verbs(_PUBLISHED), "<path:deployment>"
+    verbs, any_model = gemini_verbs(_PUBLISHED), "<model:deployment>"
     predict = Route(
         "POST",
         f"{_PUBLISHED}/{any_model}:predict",
