@@ -613,3 +613,24 @@ def test_no_shape_crashes_the_reading_of_a_whole_answer(message: Json) -> None:
     response = DIALECT.decode_response(body, generic.client_context())
     assert response.choices[0].finish is not None
     assert encode(response)[-1] is None
+
+
+LATE = Ended(Usage(1, 1), ("chat", {"x_trace": 1, "choices": [{"index": 0, "native_finish_reason": "gone"}]}))
+
+
+@pytest.mark.parametrize("late", [LATE, Ended(Usage(1, 1), ("chat", {"x_trace": 1}))], ids=["choice", "top"])
+@pytest.mark.parametrize("finished", [None, 0, 1])
+def test_late_members_of_an_answer_are_written_whichever_choices_finished(
+    late: Ended, finished: int | None
+) -> None:
+    request = Request(model="m", messages=())
+    encoder = DIALECT.stream_encoder(request, generic.server_context())
+    told: list[Event] = [Started("c1", "up", 7)]
+    told += [] if finished is None else [Finished(Finish("stop", "stop"), finished)]
+    frames = [frame.data for event in [*told, late] for frame in encoder.feed(event)]
+
+    assert frames.pop() == DONE.data
+    assert [data["x_trace"] for data in frames if "x_trace" in data] == [1]
+    words = [row.get("native_finish_reason") for data in frames for row in data["choices"]]
+    assert words.count("gone") == (late is LATE)
+    assert not {"object", "id", "model", "created", "choices"} - frames[-1].keys()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.canonical.events import Accumulator, Failed, replay
+from app.canonical.events import Accumulator, Ended, Event, Failed, Finished, Started, replay
 from app.canonical.media import CompletionResponse
 from app.canonical.request import Message, ReasoningPart, TextPart, ToolCallPart
 from app.canonical.response import Choice, Finish, Response, Usage
@@ -241,3 +241,16 @@ def test_a_chat_answer_is_the_same_completion_whole_and_streamed(echo: bool) -> 
     streamed = fold(accumulator.response())
     assert [(c.index, c.text) for c in streamed.choices] == [(c.index, c.text) for c in whole.choices]
     assert streamed.usage == whole.usage
+
+
+@pytest.mark.parametrize("finished", [None, 0, 1])
+def test_late_members_of_an_answer_are_written_whichever_choices_finished(finished: int | None) -> None:
+    request = DIALECT.decode_request({"prompt": "Hello"}, server_context())
+    encoder = DIALECT.stream_encoder(request, server_context())
+    told: list[Event] = [Started("c1", "up", 7)]
+    told += [] if finished is None else [Finished(Finish("stop", "stop"), finished)]
+    late = Ended(Usage(1, 1), ("completions", {"x_trace": 1, "choices": [{"index": 0, "x_own": 2}]}))
+    frames = [frame.data for event in [*told, late] for frame in encoder.feed(event)][:-1]
+
+    assert [data["x_trace"] for data in frames if "x_trace" in data] == [1]
+    assert [row["x_own"] for data in frames for row in data["choices"] if "x_own" in row] == [2]

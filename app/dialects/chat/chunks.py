@@ -149,6 +149,14 @@ class ChunkEncoder:
             DONE,
         ]
 
+    def _with_late(self, frames: list[Frame], late: Mapping[str, Any]) -> list[Frame]:
+        """Add members of the answer to the last of ``frames``; without any, to a chunk without choices."""
+        if late and not frames:
+            frames = [Frame(None, {**self._base, "choices": [], **self._no_usage})]
+        if late:
+            frames[-1].data.update(late)
+        return frames
+
     def _fail(self, event: Failed) -> list[Frame]:
         return [Frame(None, {"error": event.error.body()})]
 

@@ -221,13 +221,13 @@ class ChatStreamEncoder(ChunkEncoder):
     def _ended(self, event: Ended) -> list[Frame]:
         """Return the last chunk of each choice, with its native members, in the last one those of the answer, and the end."""
         native, rows = split_choices({**self._native, **own_members(event.native)})
-        frames = [self._chunk(choice, rows.get(choice, {}).pop("message", {})) for choice in self._ends]
-        for frame, (choice, end) in zip(frames, self._ends.items(), strict=True):
-            frame.data["choices"][0] |= rest(rows.get(choice, {}), CHOICE_MEMBERS) | end
+        frames: list[Frame] = []
+        for choice in {**self._ends, **rows}:
+            row, end = rows.get(choice, {}), self._ends.get(choice, {})
+            frames += [*self._role(choice), self._chunk(choice, row.pop("message", {}))]
+            frames[-1].data["choices"][0] |= rest(row, CHOICE_MEMBERS) | end
         late = {k: v for k, v in rest(native, _CHUNK).items() if self._native.get(k) != v}
-        if frames:
-            frames[-1].data.update(late)
-        return [*frames, *self._end(event)]
+        return [*self._with_late(frames, late), *self._end(event)]
 
     @staticmethod
     def join(frames: list[Frame]) -> list[Frame]:

@@ -136,10 +136,13 @@ class CompletionStreamEncoder(ChunkEncoder):
     def _ended(self, event: Ended) -> list[Frame]:
         """Return the last chunk of each choice, with its native members and those of the answer, and the end."""
         top, rows = split_choices({**self._native, **own_members(event.native, _NAME)})
-        for choice, frame in self._ends.items():
+        ends = {
+            choice: self._ends.get(choice) or self._chunk(choice, "", None)
+            for choice in {**self._ends, **rows}
+        }
+        for choice, frame in ends.items():
             frame.data["choices"][0].update(rows.get(choice, {}))
-            frame.data.update(top)
-        return [*self._ends.values(), *self._end(event)]
+        return [*self._with_late(list(ends.values()), top), *self._end(event)]
 
     methods = {
         Started: _started,
