@@ -409,3 +409,46 @@ def test_redis_is_not_away_while_it_answers_others(others: bool, monkeypatch: py
         assert gate.admit([], 0).decision == Decision(())
     first.join()
     assert (first.exception is None) is others
+
+
+class _FullRedis:
+    """A Redis where a limit is full of others' calls at the first look, and at ``looks`` looks at all."""
+
+    looks = 1
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.asked = 0
+
+    def admit(self, charges: Any, holder: str) -> Decision:
+        """Answer."""
+        self.asked += 1
+        is_full = self.asked <= self.looks
+        return Decision([1], [0.0], [0], 0 if is_full else None, 1.0 if is_full else 0.0)
+
+    def settle(self, settlements: Any, holder: str) -> None:
+        """Forget."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize(
+    ("limit", "looks", "asked", "refused"),
+    [
+        (Limit("concurrent", 1), 1, 2, False),
+        (Limit("concurrent", 1), 2, 2, True),
+        (Limit("requests", 1, "minute"), 1, 1, True),
+    ],
+    ids=["a place that comes free", "no place", "requests"],
+)
+def test_a_place_that_was_let_go_a_moment_ago_is_looked_for_again(
+    limit: Limit, looks: int, asked: int, refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "RedisWindows", _FullRedis)
+    monkeypatch.setattr(_FullRedis, "looks", looks)
+    gate = gates.Gate(load({"REDIS_URL": "redis://127.0.0.1:1/0"}))
+    admission = gate.admit([Touch("key", "red/ann", "this key", limit)], 0)
+    assert ((admission.refused is not None), admission.windows.asked) == (refused, asked)  # type: ignore[attr-defined]
+    if not refused:
+        gate.end(admission, [1])
+    gate.close()

@@ -44,6 +44,7 @@ RACES = (
         tokens=f"{{ tokens = 10, {HOUR} }}",
         once="{ concurrent = 10 }",
         several=f"{{ requests = 100, {HOUR} }}, {{ concurrent = 10 }}, {{ tokens = 1000, {HOUR} }}",
+        turns="{ concurrent = 1 }",
         free="",
     )
     + f"""
@@ -112,6 +113,12 @@ def test_a_crowd_holds_no_more_places_than_there_are(city: City) -> None:
     assert counted[REFUSED] > 0
     assert _most_at_once(city) <= 10
     eventually(lambda: city.ask("once").status == FREE, 20)
+
+
+def test_calls_in_turn_need_one_place(city: City) -> None:
+    """The last byte of an answer comes before Redis hears that its place is free."""
+    city.upstream.script = good
+    assert not any(city.ask("turns", number % 2).status == REFUSED for number in range(60))
 
 
 def test_a_crowd_is_charged_one_estimated_token_each(city: City) -> None:

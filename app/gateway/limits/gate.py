@@ -29,6 +29,8 @@ _AWAY: Final = 1.0
 """Seconds without requests to a Redis that did not answer."""
 _LATE: Final = 0.01
 """Seconds after which a timer of this process is late, and says nothing about Redis."""
+_SECOND_LOOK: Final = 0.03
+"""Seconds that a call waits where others hold all places: their answers may be out already, and Redis not told yet."""
 _REPEATS: Final = 9
 _TURNS: Final = 2
 """Turns of the loop in which an answer that came in time is read: a turn runs its timers before it reads."""
@@ -130,6 +132,9 @@ class Gate:
             return self._in_memory(touches, charges, holder)
         windows = self._redis_windows()
         decision = self._ask(lambda: windows.admit(charges, holder))
+        if decision is not None and _lacks_place(charges, decision):
+            gevent.sleep(_SECOND_LOOK)
+            decision = self._ask(lambda: windows.admit(charges, holder))
         if decision is None:
             if holder:  # Redis may have admitted it, and would keep the place for a while
                 places = [Settlement(one, 0, 0) for one in charges if not one.seconds]
@@ -242,3 +247,8 @@ class Gate:
             held = list(self._held)
             if held:
                 self._ask(lambda: self._redis_windows().renew(held))  # noqa: B023 - asked at once
+
+
+def _lacks_place(charges: Sequence[Charge], decision: Decision) -> bool:
+    """Tell whether nothing but a limit of concurrent calls refuses, or that one longest."""
+    return decision.refused is not None and not charges[decision.refused].seconds
