@@ -26,7 +26,7 @@ from app.canonical.request import (
 from app.canonical.response import Finish, Response, Usage
 from app.dialects.base import Frame
 from app.dialects.gemini.dialect import DIALECT
-from app.dialects.gemini.response_in import annotations_of
+from app.dialects.gemini.sources import Sources
 from tests.dialects import generic
 from tests.dialects.test_growth import lines_run
 
@@ -260,6 +260,17 @@ def grounding(*segments: dict[str, Any]) -> dict[str, Any]:
     return {"groundingMetadata": {"groundingChunks": sources, "groundingSupports": supports}}
 
 
+def test_a_segment_is_cited_once_and_where_its_position_says_if_its_text_is_there() -> None:
+    code = {"executableCode": {"code": "1"}}
+    here, lost = {"startIndex": 5, "endIndex": 9, "text": "fact"}, {"startIndex": 90, "text": "much"}
+    later = chunk(
+        {"text": "fact "}, code, {"text": "fact much"}, code, {"text": "much"}, **grounding(here, lost)
+    )
+    texts = [part for part in parts(later, STOP) if isinstance(part, TextPart)]
+    spans = [[(one["start_index"], one["end_index"]) for one in text.annotations] for text in texts]
+    assert spans == [[], [(0, 4)], [(0, 4)]]
+
+
 class Text(str):
     """Counts what it is asked for."""
 
@@ -279,7 +290,9 @@ def test_a_text_is_looked_through_a_few_times_however_many_segments_it_has() -> 
     text.asked = Counter()
     located = [{"startIndex": 5 * i, "endIndex": 5 * i + 4, "text": "word"} for i in range(5_000)]
     strange = [{"text": f"quote {i}"} for i in range(5_000)]
-    annotations = annotations_of(grounding(*located, *strange), text, 0, last=True)
+    sources = Sources()
+    sources.read(grounding(*located, *strange))
+    annotations = sources.annotations(text, last=True)
     assert [(one["start_index"], one["end_index"]) for one in annotations] == [
         (5 * i, 5 * i + 4) for i in range(5_000)
     ]

@@ -72,6 +72,54 @@ def _cohere(number: int) -> list[dict[str, Any]]:
     ]
 
 
+def _gemini(*parts: Any, **members: Any) -> dict[str, Any]:
+    return {"candidates": [{"index": 0, "content": {"parts": [*parts], "role": "model"}, **members}]}
+
+
+def _code_between(n: int) -> list[dict[str, Any]]:
+    """n texts of six bytes, with code after each."""
+    return [part for _ in range(n) for part in ({"text": "a fact"}, {"executableCode": {"code": "1"}})]
+
+
+def _support(place: int, text: str) -> dict[str, Any]:
+    segment = {"startIndex": place, "endIndex": place + 6, "text": text}
+    return {"segment": segment, "groundingChunkIndices": [0]}
+
+
+def _grounded(n: int, text: str) -> dict[str, Any]:
+    supports = [_support(6 * i, text) for i in range(n)]
+    return {"groundingChunks": [{"web": {"uri": "https://a"}}], "groundingSupports": supports}
+
+
+def _cited(place: int) -> dict[str, Any]:
+    source = {"startIndex": place, "endIndex": place + 6, "uri": "https://a"}
+    return {"citations": [source]}
+
+
+def _gemini_answer(*frames: Any) -> Frames:
+    return [*frames, _gemini(finishReason="STOP")]
+
+
+def _message_block(place: int) -> list[dict[str, Any]]:
+    citation = {"type": "web_search_result_location", "url": f"https://{place}", "cited_text": "a"}
+    delta = {"type": "content_block_delta", "index": place}
+    return [
+        {"type": "content_block_start", "index": place, "content_block": {"type": "text", "text": ""}},
+        {**delta, "delta": {"type": "text_delta", "text": "a"}},
+        {**delta, "delta": {"type": "citations_delta", "citation": citation}},
+        {"type": "content_block_stop", "index": place},
+    ]
+
+
+def _message_answer(*frames: Any) -> Frames:
+    return [
+        {"type": "message_start", "message": {"id": "msg_1", "model": "m"}},
+        *frames,
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+        {"type": "message_stop"},
+    ]
+
+
 STREAMS: dict[tuple[str, str], Callable[[int], Frames]] = {
     # wire, way of growing: the frames of an answer of size n
     ("chat", "choices"): lambda n: (
@@ -107,6 +155,41 @@ STREAMS: dict[tuple[str, str], Callable[[int], Frames]] = {
     ("cohere", "contents left open"): lambda n: (
         [frame for i in range(n) for frame in _cohere(i)]
         + [{"type": "message-end", "delta": {"finish_reason": "COMPLETE"}}]
+    ),
+    ("messages", "cited texts"): lambda n: _message_answer(*[f for i in range(n) for f in _message_block(i)]),
+    ("gemini", "texts between code"): lambda n: _gemini_answer(*map(_gemini, _code_between(n))),
+    ("gemini", "supports of many texts"): lambda n: _gemini_answer(
+        _gemini(*_code_between(n), groundingMetadata=_grounded(n, "a fact"))
+    ),
+    ("gemini", "supports in no text"): lambda n: _gemini_answer(
+        _gemini(*_code_between(n), groundingMetadata=_grounded(n, "no fact"))
+    ),
+    ("gemini", "citations of many texts"): lambda n: _gemini_answer(
+        *[_gemini(*_code_between(1), **({"citationMetadata": _cited(6 * i)})) for i in range(n)]
+    ),
+    ("chat", "annotations"): lambda n: _chat_answer(
+        *[
+            _chat(
+                {
+                    "content": "a",
+                    "annotations": [
+                        {
+                            "type": "url_citation",
+                            "url_citation": {
+                                "url": f"https://{i}",
+                                "start_index": i,
+                                "end_index": i + 1,
+                                "title": "",
+                            },
+                        }
+                    ],
+                }
+            )
+            for i in range(n)
+        ]
+    ),
+    ("chat", "sources"): lambda n: _chat_answer(
+        *[_chat({"content": "a"}) | {"citations": [f"https://{k}" for k in range(i % 9)]} for i in range(n)]
     ),
 }
 

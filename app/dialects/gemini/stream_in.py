@@ -38,13 +38,12 @@ from app.dialects.base import ClientContext
 from app.dialects.gemini.options import NAME, audio_format, family_of
 from app.dialects.gemini.partial_args import join_args
 from app.dialects.gemini.response_in import (
-    annotations_of,
-    citations,
     decode_error_body,
     decode_usage,
     finish_of,
     searches_of,
 )
+from app.dialects.gemini.sources import Sources
 from app.dialects.shared.blocks import OpenBlock
 from app.dialects.shared.decoder_parts import cut_stream, name_of_call
 from app.dialects.shared.lenient_json import (
@@ -77,13 +76,11 @@ class _Candidate:
         self.raw: str | None = None
         self.has_content = False
         self.native: dict[str, Any] = {}
-        self._citations: list[JSON] = []
-        self._cited: set[str] = set()
+        self._sources = Sources()
         self._numbers = numbers
         self._context = context
         self._open: OpenBlock | None = None
         self._partial: list[JSON] = []  # the pieces of a call whose arguments are streamed
-        self._bytes_before = 0
         self._late_signature: str | None = None
         self._calls_tools = False
 
@@ -91,12 +88,9 @@ class _Candidate:
         """Take the candidate of one chunk."""
         cited = self.native.get("citationMetadata")
         self.native.update(without_nulls(rest(candidate, _CANDIDATE)))
-        for citation in citations(as_dict(candidate.get("citationMetadata"))):
-            if (key := json_text(citation)) not in self._cited:
-                self._cited.add(key)
-                self._citations.append(citation)
-            if cited is not None:
-                self.native["citationMetadata"] = {"citations": self._citations}
+        self._sources.read(candidate)
+        if cited is not None and candidate.get("citationMetadata") is not None:
+            self.native["citationMetadata"] = {"citations": self._sources.citations}
         self.raw = label(candidate.get("finishReason")) or self.raw
         events: list[Event] = []
         self.has_content = self.has_content or candidate.get("content") is not None
@@ -122,9 +116,8 @@ class _Candidate:
         events = self._end_call()
         block, self._open = self._open, None
         if block is not None and isinstance(block.part, TextPart):
-            annotations = annotations_of(self.native, block.text, self._bytes_before, last=last)
+            annotations = self._sources.annotations(block.text, last=last)
             events += [BlockDelta(block.number, annotation=annotation) for annotation in annotations]
-            self._bytes_before += len(block.text.encode())
         if block is not None:
             events.append(BlockEnded(block.number))
         signature, self._late_signature = self._late_signature, None
