@@ -88,7 +88,7 @@ GUARDS: Final = (
     Guard(
         "deep JSON is built",
         "app/wire/json.py",
-        "    if _depth(structure) > MAX_DEPTH:\n        raise _refusal",
+        "    if depth_of(structure) > MAX_DEPTH:\n        raise _refusal",
         "    if False:\n        raise _refusal",
         "tests/wire/test_json.py::test_depth_100_is_taken_and_101_refused",
     ),

@@ -11,6 +11,7 @@ here, those of embeddings, audio and images in ``media``.
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import field
@@ -68,7 +69,8 @@ class ClientContext:
     ``options`` is the provider's row of quirks (``ChatOptions`` …). ``realm`` names who can verify
     this target's signatures. ``provider`` is for messages only. ``request`` is the request of a
     response, for decoders that need it (which tools are custom). ``headers`` are the client's, by
-    lower-case name, as far as the format has members for them.
+    lower-case name, as far as the format has members for them. ``loads`` returns the value of JSON in an answer that may
+    be something else, and raises ``ValueError`` for no JSON, or for too much of it.
     """
 
     model: str
@@ -80,6 +82,7 @@ class ClientContext:
     losses: Losses = field(default_factory=Losses)
     request: Request | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    loads: Callable[[bytes], Any] = json.loads
 
     def accepts(self, signature: Signature | None, dialect: str) -> bool:
         """Tell whether ``signature`` may be sent to this target: same dialect, same realm."""

@@ -32,10 +32,13 @@ from app.gateway.upstreams import parse_error_body
 from app.providers.base import Provider, Wire
 from app.state.ids import mint
 from app.wire.clocks import Clocks
+from app.wire.offload import aside
 
 _LOG: Final = logging.getLogger(__name__)
 _TIMEOUT: Final = 10.0  # seconds for one provider, or less where the first byte must come sooner
 _PAGES: Final = 20
+_MOST: Final = 10_000
+"""Models of a provider; a list is kept, and looked through by calls."""
 
 
 Resolve = Callable[[str, str | None], tuple[str, str]]
@@ -162,6 +165,8 @@ class Catalogue:
             page = self._page(provider, replace(wire, query={**wire.query, **query}))
             for model in page.models:
                 by_id.setdefault(model.id, model)
+            if len(by_id) > _MOST:
+                raise GatewayError("upstream_invalid", f"The provider lists more than {_MOST} models.")
             query = page.next_query
         return tuple(by_id.values())
 
@@ -206,4 +211,4 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
         data = upstream.read()
     if not 200 <= upstream.status < 300:
         raise client.decode_error(upstream.status, parse_error_body(data), upstream.headers)
-    return client.decode_page(parse_upstream(data), context)
+    return aside(len(data), lambda: client.decode_page(parse_upstream(data), context))

@@ -162,7 +162,8 @@ class SpeechExchange(FormExchange[SpeechDialect]):
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch whole audio."""
         received = fetch(self.send())
-        response = self._decode(received.body, received.headers)
+        body, headers = received.body, received.headers
+        response = aside(len(body), lambda: self._decode(body, headers))
         usage = response.usage or estimate_speech_usage(self._request)
         return Answer(response.audio, response.media_type, usage=usage)
 
@@ -188,6 +189,9 @@ class TranscriptionExchange(FormExchange[TranscriptionDialect]):
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch a whole transcript in the format that the client wants."""
         received = fetch(self.send())
+        return aside(len(received.body), lambda: self._answer(received))
+
+    def _answer(self, received: Received) -> Answer:
         transcript = self._decode(received.body, received.headers)
         body = self._server.encode_response(transcript, self._request)
         if isinstance(body, str):
@@ -215,7 +219,11 @@ class ImageExchange(FormExchange[ImageDialect]):
 
     def fetch(self, fetch: Fetch) -> Answer:
         """Fetch whole pictures."""
-        response = self._decode(fetch(self.send()).body)
+        data = fetch(self.send()).body
+        return aside(len(data), lambda: self._answer(data))
+
+    def _answer(self, data: bytes) -> Answer:
+        response = self._decode(data)
         body = self._server.encode_response(response, self._request, self._server_context)
         return Answer(body, usage=response.usage)
 

@@ -52,7 +52,7 @@ D = TypeVar("D", bound=Row)
 def parse_upstream(body: bytes) -> Any:
     """Parse an upstream's JSON; raises GatewayError ``upstream_invalid``."""
     try:
-        return loads_lenient(body)
+        return aside(len(body), partial(loads_lenient, body))
     except ValueError as error:
         raise GatewayError(
             "upstream_invalid", "The provider's answer is not valid JSON.", raw=body[:4096]
@@ -134,6 +134,7 @@ def client_context(
         losses=losses,
         request=request,
         headers={name: sent[name] for name in wire.body_headers if name in sent} if wire.body_headers else {},
+        loads=loads_lenient,
     )
 
 

@@ -13,11 +13,11 @@ import json as stdlib
 import math
 import re
 from collections.abc import Mapping
-from itertools import accumulate
 from typing import Any, Final
 
 import orjson
 
+from app.canonical.json_structure import depth_of, has_many_openers, openers_in, structure_of, unescaped
 from app.errors import GatewayError
 
 MAX_DEPTH: Final = 100
@@ -32,10 +32,7 @@ MAX_COPY: Final = 4 * 1024 * 1024  # bytes; larger bodies are not written again 
 INT_BOUND: Final = 2**63
 GOVERNING: Final = ("model", "stream", "input", "messages")  # policy and upstream must read the same one
 
-_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b'[]{},"'))
 _NOT_MEMBER: Final = bytes(set(range(256)) - set(b':"'))
-_NOT_BRACKET: Final = b',"'
-_STEPS: Final = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.get(i, 0) for i in range(256))
 _DIGITS_AS_ZERO: Final = bytes(ord("0") if chr(i).isdecimal() and i < 128 else i for i in range(256))
 _SOUND: Final = frozenset({str, int, bool, type(None)})
 _TOO_DEEP: Final = f"The JSON is nested deeper than {MAX_DEPTH} levels."
@@ -65,7 +62,7 @@ def loads(data: bytes, *, strict: bool = True) -> Any:
     except (ValueError, RecursionError) as error:
         _check_size(data)  # its refusals come first
         raise _refusal_of(error) from error
-    if is_small and _has_many_openers(data, MAX_DEPTH) and _is_deeper(value, MAX_DEPTH):
+    if is_small and has_many_openers(data, MAX_DEPTH) and _is_deeper(value, MAX_DEPTH):
         raise _refusal(_TOO_DEEP)
     _check_numbers(data)
     if isinstance(value, dict):
@@ -170,51 +167,18 @@ def _refusal_of(error: ValueError | RecursionError) -> GatewayError:
     )
 
 
-def _openers(data: bytes) -> int:
-    return data.count(b"[") + data.count(b"{")
-
-
-def _has_many_openers(data: bytes, most: int) -> bool:
-    """Tell whether ``data`` has more than ``most`` brackets that open. It looks at those alone, which are few in most bodies."""
-    count = 0
-    for opener in (b"[", b"{"):
-        place = -1
-        while (place := data.find(opener, place + 1)) >= 0:
-            count += 1
-            if count > most:
-                return True
-    return False
-
-
-def _structure(data: bytes, others: bytes = _NOT_STRUCTURE) -> bytes:
-    """Return the brackets and commas of ``data`` that stand outside strings, in order: all but ``others``."""
-    return b"".join(_unescaped(data).translate(None, others).split(b'"')[::2])
-
-
-def _unescaped(data: bytes) -> bytes:
-    """Return ``data`` without quotes that are escaped: each that is left begins or ends a string."""
-    if b"\\\\" in data:
-        data = data.replace(b"\\\\", b"")
-    return data.replace(b'\\"', b"") if b'\\"' in data else data
-
-
-def _depth(structure: bytes) -> int:
-    steps = structure.translate(_STEPS, _NOT_BRACKET)
-    return max(accumulate(memoryview(steps).cast("b")), default=0)
-
-
 def _check_size(data: bytes) -> None:
     """Refuse a body too deep or of too many elements, before anything is built from it."""
-    may_be_many = len(data) > MAX_ELEMENTS and _openers(data) + data.count(b",") > MAX_ELEMENTS
-    if not may_be_many and not _has_many_openers(data, MAX_DEPTH):
+    may_be_many = len(data) > MAX_ELEMENTS and openers_in(data) + data.count(b",") > MAX_ELEMENTS
+    if not may_be_many and not has_many_openers(data, MAX_DEPTH):
         return
     too_many = f"The JSON has more than {MAX_ELEMENTS} members and elements."
-    if data.count(b'"') > 5 * MAX_ELEMENTS and _unescaped(data).count(b'"') > 5 * MAX_ELEMENTS:
+    if data.count(b'"') > 5 * MAX_ELEMENTS and unescaped(data).count(b'"') > 5 * MAX_ELEMENTS:
         raise _refusal(too_many)  # a member has two strings at most
-    structure = _structure(data)
-    if may_be_many and _openers(structure) + structure.count(b",") > MAX_ELEMENTS:
+    structure = structure_of(data)
+    if may_be_many and openers_in(structure) + structure.count(b",") > MAX_ELEMENTS:
         raise _refusal(too_many)
-    if _depth(structure) > MAX_DEPTH:
+    if depth_of(structure) > MAX_DEPTH:
         raise _refusal(_TOO_DEEP)
 
 
@@ -236,25 +200,25 @@ def _is_deeper(value: Any, most: int) -> bool:
 def _check_size_lenient(data: bytes) -> None:
     """Refuse an answer too deep or of too many values, before anything is built from it."""
     size = len(data)
-    if size <= MAX_MEMBERS_LENIENT and not _has_many_openers(data, MAX_DEPTH_LENIENT):
+    if size <= MAX_MEMBERS_LENIENT and not has_many_openers(data, MAX_DEPTH_LENIENT):
         return
     strings, members = max(MAX_STRINGS_LENIENT, size // 12), max(MAX_MEMBERS_LENIENT, size // 16)
     holders, elements = max(MAX_HOLDERS_LENIENT, size // 24), max(MAX_ELEMENTS_LENIENT, size // 6)
-    if size > strings and _unescaped(data).count(b'"') > 2 * strings:
+    if size > strings and unescaped(data).count(b'"') > 2 * strings:
         raise InvalidJSON(f"more than {strings} strings")
-    if data.count(b":") > members and len(_structure(data, _NOT_MEMBER)) > members:
+    if data.count(b":") > members and len(structure_of(data, _NOT_MEMBER)) > members:
         raise InvalidJSON(f"more than {members} members")
-    openers = _openers(data)
+    openers = openers_in(data)
     may_be_many = size > elements and openers + data.count(b",") > elements
     if openers <= MAX_DEPTH_LENIENT and not may_be_many:
         return
-    structure = _structure(data)
-    openers = _openers(structure)
+    structure = structure_of(data)
+    openers = openers_in(structure)
     if openers > holders:
         raise InvalidJSON(f"more than {holders} objects and arrays")
     if may_be_many and openers + structure.count(b",") > elements:
         raise InvalidJSON(f"more than {elements} elements")
-    if _depth(structure) > MAX_DEPTH_LENIENT:
+    if depth_of(structure) > MAX_DEPTH_LENIENT:
         raise InvalidJSON(f"nested deeper than {MAX_DEPTH_LENIENT} levels")
 
 

@@ -188,6 +188,23 @@ def test_a_number_of_an_absurd_exponent_is_no_internal_error(wire):
     assert "error" not in body
 
 
+@pytest.mark.parametrize("holder", ["{},", "0,"])
+@pytest.mark.parametrize("wire", TARGETS)
+def test_json_in_a_text_is_read_up_to_as_many_elements_as_a_body_may_have(wire, holder, monkeypatch):
+    """The parser yields to nobody, and a body's own limit counts a text as one element."""
+    monkeypatch.setattr("app.dialects.shared.lenient_json.MAX_ELEMENTS", 1_000)
+    read = []
+    monkeypatch.setattr("json.loads", lambda text, **options: read.append(len(text)) or {})
+
+    for count in (900, 1_100):
+        text = f'{{"a":[{holder * count}0]}}'
+        call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": text}}
+        result = {"role": "tool", "tool_call_id": "c", "content": text}
+        _translate({"messages": [HI, {"role": "assistant", "tool_calls": [call]}, result]}, wire)
+        free_text(text)
+        assert max(read, default=0) < 900 * len(holder) + 100
+
+
 def _tree(reference: str) -> dict[str, Any]:
     return {"type": "object", "properties": {"left": {"$ref": reference}, "right": {"$ref": reference}}}
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
 from types import FrameType
 from typing import Any
 
@@ -182,6 +183,10 @@ def asked(upstream: Upstream, tmp_path_factory: pytest.TempPathFactory) -> Any:
         "DATABASE_URL": f"sqlite:///{tmp_path_factory.mktemp('asked')}/sluice.db",
         "GROQ_API_KEY": "gsk-1234567890abcdef",
         "GROQ_BASE_URL": upstream.url,
+        "OPENAI_API_KEY": "sk-1234567890abcdef",
+        "OPENAI_BASE_URL": upstream.url,
+        "GEMINI_API_KEY": "gemini-1234567890abcdef",
+        "GEMINI_BASE_URL": upstream.url,
     }
     return create_app(load(environ)).test_client()
 
@@ -204,6 +209,51 @@ def test_an_answer_of_many_calls_leaves_the_loop_to_others(
 
     small, large = ask(20), ask(9_000)
     assert large < small + 12 * 9_000
+
+
+def _sound(fields: Mapping[str, str]) -> dict[str, Any]:
+    return {"data": {"model": "openai/x", "file": (BytesIO(b"RIFF"), "a.wav"), **fields}}
+
+
+WORD = {"word": "a", "text": "a", "start": 0.5, "end": 1.5}
+MEDIA: dict[str, tuple[str, Callable[[], dict[str, Any]], Callable[[int], Any]]] = {
+    # what is asked: path, the request, the answer of a size
+    "words of a transcript": (
+        "/v1/audio/transcriptions",
+        lambda: _sound({"response_format": "verbose_json"}),
+        lambda n: {"text": "a", "words": [WORD] * n, "segments": [WORD] * n},
+    ),
+    "subtitles": (
+        "/v1/audio/transcriptions",
+        lambda: _sound({"response_format": "srt"}),
+        lambda n: {"text": "a", "segments": [WORD] * n},
+    ),
+    "pictures": (
+        "/v1/images/generations",
+        lambda: {"json": {"model": "openai/x", "prompt": "a"}},
+        lambda n: {"created": 1, "data": [{"url": "a" * 30}] * n},
+    ),
+    "speech": (
+        "/v1/audio/speech",
+        lambda: {"json": {"model": "gemini/x", "input": "a", "voice": "a"}},
+        lambda n: {"candidates": [{"content": {"parts": [{"inlineData": {"data": "AAAA"}}] * n}}]},
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", MEDIA)
+def test_a_large_answer_of_media_leaves_the_loop_to_others(kind: str, asked: Any, upstream: Upstream) -> None:
+    path, request, answer = MEDIA[kind]
+
+    def ask(count: int) -> int:
+        reply, found = Reply.json(answer(count)), []
+        upstream.script = lambda request: reply
+        longest = _longest_run(lambda: found.append(asked.post(path, **request())))
+        assert found[0].status_code in (200, 502)
+        return longest
+
+    small, large = ask(10), ask(9_000)
+    assert large < small + 9_000
 
 
 def test_what_work_raises_comes_back_from_the_other_thread_and_is_not_printed(capfd: Any) -> None:

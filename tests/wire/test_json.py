@@ -312,7 +312,7 @@ def test_a_body_of_too_many_strings_is_refused_before_its_structure_is_looked_at
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     looked: list[int] = []
-    monkeypatch.setattr(json, "_structure", lambda data: looked.append(len(data)) or b"")
+    monkeypatch.setattr(json, "structure_of", lambda data: looked.append(len(data)) or b"")
     with pytest.raises(GatewayError, match="members and elements"):
         json.loads(b"{" + b'"a":"b",' * 2 * json.MAX_ELEMENTS + b'"a":"b"}')
     assert looked == []

@@ -7,8 +7,6 @@ those of recorded exchanges. A stream is an AWS event stream with the family's J
 from __future__ import annotations
 
 import base64
-import binascii
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from typing import Any, Final
@@ -29,6 +27,7 @@ from app.dialects.shared.lenient_json import (
     count,
     dicts,
     opt_str,
+    parse,
     without_nulls,
 )
 from app.dialects.shared.sampling_paths import sampling_members
@@ -292,8 +291,8 @@ class InvokeDecoder(TerminalDecoder):
 def unwrap_chunk(data: Any) -> JSON | None:
     """Return the JSON object in a message of an InvokeModel stream, None if it has none."""
     try:
-        value = json.loads(base64.b64decode(as_str(as_dict(data).get("bytes"))))
-    except (ValueError, binascii.Error):
+        value = parse(base64.b64decode(as_str(as_dict(data).get("bytes"))).decode())
+    except ValueError:  # binascii.Error is one
         return None
     return value if isinstance(value, dict) else None
 

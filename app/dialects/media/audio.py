@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -175,10 +174,10 @@ def speech_format(request: SpeechRequest) -> str:
     return request.format or DEFAULT_FORMAT
 
 
-def whole_json(content: bytes) -> Any:
+def whole_json(content: bytes, context: ClientContext) -> Any:
     """Return the JSON of a body; raises ``upstream_invalid`` for anything else."""
     try:
-        return json.loads(content)
+        return context.loads(content)
     except ValueError as error:
         raise GatewayError(
             "upstream_invalid", "The provider's answer is not JSON.", raw=str(error)

@@ -107,7 +107,7 @@ def decode_response(
     if not _has_timestamps(request) and is_json(headers):
         raise no_audio(content)
     if _has_timestamps(request):
-        body = as_dict(whole_json(content))
+        body = as_dict(whole_json(content, context))
         audio = audio_bytes(as_str(body.get("audio_base64")))
         if not audio:
             raise no_audio()

@@ -137,7 +137,9 @@ def _words(body: Mapping[str, Any]) -> list[Word]:
 DIALECT: Final = TranscriptionDialect(
     name=NAME,
     encode_request=encode_request,
-    decode_response=lambda content, request, context, headers: _transcript(as_dict(whole_json(content))),
+    decode_response=lambda content, request, context, headers: _transcript(
+        as_dict(whole_json(content, context))
+    ),
     stream_decoder=ElevenLabsTranscriptDecoder,
     decode_error=decode_error,
 )

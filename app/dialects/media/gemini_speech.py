@@ -61,7 +61,7 @@ def decode_response(
     content: bytes, request: SpeechRequest, context: ClientContext, headers: Mapping[str, str]
 ) -> SpeechResponse:
     """Return the audio of a response, all its parts joined."""
-    response = GENERATION.decode_response(whole_json(content), context)
+    response = GENERATION.decode_response(whole_json(content, context), context)
     parts = [part for part in response.first.parts if isinstance(part, AudioPart)]
     if not parts:
         raise _no_audio_error(response)

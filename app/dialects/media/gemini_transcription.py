@@ -60,7 +60,7 @@ def decode_response(
     headers: Mapping[str, str],
 ) -> Transcript:
     """Return the transcript of a response."""
-    response = GENERATION.decode_response(whole_json(content), context)
+    response = GENERATION.decode_response(whole_json(content, context), context)
     text = "".join(part.text for part in response.first.parts if isinstance(part, TextPart)).strip()
     return Transcript(text, request.language, usage=complete_audio_usage(response.usage, "output", text))
 

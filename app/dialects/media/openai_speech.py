@@ -138,7 +138,7 @@ def decode_response(
     audio_type = media_type(request, headers)
     if not is_json(headers) and not context.options_as(SpeechOptions).base64:
         return SpeechResponse(content, audio_type)
-    body = whole_json(content)
+    body = whole_json(content, context)
     if (failure := failure_in(body)) is not None:
         raise failure
     return SpeechResponse(_audio_of(body), audio_type, speech_usage(body.get("usage"), request))

@@ -6,7 +6,6 @@ be null (recorded traffic).
 
 from __future__ import annotations
 
-import json
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -40,7 +39,9 @@ _LEAD: Final = 16
 _PAGES: Final = (b"<!doctype html", b"<html")
 
 
-def decode_transcript(content: bytes, headers: Mapping[str, str]) -> Transcript:
+def decode_transcript(
+    content: bytes, headers: Mapping[str, str], loads: Callable[[bytes], Any]
+) -> Transcript:
     """Return the transcript of a response: a JSON object, or a string of JSON, subtitles, or a text.
 
     Raises the error that a response of status 200 holds, and ``upstream_invalid`` for JSON
@@ -49,7 +50,7 @@ def decode_transcript(content: bytes, headers: Mapping[str, str]) -> Transcript:
     content = content.removeprefix(BOM_UTF8).strip()
     says_json = is_json(headers)
     try:
-        body = json.loads(content or b"null") if says_json or content.startswith(b"{") else None
+        body = loads(content or b"null") if says_json or content.startswith(b"{") else None
     except ValueError:
         return _plain(content)
     if isinstance(body, str) or not says_json and body is None:

@@ -285,7 +285,9 @@ def _done(transcript: Transcript) -> dict[str, Any]:
 DIALECT: Final = TranscriptionDialect(
     name=NAME,
     encode_request=encode_request,
-    decode_response=lambda content, request, context, headers: decode_transcript(content, headers),
+    decode_response=lambda content, request, context, headers: decode_transcript(
+        content, headers, context.loads
+    ),
     stream_decoder=OpenAITranscriptDecoder,
     decode_error=decode_error,
     decode_request=decode_request,

@@ -10,12 +10,13 @@ import base64
 import binascii
 import json
 import math
-import re
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
+from app.canonical.json_structure import is_within
 from app.canonical.request import ImagePart, Native
 
 JSON = dict[str, Any]
@@ -25,9 +26,8 @@ MAX_COUNT: Final = 2**53
 MAX_DEPTH: Final = 100
 """Deepest nesting of JSON that is parsed, here and in clients' bodies."""
 
-_STRINGS: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
-"""Strings of JSON; the last one may lack its end, so that no quote is the beginning of two searches."""
-_BRACKETS: Final = re.compile(r"[\[\]{}]")
+MAX_ELEMENTS: Final = 500_000
+"""Most members and elements of JSON that is parsed here, as in clients' bodies."""
 
 
 def as_dict(value: Any) -> dict[str, Any]:
@@ -84,10 +84,10 @@ def count(value: Any) -> int | None:
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number as it is, anything else as None."""
+    """Return a number that a double can hold as it is, anything else as None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) <= sys.float_info.max else None
 
 
 def small_integer(value: Any, *, digits: int) -> int | None:
@@ -117,11 +117,11 @@ def without_nulls(members: Mapping[str, Any]) -> dict[str, Any]:
 def parse(text: str, default: Any = None) -> Any:
     """Return the value of a JSON text, ``default`` if it is invalid.
 
-    ``NaN``, numbers beyond a double and nesting deeper than ``MAX_DEPTH`` are invalid, so that
-    every result can be serialised again.
+    ``NaN``, numbers beyond a double, nesting deeper than ``MAX_DEPTH`` and more than ``MAX_ELEMENTS`` are invalid: every
+    result can be serialised again, and none holds other calls up.
     """
     try:
-        return DECODER.decode(text) if is_shallow(text) else default
+        return DECODER.decode(text) if is_moderate(text) else default
     except (ValueError, RecursionError):
         return default
 
@@ -137,16 +137,9 @@ DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 """Decodes JSON, except for ``NaN`` and numbers beyond a double."""
 
 
-def is_shallow(text: str) -> bool:
-    """Tell whether JSON text is nested no deeper than ``MAX_DEPTH``."""
-    if text.count("[") + text.count("{") <= MAX_DEPTH:
-        return True
-    depth = 0
-    for bracket in _BRACKETS.findall(_STRINGS.sub("", text)):
-        depth += 1 if bracket in "[{" else -1
-        if depth > MAX_DEPTH:
-            return False
-    return True
+def is_moderate(text: str) -> bool:
+    """Tell whether JSON text is nested no deeper than ``MAX_DEPTH`` and has at most ``MAX_ELEMENTS`` members and elements."""
+    return is_within(text.encode("utf-8", "surrogatepass"), depth=MAX_DEPTH, elements=MAX_ELEMENTS)
 
 
 def json_text(value: Any) -> str:

@@ -11,7 +11,7 @@ import math
 from decimal import Decimal, InvalidOperation
 from typing import Any, NoReturn
 
-from app.dialects.shared.lenient_json import is_shallow, json_text
+from app.dialects.shared.lenient_json import is_moderate, json_text
 
 
 class _Reading:
@@ -22,8 +22,8 @@ class _Reading:
 
     def value(self, text: str) -> Any:
         """Return the value; raises ValueError if the text is not JSON."""
-        if not is_shallow(text):
-            raise ValueError("nested too deeply")
+        if not is_moderate(text):
+            raise ValueError("nested too deeply, or too much")
         return json.loads(
             text, parse_float=self._real, parse_constant=self._constant, object_pairs_hook=self._members
         )
@@ -70,10 +70,10 @@ def argument_object(text: str) -> tuple[dict[str, Any], bool]:
 
 def is_json(text: str) -> bool:
     """Tell whether a call's arguments are valid JSON; those of a call that was cut off are not."""
+    if not is_moderate(text):
+        return True  # servers have their own limits
     try:
         json.loads(text)
-    except RecursionError:
-        return True  # servers have their own limits of nesting
     except ValueError:
         return False
     return True
@@ -85,7 +85,7 @@ def faithful_value(text: str) -> Any:
     Returns None for any other text, and for ``null``.
     """
     try:
-        if not is_shallow(text):
+        if not is_moderate(text):
             return None
         value = json.loads(
             text,
