@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_stream, chat_text, received
 from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
-from tests.lifecycle.house import eventually
+from tests.lifecycle.house import Client, eventually
 from tests.traffic.replay import Reply, Request
 
 HOUR = 'per = "hour"'
@@ -58,7 +59,7 @@ models = ["x", "y", "big", "big-2"]
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[City]:
-    with running_city(CONFIG) as city:
+    with running_city(CONFIG, env={"SLUICE_MASTER_KEY": "sk-master"}) as city:
         yield city
 
 
@@ -225,6 +226,39 @@ def test_a_run_for_which_there_is_no_place_waits_for_one(city: City) -> None:
     assert client.get(f"/v1/responses/{waiting}").json["status"] in ("queued", "in_progress")
     connection.close()
     assert client.ended(waiting)["status"] == "completed"
+
+
+@pytest.mark.parametrize(
+    ("method", "changes", "status", "code"),
+    [
+        ("DELETE", None, "failed", "permission_denied"),
+        ("PATCH", {"enabled": False}, "failed", "permission_denied"),
+        ("PATCH", {"models": ["groq/*"]}, "failed", "permission_denied"),
+        ("PATCH", {"limits": [{"concurrent": 9}]}, "completed", None),
+    ],
+    ids=["revoked", "disabled", "another model", "more places"],
+)
+def test_a_run_that_waits_for_a_place_knows_its_key_as_it_is(
+    city: City, method: str, changes: Any, status: str, code: str | None
+) -> None:
+    body = ROLE + chat_text("first")
+    city.upstream.script = lambda request: Reply.sse(body + CHAT_DONE, hang=len(body))
+    master, other = city.client("master"), city.client("free")
+    members = {"tenant": "red", "name": f"one-{secrets.token_hex(4)}", "limits": [{"concurrent": 1}]}
+    key = master.post("/admin/keys", members).json
+    client = Client(city.gateways[0].port, key["key"])
+    connection = client.open("POST", CHAT, {**PROMPT, "stream": True})
+    assert connection.sock is not None
+    received(connection.sock, b"first")
+    asked = {"background": True, "model": "sandbox/echo"}
+    waiting = client.make("say exactly: hello", **asked)["id"]
+    eventually(lambda: other.get(f"/v1/responses/{waiting}").json["status"] == "in_progress")
+    assert master.send(method, f"/admin/keys/{key['id']}", changes).status == 200
+    if code is not None:
+        connection.close()
+    ended = other.ended(waiting)
+    assert (ended["status"], (ended["error"] or {}).get("code")) == (status, code)
+    connection.close()
 
 
 def test_a_refused_response_leaves_nothing_stored(city: City) -> None:
