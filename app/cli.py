@@ -169,10 +169,10 @@ def _models(args: argparse.Namespace) -> int:
     try:
         with line("asking the providers"):
             catalogue = Catalogue(registry, settings, router.resolve)
-            found = catalogue.models(Principal("cli", "default"), args.provider)
+            models = catalogue.models(Principal("cli", "default"), args.provider)
     except GatewayError as error:
         raise Refusal(error.message, 1) from error
-    for model in found:
+    for model in models:
         print(model.id)
     return 0
 
@@ -208,12 +208,12 @@ def _reencrypt(settings: "Settings") -> int:
     cipher = Cipher(keys, seals=settings.encrypt)
     db.seal(cipher)
     with line("sealing anew") as progress:
-        changed = reencrypt(db, cipher, lambda name, seen, total: progress.update(seen, total, name))
+        count = reencrypt(db, cipher, lambda name, seen, total: progress.update(seen, total, name))
     db.close()
     if not db.is_postgres:
         with line("compacting the file"):
             compact(str(db.url.database))
-    print(f"{changed} rows are {'sealed with the first key' if settings.encrypt else 'open'} now")
+    print(f"{count} rows are {'sealed with the first key' if settings.encrypt else 'open'} now")
     return 0
 
 

@@ -150,8 +150,8 @@ def _parameter_faults(query: str) -> Iterator[str]:
         elif name in _SCHEMA and not re.fullmatch(r"[\w$]+(,[\w$]+)*", value):
             yield f"the parameter {name!r} must name a schema, or several with commas between"
         elif name in _FOREIGN_SSL and (name, value) not in _SSL:
-            listed = ", ".join(word for known, word in _SSL if known == name)
-            yield f"the parameter {name!r} must be one of {listed}; libpq's own is sslmode"
+            modes = ", ".join(word for mode, word in _SSL if mode == name)
+            yield f"the parameter {name!r} must be one of {modes}; libpq's own is sslmode"
         elif name not in _KNOWN:
             yield _unknown(name)
 

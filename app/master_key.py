@@ -49,10 +49,10 @@ def link(key: str, now: float | None = None) -> str:
 
 def is_link(key: str, token: str, now: float | None = None) -> bool:
     """Tell whether ``token`` is that of a link which still works."""
-    found = _LINK.fullmatch(token)
-    if found is None or not hmac.compare_digest(_signature(key, int(found[1])), found[2]):
+    match = _LINK.fullmatch(token)
+    if match is None or not hmac.compare_digest(_signature(key, int(match[1])), match[2]):
         return False
-    age = (time.time() if now is None else now) - int(found[1])
+    age = (time.time() if now is None else now) - int(match[1])
     return age < LINK_SECONDS
 
 

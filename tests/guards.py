@@ -81,7 +81,7 @@ GUARDS: Final = (
     Guard(
         "a model's name leaves its segment of the path",
         "app/wire/paths.py",
-        "    if not value.isprintable() or not refused.isdisjoint(value):\n",
+        "    if not value.isprintable() or not forbidden.isdisjoint(value):\n",
         "    if False:\n",
         "tests/wire/test_paths.py::test_what_would_change_the_path_is_a_bad_request",
     ),
@@ -102,14 +102,14 @@ GUARDS: Final = (
     Guard(
         "a compressed body inflates without end",
         "app/surfaces/body/decompression.py",
-        "        if left < 0:\n",
+        "        if room < 0:\n",
         "        if False:\n",
         "tests/behaviour/test_compressed_bodies.py::test_a_bomb_is_413",
     ),
     Guard(
         "a compressed body is made of countless members",
         "app/surfaces/body/decompression.py",
-        "    if sum(map(data.count, known.marks)) > _MAX_MEMBERS:\n",
+        "    if sum(map(data.count, row.marks)) > _MAX_MEMBERS:\n",
         "    if False:\n",
         "tests/behaviour/test_compressed_bodies.py::test_a_broken_one_is_400_and_says_what_is_wrong",
     ),

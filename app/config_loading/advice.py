@@ -59,28 +59,28 @@ def advise(settings: Settings, environ: Mapping[str, str], find: Find, is_known:
 
 
 def _misspelled_variables(settings: Settings, environ: Mapping[str, str]) -> Iterator[Advice]:
-    known = _known_variables(settings)
-    vendors = {name.partition("_")[0] for name in known}
+    variables = _known_variables(settings)
+    vendors = {name.partition("_")[0] for name in variables}
     for name in environ:
-        if name in known or name in _IGNORED or not environ[name]:
+        if name in variables or name in _IGNORED or not environ[name]:
             continue
-        closest = _nearest(name, known, vendors)
+        closest = _nearest(name, variables, vendors)
         if closest is not None:
             yield name, f"is not a known variable; did you mean '{closest}'?"
         elif name.startswith(_OURS):
             yield name, "is not a setting of this version and is ignored"
 
 
-def _nearest(name: str, known: frozenset[str], vendors: set[str]) -> str | None:
+def _nearest(name: str, variables: frozenset[str], vendors: set[str]) -> str | None:
     """Return the known variable that ``name`` is probably a misspelling of."""
     upper = name.upper()
-    if upper.removeprefix(_OURS) in known:  # SLUICE_REDIS_URL
+    if upper.removeprefix(_OURS) in variables:  # SLUICE_REDIS_URL
         return upper.removeprefix(_OURS)
     normalized = upper.replace("_", "").replace("-", "")
-    for variable in sorted(known):
+    for variable in sorted(variables):
         if variable.replace("_", "") == normalized:
             return variable
-    closest = get_close_matches(upper, sorted(known), n=1, cutoff=_SAME_VENDOR)
+    closest = get_close_matches(upper, sorted(variables), n=1, cutoff=_SAME_VENDOR)
     if not closest or not upper.endswith(_GIVES + tuple(f"{word}S" for word in _GIVES)):
         return closest[0] if closest and upper.startswith(_OURS) else None
     vendor = upper.partition("_")[0]

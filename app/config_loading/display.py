@@ -60,11 +60,11 @@ def _server(settings: Settings) -> Iterator[str]:
 
 
 def _key(key: VirtualKey) -> str:
-    allowed = ", ".join(key.models) if key.models is not None else "every model"
+    models = ", ".join(key.models) if key.models is not None else "every model"
     limited = f"; {_limits(key.limits)}" if key.limits else ""
     limited += f"; {_budgets(key.budgets)}" if key.budgets else ""
     limited += f"; cache {_cache(key.cache)}" if key.cache is not None else ""
-    return f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {allowed}{limited})"
+    return f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {models}{limited})"
 
 
 def _alias(name: str, alias: Alias) -> Iterator[str]:

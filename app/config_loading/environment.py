@@ -67,11 +67,11 @@ class Overlay:
                 row = dict(zip(("key", "tenant"), parts[1:], strict=False))
                 self._set(("keys", parts[0]), row, KEYS_VARIABLE)
 
-    def _set_first(self, path: Path, variables: tuple[str, ...], read: Any = str) -> None:
+    def _set_first(self, path: Path, variables: tuple[str, ...], parse: Any = str) -> None:
         for variable in variables:
             text = self._text(variable)
             if text is not None:
-                self._set(path, read(text), variable)
+                self._set(path, parse(text), variable)
                 return
 
     def _set(self, path: Path, value: Any, variable: str) -> None:

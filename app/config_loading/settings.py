@@ -133,35 +133,35 @@ def _provider_keys(
         faults.add((*path, "api_key"), "cannot be combined with a list of keys; set one of the two")
     if "api_key" in section:
         return (ProviderKey("default", Secret(section["api_key"])),)
-    found: dict[str, ProviderKey] = {}
+    keys: dict[str, ProviderKey] = {}
     for index, row in enumerate(rows):
         name = row.get("name", f"key-{index + 1}")
-        if name in found:
+        if name in keys:
             faults.add((*path, "keys", index, "name"), "is used twice")
         models = tuple(row["models"]) if "models" in row else None
-        found[name] = ProviderKey(
+        keys[name] = ProviderKey(
             name,
             Secret(row["value"]),
             models,
             float(row.get("weight", 1.0)),
             limits_of(row.get("limits", ())),
         )
-    return tuple(found.values())
+    return tuple(keys.values())
 
 
 def _options(
-    options: Mapping[str, Any], known: Mapping[str, Option], path: tuple[str, ...], faults: Faults
+    options: Mapping[str, Any], rows: Mapping[str, Option], path: tuple[str, ...], faults: Faults
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in options.items():
-        option = known.get(name)
+        option = rows.get(name)
         if option is None:
-            faults.add((*path, "options", name), unknown_member(name, known))
+            faults.add((*path, "options", name), unknown_member(name, rows))
         elif not OPTION_KINDS[option.kind].fits(value):
             faults.add((*path, "options", name), OPTION_KINDS[option.kind].sentence)
         else:
-            found[name] = Secret(value) if option.kind == "secret" else value
-    return found
+            values[name] = Secret(value) if option.kind == "secret" else value
+    return values
 
 
 def _virtual_keys(section: Mapping[str, Any], faults: Faults) -> tuple[VirtualKey, ...]:
@@ -217,7 +217,11 @@ def _aliases(section: Mapping[str, Any], names: frozenset[str], faults: Faults) 
             tuple(row.get("fallbacks", ())),
             cache_of(row.get("cache")),
             row.get("strategy", "weighted"),
-            {target["target"]: found for target in targets if (found := _target_members(target)) is not None},
+            {
+                target["target"]: members
+                for target in targets
+                if (members := _target_members(target)) is not None
+            },
         )
     for name in aliases:
         if name in _reachable_names(name, aliases):
@@ -238,14 +242,14 @@ def _target_members(row: Mapping[str, Any]) -> TargetMembers | None:
 
 def _reachable_names(name: str, aliases: Mapping[str, Alias]) -> set[str]:
     """Return all names that an alias refers to, also through other aliases."""
-    found: set[str] = set()
+    reachable: set[str] = set()
     waiting = [name]
     while waiting:
         alias = aliases.get(waiting.pop())
-        named = {*(target for target, _ in alias.targets), *alias.fallbacks} - found if alias else set()
-        found |= named
-        waiting += named
-    return found
+        targets = {*(target for target, _ in alias.targets), *alias.fallbacks} - reachable if alias else set()
+        reachable |= targets
+        waiting += targets
+    return reachable
 
 
 def _check_way_out(egress: Mapping[str, str], faults: Faults) -> None:

@@ -33,13 +33,13 @@ class Strict(Schema):
                 raise ValidationError(unknown)
 
 
-def unknown_member(name: str, known: Mapping[str, Any]) -> str:
+def unknown_member(name: str, members: Mapping[str, Any]) -> str:
     """Return the sentence for an unknown member, with the closest known one."""
-    closest = get_close_matches(name, known, n=1, cutoff=0.6)
+    closest = get_close_matches(name, members, n=1, cutoff=0.6)
     hint = (
         f"did you mean '{closest[0]}'?"
         if closest
-        else f"the members are: {', '.join(sorted(known)) or 'none'}."
+        else f"the members are: {', '.join(sorted(members)) or 'none'}."
     )
     return f"is unknown; {hint}"
 
@@ -60,14 +60,14 @@ class TableOf(fields.Field[Any]):
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         if not isinstance(value, Mapping):
             raise ValidationError(_NO_TABLE)
-        found, faults = {}, {}
+        members, faults = {}, {}
         for name, member in value.items():
             try:
                 if not self.names.fits(name):
                     raise ValidationError(f"the name {self.names.sentence}")
-                found[name] = self.value.deserialize(member)
+                members[name] = self.value.deserialize(member)
             except ValidationError as error:
                 faults[name] = error.messages
         if faults:  # keep the valid part, so that faults in it are reported at the same time
-            raise ValidationError(faults, valid_data=found)
-        return found
+            raise ValidationError(faults, valid_data=members)
+        return members

@@ -82,8 +82,8 @@ class Reply:
         return [data for _, data in self.messages]
 
     def _expect_media_type(self, media_type: str) -> None:
-        found = self.headers.get("content-type", "")
-        expect(found.startswith(media_type), f"{self.request}: content-type is {found!r}")
+        content_type = self.headers.get("content-type", "")
+        expect(content_type.startswith(media_type), f"{self.request}: content-type is {content_type!r}")
 
 
 def _parse(data: bytes) -> Any:

@@ -18,17 +18,17 @@ _SLOW: Final = "take 20 seconds, then say exactly: this is a long story about a 
 def a_response_is_kept(subject: Subject) -> None:
     """A response can be retrieved by its id, unchanged."""
     response = _store(subject)
-    stored = subject.client.get(f"{PATH}/{response['id']}")
-    check_response(stored)
-    expect(stored["id"] == response["id"], "another id is shown")
-    expect(stored["output"] == response["output"], "another output is shown")
+    copy = subject.client.get(f"{PATH}/{response['id']}")
+    check_response(copy)
+    expect(copy["id"] == response["id"], "another id is shown")
+    expect(copy["output"] == response["output"], "another output is shown")
 
 
 def a_streamed_response_is_kept(subject: Subject) -> None:
     """The stored response is the one that the last event of its stream holds."""
     response = post_stream(subject, subject.response(HELLO, store=True))[-1]["response"]
-    stored = subject.client.get(f"{PATH}/{response['id']}")
-    same = (stored["status"], stored["output"]) == (response["status"], response["output"])
+    copy = subject.client.get(f"{PATH}/{response['id']}")
+    same = (copy["status"], copy["output"]) == (response["status"], response["output"])
     expect(same, "the end of the stream is not kept")
 
 

@@ -45,9 +45,9 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     advice = [
         (place, sentence) for place, sentence in advice_of(settings, os.environ) if place not in counts
     ]  # checked below
-    found = [*(warn(place, sentence) for place, sentence in advice), *risks_of(settings)]
-    yield from found
-    if is_well(found):
+    reports = [*(warn(place, sentence) for place, sentence in advice), *risks_of(settings)]
+    yield from reports
+    if is_well(reports):
         yield ok("configuration", "is valid")
     if not is_protected(settings):
         yield note(
@@ -150,11 +150,11 @@ def _server_lacks(db: Database, settings: Settings, *, is_empty: bool) -> Iterat
             f"this user may not write {closed} of its tables",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES to this user, or connect as their owner",
         )
-    needed = settings.workers * ((settings.database_pool or _POOL) + 1)
-    if needed > connections:
+    demand = settings.workers * ((settings.database_pool or _POOL) + 1)
+    if demand > connections:
         yield note(
             "database",
-            f"gives {connections} connections, and {settings.workers} workers here may take {needed};"
+            f"gives {connections} connections, and {settings.workers} workers here may take {demand};"
             " lower SLUICE_DATABASE_POOL, raise max_connections, or put a pooler between",
         )
 
@@ -198,11 +198,11 @@ def _redis(settings: Settings, clock: Clock) -> Iterator[Finding]:
     if answers:
         yield ok("redis", sentence)
         return
-    known = (remedy for words, remedy in _REDIS_REMEDIES if any(word in sentence for word in words))
+    remedies = (remedy for words, remedy in _REDIS_REMEDIES if any(word in sentence for word in words))
     usual = (
         _REDIS_TLS if settings.redis_url.startswith("rediss:") else "check REDIS_URL and whether Redis runs"
     )
-    yield fail("redis", sentence, next(known, usual))
+    yield fail("redis", sentence, next(remedies, usual))
 
 
 _REDIS_REMEDIES: Final = (

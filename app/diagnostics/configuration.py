@@ -91,10 +91,10 @@ def _unpriced_models(settings: Settings) -> Iterator[Finding]:
     patterns = {one.models or "*" for one in budgets if not one.denies_unpriced}
     if not patterns:
         return
-    find, prices, known = _finder(settings), PriceList(), set(all_names(settings))
+    find, prices, names = _finder(settings), PriceList(), set(all_names(settings))
     for target in sorted(_named_models(settings, patterns)):
         owner, _, model = target.partition("/")
-        if owner not in known or not any(allowances.fits(pattern, target) for pattern in patterns):
+        if owner not in names or not any(allowances.fits(pattern, target) for pattern in patterns):
             continue
         provider = find(owner)
         if model in provider.settings.prices or prices.knows(provider.spec.price_as, model):
@@ -108,11 +108,13 @@ def _unpriced_models(settings: Settings) -> Iterator[Finding]:
 
 def _named_models(settings: Settings, patterns: set[str]) -> set[str]:
     """Return each ``provider/model`` that the configuration writes out."""
-    found = {pattern for pattern in patterns if "/" in pattern and "*" not in pattern}
-    found |= {f"{name}/{model}" for name, provider in settings.providers.items() for model in provider.models}
+    models = {pattern for pattern in patterns if "/" in pattern and "*" not in pattern}
+    models |= {
+        f"{name}/{model}" for name, provider in settings.providers.items() for model in provider.models
+    }
     for alias in settings.aliases.values():
-        found.update((*(target for target, _ in alias.targets), *alias.fallbacks))
-    return {target for target in found if "/" in target}
+        models.update((*(target for target, _ in alias.targets), *alias.fallbacks))
+    return {target for target in models if "/" in target}
 
 
 def _finder(settings: Settings) -> Callable[[str], Provider]:

@@ -39,9 +39,9 @@ def _folders(settings: Settings) -> Iterator[Finding]:
         folder = Path(settings.spool)
         if fault := why_unwritable(_existing(folder)):
             yield fail("spool", f"{folder} cannot be written: {fault}", "check SLUICE_SPOOL")
-    if settings.metrics and (named := os.environ.get(METRICS_FOLDER)):
-        if fault := why_unwritable(_existing(Path(named))):
-            yield fail("metrics", f"{named} cannot be written: {fault}", f"check {METRICS_FOLDER}")
+    if settings.metrics and (metrics_folder := os.environ.get(METRICS_FOLDER)):
+        if fault := why_unwritable(_existing(Path(metrics_folder))):
+            yield fail("metrics", f"{metrics_folder} cannot be written: {fault}", f"check {METRICS_FOLDER}")
     if (temporary := os.environ.get("TMPDIR")) and not Path(temporary).is_dir():
         yield warn(
             "TMPDIR", f"is no folder, so {tempfile.gettempdir()} is used", "create it, or remove the variable"

@@ -111,14 +111,14 @@ def _anthropic_model(model: ModelEntry) -> JSON:
 
 
 def _gemini_model(model: ModelEntry) -> JSON:
-    known = {
+    members = {
         "displayName": model.name or model.id,
         "description": model.native.get("description"),
         "inputTokenLimit": model.context_length,
         "outputTokenLimit": model.max_output_tokens,
     }
     methods = as_list(model.native.get("supportedGenerationMethods")) or _methods(model)
-    return {"name": f"models/{model.id}", **without_nulls(known), "supportedGenerationMethods": methods}
+    return {"name": f"models/{model.id}", **without_nulls(members), "supportedGenerationMethods": methods}
 
 
 def _methods(model: ModelEntry) -> list[str]:
@@ -133,8 +133,8 @@ def _methods(model: ModelEntry) -> list[str]:
 def _publisher_model(model: ModelEntry) -> JSON:
     provider, _, name = model.id.partition("/")
     publisher = "google" if model.owned_by == "google" else provider
-    known = {"displayName": model.name, "versionId": model.native.get("versionId")}
-    return {"name": f"publishers/{publisher}/models/{name.removeprefix('google/')}", **without_nulls(known)}
+    members = {"displayName": model.name, "versionId": model.native.get("versionId")}
+    return {"name": f"publishers/{publisher}/models/{name.removeprefix('google/')}", **without_nulls(members)}
 
 
 # Bedrock
@@ -175,8 +175,8 @@ _BEDROCK_MEMBERS: Final = (
 
 def _cohere_list(models: Models, query: Query) -> JSON:
     endpoint = query.get("endpoint")
-    served = [model for model in models if not endpoint or endpoint in _endpoints(model)]
-    return _COHERE.body(served, query, "models", _cohere_model)
+    rows = [model for model in models if not endpoint or endpoint in _endpoints(model)]
+    return _COHERE.body(rows, query, "models", _cohere_model)
 
 
 def _cohere_model(model: ModelEntry) -> JSON:

@@ -132,7 +132,7 @@ def encode_list(models: Iterable[ModelEntry], *, has_more: bool | None = None) -
 
 def encode_model(model: ModelEntry) -> dict[str, Any]:
     """Return OpenAI's model object with further members that are known."""
-    known = {
+    members = {
         "name": model.name,
         "context_length": model.context_length,
         "max_output_tokens": model.max_output_tokens,
@@ -144,7 +144,7 @@ def encode_model(model: ModelEntry) -> dict[str, Any]:
         "object": "model",
         "created": model.created or 0,
         "owned_by": model.owned_by or "",
-        **without_nulls(known),
+        **without_nulls(members),
     }
 
 

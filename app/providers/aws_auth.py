@@ -123,14 +123,14 @@ def sign(outgoing: Outgoing, credentials: Any, region: str) -> dict[str, str]:
     The path is signed as it is sent, percent-encoded; like every service but S3, Bedrock
     encodes it once more in the canonical request, which botocore does too.
     """
-    signed = {
+    to_sign = {
         name.lower(): value for name, value in outgoing.headers.items() if name.lower().startswith(_SIGNED)
     }
     request = _import("botocore.awsrequest").AWSRequest(
-        method=outgoing.method, url=outgoing.url, data=outgoing.body or b"", headers=signed
+        method=outgoing.method, url=outgoing.url, data=outgoing.body or b"", headers=to_sign
     )
     _import("botocore.auth").SigV4Auth(credentials, SERVICE, region).add_auth(request)
-    return {name.lower(): value for name, value in request.headers.items() if name.lower() not in signed}
+    return {name.lower(): value for name, value in request.headers.items() if name.lower() not in to_sign}
 
 
 _SIGNED: Final = ("content-type", "x-amz-", "x-amzn-bedrock-")

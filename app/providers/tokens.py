@@ -52,8 +52,8 @@ class TokenSource:
         """Return a token with some time left; raises what ``fetch`` raises."""
         token = self._token
         if token is not None:
-            left = self._ends - self._now()
-            if left > MARGIN or (left > 0 and self._lock.locked()):
+            seconds = self._ends - self._now()
+            if seconds > MARGIN or (seconds > 0 and self._lock.locked()):
                 return token
         with self._lock:
             return self._renew()

@@ -27,10 +27,10 @@ FIRST_NUMBER: Final = 2
 
 def opening(snapshot: Mapping[str, Any]) -> list[JSON]:
     """Return the two events that open a background log."""
-    queued = {**snapshot, "status": "queued", "output": []}
+    response = {**snapshot, "status": "queued", "output": []}
     return [
-        {"type": CREATED, "sequence_number": 0, "response": queued},
-        {"type": QUEUED, "sequence_number": 1, "response": queued},
+        {"type": CREATED, "sequence_number": 0, "response": response},
+        {"type": QUEUED, "sequence_number": 1, "response": response},
     ]
 
 

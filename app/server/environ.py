@@ -205,5 +205,5 @@ def key_of(header: str) -> str:
 
 def unquoted(path: str) -> str:
     """Return a path without escapes, each byte a character."""
-    decoded: str = unquote_to_wsgi_str(path) if "%" in path or not path.isascii() else path
-    return decoded
+    value: str = unquote_to_wsgi_str(path) if "%" in path or not path.isascii() else path
+    return value

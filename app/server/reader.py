@@ -62,10 +62,10 @@ class Chunks(ChunkedReader):
             if len(line) > _MOST or not (more := unreader.read()):
                 raise errors.InvalidChunkSize(b"")
             line += more
-        found = _CHUNK.fullmatch(line, 0, end + 1)
-        if found is None:
+        match = _CHUNK.fullmatch(line, 0, end + 1)
+        if match is None:
             raise errors.InvalidChunkSize(b"")
-        size, rest = int(found[1], 16), bytes(line[end + 1 :])
+        size, rest = int(match[1], 16), bytes(line[end + 1 :])
         if size > 0:
             return size, rest
         self.parse_trailers(unreader, rest)

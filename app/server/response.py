@@ -94,10 +94,10 @@ class Answer:
         False where the client does not take all of it: the next ``write`` sends the rest, or raises the client's error."""
         data = self._unsent + self._framed(piece)
         try:
-            sent = self._sock.send(data, 0, 0.0)
+            count = self._sock.send(data, 0, 0.0)
         except (OSError, BlockingSwitchOutError):  # over TLS gevent waits, which nobody may in the hub
-            sent = 0
-        self._unsent = data[sent:]
+            count = 0
+        self._unsent = data[count:]
         return not self._unsent
 
     def _framed(self, piece: bytes) -> bytes:
@@ -120,9 +120,9 @@ class Answer:
             self.headers_sent = True
         if self._unsent:
             data, self._unsent = self._unsent + data, b""
-        sent = self._sock.send(data) if data else 0
-        if sent < len(data):
-            self._sock.sendall(memoryview(data)[sent:])
+        count = self._sock.send(data) if data else 0
+        if count < len(data):
+            self._sock.sendall(memoryview(data)[count:])
 
     def _head(self) -> bytes:
         major, minor = self._request.version

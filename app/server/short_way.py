@@ -184,5 +184,5 @@ def _parse_head() -> Callable[..., dict[str, Any]]:
     """Return the C parser, which is there where ``ShortWay.serves`` says so."""
     import gunicorn_h1c
 
-    found: Callable[..., dict[str, Any]] = gunicorn_h1c.parse_request
-    return found
+    parse: Callable[..., dict[str, Any]] = gunicorn_h1c.parse_request
+    return parse

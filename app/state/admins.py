@@ -40,9 +40,9 @@ class Admins:
 
     def find(self, secret: str) -> StoredAdmin | None:
         """Return the administrator whose key ``secret`` is; None when there is none."""
-        joined = key_secret.join(admin_key, admin_key.c.id == key_secret.c.owner_id)
+        keys = key_secret.join(admin_key, admin_key.c.id == key_secret.c.owner_id)
         mine = key_secret.c.digest.in_(self._hasher.digests(secret))
-        return self._read(select(*admin_key.c).select_from(joined).where(mine))
+        return self._read(select(*admin_key.c).select_from(keys).where(mine))
 
     def get(self, admin_id: str) -> StoredAdmin | None:
         """Return the administrator with that id; None when there is none."""
@@ -62,8 +62,8 @@ class Admins:
         new = StoredAdmin(new_id("admin"), name, role, secret[:SHOWN], int(time.time()))
 
         def work(connection: Connection, number: int) -> None:
-            taken = select(admin_key.c.id).where(admin_key.c.name == name)
-            if name == actor.name or connection.execute(taken).first() is not None:
+            namesake = select(admin_key.c.id).where(admin_key.c.name == name)
+            if name == actor.name or connection.execute(namesake).first() is not None:
                 raise GatewayError(
                     "conflict", f"There is an administrator with the name '{name}' already.", param="name"
                 )
@@ -86,15 +86,15 @@ class Admins:
         revisions.change(self._db, work)
 
 
-def show(stored: StoredAdmin) -> dict[str, Any]:
+def show(admin: StoredAdmin) -> dict[str, Any]:
     """Return an administrator as administrators see it."""
     return {
-        "id": stored.id,
+        "id": admin.id,
         "object": "admin",
-        "name": stored.name,
-        "role": stored.role,
-        "prefix": stored.prefix,
-        "created_at": stored.created_at,
+        "name": admin.name,
+        "role": admin.role,
+        "prefix": admin.prefix,
+        "created_at": admin.created_at,
     }
 
 

@@ -62,11 +62,11 @@ class Queue(LeasedRows[Work]):
 
         Raises ``rate_limited`` (429) when ``limit`` responses of the caller's key are queued.
         """
-        packed = pack_aside(new.input)
+        content = pack_aside(new.input)
 
         def work(connection: Connection) -> None:
             _check_room(connection, new, self._limit)
-            insert_new_response(connection, new, packed, None)
+            insert_new_response(connection, new, content, None)
 
         self._db.write(work, [QUEUE, new.id], idempotent=True)
 
@@ -178,7 +178,7 @@ def _lock(connection: Connection, response_id: str, fence: Fence) -> AnyRow | No
 
 
 def _check_room(connection: Connection, new: NewResponse, limit: int) -> None:
-    queued = (
+    rows = (
         select(response.c.id)
         .where(
             RUNNING,
@@ -189,7 +189,7 @@ def _check_room(connection: Connection, new: NewResponse, limit: int) -> None:
         .limit(limit)
         .subquery()
     )
-    count = connection.execute(select(func.count()).select_from(queued)).scalar_one()
+    count = connection.execute(select(func.count()).select_from(rows)).scalar_one()
     if count >= limit:
         raise GatewayError(
             "rate_limited",

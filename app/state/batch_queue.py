@@ -137,8 +137,8 @@ class BatchQueue(LeasedRows[BatchWork]):
         holds."""
 
         def run(connection: Connection) -> bool:
-            locked = select(batch).where(batch.c.id == batch_id, *lease_conditions(fence)).with_for_update()
-            row = connection.execute(locked).first()
+            query = select(batch).where(batch.c.id == batch_id, *lease_conditions(fence)).with_for_update()
+            row = connection.execute(query).first()
             if row is not None:
                 _end(connection, row, status, errors)
             return row is not None

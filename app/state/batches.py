@@ -96,9 +96,9 @@ class Batches(Repository):
 
         def work(connection: Connection) -> StoredBatch:
             row = _row(connection, tenant, batch_id, lock=True)
-            stored = _stored_batch(row)
-            if stored.ended:
-                status = stored.object["status"]
+            current = _stored_batch(row)
+            if current.ended:
+                status = current.object["status"]
                 raise GatewayError("bad_request", f"Cannot cancel a batch with status '{status}'.")
             if not row.cancel_requested:
                 now = connection.execute(select(db_now())).scalar_one()

@@ -39,18 +39,18 @@ class Blob:
     data: bytes
 
 
-def detach(value: Any, found: dict[str, Blob]) -> Any:
-    """Return ``value`` with its large data URLs replaced by marks; add the blobs to ``found``."""
+def detach(value: Any, blobs: dict[str, Blob]) -> Any:
+    """Return ``value`` with its large data URLs replaced by marks; add them to ``blobs``."""
     if isinstance(value, str):
         is_large = len(value) > LARGE and value.startswith("data:")
-        return _detach_url(value, found) if is_large else value
+        return _detach_url(value, blobs) if is_large else value
     if isinstance(value, dict):
         return {
-            (key if key[-4:] != "blob" else _escape(key)): detach(member, found)
+            (key if key[-4:] != "blob" else _escape(key)): detach(member, blobs)
             for key, member in value.items()
         }
     if isinstance(value, list):
-        return [detach(member, found) for member in value]
+        return [detach(member, blobs) for member in value]
     return value
 
 
@@ -126,13 +126,13 @@ def fetch(connection: Connection, tenant: str, bodies: Sequence[bytes]) -> dict[
 
 def release(connection: Connection, owner_ids: Sequence[str]) -> None:
     """Delete the uses of blobs by ``owner_ids``, and the blobs that nobody uses then."""
-    needed = connection.execute(
+    references = connection.execute(
         select(blob_use.c.tenant, blob_use.c.sha256).where(blob_use.c.owner_id.in_(owner_ids))
     ).all()
-    if not needed:
+    if not references:
         return
     connection.execute(delete(blob_use).where(blob_use.c.owner_id.in_(owner_ids)))
-    for tenant, digest in needed:
+    for tenant, digest in references:
         connection.execute(
             delete(blob).where(
                 blob.c.tenant == tenant,
@@ -150,7 +150,7 @@ def _unescape(name: str) -> str:
     return name.removeprefix(_PREFIX) if name != _MARK and _PREFIXED.fullmatch(name) else name
 
 
-def _detach_url(url: str, found: dict[str, Blob]) -> Any:
+def _detach_url(url: str, blobs: dict[str, Blob]) -> Any:
     prefix, comma, content = url.partition(",")
     if not comma:
         return url
@@ -160,7 +160,7 @@ def _detach_url(url: str, found: dict[str, Blob]) -> Any:
         data = content.encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(data).hexdigest()
     media_type = prefix.removeprefix("data:").split(";")[0]
-    found[digest] = Blob(digest, media_type, data)
+    blobs[digest] = Blob(digest, media_type, data)
     return {_MARK: digest, "prefix": prefix + comma, "encoding": encoding}
 
 

@@ -115,7 +115,7 @@ def reserve(
         values |= {"amount": amount or 0, "unpriced": amount is None}
         return {one.id: (one.spent, one.reserved) for one in connection.execute(_RESERVE, {**row, **values})}
     execute, ids = driver_of(connection).execute, tuple(limits)
-    balances = {one: (spent, held) for one, spent, held in execute(_sqlite(_STANDING, len(ids)), ids)}
+    balances = {one: (spent, reserved) for one, spent, reserved in execute(_sqlite(_STANDING, len(ids)), ids)}
     if len(balances) < len(ids) or (
         amount is not None and any(sum(balances[one]) + amount > most for one, most in limits.items())
     ):
@@ -136,12 +136,12 @@ def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> li
         paid = connection.execute(_SETTLE, {**columns, "charge": cost, "now": now})
         return [tuple(row) for row in paid]
     execute = driver_of(connection).execute
-    held = execute(_RELEASE, (columns["attempt_id"],)).fetchall()
-    if not held:
+    reservations = execute(_RELEASE, (columns["attempt_id"],)).fetchall()
+    if not reservations:
         return []
     execute(_ENTER, tuple(columns.values()))
-    for budget_id, _, _ in held:
+    for budget_id, _, _ in reservations:
         execute(_CHARGE, (columns["id"], budget_id))
-    limits = {budget_id: most for budget_id, _, most in held}
-    paid = execute(_sqlite(_PAY, len(limits)), (cost, held[0][1], now, *limits))
+    limits = {budget_id: most for budget_id, _, most in reservations}
+    paid = execute(_sqlite(_PAY, len(limits)), (cost, reservations[0][1], now, *limits))
     return [(*row, limits[row[0]]) for row in paid.fetchall()]

@@ -85,10 +85,10 @@ class Budgets:
 
         Settling twice charges once. An attempt that was counted as lost gets a correcting row."""
         now = self._clock()
-        charged = self._db.write(
+        budgets = self._db.write(
             lambda connection: _settle(connection, entry, now), idempotent=True, single=True
         )
-        return charged or self._db.write(
+        return budgets or self._db.write(
             lambda connection: _settle_late(connection, entry, now), idempotent=True
         )
 
@@ -102,18 +102,18 @@ class Budgets:
     def renew(self, attempt_ids: Iterable[str], lease: float) -> None:
         """Keep the reservations of attempts for ``lease`` seconds from now."""
         for some in chunks(sorted(attempt_ids)):
-            renewed = update(reservation).where(reservation.c.attempt_id.in_(some))
-            self._db.execute(renewed.values(lease_until=db_now() + lease))
+            statement = update(reservation).where(reservation.c.attempt_id.in_(some))
+            self._db.execute(statement.values(lease_until=db_now() + lease))
 
     def concerned(self, attempt_ids: Iterable[str]) -> set[str]:
         """Return the attempts among these that have a reservation, or were counted as lost."""
         concerned: set[str] = set()
         is_lost = and_(ledger.c.state == "lost", ledger.c.corrects.is_(None))
         for some in chunks(sorted(attempt_ids)):
-            held = select(reservation.c.attempt_id).where(reservation.c.attempt_id.in_(some))
+            reservations = select(reservation.c.attempt_id).where(reservation.c.attempt_id.in_(some))
             ids = [ledger_rows.row_id(one) for one in some]
             lost = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), is_lost)
-            for statement in (held, lost):
+            for statement in (reservations, lost):
                 concerned.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
         return concerned
 
@@ -140,11 +140,11 @@ class Budgets:
         owners |= {f"{entry.tenant}/{entry.key}" for entry in entries}  # as versions before 0021 knew them
         some = select(budget).where(budget.c.owner.in_(sorted(owners)), budget.c.period.in_(sorted(periods)))
         ids = [entry.id for entry in entries]
-        charged = select(ledger_charge).where(ledger_charge.c.ledger_id.in_(ids))
+        charges = select(ledger_charge).where(ledger_charge.c.ledger_id.in_(ids))
         rows = self._read(some.order_by(budget.c.id))
-        known = {(row.budget_id, row.ledger_id) for row in self._read(charged)} if rows else set()
+        pairs = {(row.budget_id, row.ledger_id) for row in self._read(charges)} if rows else set()
         missing = {
-            row.id: [one for one in entries if (row.id, one.id) not in known and concerns(row, one)]
+            row.id: [one for one in entries if (row.id, one.id) not in pairs and concerns(row, one)]
             for row in rows
         }
         missing = {budget_id: some for budget_id, some in missing.items() if some}
@@ -219,20 +219,20 @@ def _new_row(line: Line) -> dict[str, Any]:
 def _adopt(connection: Connection, line: Line, now: float) -> None:
     """Charge to a budget the ledger rows of its period that were not charged yet: those since its last use, because it may
     have been removed meanwhile."""
-    locked = select(budget.c.used_at).where(budget.c.id == line.id).with_for_update()
-    used_at = connection.execute(locked).scalar_one()
+    query = select(budget.c.used_at).where(budget.c.id == line.id).with_for_update()
+    used_at = connection.execute(query).scalar_one()
     since = max(float(line.period), used_at - _SLACK) if used_at <= now + _SLACK else float(line.period)
     total = sum(_charge_late(connection, line, some) for some in _uncharged_rows(connection, line, since))
-    grown = {"spent": _grown(connection, total), "used_at": now, "owner": line.owner}
-    connection.execute(update(budget).where(budget.c.id == line.id).values(**grown))
+    values = {"spent": _grown(connection, total), "used_at": now, "owner": line.owner}
+    connection.execute(update(budget).where(budget.c.id == line.id).values(**values))
 
 
 def _uncharged_rows(connection: Connection, line: Line, since: float) -> list[ColumnElement[bool]]:
     """Return conditions; a ledger row that fits one of them concerns the budget and was not charged to it."""
-    charged = select(ledger_charge.c.ledger_id).where(
+    charges = select(ledger_charge.c.ledger_id).where(
         ledger_charge.c.ledger_id == ledger.c.id, ledger_charge.c.budget_id == line.id
     )
-    conditions = [ledger.c.created_at >= since, ledger.c.period_at >= line.period, ~charged.exists()]
+    conditions = [ledger.c.created_at >= since, ledger.c.period_at >= line.period, ~charges.exists()]
     if line.until is not None:
         conditions.append(ledger.c.period_at < line.until)
     base = and_(*conditions, *_of_owner(line))
@@ -267,7 +267,7 @@ def _charge_rows(connection: Connection, missing: Mapping[str, Sequence[Entry]])
     """Charge ledger rows to budgets, in the order of the budgets' ids; what another process charged meanwhile is left out."""
     _balances(connection, list(missing), lock=True)
     columns = [budget.c[name] for name in ChargedBudget._fields if name != "most"]
-    changed = []
+    budgets = []
     for budget_id, entries in missing.items():
         total = sum(
             entry.cost or 0
@@ -276,20 +276,20 @@ def _charge_rows(connection: Connection, missing: Mapping[str, Sequence[Entry]])
         )
         statement = update(budget).where(budget.c.id == budget_id).values(spent=_grown(connection, total))
         row = connection.execute(statement.returning(*columns)).one()
-        changed.append(ChargedBudget._make((*row, 0)))
-    return changed
+        budgets.append(ChargedBudget._make((*row, 0)))
+    return budgets
 
 
 def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) -> int:
     """Charge the ledger rows that fit ``some``; return the cost of exactly these rows, whatever is written meanwhile."""
     rows = select(ledger.c.id, literal(line.id)).where(some)
-    charged = insert(ledger_charge).from_select(["ledger_id", "budget_id"], rows)
+    charges = insert(ledger_charge).from_select(["ledger_id", "budget_id"], rows)
     total = select(*sum_columns(ledger.c.cost))
     if connection.dialect.name == "postgresql":
-        added = charged.returning(ledger_charge.c.ledger_id).cte("added")
-        return sum_of(connection.execute(total.where(ledger.c.id.in_(select(added.c.ledger_id)))).one())
+        new_rows = charges.returning(ledger_charge.c.ledger_id).cte("added")
+        return sum_of(connection.execute(total.where(ledger.c.id.in_(select(new_rows.c.ledger_id)))).one())
     cost = sum_of(connection.execute(total.where(some)).one())
-    connection.execute(charged)
+    connection.execute(charges)
     return cost
 
 
@@ -308,8 +308,8 @@ def settle_in(connection: Connection, entry: Entry, now: float) -> list[ChargedB
 
 def _settle(connection: Connection, entry: Entry, now: float) -> list[ChargedBudget]:
     """Settle an attempt that still has its reservation; do nothing when the reservation is gone."""
-    charged = budget_statements.settle(connection, entry.at(now)._asdict(), now)
-    return [ChargedBudget._make(row) for row in charged]
+    rows = budget_statements.settle(connection, entry.at(now)._asdict(), now)
+    return [ChargedBudget._make(row) for row in rows]
 
 
 def _settle_late(connection: Connection, entry: Entry, now: float) -> list[ChargedBudget]:
@@ -350,16 +350,16 @@ def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -
         return []
     ids = sorted(limits)
     _balances(connection, ids, lock=True)
-    changed = {"spent": _grown(connection, cost), "used_at": now}
+    values = {"spent": _grown(connection, cost), "used_at": now}
     columns = [budget.c[name] for name in ChargedBudget._fields if name != "most"]
-    statement = update(budget).where(budget.c.id.in_(ids)).values(**changed).returning(*columns)
+    statement = update(budget).where(budget.c.id.in_(ids)).values(**values).returning(*columns)
     return [ChargedBudget._make((*row, limits[row.id])) for row in connection.execute(statement)]
 
 
 def _release(connection: Connection, attempt_ids: Sequence[str], now: float) -> set[str]:
     """Delete reservations and subtract their amounts from the budgets; return the attempts that had one."""
-    held = (reservation.c.attempt_id, reservation.c.budget_id, reservation.c.amount)
-    mine = delete(reservation).where(reservation.c.attempt_id.in_(attempt_ids)).returning(*held)
+    columns = (reservation.c.attempt_id, reservation.c.budget_id, reservation.c.amount)
+    mine = delete(reservation).where(reservation.c.attempt_id.in_(attempt_ids)).returning(*columns)
     rows: list[Any] = list(connection.execute(mine))
     amounts: Counter[str] = Counter()
     for row in rows:

@@ -47,8 +47,8 @@ class SharedAnswers:
     def get(self, name: str) -> CachedBody | None:
         """Return the answer with that name; None when there is none or it expired."""
         columns = select(cached_answer.c.body, cached_answer.c.expires_at - db_now())
-        wanted = columns.where(cached_answer.c.id == name, cached_answer.c.expires_at > db_now())
-        row = self._db.fetch_first(wanted)
+        query = columns.where(cached_answer.c.id == name, cached_answer.c.expires_at > db_now())
+        row = self._db.fetch_first(query)
         return None if row is None else CachedBody(row[0], row[1])
 
     def put(self, label: Label, body: bytes, ttl: int) -> None:
@@ -74,13 +74,13 @@ class SharedAnswers:
         """Return the newest ``most`` vectors of a meaning that were stored after ``after`` (Unix seconds), and a few before."""
         table = cached_answer.c
         columns = select(table.id, table.made_at, table.vector)
-        wanted = columns.where(
+        query = columns.where(
             table.meaning == meaning,
             table.vector.is_not(None),
             table.made_at > after - _OVERLAP,
             table.expires_at > db_now(),
         )
-        newest = wanted.order_by(table.made_at.desc()).limit(most)
+        newest = query.order_by(table.made_at.desc()).limit(most)
         return [Vector(*row) for row in self._db.fetch_all(newest)]
 
     def nearest(self, meaning: str, vector: bytes, newest: int, most: int) -> list[tuple[str, float]]:

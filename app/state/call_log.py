@@ -59,7 +59,7 @@ class CallLog:
 
     def write_rows(
         self,
-        queued: Sequence[QueuedRow],
+        entries: Sequence[QueuedRow],
         bodies: Mapping[str, Members] | None = None,
         *,
         is_again: bool = False,
@@ -67,8 +67,8 @@ class CallLog:
         """Write rows and add them to the sums of their hours, once and all or none; notify whoever watches.
 
         ``bodies`` are requests and answers of some of the calls, by call id. ``is_again``: the same rows may be there."""
-        rows = [row for row, _ in queued]
-        added = sums.of(queued)
+        rows = [row for row, _ in entries]
+        additions = sums.of(entries)
         body_rows = [
             {
                 "call_id": row.id,
@@ -88,8 +88,8 @@ class CallLog:
             run_all_values(connection, _INSERT, CallRow._fields, rows)
             if body_rows:
                 connection.execute(insert(call_body), body_rows)
-            sums.add(connection, added)
-            rollups.mark(connection, {hour for _, hour, _, _ in added}, time.time())
+            sums.add(connection, additions)
+            rollups.mark(connection, {hour for _, hour, _, _ in additions}, time.time())
 
         self._db.write(work, topics_of([row.id for row in rows]), idempotent=True)
 
@@ -131,8 +131,8 @@ class CallLog:
         if not storable(call_id):
             return None
         sealed = self._db.fetch_value(select(call_body.c.sealed).where(call_body.c.call_id == call_id))
-        opened = None if sealed is None else self._sealer.unseal(sealed, call_id.encode())
-        return None if opened is None else loads_lenient(opened)
+        data = None if sealed is None else self._sealer.unseal(sealed, call_id.encode())
+        return None if data is None else loads_lenient(data)
 
     def purge(self, older_than: float, most: int, bodies_older_than: float) -> int:
         """Delete rows older than ``older_than`` seconds, and the oldest rows beyond ``most``; return how many.

@@ -68,8 +68,8 @@ def row_of(members: Members) -> QueuedRow:
     """Return the row and the figures of a call as it is shown, of which any member may be missing."""
     body = body_of({name: value for name, value in members.items() if name not in _LEFT_OUT})
     usage = members.get("usage") or {}
-    counted = {name: usage.get(name) or 0 for name in ("input_tokens", "output_tokens")}
-    figures = Figures._make(map({**members, **counted}.get, Figures._fields))
+    counts = {name: usage.get(name) or 0 for name in ("input_tokens", "output_tokens")}
+    figures = Figures._make(map({**members, **counts}.get, Figures._fields))
     return CallRow._make((*map(members.get, _NAMES), body)), figures
 
 

@@ -152,8 +152,8 @@ def _read_history(
 def _with_references(
     connection: Connection, tenant: str, references: Sequence[str], history: History, head: int | None
 ) -> References:
-    known = set(history.ids)
-    fresh = [one for one in dict.fromkeys(references) if one not in known]
+    present = set(history.ids)
+    fresh = [one for one in dict.fromkeys(references) if one not in present]
     referenced = read_references(connection, tenant, fresh, history.count)
     bodies = [*history.bodies, *(body for body, _ in referenced.values())]
     history.count(blobs.expanded_bytes(connection, tenant, bodies))
@@ -175,9 +175,9 @@ def _read_chain(
     if place is None and root.conversation_id is not None:
         head = loads_lenient(root.extra).get("conversation_head")
         _read_conversation(connection, tenant, root.conversation_id, head, history)
-    stored = _items_by_turn(connection, [turn.id for turn in turns], history)
+    items = _items_by_turn(connection, [turn.id for turn in turns], history)
     for turn in reversed(turns):
-        for row in stored.get(turn.id, ()):
+        for row in items.get(turn.id, ()):
             source = Source(turn.id, row.direction, turn.realm, turn.provider)
             history.add(row.item_id, row.body, source)
 
@@ -228,12 +228,12 @@ def _items_by_turn(connection: Connection, ids: Sequence[str], history: History)
     by_turn: dict[str, list[AnyRow]] = {}
     for some in chunks(ids):
         history.count(_bytes_of(connection, item.c.body, item.c.response_id.in_(some)))
-        found = connection.execute(
+        rows = connection.execute(
             select(item.c.response_id, item.c.direction, item.c.item_id, item.c.body)
             .where(item.c.response_id.in_(some))
             .order_by(item.c.response_id, item.c.seq)
         )
-        for row in found:
+        for row in rows:
             by_turn.setdefault(row.response_id, []).append(row)
     return by_turn
 
@@ -311,22 +311,22 @@ def read_references(
 
     ``count`` is called with the size of some bodies in bytes before they are read, and may raise.
     """
-    found: dict[str, tuple[bytes, Source]] = {}
+    items: dict[str, tuple[bytes, Source]] = {}
     for some in chunks(list(ids)):
         places = _locate(connection, tenant, some)
         count(sum(place.size for place in places.values()))
         bodies = _bodies(connection, places.values())
-        found.update((one, (bodies[place.table, place.key], place.source)) for one, place in places.items())
-    return found
+        items.update((one, (bodies[place.table, place.key], place.source)) for one, place in places.items())
+    return items
 
 
 def _locate(connection: Connection, tenant: str, ids: Sequence[str]) -> dict[str, Place]:
-    known = [one for one in ids if storable(one)]
+    storable_ids = [one for one in ids if storable(one)]
     places = {}
-    for row in connection.execute(_items_of_responses(tenant, known)):
+    for row in connection.execute(_items_of_responses(tenant, storable_ids)):
         source = Source(row.response_id, row.direction, row.realm, row.provider)
         places[row.item_id] = Place(item, (row.response_id, row.seq), row.size, source)
-    missing = [one for one in known if one not in places]
+    missing = [one for one in storable_ids if one not in places]
     if missing:
         for row in connection.execute(_items_of_conversations(tenant, missing)):
             key = (row.conversation_id, row.position)

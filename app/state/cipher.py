@@ -57,27 +57,27 @@ class Cipher:
         head, nonce = _MARK + identity, os.urandom(_NONCE)
         return head + nonce + key.encrypt(nonce, data, head)
 
-    def read(self, stored: bytes) -> bytes:
+    def read(self, data: bytes) -> bytes:
         """Return what was stored; raises ``store_unavailable`` when no key of the operator opens it."""
-        if not stored.startswith(_MARK):
-            return stored
+        if not data.startswith(_MARK):
+            return data
         from cryptography.exceptions import InvalidTag
 
-        head, nonce = stored[:_HEAD], stored[_HEAD : _HEAD + _NONCE]
+        head, nonce = data[:_HEAD], data[_HEAD : _HEAD + _NONCE]
         key = self._by_id.get(head[len(_MARK) :])
         if key is None:
             raise _unreadable("with a key that SLUICE_SECRET_KEY does not hold")
         try:
-            return key.decrypt(nonce, stored[_HEAD + _NONCE :], head)
+            return key.decrypt(nonce, data[_HEAD + _NONCE :], head)
         except InvalidTag as error:
             raise _unreadable("and was changed since") from error
 
-    def is_current(self, stored: bytes) -> bool:
+    def is_current(self, data: bytes) -> bool:
         """Tell whether stored bytes are as `write` would store them now."""
-        sealed = stored.startswith(_MARK)
+        sealed = data.startswith(_MARK)
         if not self.seals:
-            return not sealed or self.read(stored).startswith(_MARK)
-        return sealed and stored[len(_MARK) : _HEAD] == next(iter(self._by_id))
+            return not sealed or self.read(data).startswith(_MARK)
+        return sealed and data[len(_MARK) : _HEAD] == next(iter(self._by_id))
 
 
 def _unreadable(how: str) -> Unreadable:

@@ -119,8 +119,8 @@ def _last_position(connection: Connection, conversation_id: str) -> int:
 
 def append_turn(connection: Connection, tenant: str, conversation_id: str, response_id: str) -> None:
     """Append the input and output of a finished turn; do nothing when the conversation was deleted."""
-    locked = connection.execute(_living(tenant, conversation_id).with_for_update()).first()
-    if locked is None:
+    own_row = connection.execute(_living(tenant, conversation_id).with_for_update()).first()
+    if own_row is None:
         return
     turn = connection.execute(
         select(item.c.item_id, item.c.body).where(item.c.response_id == response_id).order_by(item.c.seq)

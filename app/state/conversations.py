@@ -39,7 +39,7 @@ class Conversations(Repository):
     ) -> JSON:
         """Create a conversation with at most 20 items and return its object."""
         _check_count(items)
-        packed = pack(items)
+        content = pack(items)
         conversation_id = new_id(CONVERSATION)
 
         def work(connection: Connection) -> JSON:
@@ -51,7 +51,7 @@ class Conversations(Repository):
                     created_at=db_now(),
                 )
             )
-            _add(connection, tenant, conversation_id, packed)
+            _add(connection, tenant, conversation_id, content)
             return _object(conversation_rows.require(connection, tenant, conversation_id))
 
         return self._db.write(work)
@@ -65,8 +65,8 @@ class Conversations(Repository):
 
         def work(connection: Connection) -> JSON:
             _require(connection, tenant, conversation_id, lock=True)
-            changed = update(conversation).where(conversation.c.id == conversation_id)
-            connection.execute(changed.values(metadata=dumps(dict(metadata))))
+            statement = update(conversation).where(conversation.c.id == conversation_id)
+            connection.execute(statement.values(metadata=dumps(dict(metadata))))
             return _object(_require(connection, tenant, conversation_id))
 
         return self._db.write(work)
@@ -88,12 +88,12 @@ class Conversations(Repository):
     def add_items(self, tenant: str, conversation_id: str, items: Sequence[Mapping[str, Any]]) -> JSON:
         """Append at most 20 items and return them as a list object."""
         _check_count(items)
-        packed = pack(items)
+        content = pack(items)
 
         def work(connection: Connection) -> list[JSON]:
             _require(connection, tenant, conversation_id, lock=True)
-            _add(connection, tenant, conversation_id, packed)
-            return present_items(connection, tenant, packed.rows)
+            _add(connection, tenant, conversation_id, content)
+            return present_items(connection, tenant, content.rows)
 
         return as_list(self._db.write(work), has_more=False)
 
@@ -133,9 +133,9 @@ def _require(connection: Connection, tenant: str, conversation_id: str, *, lock:
     return conversation_rows.require(connection, tenant, conversation_id, lock=lock, param=None)
 
 
-def _add(connection: Connection, tenant: str, conversation_id: str, packed: Packed) -> None:
-    conversation_rows.append(connection, tenant, conversation_id, packed.rows)
-    blobs.keep(connection, tenant, conversation_id, packed.blobs)
+def _add(connection: Connection, tenant: str, conversation_id: str, content: Packed) -> None:
+    conversation_rows.append(connection, tenant, conversation_id, content.rows)
+    blobs.keep(connection, tenant, conversation_id, content.blobs)
     touch_thread(connection, conversation_id, tenant)
 
 

@@ -53,17 +53,17 @@ class Sealer:
         from cryptography.fernet import InvalidToken
 
         try:
-            opened = self._fernet.decrypt(token.encode("utf-8", "replace"))
+            plaintext = self._fernet.decrypt(token.encode("utf-8", "replace"))
         except InvalidToken:
             return None
-        bound, data = opened[:_DIGEST], opened[_DIGEST:]
+        bound, data = plaintext[:_DIGEST], plaintext[_DIGEST:]
         return data if hmac.compare_digest(bound, hashlib.sha256(aad).digest()) else None
 
 
 def sealing_variables(keys: Iterable[str]) -> dict[str, str]:
     """Return the environment that `load_keys` reads, for keys that are known already."""
-    joined = ",".join(keys)
-    return {VARIABLE: joined} if joined else {}
+    value = ",".join(keys)
+    return {VARIABLE: value} if value else {}
 
 
 def load_keys(environ: Mapping[str, str], database: URL) -> list[str]:

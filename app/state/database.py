@@ -114,15 +114,15 @@ class Database:
         Several processes may do this at once: see `app.state.migrations`. A file is opened beside the loop, since another
         process may hold it for long. Raises ``store_unavailable``, whose ``raw`` says why it cannot be opened.
         """
-        parsed = parse_url(url)
-        with opening(parsed):
+        address = parse_url(url)
+        with opening(address):
             if is_postgres(url) or not cooperative():
-                migrations.upgrade(parsed)
+                migrations.upgrade(address)
             else:
                 from app.wire.offload import LARGE, aside
 
-                aside(LARGE, partial(migrations.upgrade, parsed))
-        return cls(parsed, access)
+                aside(LARGE, partial(migrations.upgrade, address))
+        return cls(address, access)
 
     def seal(self, cipher: Cipher) -> None:
         """Use ``cipher`` for sealed columns; call this before the first read or write.

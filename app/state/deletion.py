@@ -13,8 +13,8 @@ from app.state.database import Database
 def delete_some(connection: Connection, table: Table, condition: ColumnElement[bool], limit: int) -> int:
     """Delete at most ``limit`` rows of ``table`` that fit ``condition``; return how many."""
     key: list[Any] = list(table.primary_key.columns)
-    chosen = select(key[0]).where(condition).limit(limit)
-    return connection.execute(delete(table).where(key[0].in_(chosen))).rowcount
+    keys = select(key[0]).where(condition).limit(limit)
+    return connection.execute(delete(table).where(key[0].in_(keys))).rowcount
 
 
 def delete_all(db: Database, table: Table, condition: ColumnElement[bool], limit: int) -> int:

@@ -52,8 +52,8 @@ class EventLog:
                 "lease_seconds": LEASE_SECONDS,
                 **rows.fence_parameters(fence),
             }
-            renewed = connection.execute(_RENEW, values | {"shows_output": shows_output(events)})
-            if renewed.rowcount != 1:
+            renewal = connection.execute(_RENEW, values | {"shows_output": shows_output(events)})
+            if renewal.rowcount != 1:
                 return False
             append(connection, response_id, events)
             return True
@@ -153,8 +153,8 @@ def read(connection: Connection, response_id: str, *, after: int) -> list[JSON]:
 
 def read_bodies(connection: Connection, response_id: str, *, after: int) -> list[bytes]:
     """Return the batches that hold an event numbered above ``after``."""
-    found = connection.execute(_AFTER, {"id": response_id, "after": after})
-    return [bytes(row.body) for row in found]
+    rows = connection.execute(_AFTER, {"id": response_id, "after": after})
+    return [bytes(row.body) for row in rows]
 
 
 def parse(bodies: Sequence[bytes], *, after: int) -> list[JSON]:

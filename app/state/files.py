@@ -72,14 +72,14 @@ class Files(Repository):
             oldest_first=oldest_first,
         )
 
-    def content(self, stored: StoredFile, position: int = 0) -> Iterator[bytes]:
+    def content(self, file: StoredFile, position: int = 0) -> Iterator[bytes]:
         """Yield the bytes of a file that is stored here, from ``position`` on.
 
         Raises ``not_found`` when some of them are missing."""
-        while position < stored.bytes:
-            data = self.read(stored.id, position)
+        while position < file.bytes:
+            data = self.read(file.id, position)
             if not data:
-                raise missing(stored.id)
+                raise missing(file.id)
             position += len(data)
             yield data
 
@@ -91,7 +91,7 @@ class Files(Repository):
         """Delete a tenant's file and return what it was; raises ``not_found``, and ``conflict`` while a batch reads it."""
 
         def work(connection: Connection) -> StoredFile:
-            stored = _stored_file(_row(connection, tenant, file_id))
+            file = _stored_file(_row(connection, tenant, file_id))
             reader = select(batch.c.id).where(batch.c.input_file_id == file_id, BATCH_RUNNING).limit(1)
             busy = connection.execute(reader).scalar()
             if busy is not None:
@@ -101,7 +101,7 @@ class Files(Repository):
                     param="file_id",
                 )
             drop_files(connection, [file_id])
-            return stored
+            return file
 
         return self._db.write(work)
 
@@ -224,8 +224,8 @@ def drop_files(connection: Connection, ids: Sequence[str]) -> None:
 def _join_small_chunks(connection: Connection, file_id: str, position: int, data: bytes) -> tuple[int, bytes]:
     """Delete the small chunks at the end; return the position of the first, and their bytes followed by ``data``."""
     small = (file_piece.c.file_id == file_id, file_piece.c.size < PIECE)
-    chosen = select(file_piece.c.position, file_piece.c.body).where(*small).order_by(file_piece.c.position)
-    rows = connection.execute(chosen).all()
+    query = select(file_piece.c.position, file_piece.c.body).where(*small).order_by(file_piece.c.position)
+    rows = connection.execute(query).all()
     if not rows:
         return position, data
     connection.execute(delete(file_piece).where(*small))

@@ -61,7 +61,7 @@ class History:
         references = [str(one.get("id")) for one in items if is_reference(one)]
         if parent_id is None and conversation_id is None and not references:
             return Expansion(items, [None] * len(items), items)
-        found = self._db.read(
+        lookup = self._db.read(
             lambda connection: find(
                 connection,
                 tenant,
@@ -73,7 +73,7 @@ class History:
                 begins=begins,
             )
         )
-        return aside(found.history.size, lambda: _checked(_join(items, found, parent_id, conversation_id)))
+        return aside(lookup.history.size, lambda: _checked(_join(items, lookup, parent_id, conversation_id)))
 
     def resolved(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> list[JSON]:
         """Return ``items`` with their references replaced by the items they stand for, so that they can be stored again.
@@ -84,54 +84,54 @@ class History:
         references = [str(one.get("id")) for one in own if is_reference(one)]
         if not references:
             return own
-        found = self._db.read(
+        lookup = self._db.read(
             lambda connection: find(connection, tenant, None, None, references, limit=self._limit)
         )
-        return _join(own, found, None, None).own
+        return _join(own, lookup, None, None).own
 
 
-def _checked(joined: Expansion) -> Expansion:
-    check_tool_outputs(joined.input)
-    return joined
+def _checked(expansion: Expansion) -> Expansion:
+    check_tool_outputs(expansion.input)
+    return expansion
 
 
 def _join(
     items: Iterable[JSON],
-    found: References,
+    references: References,
     parent_id: str | None,
     conversation_id: str | None,
 ) -> Expansion:
-    sent, sources = _usable(found, items)
-    known = dict(zip(found.history.ids, found.history.bodies, strict=True))
+    sent, sources = _usable(references, items)
+    bodies = dict(zip(references.history.ids, references.history.bodies, strict=True))
     own: list[JSON] = []
-    referenced = dict(found.referenced)
+    referenced = dict(references.referenced)
     for one in items:
         if is_reference(one):
             item_id = str(one.get("id"))
             if item_id in referenced:  # else the history, or an earlier reference, brought it already
                 body, source = referenced.pop(item_id)
-                sent.append(unpack(body, found.files))
+                sent.append(unpack(body, references.files))
                 sources.append(source)
-                own.append(show_item(item_id, body, found.files))
-        elif not _repeats(one, known, found.files):
+                own.append(show_item(item_id, body, references.files))
+        elif not _repeats(one, bodies, references.files):
             sent.append(one)
             sources.append(None)
             own.append(one)
-    head = found.conversation_head
+    head = references.conversation_head
     return Expansion(sent, sources, own, parent_id, conversation_id, head)
 
 
-def _usable(found: References, items: Iterable[JSON]) -> tuple[list[JSON], list[Source | None]]:
+def _usable(references: References, items: Iterable[JSON]) -> tuple[list[JSON], list[Source | None]]:
     """Return the history, with its sources, that an upstream accepts.
 
     It is without the reasoning and the unanswered calls that a turn left when it was cut off; ``items`` are the new ones.
     """
     history: list[JSON] = []
     sources: list[Source | None] = []
-    past = [unpack(body, found.files) for body in found.history.bodies]
+    past = [unpack(body, references.files) for body in references.history.bodies]
     answered = {call_id_of(one) for one in (*past, *items) if item_type(one).endswith("_output")}
     alone = lone_thoughts(past)
-    for place, (value, source) in enumerate(zip(past, found.history.sources, strict=True)):
+    for place, (value, source) in enumerate(zip(past, references.history.sources, strict=True)):
         cut_off = value.get("status") in ("incomplete", "in_progress")
         if cut_off and value.get("type") != "message" and call_id_of(value) not in answered:
             continue
@@ -142,9 +142,9 @@ def _usable(found: References, items: Iterable[JSON]) -> tuple[list[JSON], list[
     return history, sources
 
 
-def _repeats(one: JSON, known: Mapping[str, bytes], files: Mapping[str, bytes]) -> bool:
+def _repeats(one: JSON, bodies: Mapping[str, bytes], files: Mapping[str, bytes]) -> bool:
     """Tell whether a client sent an item that the history has already, word for word."""
-    body = known.get(str(one.get("id", "")))
+    body = bodies.get(str(one.get("id", "")))
     if body is None:
         return False
     return _bare(unpack(body, files)) == _bare(normalise(one))

@@ -122,8 +122,8 @@ class FirstAnswers:
         if self._db.clock.is_settled():
             over |= first_answer.c.lease_until < db_now()
         cleared = {"status": None, "headers": None, "body": None, "response_id": None}
-        taken = update(first_answer).where(first_answer.c.name == name, over).values(values | cleared)
-        if connection.execute(taken).rowcount:
+        takeover = update(first_answer).where(first_answer.c.name == name, over).values(values | cleared)
+        if connection.execute(takeover).rowcount:
             return None
         row = connection.execute(select(first_answer).where(first_answer.c.name == name)).first()
         if row is None:  # released between the two statements
@@ -133,8 +133,8 @@ class FirstAnswers:
     def _renew(self) -> None:
         for some in chunks(list(self._claimed.values())):
             mine = and_(first_answer.c.token.in_(some), first_answer.c.lease_until.is_not(None))
-            renewed = update(first_answer).where(mine).values(lease_until=db_now() + self._lease)
-            self._db.execute(renewed)
+            statement = update(first_answer).where(mine).values(lease_until=db_now() + self._lease)
+            self._db.execute(statement)
 
 
 def _answer_of(row: AnyRow) -> FirstAnswer:

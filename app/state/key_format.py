@@ -65,8 +65,8 @@ def _hash(derived: bytes, key: str) -> str:
 
 
 def _check(text: str) -> str:
-    number, found = zlib.crc32(text.encode()), ""
+    number, digits = zlib.crc32(text.encode()), ""
     for _ in range(_CHECK):
         number, digit = divmod(number, len(_ALPHABET))
-        found = _ALPHABET[digit] + found
-    return found
+        digits = _ALPHABET[digit] + digits
+    return digits

@@ -99,12 +99,12 @@ class Keys:
     def find(self, secret: str) -> FoundKey | None:
         """Return the key that ``secret`` opens; a secret that was hashed under an older operator secret is hashed anew."""
         digests = self.hasher.digests(secret)
-        found = self._db.read(lambda connection: _find(connection, key_secret.c.digest.in_(digests)))
-        if found is not None and found.digest != digests[0]:
-            stale = update(key_secret).where(key_secret.c.digest == found.digest)
+        key = self._db.read(lambda connection: _find(connection, key_secret.c.digest.in_(digests)))
+        if key is not None and key.digest != digests[0]:
+            stale = update(key_secret).where(key_secret.c.digest == key.digest)
             self._db.execute(stale.values(digest=digests[0], mark=self.hasher.marks[0]))
-            return replace(found, digest=digests[0])
-        return found
+            return replace(key, digest=digests[0])
+        return key
 
     def of_name(self, tenant_name: str, name: str) -> FoundKey | None:
         """Return the key of a tenant by its name."""
@@ -123,11 +123,11 @@ class Keys:
 
     def used_last(self, count: int) -> list[tuple[StoredKey, Mapping[str, Any] | None]]:
         """Return the enabled keys that were used last, each with its tenant's members as ``FoundKey`` has them."""
-        joined = client_key.outerjoin(tenant, tenant.c.name == client_key.c.tenant)
+        keys = client_key.outerjoin(tenant, tenant.c.name == client_key.c.tenant)
         latest = (func.coalesce(client_key.c.last_used_at, client_key.c.created_at).desc(), client_key.c.id)
         statement = (
             select(client_key, tenant.c.members.label("tenant_members"))
-            .select_from(joined)
+            .select_from(keys)
             .where(client_key.c.enabled)
             .order_by(*latest)
             .limit(count)
@@ -289,11 +289,11 @@ def show(key: StoredKey) -> dict[str, Any]:
 
 
 def _find(connection: Connection, *conditions: ColumnElement[bool]) -> FoundKey | None:
-    joined = key_secret.join(client_key, client_key.c.id == key_secret.c.owner_id).outerjoin(
+    keys = key_secret.join(client_key, client_key.c.id == key_secret.c.owner_id).outerjoin(
         tenant, tenant.c.name == client_key.c.tenant
     )
     columns = (*client_key.c, key_secret.c.digest, key_secret.c.until)
-    statement = select(*columns, tenant.c.members.label("of_tenant")).select_from(joined).where(*conditions)
+    statement = select(*columns, tenant.c.members.label("of_tenant")).select_from(keys).where(*conditions)
     row: Any = connection.execute(statement).first()
     if row is None:
         return None
@@ -301,8 +301,8 @@ def _find(connection: Connection, *conditions: ColumnElement[bool]) -> FoundKey 
 
 
 def _parse(members: Any) -> Mapping[str, Any] | None:
-    found: Mapping[str, Any] | None = None if members is None else loads_lenient(bytes(members))
-    return found
+    value: Mapping[str, Any] | None = None if members is None else loads_lenient(bytes(members))
+    return value
 
 
 def _get(connection: Connection, key_id: str) -> StoredKey:

@@ -37,11 +37,11 @@ class Queued(NamedTuple):
 class LeasedRows(ABC, Generic[W]):
     """The work of all tenants in one table; ``lease`` is in seconds."""
 
-    def __init__(self, db: Database, queued: Queued, *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(self, db: Database, queue: Queued, *, lease: float = LEASE_SECONDS) -> None:
         self._db = db
-        self._queued = queued
+        self._queued = queue
         self._lease = lease
-        self._first_due = select(queued.table.c.id).where(queued.due).limit(1)
+        self._first_due = select(queue.table.c.id).where(queue.due).limit(1)
 
     @abstractmethod
     def release(self, work_id: str, fence: Fence, /) -> None:
@@ -70,8 +70,8 @@ class LeasedRows(ABC, Generic[W]):
             lambda connection: self._is_any_due(connection, excluding)
         ):
             return []
-        allowed = self._queued.table.c.tenant.not_in(excluding)
-        condition = and_(self._queued.due, allowed) if excluding else self._queued.due
+        of_others = self._queued.table.c.tenant.not_in(excluding)
+        condition = and_(self._queued.due, of_others) if excluding else self._queued.due
         return self._db.write(lambda connection: self._claim(connection, limit, condition))
 
     def renew(self, fences: Mapping[str, Fence]) -> None:
@@ -99,8 +99,8 @@ class LeasedRows(ABC, Generic[W]):
 
     def _is_any_due(self, connection: Connection, excluding: Collection[str]) -> bool:
         if excluding:
-            allowed = self._queued.table.c.tenant.not_in(excluding)
-            return connection.execute(self._first_due.where(allowed)).first() is not None
+            of_others = self._queued.table.c.tenant.not_in(excluding)
+            return connection.execute(self._first_due.where(of_others)).first() is not None
         return run(connection, self._first_due, {}).fetchone() is not None  # every second of an idle process
 
     def _claim(self, connection: Connection, limit: int, condition: ColumnElement[bool]) -> list[W]:

@@ -91,10 +91,10 @@ class Ledger:
             )
             if find_row(connection, by_key(ledger, entry.id), entry.id) is not None:
                 raise _conflict("This row was corrected already.")
-            charged = correct_in(connection, entry, self._clock())
+            budgets = correct_in(connection, entry, self._clock())
             new = ledger_rows.show(_require(connection, entry.id))
             audit.note(connection, actor, "ledger.settled", before.id, ledger_rows.show(row), new)
-            return new, charged
+            return new, budgets
 
         return self._db.write(work)
 
@@ -149,15 +149,22 @@ def _check(connection: Connection) -> CheckResult:
         .group_by(ledger_charge.c.budget_id)
         .subquery()
     )
-    held = (
+    reservations = (
         select(reservation.c.budget_id, func.sum(reservation.c.amount).label("amount"))
         .group_by(reservation.c.budget_id)
         .subquery()
     )
-    joined = budget.outerjoin(costs, costs.c.budget_id == budget.c.id)
-    joined = joined.outerjoin(held, held.c.budget_id == budget.c.id)
-    columns = (budget.c.id, budget.c.spent, budget.c.reserved, held.c.amount, costs.c.units, costs.c.rest)
-    rows = connection.execute(select(*columns).select_from(joined).order_by(budget.c.id))
+    tables = budget.outerjoin(costs, costs.c.budget_id == budget.c.id)
+    tables = tables.outerjoin(reservations, reservations.c.budget_id == budget.c.id)
+    columns = (
+        budget.c.id,
+        budget.c.spent,
+        budget.c.reserved,
+        reservations.c.amount,
+        costs.c.units,
+        costs.c.rest,
+    )
+    rows = connection.execute(select(*columns).select_from(tables).order_by(budget.c.id))
     faults, count = [], 0
     for row in rows:
         count += 1

@@ -68,10 +68,10 @@ def _write(connection: Connection, group: _Group, sums: Mapping[str, int]) -> No
     statement = insert_for(connection.dialect.name, ledger).values(
         **row, **most, **times, reason="the sum of a day"
     )
-    grown = {
+    values = {
         name: at_most(connection.dialect.name, func.coalesce(ledger.c[name], 0) + statement.excluded[name])
         for name in _SUMMED
     }
-    connection.execute(statement.on_conflict_do_update(index_elements=[ledger.c.id], set_=grown))
+    connection.execute(statement.on_conflict_do_update(index_elements=[ledger.c.id], set_=values))
     charges = [{"ledger_id": row_id, "budget_id": one} for one in group.budgets]
     insert_new(connection, ledger_charge, charges)

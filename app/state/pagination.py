@@ -42,10 +42,10 @@ def read_items(
             beyond = (query.order == "asc") != flip
             statement = statement.where(scope.position > position if beyond else scope.position < position)
     ordering = scope.position.asc() if ascending else scope.position.desc()
-    found = connection.execute(statement.order_by(ordering).limit(query.limit + 1)).all()
-    page = [ItemRow(row.item_id, bytes(row.body)) for row in found[: query.limit]]
+    rows = connection.execute(statement.order_by(ordering).limit(query.limit + 1)).all()
+    page = [ItemRow(row.item_id, bytes(row.body)) for row in rows[: query.limit]]
     items = present_items(connection, tenant, page[::-1] if backwards else page)
-    return items, len(found) > query.limit
+    return items, len(rows) > query.limit
 
 
 def as_list(data: Sequence[JSON], has_more: bool) -> JSON:

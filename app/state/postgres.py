@@ -78,8 +78,8 @@ def open_engine(url: URL, pooling: Pooling | None = None) -> Engine:
 def resolve_pooling(url: URL, size: int | None, wait: float | None) -> Pooling:
     """Return the pooling that settings, else the URL's parameters, else the defaults ask for."""
     parameters = read_parameters(_flat(url))
-    chosen = [one for one in (wait, parameters.wait) if one is not None]
-    return Pooling(size or parameters.pool or POOL, chosen[0] if chosen else WAIT)
+    waits = [one for one in (wait, parameters.wait) if one is not None]
+    return Pooling(size or parameters.pool or POOL, waits[0] if waits else WAIT)
 
 
 def _flat(url: URL) -> dict[str, str]:
@@ -229,13 +229,13 @@ class ConnectionLender:
     def _open(self, engine: Engine) -> Connection:
         deadline = time.monotonic() + self._wait
         while True:
-            seen = self._returned
+            returns = self._returned
             self._count(1)
             try:
                 return engine.connect()
             except BaseException as error:
                 self._count(-1)
-                if not isinstance(error, DBAPIError) or not self._another_returns(seen, deadline):
+                if not isinstance(error, DBAPIError) or not self._another_returns(returns, deadline):
                     raise
 
     def _count(self, change: int, *, returned: int = 0) -> None:
@@ -245,13 +245,13 @@ class ConnectionLender:
             if returned or not self._out:
                 self._changed.notify_all()
 
-    def _another_returns(self, seen: int, deadline: float) -> bool:
-        """Wait until another connection comes back than the ``seen`` ones; return false if none is lent, or at the deadline."""
+    def _another_returns(self, returns: int, deadline: float) -> bool:
+        """Wait until another connection comes back than the ``returns`` ones; return false if none is lent, or at the deadline."""
         with self._changed:
             self._changed.wait_for(
-                lambda: self._returned != seen or not self._out, deadline - time.monotonic()
+                lambda: self._returned != returns or not self._out, deadline - time.monotonic()
             )
-            return self._returned != seen
+            return self._returned != returns
 
 
 class _DiedEarly(Exception):

@@ -148,8 +148,8 @@ class Expansion:
     @property
     def refers(self) -> bool:
         """Tell whether the request refers to anything stored, so that ``input`` replaces its own input."""
-        named = self.parent_id is not None or self.conversation_id is not None
-        return named or any(source is not None for source in self.sources)
+        continues = self.parent_id is not None or self.conversation_id is not None
+        return continues or any(source is not None for source in self.sources)
 
 
 _MAX: Final = 100
@@ -250,8 +250,8 @@ class Cursor(NamedTuple):
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return the cursor that ``str`` wrote; None for any other text."""
-        found = re.fullmatch(r"(\d{1,18})-(\d{1,15})", text, re.ASCII)
-        return None if found is None else cls(int(found[1]), int(found[2]) / 1000)
+        match = re.fullmatch(r"(\d{1,18})-(\d{1,15})", text, re.ASCII)
+        return None if match is None else cls(int(match[1]), int(match[2]) / 1000)
 
 
 def ended_at(body: Mapping[str, Any]) -> float:

@@ -53,13 +53,13 @@ def _sealed_columns(table: Table) -> list[Column[Any]]:
 
 def _rewrite(db: Database, table: Table, cipher: Cipher, progress: Progress) -> int:
     total = db.fetch_value(select(func.count()).select_from(table))
-    seen, changed, last = 0, 0, None
+    seen, count, last = 0, 0, None
     while rows := db.read(lambda connection, after=last: _page(connection, table, after)):  # type: ignore[misc]
         stale = [row for row in rows if not _is_current(row, table, cipher)]
-        changed += db.write(partial(_seal, table=table, rows=stale, cipher=cipher))
+        count += db.write(partial(_seal, table=table, rows=stale, cipher=cipher))
         seen, last = seen + len(rows), tuple(rows[-1][: len(table.primary_key)])
         progress(table.name, seen, max(seen, total))
-    return changed
+    return count
 
 
 def _page(connection: Connection, table: Table, after: tuple[Any, ...] | None) -> Sequence[AnyRow]:
@@ -87,7 +87,7 @@ def _seal_one(connection: Connection, table: Table, row: AnyRow, cipher: Cipher)
     statement = update(table).where(*(column == value for column, value in zip(key, row, strict=False)))
     for column, old in zip(_sealed_columns(table), row[len(key) :], strict=True):
         if old is not None:
-            stored = literal(bytes(old), LargeBinary)
+            old_value = literal(bytes(old), LargeBinary)
             new = literal(cipher.write(cipher.read(bytes(old))), LargeBinary)
-            statement = statement.where(type_coerce(column, LargeBinary) == stored).values({column: new})
+            statement = statement.where(type_coerce(column, LargeBinary) == old_value).values({column: new})
     return connection.execute(statement).rowcount

@@ -84,8 +84,8 @@ class RemoteBatches(Repository):
         self, batch_id: str, fence: Fence, members: Mapping[str, Any], columns: Mapping[str, Any]
     ) -> bool:
         def run(connection: Connection) -> bool:
-            held = select(batch).where(batch.c.id == batch_id, *lease_conditions(fence)).with_for_update()
-            row = connection.execute(held).first()
+            query = select(batch).where(batch.c.id == batch_id, *lease_conditions(fence)).with_for_update()
+            row = connection.execute(query).first()
             if row is None:
                 return False
             body = dumps({**loads_lenient(bytes(row.body)), **members})
@@ -102,8 +102,8 @@ def lease_conditions(fence: Fence) -> tuple[Any, ...]:
 
 def remote_batch_of(members: JSON) -> RemoteBatch | None:
     """Return the provider's batch that a batch's stored members name; None when the gateway runs it."""
-    found = members.get("home")
-    return None if found is None else RemoteBatch(**found)
+    home = members.get("home")
+    return None if home is None else RemoteBatch(**home)
 
 
 def due_if_parked() -> ColumnElement[float]:

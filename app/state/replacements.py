@@ -21,11 +21,11 @@ _COMPACTIONS: Final = "cmp~_%"  # their ids
 def newest_turn(connection: Connection, turns: Sequence[AnyRow]) -> int | None:
     """Return the place of the newest of ``turns`` with an item that stands for all before it."""
     places = {turn.id: place for place, turn in enumerate(turns)}
-    found: list[AnyRow] = []
+    rows: list[AnyRow] = []
     for some in chunks(list(places)):
         condition = item.c.response_id.in_(some) & item.c.item_id.like(_COMPACTIONS, escape="~")
-        found += connection.execute(select(item.c.response_id, item.c.seq).where(condition))
-    for row in sorted(found, key=lambda row: places[row.response_id]):
+        rows += connection.execute(select(item.c.response_id, item.c.seq).where(condition))
+    for row in sorted(rows, key=lambda row: places[row.response_id]):
         condition = (item.c.response_id == row.response_id) & (item.c.seq == row.seq)
         body = connection.execute(select(item.c.body).where(condition)).scalar()
         if body is not None and is_replacement(loads_lenient(bytes(body))):

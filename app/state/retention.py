@@ -142,10 +142,10 @@ def purge(
     return threads
 
 
-def _drop_old_events(connection: Connection, kept: float) -> None:
+def _drop_old_events(connection: Connection, seconds: float) -> None:
     over = select(response.c.id).where(
         response.c.id == event.c.response_id,
-        response.c.completed_at < db_now() - kept,
+        response.c.completed_at < db_now() - seconds,
     )
     connection.execute(delete(event).where(exists(over)))
 
@@ -197,8 +197,8 @@ def _cancel_remote_batches(connection: Connection, name: str) -> None:
 def _forget_tenant(connection: Connection, name: str) -> None:
     """Delete a deleted tenant's last rows, unless something of it still runs."""
     connection.execute(delete(vault).where(vault.c.tenant == name))
-    left = (select(one.c.id).where(one.c.tenant == name).limit(1) for one in (thread, batch))
-    if not any(connection.execute(rows).first() for rows in left):
+    remains = (select(one.c.id).where(one.c.tenant == name).limit(1) for one in (thread, batch))
+    if not any(connection.execute(rows).first() for rows in remains):
         connection.execute(delete(gone_tenant).where(gone_tenant.c.name == name))
 
 

@@ -91,8 +91,8 @@ class Recent:
 
     def get(self, hour: int, calls: int) -> ByMember | None:
         """Return the sums of an hour that has ``calls`` calls; None when they are not kept."""
-        counted, by_member = self._hours.get(hour, (None, None))
-        return by_member if counted == calls else None
+        count, by_member = self._hours.get(hour, (None, None))
+        return by_member if count == calls else None
 
     def keep(self, hour: int, calls: int, by_member: ByMember) -> None:
         """Keep the sums of an hour, and drop those of the oldest hours beyond a few."""
@@ -122,10 +122,10 @@ def pending(db: Database, now: float) -> list[Period]:
         every = select(usage_hour.c.hour).where(usage_hour.c.hour <= now - _LAG - HOUR).distinct()
         hours = set(connection.execute(every).scalars())
         sound = select(usage_rollup.c.seconds, usage_rollup.c.start).where(usage_rollup.c.whole.is_not(None))
-        done = {(row.seconds, row.start) for row in connection.execute(sound)}
-        periods = [(HOUR, hour) for hour in hours if (HOUR, hour) not in done]
+        sound_periods = {(row.seconds, row.start) for row in connection.execute(sound)}
+        periods = [(HOUR, hour) for hour in hours if (HOUR, hour) not in sound_periods]
         days = {hour // DAY * DAY for hour in hours}
-        periods += [(DAY, day) for day in days if (DAY, day) not in done and day + DAY <= now - _LAG]
+        periods += [(DAY, day) for day in days if (DAY, day) not in sound_periods and day + DAY <= now - _LAG]
         return sorted(periods, key=lambda one: (-(one[1] // DAY), one[0], -one[1]))
 
     return db.read(work)
@@ -135,8 +135,8 @@ def roll_up(db: Database, period: Period) -> None:
     """Roll up an hour, or a day whose hours are all rolled up, unless that is done, or a write comes in between."""
     seconds, start = period
     mine = and_(usage_rollup.c.seconds == seconds, usage_rollup.c.start == start)
-    known = select(usage_rollup.c.version, usage_rollup.c.whole.is_not(None).label("rolled_up")).where(mine)
-    row = db.fetch_first(known)
+    rollup = select(usage_rollup.c.version, usage_rollup.c.whole.is_not(None).label("rolled_up")).where(mine)
+    row = db.fetch_first(rollup)
     if row is not None and row.rolled_up:
         return
     sums_of_period = _of_hour(db, start) if seconds == HOUR else _of_day(db, start)
@@ -188,14 +188,14 @@ def read(
     begin = None if span[0] is None else span[0] // HOUR * HOUR
 
     def work(connection: Connection) -> tuple[list[tuple[int, bytes]], dict[int, ByMember]]:
-        chosen, covered = _rolled_up(
+        rolled_up, covered = _rolled_up(
             connection, member, (begin, span[1]), (HOUR,) if unit == HOUR else (DAY, HOUR)
         )
-        return chosen, _not_rolled_up(connection, recent, covered, (begin, span[1]))
+        return rolled_up, _not_rolled_up(connection, recent, covered, (begin, span[1]))
 
-    chosen, single = db.read(work)
+    rolled_up, single = db.read(work)
     groups: dict[tuple[int, str | None], Sums] = defaultdict(Sums)
-    for start, body in chosen:
+    for start, body in rolled_up:
         label = start // unit * unit if unit else 0
         for value, *written in loads_lenient(body):
             if fits is None or fits(value):
@@ -214,34 +214,34 @@ def _rolled_up(
 
     Also return the set of all hours that they cover."""
     column, start = usage_rollup.c[member], usage_rollup.c.start
-    chosen: list[tuple[int, bytes]] = []
+    bodies: list[tuple[int, bytes]] = []
     covered: set[int] = set()
     for seconds in lengths:
         fitting = [usage_rollup.c.seconds == seconds, column.is_not(None), *within(start, span)]
         if span[1] is not None:
             fitting.append(start + seconds - HOUR < span[1])
-        if chosen:
-            fitting.append((start - start % DAY).not_in([day for day, _ in chosen]))
+        if bodies:
+            fitting.append((start - start % DAY).not_in([day for day, _ in bodies]))
         for row in connection.execute(select(start, column.label("body")).where(*fitting)):
-            chosen.append((row.start, bytes(row.body)))
+            bodies.append((row.start, bytes(row.body)))
             covered.update(range(row.start, row.start + seconds, HOUR))
-    return chosen, covered
+    return bodies, covered
 
 
 def _not_rolled_up(
     connection: Connection, recent: Recent, covered: set[int], span: Span
 ) -> dict[int, ByMember]:
     """Return the sums of the hours in a span that no roll-up covers."""
-    counted = select(usage_hour.c.hour, func.sum(usage_hour.c.calls)).where(*_rest(covered, span))
-    rows = connection.execute(counted.group_by(usage_hour.c.hour))
+    query = select(usage_hour.c.hour, func.sum(usage_hour.c.calls)).where(*_rest(covered, span))
+    rows = connection.execute(query.group_by(usage_hour.c.hour))
     calls = {hour: int(count) for hour, count in rows if hour not in covered}
-    known = {hour: recent.get(hour, count) for hour, count in calls.items()}
-    missing = [hour for hour, by_member in known.items() if by_member is None]
-    read = _of_hours(connection, missing) if missing else {}
+    sums_of = {hour: recent.get(hour, count) for hour, count in calls.items()}
+    missing = [hour for hour, by_member in sums_of.items() if by_member is None]
+    fresh = _of_hours(connection, missing) if missing else {}
     if len(missing) <= _RECENT:
-        for hour, by_member in read.items():
+        for hour, by_member in fresh.items():
             recent.keep(hour, calls[hour], by_member)
-    return {**{hour: by_member for hour, by_member in known.items() if by_member is not None}, **read}
+    return {**{hour: by_member for hour, by_member in sums_of.items() if by_member is not None}, **fresh}
 
 
 def _rest(covered: set[int], span: Span) -> list[ColumnElement[bool]]:

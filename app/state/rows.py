@@ -153,10 +153,10 @@ def insert_response(
 
 
 def insert_items(
-    connection: Connection, tenant: str, response_id: str, direction: str, packed: Packed, *, first: int
+    connection: Connection, tenant: str, response_id: str, direction: str, content: Packed, *, first: int
 ) -> None:
     """Store items of a response from position ``first`` on; storing them again changes nothing."""
-    if not packed.rows:
+    if not content.rows:
         return
     rows = [
         {
@@ -167,10 +167,10 @@ def insert_items(
             "item_id": row.item_id,
             "body": row.body,
         }
-        for offset, row in enumerate(packed.rows)
+        for offset, row in enumerate(content.rows)
     ]
     insert_new(connection, item, rows)
-    blobs.keep(connection, tenant, response_id, packed.blobs)
+    blobs.keep(connection, tenant, response_id, content.blobs)
 
 
 def count_items(connection: Connection, response_id: str) -> int:

@@ -110,11 +110,11 @@ class Runner(Generic[W]):
         while self._jobs and time.monotonic() < deadline:
             self._check_leases()
             gevent.joinall(list(self._jobs.values()), timeout=self._turn_seconds, count=1)
-        left = dict(self._jobs)
-        for job in left:
+        jobs = dict(self._jobs)
+        for job in jobs:
             job.abort("server_shutdown")
-        gevent.joinall(list(left.values()), timeout=_HAND_OVER_SECONDS)
-        for job in left:
+        gevent.joinall(list(jobs.values()), timeout=_HAND_OVER_SECONDS)
+        for job in jobs:
             self._hand_over(job)
 
     def _run(self) -> None:
@@ -138,12 +138,12 @@ class Runner(Generic[W]):
         others out.
         """
         room = self._concurrency - len(self._jobs)
-        served = {job.work.tenant for job in self._jobs} if room <= 0 else set()
+        tenants = {job.work.tenant for job in self._jobs} if room <= 0 else set()
         room = room if room > 0 else room + max(1, self._concurrency // _SPARE)
         if room <= 0:
             return
         try:
-            claimed = self._queue.claim(room, excluding=served)
+            claimed = self._queue.claim(room, excluding=tenants)
         except GatewayError as error:
             _LOG.warning("no work claimed: %s", error.raw or error.message)
             return

@@ -77,8 +77,8 @@ class Sessions:
 
     def is_mark(self, mark: str, text: str) -> bool:
         """Tell whether ``mark`` is a hash of ``text`` under one of the operator's secrets."""
-        sent = mark.encode("utf-8", "surrogateescape")
-        return any(hmac.compare_digest(sent, one.encode()) for one in self._hasher.digests(text))
+        data = mark.encode("utf-8", "surrogateescape")
+        return any(hmac.compare_digest(data, one.encode()) for one in self._hasher.digests(text))
 
     def _row(self, secret: str, owner: str, until: float) -> dict[str, Any]:
         digest = self._hasher.digest(secret)

@@ -44,11 +44,11 @@ class Responses:
         the conversation does not exist.
         """
         fence = Fence(self._db.owner, 1)
-        packed = pack_aside(new.input)
+        content = pack_aside(new.input)
         self._renewer.add(new.id)
         try:
             self._db.write(
-                lambda connection: insert_new_response(connection, new, packed, fence),
+                lambda connection: insert_new_response(connection, new, content, fence),
                 idempotent=True,
             )
         except BaseException:
@@ -63,12 +63,12 @@ class Responses:
         a change, when the response had ended otherwise (cancelled, deleted, run by another process): then `get` returns
         how. Doing it twice stores it once.
         """
-        packed = pack_aside(ending.object.get("output") or ())
+        content = pack_aside(ending.object.get("output") or ())
         # Nobody waits for a synchronous response, which has no log.
         topics = [] if response_id in self._renewer else [response_id]
         try:
             return self._db.write(
-                lambda connection: _finish(connection, tenant, response_id, fence, ending, packed),
+                lambda connection: _finish(connection, tenant, response_id, fence, ending, content),
                 topics,
                 idempotent=True,
             )
@@ -98,9 +98,9 @@ class Responses:
         """Return the turn's own input as an upstream may see it, with its references resolved."""
 
         def work(connection: Connection) -> list[JSON]:
-            stored = rows.item_rows(connection, response_id, "input")
-            files = blobs.fetch(connection, tenant, [row.body for row in stored])
-            return [unpack(row.body, files) for row in stored]
+            items = rows.item_rows(connection, response_id, "input")
+            files = blobs.fetch(connection, tenant, [row.body for row in items])
+            return [unpack(row.body, files) for row in items]
 
         return self._db.read(work)
 
@@ -122,14 +122,14 @@ class Responses:
 
 
 def insert_new_response(
-    connection: Connection, new: NewResponse, packed: Packed, fence: Fence | None
+    connection: Connection, new: NewResponse, content: Packed, fence: Fence | None
 ) -> None:
     """Insert a response with its input and, for a background stream, the first event of its log."""
     thread_id = _thread_of(connection, new)
     if not rows.insert_response(connection, new, thread_id, fence, LEASE_SECONDS):
         return
     rows.touch_thread(connection, thread_id, new.tenant)
-    rows.insert_items(connection, new.tenant, new.id, "input", packed, first=0)
+    rows.insert_items(connection, new.tenant, new.id, "input", content, first=0)
     if new.background and new.stream:
         event_log.append(connection, new.id, opening(new.object))
 
@@ -161,12 +161,12 @@ def _finish(
     response_id: str,
     fence: Fence,
     ending: Ending,
-    packed: Packed,
+    content: Packed,
 ) -> bool:
     if not ending.extra:
         ended = rows.end_synchronous(connection, tenant, response_id, fence, ending)
         if ended is not None:
-            _store_output(connection, tenant, response_id, ending, packed, ended)
+            _store_output(connection, tenant, response_id, ending, content, ended)
             return True
     row = rows.find(connection, tenant, response_id, lock=True)
     if row is None:
@@ -174,19 +174,19 @@ def _finish(
     extra = dumps({**loads_lenient(row.extra), **ending.extra}) if ending.extra else None
     if not rows.end_row(connection, response_id, ending, fence=fence, lost=_is_lost(row), extra=extra):
         return _is_own_ending(row, fence, ending)
-    first = rows.count_items(connection, response_id) if packed.rows else 0
+    first = rows.count_items(connection, response_id) if content.rows else 0
     ended = rows.Ended(row.thread_id, row.conversation_id, first)
-    _store_output(connection, tenant, response_id, ending, packed, ended)
+    _store_output(connection, tenant, response_id, ending, content, ended)
     if row.background:
         _log_end(connection, row, ending)
     return True
 
 
 def _store_output(
-    connection: Connection, tenant: str, response_id: str, ending: Ending, packed: Packed, ended: rows.Ended
+    connection: Connection, tenant: str, response_id: str, ending: Ending, content: Packed, ended: rows.Ended
 ) -> None:
     """Store the output of a response that ended, after its input, and append the turn to its conversation."""
-    rows.insert_items(connection, tenant, response_id, "output", packed, first=ended.items)
+    rows.insert_items(connection, tenant, response_id, "output", content, first=ended.items)
     rows.touch_thread(connection, ended.thread_id, tenant)
     if ended.conversation_id and ending.status in ("completed", "incomplete"):
         conversation_rows.append_turn(connection, tenant, ended.conversation_id, response_id)
@@ -229,8 +229,8 @@ def _visible_row(connection: Connection, tenant: str, response_id: str, *, lock:
 
 def _read_visible(connection: Connection, tenant: str, response_id: str) -> tuple[AnyRow, list[JSON]]:
     row = _visible_row(connection, tenant, response_id)
-    stored = rows.item_rows(connection, response_id, "output")
-    return row, rows.present_items(connection, tenant, stored)
+    items = rows.item_rows(connection, response_id, "output")
+    return row, rows.present_items(connection, tenant, items)
 
 
 def _delete(connection: Connection, tenant: str, response_id: str) -> None:

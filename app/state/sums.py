@@ -136,37 +136,37 @@ Added = list[tuple[str, int, Members, Sums]]
 def of(rows: Sequence[QueuedRow]) -> Added:
     """Return the sums of rows of the call log, in one order, so that two writers never wait for each other."""
     groups: defaultdict[tuple[Any, ...], list[QueuedRow]] = defaultdict(list)
-    for queued in rows:
-        row, figures = queued
+    for entry in rows:
+        row, figures = entry
         owner = row.tenant, row.key, row.key_id
         target = row.provider, row.model, row.request_type
         plain = row.created_at // HOUR, *owner, *target, figures.door, figures.error_code
         if figures.user or figures.metadata:
-            groups[_DETAILED, *plain, dumps([figures.user, figures.metadata])].append(queued)
-            groups[_BROAD, *plain].append(queued)
+            groups[_DETAILED, *plain, dumps([figures.user, figures.metadata])].append(entry)
+            groups[_BROAD, *plain].append(entry)
         else:
-            groups[_PLAIN, *plain].append(queued)
-    added = []
+            groups[_PLAIN, *plain].append(entry)
+    additions = []
     for (kind, hour, *_), some in groups.items():
         members, sums = _members(*some[0], kind), Sums()
         sums.count(some)
         begin = hour * HOUR
-        added.append((kind + hashlib.sha256(dumps([begin, members])).hexdigest(), begin, members, sums))
-    return sorted(added, key=itemgetter(0))
+        additions.append((kind + hashlib.sha256(dumps([begin, members])).hexdigest(), begin, members, sums))
+    return sorted(additions, key=itemgetter(0))
 
 
-def add(connection: Connection, added: Added) -> None:
+def add(connection: Connection, additions: Added) -> None:
     """Add sums to those that are there."""
     add_sums, add_times = _additions(connection.dialect.name)
-    grown = [
+    values = [
         {"id": label, "hour": hour, "members": dumps(dict(members)), **sums.figures()}
-        for label, hour, members, sums in added
+        for label, hour, members, sums in additions
     ]
-    run_all(connection, add_sums, grown)
+    run_all(connection, add_sums, values)
     for name, statement in add_times.items():
         buckets = [
             {"usage_id": label, "bucket": bucket, "calls": calls}
-            for label, _, _, sums in added
+            for label, _, _, sums in additions
             for bucket, calls in histogram.pairs(getattr(sums, name))
         ]
         run_all(connection, statement, buckets)
@@ -255,9 +255,9 @@ def _members(row: CallRow, figures: Figures, kind: str) -> Members:
 def _additions(dialect: str) -> tuple[Any, dict[str, Any]]:
     """Return the statements that insert the sums of an hour and its times, or add to those that are there."""
     sums = insert_for(dialect, usage_hour)
-    grown = {name: at_most(dialect, usage_hour.c[name] + sums.excluded[name]) for name in _SUMS}
+    values = {name: at_most(dialect, usage_hour.c[name] + sums.excluded[name]) for name in _SUMS}
     return (
-        sums.on_conflict_do_update(index_elements=[usage_hour.c.id], set_=grown),
+        sums.on_conflict_do_update(index_elements=[usage_hour.c.id], set_=values),
         {name: _addition(dialect, table) for name, table in _TIMES.items()},
     )
 

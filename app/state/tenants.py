@@ -111,19 +111,19 @@ class Tenants(Repository):
         return revisions.change(self._db, work, (KEYS, CACHE))
 
 
-def show(stored: StoredTenant) -> dict[str, Any]:
+def show(tenant: StoredTenant) -> dict[str, Any]:
     """Return a tenant as an administrator sees it."""
     return {
-        "id": stored.name,
+        "id": tenant.name,
         "object": "tenant",
-        "name": stored.name,
+        "name": tenant.name,
         "source": "store",
-        "models": stored.members.get("models"),
-        "operations": stored.members.get("operations"),
-        "limits": stored.members.get("limits") or [],
-        "budgets": stored.members.get("budgets") or [],
-        "metadata": stored.members.get("metadata") or {},
-        "created_at": stored.created_at,
+        "models": tenant.members.get("models"),
+        "operations": tenant.members.get("operations"),
+        "limits": tenant.members.get("limits") or [],
+        "budgets": tenant.members.get("budgets") or [],
+        "metadata": tenant.members.get("metadata") or {},
+        "created_at": tenant.created_at,
     }
 
 
@@ -140,8 +140,8 @@ def missing(name: str) -> GatewayError:
 def _check_free(connection: Connection, name: str) -> None:
     if find_row(connection, by_key(tenant, name), name) is not None:
         raise name_taken(name)
-    left = [select(table.c.id).where(table.c.tenant == name).limit(1) for table in (thread, file, batch)]
-    if any(connection.execute(one).first() is not None for one in left):
+    remains = [select(table.c.id).where(table.c.tenant == name).limit(1) for table in (thread, file, batch)]
+    if any(connection.execute(one).first() is not None for one in remains):
         raise GatewayError(
             "conflict",
             f"Data of a former tenant '{name}' is still stored; the next sweep deletes it, within ten minutes.",

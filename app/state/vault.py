@@ -39,9 +39,9 @@ class Vault(Repository):
 
     def get(self, tenant: str, call_ids: Sequence[str]) -> dict[str, Any]:
         """Return the values of those of ``call_ids`` that have one."""
-        wanted = [call_id for call_id in call_ids if storable(call_id)]
-        if not wanted:
+        ids = [call_id for call_id in call_ids if storable(call_id)]
+        if not ids:
             return {}
-        mine = (vault.c.tenant == tenant, vault.c.call_id.in_(wanted))
+        mine = (vault.c.tenant == tenant, vault.c.call_id.in_(ids))
         rows = self._db.fetch_all(select(vault.c.call_id, vault.c.body).where(*mine))
         return {row.call_id: loads_lenient(bytes(row.body)) for row in rows}

@@ -215,9 +215,9 @@ def _gateway_error(error: GatewayError) -> Response:
     return error_response(error, call)
 
 
-def _replay(stored: Replay) -> Response:
+def _replay(error: Replay) -> Response:
     """Return the stored answer to an earlier request with the same key."""
-    answer = stored.answer
+    answer = error.answer
     if answer.response_id is None:
         return replay(answer)
     from app.surfaces.views.stored import follow
@@ -275,5 +275,5 @@ def _served_here() -> str:
     if mount is None or mount.dialect is None:
         return ""
     routes = (route for routes in mount.operations.values() for route in routes)
-    listed = ", ".join(f"{route.method} {mount.prefixes[0]}{route.path}" for route in routes)
-    return f" This API serves: {_ARGUMENT.sub('{id}', listed)}."
+    paths = ", ".join(f"{route.method} {mount.prefixes[0]}{route.path}" for route in routes)
+    return f" This API serves: {_ARGUMENT.sub('{id}', paths)}."

@@ -91,11 +91,11 @@ class Browsers:
         if origin is None or method is None:
             return None
         self._require(origin)
-        requested = request.headers.get("access-control-request-headers", "")
+        names = request.headers.get("access-control-request-headers", "")
         response = Response(status=204, headers={"access-control-max-age": _MAX_AGE})
         response.headers["access-control-allow-methods"] = ", ".join(methods(request))
-        if requested and _NAMES.fullmatch(requested):
-            response.headers["access-control-allow-headers"] = requested
+        if names and _NAMES.fullmatch(names):
+            response.headers["access-control-allow-headers"] = names
         return response
 
     def mark(self, request: Request, response: Response) -> None:

@@ -20,8 +20,8 @@ class ClientHeaders(Mapping[str, str]):
 
     @cached_property
     def _headers(self) -> dict[str, str]:
-        named = ((_name(key), value) for key, value in self._environ.items())
-        return {name: value for name, value in named if name and _VALUE.fullmatch(value)}
+        pairs = ((_name(key), value) for key, value in self._environ.items())
+        return {name: value for name, value in pairs if name and _VALUE.fullmatch(value)}
 
     def __getitem__(self, name: str) -> str:
         return self._headers[name]

@@ -38,7 +38,7 @@ def _read(file: str) -> str:
 
 
 def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
-    key, refused = answer["key"], answer["refused"]
+    key, refusal = answer["key"], answer["refused"]
     yield f"key      {key['name']} of {key['tenant']}"
     for one in answer["limits"]:
         yield f"limit    {one['level']}: {one['remaining']} left, resets in {one['reset']} s"
@@ -51,7 +51,7 @@ def _lines(answer: Mapping[str, Any]) -> Iterator[str]:
             yield from (f"         {what}: {loss['message']}" for loss in one[what])
     yield f"cache    {answer['cache']}"
     yield (
-        f"result   {refused['status']} {refused['code']}: {refused['message']}"
-        if refused
+        f"result   {refusal['status']} {refusal['code']}: {refusal['message']}"
+        if refusal
         else "result   would be sent"
     )

@@ -119,11 +119,11 @@ def _route(rest: Table, models: Table, groups: Mapping[str, list[Deployment]], n
     """Add aliases, strategy and fallbacks to the names in ``models``."""
     router, proxy = _section(rest, "router_settings"), _section(rest, "litellm_settings")
     for name, other in _table(router.pop("model_group_alias", None)).items():
-        known = other.get("model") if isinstance(other, Mapping) else other
-        if known in models:
-            models[name] = dict(models[known])
+        model = other.get("model") if isinstance(other, Mapping) else other
+        if model in models:
+            models[name] = dict(models[model])
         else:
-            notes.append(f"router_settings.model_group_alias.{name}: there is no model named {known!r}")
+            notes.append(f"router_settings.model_group_alias.{name}: there is no model named {model!r}")
     strategy = str(router.get("routing_strategy"))
     if strategy in _STRATEGIES:
         del router["routing_strategy"]
@@ -147,15 +147,15 @@ def _fall_back(
     if name not in models:
         notes.append(f"{place}: there is no model named {name!r}")
         return
-    known = [other for other in others if isinstance(other, str) and (other in groups or "/" in other)]
-    found = [
+    targets = [other for other in others if isinstance(other, str) and (other in groups or "/" in other)]
+    fallbacks = [
         target
-        for other in known
+        for other in targets
         for target in ([row.target for row in groups[other]] if other in groups else [other])
     ]
-    notes += [f"{place}: there is no model named {other!r}" for other in others if other not in known]
-    if found:
-        models[name]["fallbacks"] = list(dict.fromkeys([*models[name].get("fallbacks", []), *found]))
+    notes += [f"{place}: there is no model named {other!r}" for other in others if other not in targets]
+    if fallbacks:
+        models[name]["fallbacks"] = list(dict.fromkeys([*models[name].get("fallbacks", []), *fallbacks]))
 
 
 def _section(rest: Table, name: str) -> Table:

@@ -138,19 +138,19 @@ def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployme
             reference(members.pop("api_key", None)),
             reference(members.pop("api_base", None)),
         )
-    left = [f"litellm_params.{name}" for name in members] + list(rest)
-    notes += [note(f"{place}.{name}") for name in left]
+    names = [f"litellm_params.{name}" for name in members] + list(rest)
+    notes += [note(f"{place}.{name}") for name in names]
     path, base = _PATHS.get(deployed.provider), (deployed.base_url or "").rstrip("/")
     if path and base.count("/") == 2:
         deployed.base_url = f"{base}{path}"
     return deployed
 
 
-def _resolve(group: str, requested: str, place: str) -> Deployment | None:
-    prefix, slash, model = requested.partition("/")
+def _resolve(group: str, target: str, place: str) -> Deployment | None:
+    prefix, slash, model = target.partition("/")
     if not slash:
-        owner = next((name for begins, name in _BARE if requested.startswith(begins)), None)
-        return Deployment(group, owner, requested, place) if owner else None
+        owner = next((name for begins, name in _BARE if target.startswith(begins)), None)
+        return Deployment(group, owner, target, place) if owner else None
     if prefix in _PREFIXES:
         name = _PREFIXES[prefix]
         return Deployment(group, name, model.removeprefix("converse/").removeprefix("invoke/"), place)
@@ -179,14 +179,14 @@ def _move_members(deployed: Deployment, members: Table, rest: Table) -> None:
 
 def _price(deployed: Deployment, members: Table, rest: Table) -> None:
     info = rest.pop("model_info", None)
-    known = dict(info) if isinstance(info, Mapping) else {}
-    for source in (members, known):
+    info_members = dict(info) if isinstance(info, Mapping) else {}
+    for source in (members, info_members):
         for theirs, ours in (("input_cost_per_token", "input"), ("output_cost_per_token", "output")):
             if isinstance(source.get(theirs), int | float):
                 deployed.prices[ours] = round(source.pop(theirs) * _PER_MILLION, 9)
     for name in ("id", "mode", "base_model"):
-        known.pop(name, None)  # the key of LiteLLM's own catalogue
-    rest.update({f"model_info.{name}": value for name, value in known.items()})
+        info_members.pop(name, None)  # the key of LiteLLM's own catalogue
+    rest.update({f"model_info.{name}": value for name, value in info_members.items()})
 
 
 def reference(value: Any) -> Any:

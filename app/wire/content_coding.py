@@ -87,9 +87,9 @@ def inflater_of(headers: Mapping[str, str]) -> Inflater | None:
     ``Malformed`` for one that cannot be undone.
     """
     codings = [coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")]
-    known = [coding for coding in codings if coding in _CODINGS]
-    if not known:
+    ours = [coding for coding in codings if coding in _CODINGS]
+    if not ours:
         return None
-    if len(known) == 1 and _CODINGS[known[0]]:
-        return Inflater(known[0])
-    raise Malformed(f"its content encoding '{', '.join(known)}' was not requested")
+    if len(ours) == 1 and _CODINGS[ours[0]]:
+        return Inflater(ours[0])
+    raise Malformed(f"its content encoding '{', '.join(ours)}' was not requested")

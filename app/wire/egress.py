@@ -208,8 +208,8 @@ class _Ways:
         """Send a request; ``limits`` are for connecting and for a read, in seconds. Raises what either way raises."""
         if way.origin is not None and isinstance(body, bytes | None):
             return way.origin.send(method, way.target, headers, body, limits)
-        sent = request_head.headers_of(method, headers, body)
-        return self.adapter().send_by_requests(method, url, sent, body, limits)
+        all_headers = request_head.headers_of(method, headers, body)
+        return self.adapter().send_by_requests(method, url, all_headers, body, limits)
 
     def adapter(self) -> Adapter:
         """Return requests' adapter, loaded at its first use."""
@@ -244,8 +244,8 @@ class _Ways:
                 raise
             return connection
 
-        named = f"[{host}]" if ":" in host else host
-        value = named if port == request_head.PORTS[parts.scheme] else f"{named}:{port}"
+        netloc = f"[{host}]" if ":" in host else host
+        value = netloc if port == request_head.PORTS[parts.scheme] else f"{netloc}:{port}"
         origin = direct_connection.Origin(value, connect, agent=AGENT, size=POOL_SIZE)
         self._direct[parts.scheme, parts.netloc] = origin
         return origin
@@ -310,11 +310,11 @@ _FAULTS: Final[tuple[tuple[type[BaseException], str, str, bool], ...]] = (
 
 def _fault_of(error: BaseException) -> TransportError:
     chain = list(_causes(error))
-    for fault, kind, message, charged in _FAULTS:
-        found = next((cause for cause in chain if isinstance(cause, fault)), None)
-        if found is not None:
+    for fault, kind, message, maybe_charged in _FAULTS:
+        match = next((cause for cause in chain if isinstance(cause, fault)), None)
+        if match is not None:
             return TransportError(
-                kind, message, maybe_charged=charged, raw=f"{type(found).__name__}: {_words_of(found)}"
+                kind, message, maybe_charged=maybe_charged, raw=f"{type(match).__name__}: {_words_of(match)}"
             )
     raise error
 

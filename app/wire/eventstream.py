@@ -122,9 +122,9 @@ def _read_headers(block: bytes) -> dict[str, str]:
             value, at = _take(block, at + 3, struct.unpack_from(">H", block, at + 1)[0])
             headers[name.decode()] = _SIZED[kind](value)
         else:
-            size, read = _FIXED[kind]
+            size, parse = _FIXED[kind]
             value, at = _take(block, at + 1, size)
-            headers[name.decode()] = read(value)
+            headers[name.decode()] = parse(value)
     return headers
 
 

@@ -93,14 +93,14 @@ def whole_head(data: bytes) -> tuple[Head, int] | None:
     """Return the head that ``data`` begins with, and its size in bytes; None where it is not whole, is an
     interim one or none at all, which is for ``read_head`` to tell.
     """
-    found = _WHOLE_HEAD.match(data)
-    if found is None or found.end() > MAX_HEAD:
+    match = _WHOLE_HEAD.match(data)
+    if match is None or match.end() > MAX_HEAD:
         return None
-    *lines, _ = found[4].decode("latin-1").split("\n")
+    *lines, _ = match[4].decode("latin-1").split("\n")
     if len(lines) > MAX_HEADERS:
         return None
     headers = _join([line.split(":", 1) for line in lines])
-    return Head(int(found[1]), int(found[2]), (found[3] or b"").decode("latin-1"), headers), found.end()
+    return Head(int(match[1]), int(match[2]), (match[3] or b"").decode("latin-1"), headers), match.end()
 
 
 class Response(http.client.HTTPResponse):
@@ -136,11 +136,11 @@ def ends_connection(minor: int, connection: str) -> bool:
 
 
 def _join(headers: Iterable[Sequence[str]]) -> dict[str, str]:
-    joined: dict[str, str] = {}
+    values: dict[str, str] = {}
     for name, value in headers:
         key, value = name.lower(), value.strip(" \t\r")
-        joined[key] = f"{joined[key]}, {value}" if key in joined else value
-    return joined
+        values[key] = f"{values[key]}, {value}" if key in values else value
+    return values
 
 
 class Body(Protocol):

@@ -40,14 +40,14 @@ class JsonTemplate:
 
     def _strings(self, rest: bytes) -> list[str]:
         """Return the strings of one row; raises ``ValueError`` where a part between them is missing."""
-        found = []
+        strings = []
         for part in self._between:
             text, gap, rest = rest.partition(part)
             if not gap:
                 raise ValueError("another template")
-            found.append(loads_string(text))
-        found.append(loads_string(rest))
-        return [found[number] for number in self._order]
+            strings.append(loads_string(text))
+        strings.append(loads_string(rest))
+        return [strings[number] for number in self._order]
 
     def filled(self, strings: Sequence[str]) -> bytes:
         """Return the bytes with ``strings`` in the gaps."""

@@ -57,21 +57,21 @@ class LineWriter:
             self._dropped += 1
 
     def _put(self, line: bytes) -> None:
-        taken = self._send(line)
-        self._rest = line[taken : taken + _MAX_REST]
+        count = self._send(line)
+        self._rest = line[count : count + _MAX_REST]
 
     def _follow(self) -> None:
         """Open the descriptor's pipe or socket anew where it is not the one that was open."""
-        found = os.fstat(self._descriptor)
-        identity = (os.getpid(), found.st_dev, found.st_ino)
+        status = os.fstat(self._descriptor)
+        identity = (os.getpid(), status.st_dev, status.st_ino)
         if identity == self._identity:
             return
         self._close()
         self._rest = b""
-        if stat.S_ISFIFO(found.st_mode):
+        if stat.S_ISFIFO(status.st_mode):
             pipe = os.open(f"/proc/self/fd/{self._descriptor}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             self._own, self._send = pipe, lambda data: os.write(pipe, data)
-        elif stat.S_ISSOCK(found.st_mode):
+        elif stat.S_ISSOCK(status.st_mode):
             peer = _Socket(fileno=os.dup(self._descriptor))
             self._own, self._send = peer, lambda data: peer.send(data, socket.MSG_DONTWAIT)
         else:

@@ -29,10 +29,10 @@ def aside(size: int, work: Callable[[], T]) -> T:
     What is beside the loop already stays on its thread."""
     if size < LARGE or hasattr(_PLACE, "is_beside"):
         return work()
-    done: T | _Failure = gevent.get_hub().threadpool.apply(_attempt, (work,))
-    if isinstance(done, _Failure):
-        raise done.error
-    return done
+    result: T | _Failure = gevent.get_hub().threadpool.apply(_attempt, (work,))
+    if isinstance(result, _Failure):
+        raise result.error
+    return result
 
 
 class _Failure(NamedTuple):

@@ -36,10 +36,12 @@ def segment(value: str, *, allow: str = "", name: str = "value") -> str:
         raise GatewayError("bad_request", f"The {name} is longer than {MAX_SEGMENT} characters.")
     if not _DOTS.isdisjoint(value.split("/") if "/" in allow else (value,)):
         raise GatewayError("bad_request", f"The {name} must not be empty, '.' or '..'.")
-    refused = _FORBIDDEN.difference(allow)
-    if not value.isprintable() or not refused.isdisjoint(value):
-        listed = " ".join(sorted(refused))
-        raise GatewayError("bad_request", f"The {name} must not contain {listed} or unprintable characters.")
+    forbidden = _FORBIDDEN.difference(allow)
+    if not value.isprintable() or not forbidden.isdisjoint(value):
+        characters = " ".join(sorted(forbidden))
+        raise GatewayError(
+            "bad_request", f"The {name} must not contain {characters} or unprintable characters."
+        )
     return quote(value, safe="@" if "@" in allow else "")
 
 

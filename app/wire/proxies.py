@@ -38,11 +38,11 @@ def rules_of(environ: Mapping[str, str]) -> ProxyRules:
     hold a password.
     """
     every = _proxy(environ, "ALL_PROXY")
-    listed = _variable(environ, "NO_PROXY").replace(",", " ").split()
+    entries = _variable(environ, "NO_PROXY").replace(",", " ").split()
     return ProxyRules(
         http=_proxy(environ, "HTTP_PROXY") or every,
         https=_proxy(environ, "HTTPS_PROXY") or every,
-        bypass=tuple(entry.lower() for entry in listed),
+        bypass=tuple(entry.lower() for entry in entries),
     )
 
 
@@ -78,9 +78,9 @@ def _matches(rule: str, host: str, port: int) -> bool:
     """Say whether one NO_PROXY entry names the target: ``*``, a host, a domain, a network, each with a port or not."""
     if rule == "*":
         return True
-    name, colon, wanted = rule.rpartition(":")
-    if colon and wanted.isdigit() and (":" not in name or name.endswith("]")):
-        if int(wanted) != port:
+    name, colon, port_text = rule.rpartition(":")
+    if colon and port_text.isdigit() and (":" not in name or name.endswith("]")):
+        if int(port_text) != port:
             return False
         rule = name
     rule = rule.strip("[]")

@@ -94,11 +94,11 @@ def measured(body: Iterable[bytes], size: int) -> Iterator[bytes]:
 
     Bytes past a declared length would pass for the next request on the connection.
     """
-    sent = 0
+    count = 0
     for piece in body:
-        sent += len(piece)
-        if sent > size:
+        count += len(piece)
+        if count > size:
             break
         yield piece
-    if sent != size:
+    if count != size:
         raise GatewayError("internal", "The size of a request body differs from its declared size.")

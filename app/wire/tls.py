@@ -61,22 +61,22 @@ def paths_of(environ: Mapping[str, str]) -> tuple[str, ...]:
     for name in (*_FILES, _FOLDERS):
         value = environ.get(name) or environ.get(name.lower()) or ""
         try:
-            named = existing(value.split(os.pathsep) if name == _FOLDERS else [value])
-            for path in named:
+            existing_paths = existing(value.split(os.pathsep) if name == _FOLDERS else [value])
+            for path in existing_paths:
                 check_bundle(path)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-        paths += named
+        paths += existing_paths
     return tuple(dict.fromkeys(paths))
 
 
 def existing(paths: Iterable[str]) -> tuple[str, ...]:
     """Return the paths without empty ones and repeats; ``ValueError`` for one that does not exist."""
-    found = dict.fromkeys(os.path.expanduser(path) for path in paths if path)
-    for path in found:
+    names = dict.fromkeys(os.path.expanduser(path) for path in paths if path)
+    for path in names:
         if not os.path.exists(path):
             raise ValueError(f"the CA bundle {path} does not exist")
-    return tuple(found)
+    return tuple(names)
 
 
 def check_bundle(path: str) -> None:

@@ -75,17 +75,17 @@ class WebSocket:
     def accept(self, headers: Iterable[tuple[str, str]]) -> None:
         """Make the answer to the handshake in ``headers``; raise ``Refused`` if it is invalid."""
         self._protocol.receive_data(Request("/", Headers(headers)).serialize())
-        parsed = self._protocol.events_received()
-        if not parsed:
+        events = self._protocol.events_received()
+        if not events:
             raise Refused(400, str(self._protocol.handshake_exc))
-        answer = self._protocol.accept(parsed[0])  # type: ignore[arg-type]
+        answer = self._protocol.accept(events[0])  # type: ignore[arg-type]
         if answer.status_code != 101:
             raise Refused(answer.status_code, str(self._protocol.handshake_exc))
         self._answer = answer
 
-    def open(self, added: Iterable[tuple[str, str]]) -> None:
+    def open(self, headers: Iterable[tuple[str, str]]) -> None:
         """Send the answer, with further headers, and begin to read."""
-        for name, value in added:
+        for name, value in headers:
             self._answer.headers[name] = value
         self._protocol.send_response(self._answer)
         self._flush()

@@ -118,8 +118,8 @@ class _Adapter:
         report(self._losses, "reasoning_signature")
         return rest(call, frozenset({"extra_content"}))
 
-    def _filter(self, members: JSON, known: frozenset[str], supported: frozenset[str]) -> JSON:
-        unsupported = known - supported if not self._options.open_members else frozenset()
+    def _filter(self, members: JSON, names: frozenset[str], supported: frozenset[str]) -> JSON:
+        unsupported = names - supported if not self._options.open_members else frozenset()
         for name in sorted(unsupported & members.keys()):
             if members[name]:
                 self._losses.report(name)

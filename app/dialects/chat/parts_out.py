@@ -24,18 +24,18 @@ from app.dialects.shared.losses import Losses
 def filter_native(
     native: Native | None,
     supported: frozenset[str],
-    known: frozenset[str],
+    names: frozenset[str],
     context: ClientContext,
     options: ChatOptions,
 ) -> JSON:
     """Return the native members to send: those that are ``supported``, and those that no API defines.
 
-    ``known`` are the members that some API defines; one that is not supported is reported, unless
+    ``names`` are the members that some API defines; one that is not supported is reported, unless
     its value is empty.
     """
     members: JSON = {}
     for name, value in own_members(native).items() if native is not None else ():
-        if name in supported or options.open_members or name not in known:
+        if name in supported or options.open_members or name not in names:
             members[name] = value
         elif value:
             context.losses.report(name)

@@ -144,7 +144,7 @@ class ChatPatch(Patch):
         """Return an entry with its original signature, None if the target does not accept it."""
         if not isinstance(detail, dict):
             return detail
-        changed = dict(detail)
+        copy = dict(detail)
         for slot in _SIGNATURE_SLOTS:
             text = detail.get(slot)
             signature = self._passage.server.unwrap(text) if isinstance(text, str) else None
@@ -152,8 +152,8 @@ class ChatPatch(Patch):
                 continue
             if signature.dialect != "chat" or signature.realm not in (None, self._target.realm):
                 return None
-            changed[slot] = signature.value
-        return changed
+            copy[slot] = signature.value
+        return copy
 
     def _seal(self, message: Any) -> None:
         """Seal the signatures in the reasoning details of a message or delta."""
@@ -253,11 +253,11 @@ class RequiredMembers:
 
 def _fill_call(fragment: dict[str, Any], calls: CallStream) -> None:
     """Set the index of a fragment of a call. Only the first has id, type and name: clients join repeated ones."""
-    known = len(calls.all())
+    before = len(calls.all())
     call, _ = calls.feed(fragment, arguments_text)
     fragment["index"] = call.place
     function = as_dict(fragment.get("function"))
-    if len(calls.all()) > known:
+    if len(calls.all()) > before:
         fragment["id"] = fragment.get("id") or call.id
         fragment["type"] = fragment.get("type") or ("custom" if call.custom else "function")
     else:

@@ -67,8 +67,8 @@ def encode_entry(part: ReasoningPart, index: int, secret: str | None) -> dict[st
     if part.form == "hidden":
         return {"type": "reasoning.encrypted", "data": secret or "", **{"index": index, **own}}
     kind, member = ("reasoning.text", "text") if part.form == "text" else ("reasoning.summary", "summary")
-    signed = {"signature": secret} if secret and part.form == "text" else {}
-    return {"type": kind, member: part.text, **signed, **{"index": index, **own}}
+    seal = {"signature": secret} if secret and part.form == "text" else {}
+    return {"type": kind, member: part.text, **seal, **{"index": index, **own}}
 
 
 def encode_entries(part: ReasoningPart, index: int, secret: str | None) -> list[dict[str, Any]]:

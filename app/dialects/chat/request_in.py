@@ -253,9 +253,9 @@ def _object_choice(choice: ClientObject) -> ToolChoice:
         nested = _nested_object(choice, kind) or choice
         return ToolChoice("named", nested.required_text("name"), kind)  # type: ignore[arg-type]
     if kind == "allowed_tools":
-        allowed = choice.object("allowed_tools") or choice
-        tools = tuple(_flat_tool(tool) for tool in allowed.objects("tools"))
-        return ToolChoice("allowed", allowed=tools, required=allowed.text("mode") == "required")
+        members = choice.object("allowed_tools") or choice
+        tools = tuple(_flat_tool(tool) for tool in members.objects("tools"))
+        return ToolChoice("allowed", allowed=tools, required=members.text("mode") == "required")
     if kind in _CHOICE_MODES and len(choice.members) == 1:
         return ToolChoice(_CHOICE_MODES[kind])  # type: ignore[arg-type]
     return ToolChoice("named", kind, "hosted", native=("chat", dict(choice.members)))

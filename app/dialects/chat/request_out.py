@@ -70,15 +70,15 @@ class _RequestWriter:
 
     def _supported(self, members: Mapping[str, Any]) -> JSON:
         """Return the members that are set and that the provider has; report the others that are set."""
-        supported: JSON = {}
+        result: JSON = {}
         for name, value in members.items():
             if value is None or value == ():
                 continue
             if self._options.takes(name):
-                supported[name] = value
+                result[name] = value
             else:
                 self._context.losses.report(name, param=name if self._own else None)
-        return supported
+        return result
 
     def _sampling(self) -> JSON:
         sampling, options = self._request.sampling, self._options
@@ -279,25 +279,25 @@ class _RequestWriter:
 
     def _effort_name(self, reasoning: Reasoning) -> str | None:
         """Return the effort to send: the client's own, that of its budget, or the nearest one."""
-        requested, losses = reasoning.effort, self._context.losses
+        level, losses = reasoning.effort, self._context.losses
         efforts = self._options.efforts_for(self._context.model)
         if not efforts:
             if reasoning.budget:
                 losses.report("reasoning_budget")
-            if requested not in (None, "none", _NO_PREFERENCE):
+            if level not in (None, "none", _NO_PREFERENCE):
                 losses.report("reasoning_effort")
             return None
-        if requested is None and reasoning.budget is not None and reasoning.budget >= 0:
-            requested = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
-            losses.report("reasoning_budget", f"the reasoning budget was sent as effort '{requested}'")
-        if requested is None or requested in efforts or self._options.open_members:
-            return requested
-        if requested == "none":
+        if level is None and reasoning.budget is not None and reasoning.budget >= 0:
+            level = effort_of(reasoning.budget, self._request.sampling.max_tokens or ASSUMED_LIMIT)
+            losses.report("reasoning_budget", f"the reasoning budget was sent as effort '{level}'")
+        if level is None or level in efforts or self._options.open_members:
+            return level
+        if level == "none":
             losses.report("reasoning_effort", "reasoning cannot be turned off here")
-        if requested in ("none", _NO_PREFERENCE):
+        if level in ("none", _NO_PREFERENCE):
             return None
-        effort = nearest_effort(requested, [name for name in efforts if name != "none"])
-        losses.report("reasoning_effort", f"the effort '{requested}' was sent as '{effort}'")
+        effort = nearest_effort(level, [name for name in efforts if name != "none"])
+        losses.report("reasoning_effort", f"the effort '{level}' was sent as '{effort}'")
         return effort
 
     def _object(self, reasoning: Reasoning) -> JSON:

@@ -101,9 +101,11 @@ class ChatStreamDecoder(ChunkDecoder):
             return None
         if rows[0].get("finish_reason") is not None or any(isinstance(v, list) for v in rows[0].values()):
             return None
-        opened = choice.block
-        if opened is not None and opened.number == block:
-            return opened.pieces.append if type(opened.part) is TextPart else str  # reasoning is not recorded
+        open_block = choice.block
+        if open_block is not None and open_block.number == block:
+            return (
+                open_block.pieces.append if type(open_block.part) is TextPart else str
+            )  # reasoning is not recorded
         call = next((call for call in reversed(choice.calls.all()) if call.block == block), None)
         return None if call is None else call.arguments.append
 
@@ -125,9 +127,9 @@ class ChatStreamDecoder(ChunkDecoder):
         if is_plain:
             self._content(choice, delta, raw, events)
         else:
-            for members, read in _READERS:
+            for members, reader in _READERS:
                 if not (members and delta.keys().isdisjoint(members)):
-                    read(self, choice, delta, raw, events)
+                    reader(self, choice, delta, raw, events)
         if not (is_plain and raw.keys() <= CHOICE_MEMBERS) and (own := choice_members(raw, choice.member)):
             gather(self._rows.setdefault(choice.index, {}), own)
         if opt_str(raw.get("finish_reason")) is not None:

@@ -198,9 +198,9 @@ class ChatStreamEncoder(ChunkEncoder):
         delta = self._arguments(started, call, "{}") if lacks_arguments else {}
         signature = event.signature or call.signature
         if signature is not None:
-            signed = ToolCallPart(call.id, call.name, native=event.native or call.native)
+            part = ToolCallPart(call.id, call.name, native=event.native or call.native)
             index = self._next_index(started.choice, "reasoning_details")
-            delta["reasoning_details"] = [call_entry(signed, self._context.wrap(signature), index)]
+            delta["reasoning_details"] = [call_entry(part, self._context.wrap(signature), index)]
         return delta
 
     def _close_opaque(self, started: BlockStarted, part: OpaquePart, event: BlockEnded) -> JSON:
@@ -235,17 +235,17 @@ class ChatStreamEncoder(ChunkEncoder):
 
         Clients of Mistral expect each entry of ``tool_calls`` to be a whole call, as Mistral sends it.
         """
-        joined: list[Frame] = []
-        opened = None
+        result: list[Frame] = []
+        last = None
         for frame in frames:
             place, entry = _call_entry(frame)
-            if opened is not None and "id" not in entry and place == opened[0]:
-                for name, text in entry[opened[1]["type"]].items():
-                    opened[1][opened[1]["type"]][name] += text
+            if last is not None and "id" not in entry and place == last[0]:
+                for name, text in entry[last[1]["type"]].items():
+                    last[1][last[1]["type"]][name] += text
                 continue
-            joined.append(frame)
-            opened = (place, entry) if "id" in entry else None
-        return joined
+            result.append(frame)
+            last = (place, entry) if "id" in entry else None
+        return result
 
     methods = {
         Started: _started,

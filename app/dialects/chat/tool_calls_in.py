@@ -100,9 +100,9 @@ class CallStream:
         call = None if identifier is None else self._first.get(identifier)
         if call is None:
             return False
-        signed = sign_call(call.part(), entry, sign)
-        call.signature = signed.signature
-        call.native |= own_members(signed.native)
+        part = sign_call(call.part(), entry, sign)
+        call.signature = part.signature
+        call.native |= own_members(part.native)
         return True
 
     def ends(self, *, whole: bool = False) -> Iterator[BlockDelta | BlockEnded]:
@@ -131,9 +131,9 @@ class CallStream:
 
         A fragment with a name and a new id under a known index begins a new call.
         """
-        known = self._known(index, identifier)
-        if known is not None and not (identifier and name and known.id != identifier and known.name):
-            return known
+        current = self._known(index, identifier)
+        if current is not None and not (identifier and name and current.id != identifier and current.name):
+            return current
         call = CallBlock(index, identifier or self._context.new_id("call"), len(self._calls))
         self._calls.append(call)
         self._growing.append(call)

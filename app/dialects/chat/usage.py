@@ -89,19 +89,19 @@ def decode_usage(raw: Any) -> Usage | None:
             details[f"output.{name}"] = value
     remainder = rest(members, _COUNTED)
     reasoning = _first(after.get("reasoning_tokens"), members.get("reasoning_tokens"))
-    known = sides(prompt, completion, total)
+    tokens = sides(prompt, completion, total)
     is_counted = prompt is not None and completion is not None
     beside = reasoning if is_counted and reasons_beside(members) else 0
     return Usage(
-        input_tokens=known.input,
-        output_tokens=known.output + beside,
+        input_tokens=tokens.input,
+        output_tokens=tokens.output + beside,
         total_tokens=total,
         cached_tokens=_first(before.get("cached_tokens"), *(members.get(name) for name in _CACHED)),
         cache_write_tokens=_first(before.get("cache_write_tokens")),
         reasoning_tokens=reasoning,
         details=details,
         cost=decode_cost(members),
-        missing=known.missing,
+        missing=tokens.missing,
         native=as_native(remainder),
     )
 
@@ -127,8 +127,8 @@ def reasons_beside(usage: Mapping[str, Any]) -> bool:
     reasoning = _first(after.get("reasoning_tokens"), usage.get("reasoning_tokens"))
     if not reasoning:
         return False
-    known = sum(count(usage.get(name)) or 0 for name in ("prompt_tokens", "completion_tokens"))
-    return count(usage.get("total_tokens")) == known + reasoning
+    both = sum(count(usage.get(name)) or 0 for name in ("prompt_tokens", "completion_tokens"))
+    return count(usage.get("total_tokens")) == both + reasoning
 
 
 def encode_usage(usage: Usage) -> dict[str, Any]:
@@ -199,6 +199,6 @@ def _counts(side: str, members: Mapping[str, Any], own: frozenset[str]) -> dict[
 
 def _first(*values: Any) -> int:
     for value in values:
-        if value is not None and (known := count(value)) is not None:
-            return known
+        if value is not None and (tokens := count(value)) is not None:
+            return tokens
     return 0

@@ -100,12 +100,12 @@ def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
 
 def _messages(request: Request, context: ClientContext) -> list[JSON]:
     opening = [Message("system", (TextPart(request.instructions),))] if request.instructions else []
-    encoded: list[JSON] = []
+    turns: list[JSON] = []
     for message in merge_turns([*opening, *request.messages], roles={"developer": "system"}):
         if message.name is not None and message.role != "tool":
             context.losses.report("message_name", "Messages have no names here; the name was left out")
-        encoded += _ROLES[message.role](message, context.losses)
-    return encoded
+        turns += _ROLES[message.role](message, context.losses)
+    return turns
 
 
 def _documents(request: Request) -> JSON:
@@ -291,9 +291,9 @@ def _thinking(request: Request, context: ClientContext) -> JSON:
 def _tools_and_form(request: Request, losses: Losses) -> JSON:
     choice = request.tool_choice or ToolChoice("auto")
     tools = [
-        encoded
+        entry
         for tool in request.tools
-        if _is_offered(tool, choice) and (encoded := _KINDS[tool.kind](tool, losses)) is not None
+        if _is_offered(tool, choice) and (entry := _KINDS[tool.kind](tool, losses)) is not None
     ]
     mode = _mode(choice, bool(tools), losses)
     output, body = request.output, JSON()
@@ -307,8 +307,8 @@ def _tools_and_form(request: Request, losses: Losses) -> JSON:
     elif output.format != "text" and tools:
         losses.report("output_json", "This API has no JSON format together with tools; it was left out")
     elif output.format != "text":
-        wanted = output.described_schema
-        schema = {"json_schema": dict(wanted)} if wanted else {}
+        described_schema = output.described_schema
+        schema = {"json_schema": dict(described_schema)} if described_schema else {}
         body["response_format"] = {"type": "json_object", **schema}
     if not tools:
         return body
@@ -341,8 +341,8 @@ def _strict(request: Request, losses: Losses) -> JSON:
 
 
 def _function(name: str, description: str | None, schema: Mapping[str, Any]) -> JSON:
-    described = {"description": description} if description else {}
-    return {"type": "function", "function": {"name": name, **described, "parameters": dict(schema)}}
+    about = {"description": description} if description else {}
+    return {"type": "function", "function": {"name": name, **about, "parameters": dict(schema)}}
 
 
 def _hosted(tool: Tool, losses: Losses) -> JSON | None:

@@ -152,16 +152,16 @@ def decode_usage(value: Any) -> Usage | None:
     """
     raw = as_dict(value)
     tokens = as_dict(raw.get("tokens")) or as_dict(raw.get("billed_units"))
-    known = sides(count(tokens.get("input_tokens")), count(tokens.get("output_tokens")))
-    if len(known.missing) == 2:
+    both = sides(count(tokens.get("input_tokens")), count(tokens.get("output_tokens")))
+    if len(both.missing) == 2:
         return None
     return Usage(
-        input_tokens=known.input,
-        output_tokens=known.output,
+        input_tokens=both.input,
+        output_tokens=both.output,
         cached_tokens=count(raw.get("cached_tokens")) or 0,
         reasoning_tokens=count(tokens.get("reasoning_tokens")) or 0,
         details=counts_at(raw, _DETAILS),
-        missing=known.missing,
+        missing=both.missing,
         native=native_usage(NAME, raw),
     )
 

@@ -325,8 +325,8 @@ def _completions(family: _Family, answer: JSON) -> list[JSON]:
     """Return the completions of an answer or chunk: those of the list, or the object itself."""
     if family.list_member in answer:
         return dicts(answer[family.list_member])
-    known = (family.text[0], family.stop[0], _METRICS)
-    return [answer] if any(name in answer for name in known) else []
+    marks = (family.text[0], family.stop[0], _METRICS)
+    return [answer] if any(name in answer for name in marks) else []
 
 
 def _text(family: _Family, completion: JSON) -> str:
@@ -350,8 +350,10 @@ def _usage_of(family: _Family, answer: JSON) -> Usage | None:
         if after is None:
             each = [count(completion.get("tokenCount")) for completion in dicts(answer.get("results"))]
             after = sum(tokens for tokens in each if tokens is not None)
-    known = sides(before, after)
-    return None if before is None and not after else Usage(known.input, known.output, missing=known.missing)
+    counts = sides(before, after)
+    return (
+        None if before is None and not after else Usage(counts.input, counts.output, missing=counts.missing)
+    )
 
 
 def _usage_of_headers(headers: Mapping[str, str]) -> Usage | None:

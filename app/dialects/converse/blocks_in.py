@@ -82,8 +82,8 @@ class BlockReader:
         for kind in _OPAQUE:
             if kind in block.members:
                 return OpaquePart(kind, (NAME, dict(block.members)))
-        known = ", ".join(f"'{name}'" for name in (*_READERS, "cachePoint", *_OPAQUE))
-        raise wrong_value(block.path, next(iter(block.members), "{}"), known)
+        names = ", ".join(f"'{name}'" for name in (*_READERS, "cachePoint", *_OPAQUE))
+        raise wrong_value(block.path, next(iter(block.members), "{}"), names)
 
     def _image(self, block: ClientObject) -> Part:
         image = block.required_object("image")

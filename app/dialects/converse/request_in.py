@@ -226,10 +226,10 @@ def decode_count_request(body: Mapping[str, Any], context: ServerContext) -> Req
     invoke = prompt.object("invokeModel")
     if invoke is None:
         raise missing("input.converse")
-    decoded = parse(decode_base64(invoke.required_text("body")) or "")
-    if not isinstance(decoded, dict):
-        raise wrong_type(invoke.at("body"), "the base64 of a JSON object", decoded)
-    return decode_messages({**decoded, **model}, context)
+    claude_body = parse(decode_base64(invoke.required_text("body")) or "")
+    if not isinstance(claude_body, dict):
+        raise wrong_type(invoke.at("body"), "the base64 of a JSON object", claude_body)
+    return decode_messages({**claude_body, **model}, context)
 
 
 def encode_count_response(tokens: int, *, estimated: bool = False) -> dict[str, Any]:

@@ -219,21 +219,21 @@ def _requested_effort(request: Request, inference: JSON) -> str | None:
 
 def _thinking(request: Request, options: ConverseOptions, inference: JSON, losses: Losses) -> JSON:
     """Return the model's own fields of thinking. Nova's highest effort takes no sampling and no limit."""
-    requested, efforts = _requested_effort(request, inference), _EFFORTS[options.thinking]
-    if requested is None or (requested == "none" and not efforts):
+    wish, efforts = _requested_effort(request, inference), _EFFORTS[options.thinking]
+    if wish is None or (wish == "none" and not efforts):
         return {}
     if not efforts:
         by_budget = request.reasoning is not None and request.reasoning.budget is not None
         losses.report("reasoning_budget" if by_budget else "reasoning_effort")
         return {}
-    if requested == "none" and not options.off:
+    if wish == "none" and not options.off:
         losses.report("reasoning_effort", "This model always thinks; the lowest effort was sent")
-        requested = "low"
-    if requested == "none" and options.thinking == "nova":
+        wish = "low"
+    if wish == "none" and options.thinking == "nova":
         return {"reasoningConfig": {"type": "disabled"}}
-    effort = nearest_effort(requested, [name for name in efforts if name != "none" or requested == "none"])
-    if effort != requested:
-        losses.report("reasoning_effort", f"Effort '{requested}' is unknown to this API; '{effort}' was sent")
+    effort = nearest_effort(wish, [name for name in efforts if name != "none" or wish == "none"])
+    if effort != wish:
+        losses.report("reasoning_effort", f"Effort '{wish}' is unknown to this API; '{effort}' was sent")
     if options.thinking != "nova":
         return (
             {"reasoning": {"effort": effort}} if options.thinking == "gpt" else {"reasoning_effort": effort}

@@ -238,15 +238,15 @@ def decode_usage(value: Any) -> Usage | None:
     cache_writes = count(raw.get("cacheWriteInputTokens")) or 0
     total = count(raw.get("totalTokens"))
     before = None if uncached is None else uncached + cached + cache_writes
-    known = sides(before, output, total)
+    tokens = sides(before, output, total)
     return Usage(
-        input_tokens=max(known.input, cached + cache_writes),
-        output_tokens=known.output,
+        input_tokens=max(tokens.input, cached + cache_writes),
+        output_tokens=tokens.output,
         total_tokens=total,
         cached_tokens=cached,
         cache_write_tokens=cache_writes,
         details=dict(_writes_by_ttl(raw)),
-        missing=known.missing,
+        missing=tokens.missing,
         native=native_usage(NAME, raw),
     )
 

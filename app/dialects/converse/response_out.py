@@ -94,8 +94,8 @@ def reasoning_content(part: ReasoningPart, context: ServerContext) -> JSON | Non
     """
     token = context.wrap(part.signature) if part.signature is not None else ""
     if part.form != "hidden" or (part.signature is not None and part.signature.value.startswith(OMITTED)):
-        signed = {"signature": token.removeprefix(OMITTED)} if token else {}
-        return {"reasoningText": {"text": part.text, **signed}}
+        seal = {"signature": token.removeprefix(OMITTED)} if token else {}
+        return {"reasoningText": {"text": part.text, **seal}}
     if part.signature is None or not token:
         return None
     is_own = token == part.signature.value and part.signature.dialect == NAME

@@ -66,17 +66,17 @@ class ToolWriter:
         return {"tools": tools} if mode is None else {"tools": tools, "toolChoice": mode}
 
     def _tool(self, tool: Tool) -> list[JSON]:
-        encoded = _KINDS[tool.kind](self, tool)
-        return [] if encoded is None else [encoded, *self._writer.cache_points(tool.native)]
+        entry = _KINDS[tool.kind](self, tool)
+        return [] if entry is None else [entry, *self._writer.cache_points(tool.native)]
 
     def _function(self, tool: Tool) -> JSON:
         schema = self._schema(tool)
-        encoded = _spec(tool.name, tool.description, schema)
+        entry = _spec(tool.name, tool.description, schema)
         if tool.strict and self._writer.options.strict_tools and schema.get("additionalProperties") is False:
-            encoded["toolSpec"]["strict"] = True
+            entry["toolSpec"]["strict"] = True
         elif tool.strict:
             self._losses.report("tool_strict", "Strict tool schemas are not enforced by this model")
-        return encoded
+        return entry
 
     def _schema(self, tool: Tool) -> JSON:
         schema, combined = self._fit(tool.parameters or {})
@@ -123,8 +123,8 @@ _KINDS: Final[Mapping[str, Callable[[ToolWriter, Tool], JSON | None]]] = {
 
 
 def _spec(name: str, description: str | None, schema: Mapping[str, Any]) -> JSON:
-    described = {"description": description} if description else {}
-    return {"toolSpec": {"name": name, **described, "inputSchema": {"json": dict(schema)}}}
+    about = {"description": description} if description else {}
+    return {"toolSpec": {"name": name, **about, "inputSchema": {"json": dict(schema)}}}
 
 
 def _names(tools: Iterable[JSON]) -> set[Any]:

@@ -162,15 +162,15 @@ def join_pieces(messages: Iterable[Message]) -> list[Message]:
     The pieces of a text become one part, and those of a thought with the signature after them.
     Empty texts, such as that of the last chunk, are dropped.
     """
-    joined: list[Message] = []
+    result: list[Message] = []
     for role, turns in groupby(messages, key=lambda message: message.role):
         if role == "assistant":
             parts = [part for turn in turns for part in turn.parts]
             pieces = [part for part in parts if part != TextPart("")] or parts[:1]
-            joined.append(Message(role, tuple(_join(pieces))))
+            result.append(Message(role, tuple(_join(pieces))))
         else:
-            joined += turns
-    return joined
+            result += turns
+    return result
 
 
 def _join(parts: Iterable[Part]) -> Iterator[Part]:

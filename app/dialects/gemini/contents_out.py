@@ -76,9 +76,11 @@ class ContentsEncoder:
         if instructions:
             system.insert(0, {"text": instructions})
         self._names = {p.id: p.name for m in turns for p in m.parts if isinstance(p, ToolCallPart)}
-        merged = merge_turns(turns, roles={"tool": "user"})
+        alternating = merge_turns(turns, roles={"tool": "user"})
         contents = [
-            {"role": _WIRE_ROLES[turn.role], "parts": parts} for turn in merged if (parts := self._turn(turn))
+            {"role": _WIRE_ROLES[turn.role], "parts": parts}
+            for turn in alternating
+            if (parts := self._turn(turn))
         ]
         if not contents and system:
             self._losses.report("message_role", "Instructions without a message were sent as the user's turn")

@@ -89,7 +89,7 @@ def _content(content: Any, opener: Opener, signs_calls: bool) -> Any:
     parts = as_dict(content).get("parts")
     if not isinstance(parts, list):
         return content
-    parts = [opened for part in parts if (opened := _open_part(part, opener)) is not None]
+    parts = [copy for part in parts if (copy := _open_part(part, opener)) is not None]
     if signs_calls and content.get("role") == "model":
         _add_placeholder(parts)
     return {**content, "parts": parts or [{"text": ""}]}

@@ -62,7 +62,7 @@ class Members(ClientObject):
         if word is None:
             return default
         if word.upper() not in values:
-            raise wrong_value(self.at(name), word, ", ".join(f"'{known}'" for known in values))
+            raise wrong_value(self.at(name), word, ", ".join(f"'{option}'" for option in values))
         return values[word.upper()]
 
 

@@ -106,8 +106,8 @@ def _body(request: Request, context: ClientContext) -> dict[str, Any]:
     tools = encoder.encode(request)
     output = request.output
     if output.format != "text" and tools.get("tools") and not family.mixes_json:
-        wanted = output.described_schema
-        schema = f" It must fit this JSON schema: {json_text(wanted)}" if wanted else ""
+        described_schema = output.described_schema
+        schema = f" It must fit this JSON schema: {json_text(described_schema)}" if described_schema else ""
         system.append({"text": _JSON_INSTRUCTION + schema})
         warning = "JSON was requested in the prompt; this model has no JSON format together with tools"
         context.losses.report("output_json", warning)

@@ -88,22 +88,22 @@ def decode_usage(raw: Mapping[str, Any]) -> Usage | None:
     details = _details(raw)
     if tools:
         details["input.tool_use_tokens"] = tools
-    known = sides(_sum(prompt, tools), _sum(answer, thoughts), total)
+    tokens = sides(_sum(prompt, tools), _sum(answer, thoughts), total)
     return Usage(
-        input_tokens=known.input,
-        output_tokens=known.output,
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
         total_tokens=total,
         cached_tokens=count(raw.get("cachedContentTokenCount")) or 0,
         reasoning_tokens=thoughts or 0,
         details=details,
-        missing=known.missing,
+        missing=tokens.missing,
         native=native_usage(NAME, raw),
     )
 
 
 def _sum(*counts: int | None) -> int | None:
-    known = [tokens for tokens in counts if tokens is not None]
-    return sum(known) if known else None
+    numbers = [tokens for tokens in counts if tokens is not None]
+    return sum(numbers) if numbers else None
 
 
 def _details(raw: Mapping[str, Any]) -> dict[str, int]:

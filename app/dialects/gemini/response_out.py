@@ -50,14 +50,14 @@ def head(upstream: str | None, model: str | None, context: ServerContext) -> JSO
 def _candidate(choice: Choice, native: Mapping[str, Any], request: Request, context: ServerContext) -> JSON:
     parts = choice.parts
     writer = PartWriter(request, context)
-    encoded = [wire for part in parts for wire in writer.write(part)] + writer.close()
+    wire_parts = [wire for part in parts for wire in writer.write(part)] + writer.close()
     grounding = Grounding()
     for part in parts:
         if isinstance(part, TextPart):
             grounding.add(part.text, part.annotations)
     tokens = [token for part in parts if isinstance(part, TextPart) for token in part.logprobs or ()]
     return {
-        "content": {"parts": encoded, "role": "model"},
+        "content": {"parts": wire_parts, "role": "model"},
         "finishReason": finish_word(choice.finish, refused=choice.refused),
         "index": choice.index,
         **logprobs_members(tokens),
@@ -175,8 +175,8 @@ def encode_usage(usage: Usage, tier: str | None = None) -> JSON:
 
 
 def _modalities(usage: Usage, side: str) -> list[JSON]:
-    named = {name: usage.details.get(f"{side}.{name}_tokens") for name in sorted(MODALITIES)}
-    return [{"modality": name.upper(), "tokenCount": tokens} for name, tokens in named.items() if tokens]
+    counts = {name: usage.details.get(f"{side}.{name}_tokens") for name in sorted(MODALITIES)}
+    return [{"modality": name.upper(), "tokenCount": tokens} for name, tokens in counts.items() if tokens]
 
 
 # errors

@@ -95,8 +95,8 @@ class _Candidate:
         events: list[Event] = []
         self.has_content = self.has_content or candidate.get("content") is not None
         for part in map(without_nulls, dicts(as_dict(candidate.get("content")).get("parts"))):
-            read = next((_READERS[name] for name in _READERS if name in part), _Candidate._opaque)
-            events += read(self, part)
+            reader = next((_READERS[name] for name in _READERS if name in part), _Candidate._opaque)
+            events += reader(self, part)
         scores = as_dict(candidate.get("logprobsResult"))
         tokens = _logprobs(scores) if scores else None
         if tokens and self._open is not None and isinstance(self._open.part, TextPart):
@@ -207,8 +207,8 @@ class _Candidate:
         """Return the events of a block that comes complete."""
         number = next(self._numbers)
         delta: list[Event] = [BlockDelta(number, text)] if text else []
-        signed = self._signature(signature) if signature else None
-        return [BlockStarted(number, 0, part, self.index), *delta, BlockEnded(number, signature=signed)]
+        seal = self._signature(signature) if signature else None
+        return [BlockStarted(number, 0, part, self.index), *delta, BlockEnded(number, signature=seal)]
 
     def _signature(self, value: str) -> Signature:
         return Signature(value, NAME, self._context.realm)
@@ -241,7 +241,7 @@ class GeminiStreamDecoder:
         if self._over:
             return []
         if isinstance(data, list):
-            return [decoded for chunk in data for decoded in self.feed(event, chunk)]
+            return [one for chunk in data for one in self.feed(event, chunk)]
         chunk = as_dict(data)
         if (delta := self.repeats.delta_of(chunk)) is not None:
             self._read_usage(chunk)

@@ -105,8 +105,8 @@ class GeminiEncoder(BlockEncoder):
         part = event.part or block.part
         if isinstance(part, ReasoningPart):
             signature = event.signature or part.signature
-            signed = replace(part, text=part.text + text, signature=signature)
-            return self._chunk(block.choice, candidate.writer.write_signature(signed))
+            whole = replace(part, text=part.text + text, signature=signature)
+            return self._chunk(block.choice, candidate.writer.write_signature(whole))
         if isinstance(part, TextPart):
             candidate.grounding.add(text, block.notes)
         if isinstance(part, ToolCallPart):

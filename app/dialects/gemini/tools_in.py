@@ -65,8 +65,8 @@ def decode_choice(members: Members) -> ToolChoice | None:
         return ToolChoice(mode)
     if mode == "required" and len(names) == 1:
         return ToolChoice("named", names[0])
-    allowed: tuple[Mapping[str, Any], ...] = tuple({"type": "function", "name": name} for name in names)
-    return ToolChoice("allowed", allowed=allowed, required=mode == "required")
+    functions: tuple[Mapping[str, Any], ...] = tuple({"type": "function", "name": name} for name in names)
+    return ToolChoice("allowed", allowed=functions, required=mode == "required")
 
 
 # schemas

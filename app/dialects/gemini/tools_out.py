@@ -80,11 +80,11 @@ class ToolsEncoder:
         return reduced
 
     def _function(self, tool: Tool) -> dict[str, Any]:
-        described = {"description": tool.description} if tool.description else {}
+        about = {"description": tool.description} if tool.description else {}
         schema = custom_schema(tool, self._losses) if tool.kind == "custom" else tool.parameters
         if tool.strict:
             self._losses.report("tool_strict")
-        return {"name": tool.name, **described, **(self._parameters(schema) if schema else {})}
+        return {"name": tool.name, **about, **(self._parameters(schema) if schema else {})}
 
     def _hosted_tools(self, tools: list[Tool], hints: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return Google's tools, each once; ``web_search_options`` also requests a search."""
@@ -125,8 +125,8 @@ class ToolsEncoder:
         if choice.mode == "allowed" and choice.required:
             names = [tool.name for tool in tools if tool.kind != "hosted" and is_allowed(tool, choice)]
         mode = "ANY" if choice.required else _MODES[choice.mode]
-        allowed = {"allowedFunctionNames": names} if names else {}
-        return {"functionCallingConfig": {"mode": mode, **allowed}}
+        restriction = {"allowedFunctionNames": names} if names else {}
+        return {"functionCallingConfig": {"mode": mode, **restriction}}
 
     def _refuse_hosted(self, choice: ToolChoice) -> None:
         if choice.mode == "named" and choice.kind == "hosted":

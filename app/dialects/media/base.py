@@ -103,8 +103,8 @@ def sum_usages(usages: Sequence[Usage]) -> Usage:
 def _sum_costs(costs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     total: dict[str, Any] = {}
     for name, value in (item for cost in costs for item in cost.items()):
-        known = total.get(name, 0)
-        total[name] = value if number(value) is None or number(known) is None else known + value
+        sum_so_far = total.get(name, 0)
+        total[name] = value if number(value) is None or number(sum_so_far) is None else sum_so_far + value
     return total
 
 
@@ -201,11 +201,11 @@ def not_a_vector(value: Any) -> GatewayError:
 
 def pack(vector: Sequence[float]) -> str:
     """Return a vector as base64 text of little-endian float32 (OpenAI's ``base64``)."""
-    packed = vector if isinstance(vector, array) and vector.typecode == "f" else array("f", vector)
+    floats = vector if isinstance(vector, array) and vector.typecode == "f" else array("f", vector)
     if sys.byteorder == "big":
-        packed = array("f", packed)
-        packed.byteswap()
-    return base64.b64encode(packed.tobytes()).decode("ascii")
+        floats = array("f", floats)
+        floats.byteswap()
+    return base64.b64encode(floats.tobytes()).decode("ascii")
 
 
 def check_count(vectors: Sequence[Any], request: EmbeddingRequest) -> None:

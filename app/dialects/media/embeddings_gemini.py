@@ -168,8 +168,8 @@ _ENCODERS: Final = {"batch": _batch, "single": _single, "predict": _predict}
 
 def _predicted_tokens(entries: list[dict[str, Any]]) -> int | None:
     counts = [count(as_dict(entry.get("statistics")).get("token_count")) for entry in entries]
-    known = [tokens for tokens in counts if tokens is not None]
-    return sum(known) if known and len(known) == len(counts) else None
+    numbers = [tokens for tokens in counts if tokens is not None]
+    return sum(numbers) if numbers and len(numbers) == len(counts) else None
 
 
 NAME: Final = "embeddings_gemini"

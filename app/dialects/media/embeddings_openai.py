@@ -88,9 +88,9 @@ def encode_response(
     response: EmbeddingResponse, request: EmbeddingRequest, context: ServerContext
 ) -> dict[str, Any]:
     """Return OpenAI's list object, in the encoding of the request, with the provider's own members."""
-    packed = request.encoding_format == "base64"
+    as_base64 = request.encoding_format == "base64"
     data = [
-        {"object": "embedding", "index": index, "embedding": pack(vector) if packed else list(vector)}
+        {"object": "embedding", "index": index, "embedding": pack(vector) if as_base64 else list(vector)}
         for index, vector in enumerate(response.vectors)
     ]
     usage = response.usage or Usage()

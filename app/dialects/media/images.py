@@ -71,8 +71,8 @@ def validate_size(size: str | None) -> str | None:
     """Return a size that some model may support; raises ``bad_request`` for any other."""
     if size is not None and size not in _NAMED_SIZES and max(pixels_of(size) or (MAX_SIDE + 1,)) > MAX_SIDE:
         words = ", ".join(f"'{word}'" for word in sorted(_NAMED_SIZES))
-        expected = f"{words} or 'WIDTHxHEIGHT' of at most {MAX_SIDE} pixels a side"
-        raise invalid("size", f"expected {expected}, but got '{size[:40]}' instead.")
+        allowed_sizes = f"{words} or 'WIDTHxHEIGHT' of at most {MAX_SIDE} pixels a side"
+        raise invalid("size", f"expected {allowed_sizes}, but got '{size[:40]}' instead.")
     return size
 
 

@@ -76,7 +76,9 @@ class TranscriptionOptions:
 
     def formats_of(self, model: str) -> frozenset[str]:
         """Return the formats of ``model``."""
-        return next((found for pattern, found in self.by_model if re.search(pattern, model)), self.formats)
+        return next(
+            (formats for pattern, formats in self.by_model if re.search(pattern, model)), self.formats
+        )
 
 
 OPENAI: Final = TranscriptionOptions(
@@ -192,12 +194,12 @@ class _Fields:
             raise wrong_type(name, "a boolean", text)
         return _FLAGS[text.lower()]
 
-    def choices(self, name: str, known: frozenset[str]) -> tuple[str, ...]:
-        """Return the values of a field, which must be among ``known``."""
+    def choices(self, name: str, options: frozenset[str]) -> tuple[str, ...]:
+        """Return the values of a field, which must be among ``options``."""
         values = self.all(name)
         for value in values:
-            if value not in known:
-                raise wrong_value(name, value, " and ".join(f"'{one}'" for one in sorted(known)))
+            if value not in options:
+                raise wrong_value(name, value, " and ".join(f"'{one}'" for one in sorted(options)))
         return values
 
     def rest(self) -> dict[str, str | list[str]]:

@@ -36,13 +36,13 @@ def decode_image_usage(raw: Any, *, svg: Any = None) -> Usage | None:
     inputs = _details(members.get("input_tokens_details") or members.get("prompt_tokens_details"), "input")
     details = members.get("output_tokens_details") or members.get("completion_tokens_details")
     total = count(members.get("total_tokens"))
-    known = sides(input_tokens, output_tokens, total)
-    default = {"output.image_tokens": known.output} if known.output else {}
+    tokens = sides(input_tokens, output_tokens, total)
+    default = {"output.image_tokens": tokens.output} if tokens.output else {}
     return Usage(
-        input_tokens=known.input,
-        output_tokens=known.output,
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
         total_tokens=total,
-        missing=known.missing,
+        missing=tokens.missing,
         details={**inputs, **(_details(details, "output") or default)},
         cost=None if cost is None else {"total_cost": cost},
         billing=Billing(further=_further(as_dict(svg))),
@@ -121,12 +121,12 @@ def decode_audio_usage(raw: Any) -> Usage | None:
     if seconds is not None and seconds >= 0:
         details[SECONDS] = math.ceil(seconds)
     cost = number(members.get("cost"))
-    known = sides(input_tokens, output_tokens, total)
+    tokens = sides(input_tokens, output_tokens, total)
     return Usage(
-        input_tokens=known.input,
-        output_tokens=known.output,
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
         total_tokens=total,
-        missing=known.missing if total or len(known.missing) < 2 else (),
+        missing=tokens.missing if total or len(tokens.missing) < 2 else (),
         details=details,
         cost=None if cost is None else {"total_cost": cost},
         native=(_AUDIO, members),
@@ -149,9 +149,9 @@ def complete_audio_usage(usage: Usage | None, side: str, text: str) -> Usage | N
     sides is divided. Tokens of audio that are not counted stay unknown."""
     if usage is None or side not in usage.missing:
         return usage
-    own, counted = estimate_usage([text]).input_tokens, usage.total
-    own = min(own, counted) if len(usage.missing) == 2 else own
-    rest = counted - own if len(usage.missing) == 2 else counted
+    own, reported = estimate_usage([text]).input_tokens, usage.total
+    own = min(own, reported) if len(usage.missing) == 2 else own
+    rest = reported - own if len(usage.missing) == 2 else reported
     before, after = (own, rest) if side == "input" else (rest, own)
     return replace(
         usage, input_tokens=before, output_tokens=after, total_tokens=None, estimated=True, missing=()

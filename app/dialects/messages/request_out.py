@@ -118,9 +118,9 @@ def encode_request(request: Request, context: ClientContext) -> EncodedRequest:
 
 def encode_count(request: Request, context: ClientContext) -> EncodedRequest:
     """Return the body of ``/v1/messages/count_tokens``."""
-    encoded = encode_request(request, context)
-    members = {name: value for name, value in encoded.body.items() if name in _PROMPT_MEMBERS}
-    return EncodedRequest(members, encoded.headers)
+    whole = encode_request(request, context)
+    members = {name: value for name, value in whole.body.items() if name in _PROMPT_MEMBERS}
+    return EncodedRequest(members, whole.headers)
 
 
 def _limit_marks(body: Mapping[str, Any], losses: Losses) -> None:
@@ -199,8 +199,8 @@ def _has_schema(output: Output, family: Family, options: MessagesOptions) -> boo
 
     A host without it offers a tool instead, but not to models that cannot be forced to call one.
     """
-    served = family.schemas and (options.native_schema or not family.can_force_tools)
-    return output.format == "schema" and served and not is_open(output.schema)
+    is_native = family.schemas and (options.native_schema or not family.can_force_tools)
+    return output.format == "schema" and is_native and not is_open(output.schema)
 
 
 def _thinking_and_output(

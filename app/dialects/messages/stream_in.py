@@ -239,11 +239,11 @@ def _complete_block(block: OpenBlock) -> JSON:
 def _merge_counts(into: JSON, usage: JSON) -> None:
     """Merge the counts of a frame: they are cumulative, so the larger one is kept."""
     for name, value in usage.items():
-        known = into.get(name)
-        if isinstance(value, dict) and isinstance(known, dict):
-            _merge_counts(known, value)
-        elif _is_number(known) and _is_number(value):
-            into[name] = max(known, value)
+        before = into.get(name)
+        if isinstance(value, dict) and isinstance(before, dict):
+            _merge_counts(before, value)
+        elif _is_number(before) and _is_number(value):
+            into[name] = max(before, value)
         elif value is not None:
             into[name] = dict(value) if isinstance(value, dict) else value
 

@@ -62,7 +62,7 @@ class ToolWriter:
         """Return ``tools`` and ``tool_choice``, without those that are empty."""
         choice = request.tool_choice or ToolChoice("auto")
         offered = [tool for tool in request.tools if is_allowed(tool, choice)]
-        tools = [encoded for tool in offered if (encoded := _KINDS[tool.kind](self, tool)) is not None]
+        tools = [entry for tool in offered if (entry := _KINDS[tool.kind](self, tool)) is not None]
         tools += self._search_of_chat(request, tools)
         mode = self._mode(choice, tools)
         if self._answer is not None and mode["type"] != "tool" and choice.mode != "required":
@@ -80,10 +80,10 @@ class ToolWriter:
 
     def _function(self, tool: Tool) -> JSON:
         schema = self._schema(tool)
-        described = {} if tool.description is None else {"description": tool.description}
+        about = {} if tool.description is None else {"description": tool.description}
         strict = self._strict(schema) if tool.strict else {}
         own = native_members(tool.native, Tool)
-        return {**own, "name": tool.name, **described, "input_schema": schema, **strict}
+        return {**own, "name": tool.name, **about, "input_schema": schema, **strict}
 
     def _schema(self, tool: Tool) -> JSON:
         schema, combined = flatten(tool.parameters or {}, self._expansion)
@@ -100,8 +100,8 @@ class ToolWriter:
 
     def _custom(self, tool: Tool) -> JSON:
         schema = custom_schema(tool, self._context.losses)
-        described = {"description": tool.description} if tool.description else {}
-        return {**native_members(tool.native, Tool), "name": tool.name, "input_schema": schema, **described}
+        about = {"description": tool.description} if tool.description else {}
+        return {**native_members(tool.native, Tool), "name": tool.name, "input_schema": schema, **about}
 
     def _hosted(self, tool: Tool) -> JSON | None:
         """Return a tool of Anthropic's own unchanged, and another API's web search as Anthropic's."""

@@ -240,8 +240,8 @@ class _Growing(BlockWriter[P]):
 
     def _done(self) -> list[Payload]:
         members = {**self._at, self._growth.member: getattr(self.part, _TEXTS.get(type(self.part), ""), None)}
-        done = [(f"{self._growth.event}.done", members)] if self._growth.event else []
-        return [*done, *self._part_payloads("done")]
+        payloads = [(f"{self._growth.event}.done", members)] if self._growth.event else []
+        return [*payloads, *self._part_payloads("done")]
 
 
 class _Text(_Growing[P]):
@@ -272,8 +272,8 @@ class _Text(_Growing[P]):
 
     def _done(self) -> list[Payload]:
         part = self._part_body()
-        done = {**self._at, "text": part["text"], "logprobs": part["logprobs"]}
-        return [("response.output_text.done", done), *self._part_payloads("done")]
+        payloads = {**self._at, "text": part["text"], "logprobs": part["logprobs"]}
+        return [("response.output_text.done", payloads), *self._part_payloads("done")]
 
 
 class _Audio(_Text[AudioPart]):

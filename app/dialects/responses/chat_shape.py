@@ -92,10 +92,10 @@ def input_items(messages: Any) -> list[dict[str, Any]]:
     reader, writer = MessageReader(lambda text: None), ItemWriter(lambda signature: signature.value)
     items: list[dict[str, Any]] = []
     for message in ClientObject({"messages": messages}).objects("messages"):
-        decoded = reader.read(message)
-        parts = tuple(map(_with_members, decoded.parts))
-        name = None if decoded.role == "tool" else decoded.name
-        for item in writer.split(replace(decoded, parts=parts)):
+        turn = reader.read(message)
+        parts = tuple(map(_with_members, turn.parts))
+        name = None if turn.role == "tool" else turn.name
+        for item in writer.split(replace(turn, parts=parts)):
             # chat targets have the name of a message, others report its loss
             items.append({**item, "name": name} if name and item["type"] == "message" else item)
     return items

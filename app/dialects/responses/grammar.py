@@ -157,15 +157,15 @@ class Grammar:
         if item.open or (item.type in _BY_CALL and not opt_str(item.added.get("name"))):
             return
         item.open = True
-        opened = opening_item(item.added, item.type, item.id)
-        yield "response.output_item.added", {"output_index": item.index, "item": opened}
+        value = opening_item(item.added, item.type, item.id)
+        yield "response.output_item.added", {"output_index": item.index, "item": value}
 
     def _item_added(self, kind: str, data: JSON) -> Iterator[Payload]:
         item = as_dict(data.get("item"))
         number = count(data.get("output_index"))
-        known = self._numbered.get(number) if number is not None else None
-        known = known or self._by_id.get(as_str(item.get("id")))
-        if known is None or not _is_same(known, item):
+        twin = self._numbered.get(number) if number is not None else None
+        twin = twin or self._by_id.get(as_str(item.get("id")))
+        if twin is None or not _is_same(twin, item):
             yield from self._announce(self._new(_type_of(item), item, number))
 
     def _item_done(self, kind: str, data: JSON) -> Iterator[Payload]:
@@ -323,9 +323,9 @@ def _type_of(item: Mapping[str, Any]) -> str:
     return opt_str(item.get("type")) or "message"
 
 
-def _is_same(known: _Item, item: JSON) -> bool:
+def _is_same(before: _Item, item: JSON) -> bool:
     item_id = opt_str(item.get("id"))
-    return known.type == _type_of(item) and (item_id in (None, known.id) or "id" not in known.added)
+    return before.type == _type_of(item) and (item_id in (None, before.id) or "id" not in before.added)
 
 
 def _part_kind(item: _Item, name: str) -> str:
@@ -381,8 +381,8 @@ def _close_part(text: Text, final: Mapping[str, Any]) -> Iterator[Payload]:
     if text.growth is not None:
         yield from _grow_to(text, final.get(text.growth.member))
     last = _last_part(text)
-    known = {name: value for name, value in final.items() if value is not None and value != ""}
-    text.part = whole_part({**last, **known}, last["type"])
+    values = {name: value for name, value in final.items() if value is not None and value != ""}
+    text.part = whole_part({**last, **values}, last["type"])
     yield f"{text.part_event}.done", {**text.at, "part": text.part}
 
 

@@ -150,7 +150,7 @@ def _messages(body: Mapping[str, Any], sign: Sign, names: Names) -> Iterator[Mes
 
 def _sampling(body: Mapping[str, Any]) -> Sampling:
     logprobs = body.get("logprobs")  # chat's boolean, or a number of alternatives
-    requested = bool(logprobs) or LOGPROBS in as_list(body.get("include"))
+    wants_logprobs = bool(logprobs) or LOGPROBS in as_list(body.get("include"))
     top = count(body.get("top_logprobs"))
     if (number(logprobs) or 0) > 0:
         top = top or count(logprobs)
@@ -165,8 +165,8 @@ def _sampling(body: Mapping[str, Any]) -> Sampling:
         presence_penalty=number(body.get("presence_penalty")),
         frequency_penalty=number(body.get("frequency_penalty")),
         logit_bias=bias if isinstance(bias, dict) and bias else None,
-        logprobs=True if requested else None,
-        top_logprobs=top if requested else None,
+        logprobs=True if wants_logprobs else None,
+        top_logprobs=top if wants_logprobs else None,
         n=count(body.get("n")),
     )
 
@@ -258,8 +258,8 @@ def decode_tool_choice(value: Any, names: Names) -> ToolChoice | None:
         return ToolChoice(mode)  # type: ignore[arg-type]
     kind = as_str(choice.get("type"))
     if kind == "allowed_tools":
-        allowed = tuple(rename_entries(choice.get("tools"), names))
-        return ToolChoice("allowed", allowed=allowed, required=choice.get("mode") == "required")
+        tools = tuple(rename_entries(choice.get("tools"), names))
+        return ToolChoice("allowed", allowed=tools, required=choice.get("mode") == "required")
     if kind == "namespace":
         return ToolChoice("allowed", allowed=tuple(rename_entries([choice], names)), required=True)
     if kind in ("function", "custom"):

@@ -234,17 +234,17 @@ def decode_usage(value: Any) -> Usage | None:
         return None
     before, after = as_dict(raw.get("input_tokens_details")), as_dict(raw.get("output_tokens_details"))
     total = count(raw.get("total_tokens"))
-    known = sides(count(raw.get("input_tokens")), count(raw.get("output_tokens")), total)
+    tokens = sides(count(raw.get("input_tokens")), count(raw.get("output_tokens")), total)
     return Usage(
-        input_tokens=known.input,
-        output_tokens=known.output,
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
         total_tokens=total,
         cached_tokens=count(before.get("cached_tokens")) or 0,
         cache_write_tokens=count(before.get("cache_write_tokens")) or 0,
         reasoning_tokens=count(after.get("reasoning_tokens")) or 0,
         details={**_counts("input", before), **_counts("output", after)},
         cost=decode_cost(raw),
-        missing=known.missing,
+        missing=tokens.missing,
         native=as_native(NAME, rest(raw, _USAGE)),
     )
 

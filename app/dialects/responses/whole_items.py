@@ -53,16 +53,16 @@ def whole_item(item: Mapping[str, Any], item_id: Callable[[str], str]) -> JSON:
 
 def opening_item(item: Mapping[str, Any], kind: str, item_id: str) -> JSON:
     """Return an item as it is in ``output_item.added``: without its texts."""
-    opened = whole_item({**item, "type": kind, "id": item_id}, lambda _: item_id)
+    opening = whole_item({**item, "type": kind, "id": item_id}, lambda _: item_id)
     for name, _ in LISTS.get(kind, ()):
-        if name in opened:
-            opened[name] = []
+        if name in opening:
+            opening[name] = []
     for name in ("arguments", "input"):
-        if kind in _CALLS and name in opened:
-            opened[name] = ""
+        if kind in _CALLS and name in opening:
+            opening[name] = ""
     if "status" in _ITEMS.get(kind, {}):
-        opened["status"] = "in_progress"
-    return opened
+        opening["status"] = "in_progress"
+    return opening
 
 
 def _parts(value: Any, kind: str) -> list[JSON]:

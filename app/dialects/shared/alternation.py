@@ -89,15 +89,15 @@ def split_conversation(
             system += system_texts(_normalize(message).parts, losses)
         else:
             turns.append(_normalize(message))
-    merged = merge_turns(turns, roles={"tool": "user", "developer": "system"})
+    alternating = merge_turns(turns, roles={"tool": "user", "developer": "system"})
     others: list[Message] = []
-    for index, message in enumerate(merged):
-        if message.role != "system" or (system_turns and _may_hold_system(merged, index)):
+    for index, message in enumerate(alternating):
+        if message.role != "system" or (system_turns and _may_hold_system(alternating, index)):
             others.append(message)
             continue
         losses.report("message_role", "A later system message was moved to the system prompt")
         system += system_texts(message.parts, losses)
-    return system, merged if len(others) == len(merged) else merge_turns(others)
+    return system, alternating if len(others) == len(alternating) else merge_turns(others)
 
 
 def system_texts(parts: Iterable[Part], losses: Losses) -> list[SystemPart]:

@@ -285,25 +285,25 @@ def citations_in(text: str, notes: Iterable[Mapping[str, Any]]) -> Iterator[Cita
 
     Thousands may support the same long span, so spans are empty where they would repeat the text too often.
     """
-    left = _REPETITIONS * len(text) + _SHORT_SPANS
+    budget = _REPETITIONS * len(text) + _SHORT_SPANS
     for note in filter(has_source, notes):
         start, end = count(note.get("start_index")) or 0, count(note.get("end_index"))
         end = len(text) if end is None else end
-        left -= max(0, min(end, len(text)) - start)
-        yield Citation(note, start, end, text[start:end] if left >= 0 else "")
+        budget -= max(0, min(end, len(text)) - start)
+        yield Citation(note, start, end, text[start:end] if budget >= 0 else "")
 
 
 def finish_word(
     finish: Finish | None,
     words: Mapping[FinishReason, str],
-    known: Mapping[str, FinishReason],
+    reasons: Mapping[str, FinishReason],
     stop_sequence: str,
     *,
     refused: bool = False,
 ) -> str:
     """Return a format's word for why an answer ended.
 
-    ``words`` has the word of each reason and ``known`` the reason of each word; the upstream's own word
+    ``words`` has the word of each reason and ``reasons`` the reason of each word; the upstream's own word
     is kept where it is one of these. A stop with a refusal counts as filtered content. ``stop_sequence``
     is the word for a stop sequence.
     """
@@ -311,6 +311,6 @@ def finish_word(
         return words["stop"]
     if refused and finish.reason == "stop":
         return words["content_filter"]
-    if finish.raw is not None and known.get(finish.raw) == finish.reason:
+    if finish.raw is not None and reasons.get(finish.raw) == finish.reason:
         return finish.raw
     return stop_sequence if finish.stop_sequence else words[finish.reason]

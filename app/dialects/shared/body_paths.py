@@ -72,8 +72,8 @@ class BodyPaths:
     def find(self, path: str) -> str:
         """Return where the client has the member of ``path``, which is returned itself if that is not found."""
         for name in (path, *OTHER_NAMES.get(path, ())):
-            if (found := self._follow(name) or self._search(name)) is not None:
-                return found
+            if (member := self._follow(name) or self._search(name)) is not None:
+                return member
         return path
 
     def _follow(self, path: str) -> str | None:

@@ -120,13 +120,13 @@ def _disable(family: Family, losses: Losses) -> Thinking:
 
 
 def _adaptive(reasoning: Reasoning, family: Family, context: ThinkingContext, losses: Losses) -> Thinking:
-    requested = reasoning.effort
+    wish = reasoning.effort
     if (reasoning.budget or 0) > 0:
-        requested = effort_of(reasoning.budget or 0, context.max_tokens)
-        losses.report("reasoning_budget", f"This model accepts no budget; effort '{requested}' was sent")
-    effort = None if requested is None else nearest_effort(requested, family.efforts)
-    if effort != requested:
-        losses.report("reasoning_effort", f"Effort '{requested}' is unknown to this API; '{effort}' was sent")
+        wish = effort_of(reasoning.budget or 0, context.max_tokens)
+        losses.report("reasoning_budget", f"This model accepts no budget; effort '{wish}' was sent")
+    effort = None if wish is None else nearest_effort(wish, family.efforts)
+    if effort != wish:
+        losses.report("reasoning_effort", f"Effort '{wish}' is unknown to this API; '{effort}' was sent")
     if context.forced:
         _report_no_thinking(reasoning, losses, "a tool call is forced")
         return Thinking(effort=effort)
@@ -139,12 +139,12 @@ def _with_budget(reasoning: Reasoning, context: ThinkingContext, losses: Losses)
     if obstacle:
         _report_no_thinking(reasoning, losses, obstacle)
         return Thinking()
-    requested = reasoning.budget
-    if requested is None:
-        requested = budget_of(reasoning.effort or "medium", context.max_tokens)
-    budget = min(max(requested, MIN_BUDGET), context.max_tokens - 1)
-    if (reasoning.budget or 0) > 0 and budget != requested:
-        losses.report("reasoning_budget", f"The thinking budget {requested} was moved to {budget}")
+    wish = reasoning.budget
+    if wish is None:
+        wish = budget_of(reasoning.effort or "medium", context.max_tokens)
+    budget = min(max(wish, MIN_BUDGET), context.max_tokens - 1)
+    if (reasoning.budget or 0) > 0 and budget != wish:
+        losses.report("reasoning_budget", f"The thinking budget {wish} was moved to {budget}")
     return Thinking({"type": "enabled", "budget_tokens": budget})
 
 

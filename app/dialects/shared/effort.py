@@ -44,16 +44,16 @@ def effort_of(budget: int, max_tokens: int) -> str:
     return next((effort for most, effort in _RATIOS if budget / max_tokens <= most), "high")
 
 
-def nearest_effort(effort: str, known: Sequence[str]) -> str:
-    """Return ``effort`` if it is in ``known``, otherwise the next lower one in it, otherwise its lowest.
+def nearest_effort(effort: str, levels: Sequence[str]) -> str:
+    """Return ``effort`` if it is in ``levels``, otherwise the next lower one in it, otherwise its lowest.
 
-    ``known`` is ordered from lowest to highest; an unknown name counts as ``medium``.
+    ``levels`` is ordered from lowest to highest; an unknown name counts as ``medium``.
     """
-    if effort in known:
+    if effort in levels:
         return effort
     rank = rank_of(effort)
-    lower = [name for name in known if rank_of(name) <= rank]
-    return lower[-1] if lower else known[0]
+    lower = [name for name in levels if rank_of(name) <= rank]
+    return lower[-1] if lower else levels[0]
 
 
 def rank_of(effort: str) -> int:

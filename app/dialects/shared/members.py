@@ -121,10 +121,10 @@ def report_members(request: Request, dialect: str, supported: MemberTable, losse
     for kind, native in _natives(request):
         if native is None or native[0] == dialect:
             continue
-        known = _SILENT | _INTERNAL | supported.get(object, frozenset()) | supported.get(kind, frozenset())
+        quiet = _SILENT | _INTERNAL | supported.get(object, frozenset()) | supported.get(kind, frozenset())
         for name, value in flat_members(native).items():
             path = paths.next(name, value)
-            if name in known or value in (None, [], {}, "") or (kind, name) in reports:
+            if name in quiet or value in (None, [], {}, "") or (kind, name) in reports:
                 continue
             reports.add((kind, name))
             warning = (

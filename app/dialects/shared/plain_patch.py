@@ -50,7 +50,7 @@ def open_messages(body: Body, opener: Opener, open_block: Callable[[Any, Opener]
     messages = []
     for message in body["messages"]:
         content = as_dict(message).get("content")
-        blocks = [opened for block in as_list(content) if (opened := open_block(block, opener)) is not None]
+        blocks = [copy for block in as_list(content) if (copy := open_block(block, opener)) is not None]
         if not content or not isinstance(content, list):
             messages.append(message)
         elif blocks:

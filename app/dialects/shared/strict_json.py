@@ -103,17 +103,17 @@ class ClientObject:
             raise wrong_type(self.at(name), "an integer", value)
         return value
 
-    def word(self, name: str, known: Collection[str], expected: str | None = None) -> str | None:
-        """Return a string member that must be one of ``known``; ``expected`` lists them in an error."""
+    def word(self, name: str, options: Collection[str], expected: str | None = None) -> str | None:
+        """Return a string member that must be one of ``options``; ``expected`` lists them in an error."""
         value = self.text(name)
-        if value is not None and value not in known:
-            raise wrong_value(self.at(name), value, expected or ", ".join(f"'{one}'" for one in known))
+        if value is not None and value not in options:
+            raise wrong_value(self.at(name), value, expected or ", ".join(f"'{one}'" for one in options))
         return value
 
-    def required_word(self, name: str, known: Collection[str], expected: str | None = None) -> str:
-        """Return a string member that must be present and one of ``known``."""
+    def required_word(self, name: str, options: Collection[str], expected: str | None = None) -> str:
+        """Return a string member that must be present and one of ``options``."""
         self.required_text(name)
-        return self.word(name, known, expected) or ""
+        return self.word(name, options, expected) or ""
 
     def object(self, name: str) -> Self | None:
         """Return an object member, wrapped."""

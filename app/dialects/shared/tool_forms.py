@@ -66,8 +66,8 @@ def free_text(arguments: str) -> str:
     text = as_dict(parse(arguments or "{}")).get(CUSTOM_INPUT)
     if isinstance(text, str):
         return text
-    if (cut := _CUT_INPUT.match(arguments)) is not None:
-        return _unescape(cut.group(1))
+    if (beginning := _CUT_INPUT.match(arguments)) is not None:
+        return _unescape(beginning.group(1))
     return "" if _OPENING.startswith("".join(arguments.split())) else arguments
 
 

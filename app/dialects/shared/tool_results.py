@@ -95,14 +95,14 @@ class _Arranger:
     def _add_calls(self, index: int) -> None:
         turn = self._turns[index]
         for position, (call_id, content) in enumerate(self._entries[index].calls):
-            known = self._latest.get(call_id, [])
-            if any(call.result is None and call.content == content for call in known):
+            same_id = self._latest.get(call_id, [])
+            if any(call.result is None and call.content == content for call in same_id):
                 self._result.duplicates.add((index, position))
                 continue
             call = _Call(index, position, call_id, content, turn)
             self._calls.append(call)
-            if known and known[0].turn == turn:
-                known.append(call)
+            if same_id and same_id[0].turn == turn:
+                same_id.append(call)
             else:
                 self._latest[call_id] = [call]
                 self._first.setdefault(call_id, self._latest[call_id])
@@ -110,18 +110,19 @@ class _Arranger:
     def _match(self, index: int, calls: Mapping[str, list[_Call]]) -> bool:
         """Assign a result to its call; return False if there is none."""
         entry = self._entries[index]
-        known = calls.get(entry.result_of or "")
-        if known is None:
+        same_id = calls.get(entry.result_of or "")
+        if same_id is None:
             return False
         self._matched.add(index)
-        pending = next((call for call in known if call.result is None), None)
+        pending = next((call for call in same_id if call.result is None), None)
         if pending is not None:
             pending.result = index
         elif not any(
-            call.result is not None and self._entries[call.result].content == entry.content for call in known
+            call.result is not None and self._entries[call.result].content == entry.content
+            for call in same_id
         ):
-            self._result.conflicts.append(known[-1].id)
-            known[-1].result = max(index, known[-1].result or 0)
+            self._result.conflicts.append(same_id[-1].id)
+            same_id[-1].result = max(index, same_id[-1].result or 0)
         return True
 
     def _rename(self) -> None:
@@ -194,8 +195,8 @@ def pair_results(request: Request, losses: Losses) -> Request:
         return request
     messages = [one for message in request.messages for one in _split_results(message)]
     joined = request.origin is None or request.origin.dialect != "chat"  # items are parts of a turn
-    changed = _rearrange(messages, list(map(_entry, messages)), _change, losses, joined=joined)
-    return request if changed is None else replace(request, messages=tuple(changed))
+    result = _rearrange(messages, list(map(_entry, messages)), _change, losses, joined=joined)
+    return request if result is None else replace(request, messages=tuple(result))
 
 
 _TOOL_PARTS: Final = (ToolCallPart, ToolResultPart)
@@ -264,8 +265,8 @@ def _pair_body(
         return _change_json(value, entries[index], index, arrangement)
 
     has_results = any(entry.result_of is not None for entry in entries)
-    changed = _rearrange(values, entries, change, losses, joined=joined) if has_results else None
-    return list(values) if changed is None else changed
+    result = _rearrange(values, entries, change, losses, joined=joined) if has_results else None
+    return list(values) if result is None else result
 
 
 def _change_json(value: Any, entry: Entry, index: int, arrangement: Arrangement) -> Any:

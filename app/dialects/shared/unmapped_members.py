@@ -32,12 +32,12 @@ def sendable_extras(request: Request, dialect: str, own: frozenset[str], losses:
     return {name: value for name, value in request.extra.items() if name in own}
 
 
-def known_extras(extra: Mapping[str, Any], known: Collection[str], losses: Losses) -> dict[str, Any]:
-    """Return the extra members among ``known``; the others are reported."""
+def known_extras(extra: Mapping[str, Any], names: Collection[str], losses: Losses) -> dict[str, Any]:
+    """Return the extra members among ``names``; the others are reported."""
     for name in extra:
-        if name not in known:
+        if name not in names:
             losses.report("extra", param=name)
-    return {name: value for name, value in extra.items() if name in known}
+    return {name: value for name, value in extra.items() if name in names}
 
 
 def report_unsupported(request: Request, supported: frozenset[str], losses: Losses) -> None:
@@ -49,10 +49,10 @@ def report_unsupported(request: Request, supported: frozenset[str], losses: Loss
         if is_set and feature not in supported:
             losses.report(feature)
     report_metadata(request, losses)
-    known = supported | QUIET_HINTS
+    names = supported | QUIET_HINTS
     for name, value in request.hints.items():
         if (
-            name not in known
+            name not in names
             and value not in (None, [], {}, "")
             and (name, value) != ("truncation", "disabled")
         ):

@@ -60,8 +60,8 @@ def parse_directives(text: str) -> Directives:
                 lists[name].append(value)
             else:
                 members[name] = value
-    joined = {name: _JOINS[name](values) for name, values in lists.items() if values}
-    return Directives(**members, **joined)
+    totals = {name: _JOINS[name](values) for name, values in lists.items() if values}
+    return Directives(**members, **totals)
 
 
 _JOINS: Final[Mapping[str, Callable[[list[Any]], Any]]] = {
@@ -109,14 +109,14 @@ def _flag(name: str) -> Reader:
 
 def _row(
     pattern: str,
-    read: Reader,
+    reader: Reader,
     takes: Literal["nothing", "message", "thought"] = "nothing",
     *,
     alone: bool = True,
 ) -> _Row:
     """``alone``: the directive must fill its clause, so that prose with its words in it is prose."""
     end = r"(?=[ \t]*+(?:[.,;!]|$|(?:and|then)\b))" if alone else ""
-    return _Row(re.compile(pattern + end, re.IGNORECASE | re.MULTILINE), read, takes)
+    return _Row(re.compile(pattern + end, re.IGNORECASE | re.MULTILINE), reader, takes)
 
 
 _SECONDS: Final = r"[ \t]++(\d{1,6}(?:\.\d{1,6})?)[ \t]*+(?:seconds?|secs?|s)\b"

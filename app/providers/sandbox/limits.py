@@ -83,15 +83,15 @@ def cut_at_words(parts: list[Part], most: int | None) -> tuple[list[Part], bool]
     if most is None:
         return parts, False
     result: list[Part] = []
-    left = max(most, 0)
+    budget = max(most, 0)
     for part in parts:
-        needed = count_words(part_text(part))
-        if needed > left:
-            if left and isinstance(part, TextPart | ReasoningPart | RefusalPart):
-                result.append(replace(part, text=first_words(part.text, left)))
+        words = count_words(part_text(part))
+        if words > budget:
+            if budget and isinstance(part, TextPart | ReasoningPart | RefusalPart):
+                result.append(replace(part, text=first_words(part.text, budget)))
             return result, True
         result.append(part)
-        left -= needed
+        budget -= words
     return result, False
 
 

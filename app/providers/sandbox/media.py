@@ -169,8 +169,8 @@ def speech(http_request: HttpRequest, words_per_second: float) -> Script:
     head = [wav_head(request.text, sum(map(len, tones)))] if form == "wav" else []
     if request.stream:
         events = [(SpeechDelta(piece),) for piece in (*head, *tones)]
-        done = SpeechDone(Usage(count_words(request.text), len(tones)))
-        moments = schedule(events, done, words_per_second, directives)
+        end = SpeechDone(Usage(count_words(request.text), len(tones)))
+        moments = schedule(events, end, words_per_second, directives)
         return stream_script(moments, wire.stream_encoder().feed, directives)
     headers = {"content-type": MEDIA_TYPES[form]}
     if directives.midway is not None or directives.seconds is None:

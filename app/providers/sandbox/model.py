@@ -112,8 +112,8 @@ def _answer_parts(
     parts, stop = cut_at_stop(parts, request.sampling.stop)
     if stop is not None:
         finish = Finish("stop", stop_sequence=stop)
-    parts, cut = cut_at_words(parts, request.sampling.max_tokens)
-    if cut:
+    parts, is_cut = cut_at_words(parts, request.sampling.max_tokens)
+    if is_cut:
         finish = Finish("length")
     check_size("characters", size_of(parts) * count, MAX_CHARACTERS)
     if request.sampling.logprobs:
@@ -149,12 +149,12 @@ def _finish(parts: list[Part], directives: Directives, context: AnswerContext) -
 
 def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
     parts = [part for choice in choices for message in choice.messages for part in message.parts]
-    thought = sum(count_words(part.text) for part in parts if isinstance(part, ReasoningPart))
+    thought_words = sum(count_words(part.text) for part in parts if isinstance(part, ReasoningPart))
     spoken = sum(count_words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
     return Usage(
         input_tokens=conversation.input_words(request),
         output_tokens=spoken + sum(count_words(part_text(part)) for part in parts),
-        reasoning_tokens=thought,
+        reasoning_tokens=thought_words,
     )
 
 
@@ -275,19 +275,19 @@ def _restate(request: Request) -> str:
 
 def _calls(request: Request, directives: Directives, context: AnswerContext) -> tuple[list[Part], list[str]]:
     """Return the calls to make now, and the names of tools that the message asks for and that may not be called."""
-    offered = _callable(request)
+    tools = _callable(request)
     calls = directives.calls[:MAX_CALLS]
-    missing = [call.name for call in calls if call.name not in offered]
-    ready = [call for call in calls if call.name in offered]
-    done = conversation.count_calls(request)
-    pending = ready[done:]
+    missing = [call.name for call in calls if call.name not in tools]
+    ready = [call for call in calls if call.name in tools]
+    count = conversation.count_calls(request)
+    pending = ready[count:]
     if request.parallel_tool_calls is False:
         pending = pending[:1]
     if not pending and not ready:
-        pending = _forced_call(request, offered, directives.fill or "")
+        pending = _forced_call(request, tools, directives.fill or "")
     work = WorkLimit()
-    parts: list[Part] = [_call(offered[call.name], call, context, work) for call in pending]
-    return parts, [] if parts or done else missing
+    parts: list[Part] = [_call(tools[call.name], call, context, work) for call in pending]
+    return parts, [] if parts or count else missing
 
 
 def _callable(request: Request) -> dict[str, Tool]:
@@ -300,11 +300,11 @@ def _callable(request: Request) -> dict[str, Tool]:
     return {name: tool for name, tool in tools.items() if choice.mode != "none" and name in names}
 
 
-def _forced_call(request: Request, offered: Mapping[str, Tool], values: str) -> list[CallDirective]:
+def _forced_call(request: Request, tools: Mapping[str, Tool], values: str) -> list[CallDirective]:
     """Return the call that the tool choice demands where the message asks for none, with the values to fill in."""
     choice = request.tool_choice
     forced = choice is not None and (choice.mode in ("required", "named") or choice.required)
-    return [CallDirective(name, values) for name in list(offered)[:1]] if forced else []
+    return [CallDirective(name, values) for name in list(tools)[:1]] if forced else []
 
 
 def _call(tool: Tool, directive: CallDirective, context: AnswerContext, work: WorkLimit) -> ToolCallPart:
@@ -325,5 +325,5 @@ def _arguments(tool: Tool, directive: CallDirective, work: WorkLimit) -> Any:
 
 def _no_tool(request: Request, missing: list[str]) -> str:
     names = ", ".join(f"'{name}'" for name in dict.fromkeys(missing))
-    offered = ", ".join(_callable(request)) or "none"
-    return f"I cannot call {names}: the tools that I may call are: {offered}."
+    tools = ", ".join(_callable(request)) or "none"
+    return f"I cannot call {names}: the tools that I may call are: {tools}."

@@ -186,6 +186,6 @@ def _reach(node: Node, text: str, starts: set[int], step: int, count: Count) -> 
                     break
         case Look():
             everywhere = set(range(len(text) + 1))
-            found = _reach(node.node, text, everywhere, -1 if node.ahead else 1, count)
-            ends = starts - found if node.negated else starts & found
+            reach = _reach(node.node, text, everywhere, -1 if node.ahead else 1, count)
+            ends = starts - reach if node.negated else starts & reach
     return ends

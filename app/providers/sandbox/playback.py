@@ -51,8 +51,8 @@ def schedule(
     if directives.midway is None:
         yield ScheduledEvents(end, (ending,))
         return
-    failed = Failed(GatewayError("upstream_error", FAILURE, status=500))
-    yield ScheduledEvents(middle * step, (failed,) if directives.midway == "fail" else (), directives.midway)
+    failure = Failed(GatewayError("upstream_error", FAILURE, status=500))
+    yield ScheduledEvents(middle * step, (failure,) if directives.midway == "fail" else (), directives.midway)
 
 
 def _groups(events: Iterable[Event]) -> Iterator[tuple[Event, ...]]:

@@ -128,9 +128,9 @@ class _InstanceBuilder:
         required = dict.fromkeys(plain.get("required", []))
         lack = min(plain.get("minProperties", 0), _MOST) - len({**optional, **proposal, **required})
         required.update((f"key {number}", None) for number in range(1, int(lack) + 1))
-        wanted = {**optional, **proposal, **required}
+        goal = {**optional, **proposal, **required}
         members: dict[str, Any] = {}
-        for name in dict.fromkeys([*(name for name in properties if name in wanted), *wanted]):
+        for name in dict.fromkeys([*(name for name in properties if name in goal), *goal]):
             schema = properties.get(name, plain.get("additionalProperties", True))
             given = proposal.get(name, ABSENT)
             member = self.make(schema, given, name, depth + 1)

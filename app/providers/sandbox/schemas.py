@@ -145,11 +145,11 @@ class RootSchema:
 
 def _merge(first: JsonSchema, second: JsonSchema) -> dict[str, Any]:
     """Return a schema for values that fit both: as far as one schema can say that, the second where it cannot."""
-    shared = [keyword for keyword in first if keyword in second and keyword in _JOINS]
+    both = [keyword for keyword in first if keyword in second and keyword in _JOINS]
     return {
         **first,
         **second,
-        **{keyword: _JOINS[keyword](first[keyword], second[keyword]) for keyword in shared},
+        **{keyword: _JOINS[keyword](first[keyword], second[keyword]) for keyword in both},
     }
 
 
@@ -247,11 +247,11 @@ def _check_items(root: RootSchema, value: Any, schema: JsonSchema) -> bool:
 
 
 def _check_other_members(root: RootSchema, value: Any, schema: JsonSchema) -> bool:
-    known, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
+    properties, patterns = schema.get("properties", {}), schema.get("patternProperties", {})
     return all(
         root.accepts(member, schema["additionalProperties"])
         for name, member in value.items()
-        if name not in known and not any(root.matches(pattern, name) for pattern in patterns)
+        if name not in properties and not any(root.matches(pattern, name) for pattern in patterns)
     )
 
 

@@ -146,5 +146,5 @@ def _wait(seconds: float, watchdog: Watchdog) -> None:
     """Sleep for ``seconds``; the watchdog raises before they are over where the call is aborted."""
     until = time.monotonic() + seconds
     with watchdog:
-        while (left := until - time.monotonic()) > 0:
-            gevent.sleep(min(left, _LONGEST_SLEEP))
+        while (rest := until - time.monotonic()) > 0:
+            gevent.sleep(min(rest, _LONGEST_SLEEP))

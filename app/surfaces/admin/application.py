@@ -57,10 +57,10 @@ def _check_query(route: AdminRoute) -> None:
     """Refuse a query with an unknown or repeated name."""
     for name, values in request.args.lists():
         if name not in route.query:
-            known = f"allowed are {', '.join(route.query)}" if route.query else "this path takes none"
+            allowed = f"allowed are {', '.join(route.query)}" if route.query else "this path takes none"
             raise GatewayError(
                 "bad_request",
-                f"Unknown query parameter: '{name[:64]}'; {known}.",
+                f"Unknown query parameter: '{name[:64]}'; {allowed}.",
                 param=name[:64],
                 code="unknown_parameter",
             )
@@ -111,12 +111,12 @@ def _error(error: GatewayError) -> Response:
 
 def _http_error(error: HTTPException) -> Response:
     where = f"{request.method} {request.script_root}{request.path}"
-    known = {
+    messages = {
         404: ("not_found", f"Invalid URL ({where})"),
         405: ("method_not_allowed", f"Not allowed: {where}."),
     }
     code = error.code or 400
-    kind, message = known.get(code, ("bad_request", error.description or error.name))
+    kind, message = messages.get(code, ("bad_request", error.description or error.name))
     response = _error(GatewayError(kind, message, status=code))
     response.headers.update(allow_header(error))
     return response

@@ -69,13 +69,13 @@ def _members(members: TargetMembers | None) -> dict[str, Any]:
     """Return the request members of a target; headers by name only, since values may be secrets."""
     if members is None:
         return {}
-    known = {
+    facts = {
         "max_tokens": members.max_tokens,
         "defaults": dict(members.defaults),
         "headers": dict.fromkeys(members.headers, "***"),
         "timeouts": dict(members.timeouts),
     }
-    return {name: value for name, value in known.items() if value}
+    return {name: value for name, value in facts.items() if value}
 
 
 def version() -> Response:

@@ -61,8 +61,8 @@ def administrator(gateway: Gateway, key: str) -> Administrator | None:
     master = master_key(gateway.settings)
     if master is not None and is_equal(master.reveal(), key):
         return master_of(gateway, master)
-    if is_sound(key, ADMIN) and (stored := gateway.state().admins.find(key)) is not None:
-        return Administrator(stored.name, stored.role, stored.id)
+    if is_sound(key, ADMIN) and (row := gateway.state().admins.find(key)) is not None:
+        return Administrator(row.name, row.role, row.id)
     return None
 
 
@@ -88,8 +88,8 @@ def _administrator_of(gateway: Gateway, owner: str) -> Administrator | None:
         if master is not None and gateway.state().sessions.is_mark(mark, master.reveal()):
             return Administrator(_MASTER, "admin", owner)
         return None
-    stored = gateway.state().admins.get(owner)
-    return None if stored is None else Administrator(stored.name, stored.role, owner)
+    row = gateway.state().admins.get(owner)
+    return None if row is None else Administrator(row.name, row.role, owner)
 
 
 def token(gateway: Gateway, session: Session) -> str:

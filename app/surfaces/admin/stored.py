@@ -49,14 +49,14 @@ def items(conversation_id: str) -> Response:
     return json_response({**as_list(items, has_more), "content": _reads_content()})
 
 
-def _list(read: Callable[..., Page[Any]], filters: Iterable[str]) -> Response:
-    page = read(*requests.page_query(), requests.filters(filters), requests.span())
+def _list(fetch: Callable[..., Page[Any]], filters: Iterable[str]) -> Response:
+    page = fetch(*requests.page_query(), requests.filters(filters), requests.span())
     return requests.list_response(page)
 
 
-def _show(read: Callable[..., dict[str, Any]], name: str) -> Response:
+def _show(fetch: Callable[..., dict[str, Any]], name: str) -> Response:
     content = _reads_content()
-    return json_response({**read(name, content=content), "content": content})
+    return json_response({**fetch(name, content=content), "content": content})
 
 
 def _reads_content() -> bool:

@@ -38,12 +38,12 @@ def sum_usage() -> Response:
         if "key" in names and members.get("key_id"):  # sums of an older version have none
             last_names[members["key_id"]] = members["key"]
     last_names.update(names_of(requests.state().db, list(last_names)))
-    found = [(dict(zip(names, label, strict=True)), sums) for label, sums in groups.items()]
-    for row, _ in found:
+    rows = [(dict(zip(names, label, strict=True)), sums) for label, sums in groups.items()]
+    for row, _ in rows:
         if row.get("key_id") in last_names:
             row["key"] = last_names[row["key_id"]]
-    found.sort(key=lambda pair: [str(part or "") for part in pair[0].values()])
-    data = [{**row, **_show_sums(sums)} for row, sums in found]
+    rows.sort(key=lambda pair: [str(part or "") for part in pair[0].values()])
+    data = [{**row, **_show_sums(sums)} for row, sums in rows]
     return json_response(
         {"object": "list", "data": data, "has_more": False, "first_id": None, "last_id": None}
     )

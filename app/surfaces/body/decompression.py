@@ -57,16 +57,16 @@ def inflate(data: bytes, coding: str, limit: int) -> bytes | None:
     Raises GatewayError ``unsupported_media`` for an unknown coding, ``bad_request`` for data that is invalid, cut off
     or made of more than 1,000 members.
     """
-    known = _CODINGS.get(coding.strip().lower())
-    if known is None:
+    row = _CODINGS.get(coding.strip().lower())
+    if row is None:
         raise GatewayError(
             "unsupported_media",
             f"Content-Encoding '{coding[:64]}' is not supported; send the body plain, or as gzip or zstd.",
         )
-    if sum(map(data.count, known.marks)) > _MAX_MEMBERS:
+    if sum(map(data.count, row.marks)) > _MAX_MEMBERS:
         raise GatewayError("bad_request", f"The {coding} body has more than {_MAX_MEMBERS} members.")
     try:
-        return _content(known.open(BytesIO(data)), limit)
+        return _content(row.open(BytesIO(data)), limit)
     except (OSError, EOFError, zlib.error, _zstd().ZstdError) as error:
         raise GatewayError(
             "bad_request",
@@ -76,10 +76,10 @@ def inflate(data: bytes, coding: str, limit: int) -> bytes | None:
 
 def _content(stream: Any, limit: int) -> bytes | None:
     chunks: list[bytes] = []
-    left = limit
-    while chunk := stream.read(min(_CHUNK, left + 1)):
-        left -= len(chunk)
-        if left < 0:
+    room = limit
+    while chunk := stream.read(min(_CHUNK, room + 1)):
+        room -= len(chunk)
+        if room < 0:
             return None
         chunks.append(chunk)
     return b"".join(chunks)

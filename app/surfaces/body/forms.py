@@ -120,8 +120,8 @@ class _StrictParser(FormDataParser):
             raise ValueError("Missing boundary")
         limits = {"max_form_memory_size": self.max_form_memory_size, "max_form_parts": self.max_form_parts}
         parser = _UndecodedParser(self.stream_factory, cls=list, **limits)
-        parsed, files = parser.parse(stream, boundary, content_length)
-        parts = cast(list[tuple[str, str]], parsed)  # parse makes both of ``cls``
+        values, files = parser.parse(stream, boundary, content_length)
+        parts = cast(list[tuple[str, str]], values)  # parse makes both of ``cls``
         fields = [
             (name, _decode(name, value.encode("latin-1"), charset))
             for (name, value), charset in zip(parts, parser.charsets, strict=True)

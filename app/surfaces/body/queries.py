@@ -77,10 +77,10 @@ def choice(name: str, choices: Sequence[str], default: str) -> str:
     """Return a parameter that is one of ``choices``."""
     value = request.args.get(name, default)
     if value not in choices:
-        supported = " and ".join(f"'{choice}'" for choice in choices)
+        options = " and ".join(f"'{choice}'" for choice in choices)
         raise GatewayError(
             "bad_request",
-            f"Invalid value: '{value[:64]}'. Supported values are: {supported}.",
+            f"Invalid value: '{value[:64]}'. Supported values are: {options}.",
             param=name,
             code="invalid_value",
         )

@@ -135,9 +135,11 @@ def error_response(error: GatewayError, call: Call | None = None) -> WholeRespon
     error = error if mount is None else mount.with_own_status(error)
     if mount is not None and mount.dialect is not None:
         headers |= dialect(mount.dialect).error_headers(error)
-    listed = request.args.get("provider") if operation == "models" else None
+    listed_provider = request.args.get("provider") if operation == "models" else None
     request_id, plain = app_context().g.request_id, _is_plain(mount)
-    body = seal_error(mount, error, call, operation, request_id, provider=listed or None, plain=plain)
+    body = seal_error(
+        mount, error, call, operation, request_id, provider=listed_provider or None, plain=plain
+    )
     return json_response(body, error.status, headers)
 
 

@@ -56,36 +56,36 @@ def list_batches(mount: Mount, deployment: str | None = None) -> Response:
 def retrieve(mount: Mount, batch_id: str, deployment: str | None = None) -> Response:
     """Retrieve a batch."""
     state = current_gateway().state()
-    stored = state.batches.get(g.principal.tenant, batch_id)
-    if stored.provider is not None and not stored.ended:
+    batch = state.batches.get(g.principal.tenant, batch_id)
+    if batch.provider is not None and not batch.ended:
         state.remote_batches.poll_soon(batch_id)
-    return json_response(seal_bare(mount, "batch_retrieve", stored.object, stored.provider))
+    return json_response(seal_bare(mount, "batch_retrieve", batch.object, batch.provider))
 
 
 def cancel(mount: Mount, batch_id: str, deployment: str | None = None) -> Response:
     """Cancel a batch: lines in flight end; a body, if any, is ignored."""
     gateway = current_gateway()
     claim_json(gateway, None, 0)
-    stored = gateway.state().batches.cancel(g.principal.tenant, batch_id)
-    return json_response(seal_bare(mount, "batch_cancel", stored.object, stored.provider))
+    batch = gateway.state().batches.cancel(g.principal.tenant, batch_id)
+    return json_response(seal_bare(mount, "batch_cancel", batch.object, batch.provider))
 
 
 def _new(gateway: Gateway, mount: Mount, body: dict[str, Any]) -> NewBatch:
     """Return the batch that a body describes; raise 404 for a file that is not the tenant's."""
-    stored = _input_file(gateway, body[_INPUT])
+    file = _input_file(gateway, body[_INPUT])
     expires = body.get("output_expires_after") or {}
     return NewBatch(
         id=new_id("batch"),
         tenant=g.principal.tenant,
         key_id=g.principal.identity,
         mount=mount.name,
-        input_file_id=stored.id,
+        input_file_id=file.id,
         window=window_seconds(body["completion_window"]),
         members={
             "endpoint": endpoint_of(body["endpoint"]),
             "completion_window": body["completion_window"],
             "metadata": body.get("metadata"),
-            "total": _count_lines(gateway, stored),
+            "total": _count_lines(gateway, file),
             "output_keeps": expires.get("seconds"),
         },
     )
@@ -93,18 +93,18 @@ def _new(gateway: Gateway, mount: Mount, body: dict[str, Any]) -> NewBatch:
 
 def _input_file(gateway: Gateway, file_id: str) -> StoredFile:
     try:
-        stored = gateway.state().files.get(g.principal.tenant, file_id)
+        file = gateway.state().files.get(g.principal.tenant, file_id)
     except GatewayError as error:
         raise missing(file_id, _INPUT) if error.kind.name == "not_found" else error from error
-    if stored.purpose != "batch":
-        raise _invalid_file(f"The file's purpose is '{stored.purpose}'; upload it with the purpose 'batch'.")
-    return stored
+    if file.purpose != "batch":
+        raise _invalid_file(f"The file's purpose is '{file.purpose}'; upload it with the purpose 'batch'.")
+    return file
 
 
-def _count_lines(gateway: Gateway, stored: StoredFile) -> int:
+def _count_lines(gateway: Gateway, file: StoredFile) -> int:
     """Return the number of lines of a file; raise 400 for none or too many."""
     count, turns = 0, Turns()
-    for _ in lines_of(gateway.state().files.content(stored), max_bytes=gateway.settings.max_body_bytes):
+    for _ in lines_of(gateway.state().files.content(file), max_bytes=gateway.settings.max_body_bytes):
         turns.take()
         count += 1
         if count > _MOST_LINES:

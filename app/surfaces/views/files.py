@@ -112,24 +112,24 @@ def list_files(mount: Mount, deployment: str | None = None) -> Response:
 
 def retrieve(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
     """Retrieve a file; the status of a file at a provider comes from there."""
-    stored = _stored_file(file_id)
-    if stored.provider is None:
-        return json_response(seal_bare(mount, "file_retrieve", show(stored)))
+    file = _stored_file(file_id)
+    if file.provider is None:
+        return json_response(seal_bare(mount, "file_retrieve", show(file)))
     files = current_gateway().files
-    return _answer_by_provider(mount, lambda call: show(stored, files.retrieve(call, stored).status))
+    return _answer_by_provider(mount, lambda call: show(file, files.retrieve(call, file).status))
 
 
 def delete(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
     """Delete a file, at its provider first, which may refuse."""
-    stored = _stored_file(file_id)
+    file = _stored_file(file_id)
     body = {"id": file_id, "object": "file", "deleted": True}
     gateway, tenant = current_gateway(), g.principal.tenant
-    if stored.provider is None:
+    if file.provider is None:
         gateway.state().files.delete(tenant, file_id)
         return json_response(seal_bare(mount, "file_delete", body))
 
     def delete(call: Call) -> dict[str, Any]:
-        gateway.files.delete(call, stored)
+        gateway.files.delete(call, file)
         gateway.state().files.delete(tenant, file_id)
         return body
 
@@ -150,29 +150,29 @@ def _answer_by_provider(mount: Mount, ask: Callable[[Call], dict[str, Any]]) -> 
 
 def content(mount: Mount, file_id: str, deployment: str | None = None) -> Response:
     """Retrieve a file's bytes."""
-    stored, gateway = _stored_file(file_id), current_gateway()
+    file, gateway = _stored_file(file_id), current_gateway()
     headers = {"content-type": "application/octet-stream"}
-    if stored.provider is None:
-        chunks = gateway.state().files.content(stored)
-        headers["content-length"] = str(stored.bytes)
+    if file.provider is None:
+        chunks = gateway.state().files.content(file)
+        headers["content-length"] = str(file.bytes)
     else:
-        chunks = gateway.files.content(make_call(mount, {}, nameless=True), stored)
+        chunks = gateway.files.content(make_call(mount, {}, nameless=True), file)
         g.pop("call")  # it ends with its first bytes; the log shows the request
     first = [chunk] if (chunk := next(chunks, b"")) else []  # read now, so that a failure has its status
     return Response(chain(first, chunks), 200, headers, direct_passthrough=True)
 
 
-def show(stored: StoredFile, status: str | None = None) -> dict[str, Any]:
+def show(file: StoredFile, status: str | None = None) -> dict[str, Any]:
     """Return OpenAI's file object of a file, with the ``status`` that its provider reports."""
     return {
-        "id": stored.id,
+        "id": file.id,
         "object": "file",
-        "bytes": stored.bytes,
-        "created_at": stored.created_at,
-        "expires_at": stored.expires_at,
-        "filename": stored.members.get("filename", "file"),
-        "purpose": stored.purpose,
-        "status": status or stored.members.get("status", "processed"),
+        "bytes": file.bytes,
+        "created_at": file.created_at,
+        "expires_at": file.expires_at,
+        "filename": file.members.get("filename", "file"),
+        "purpose": file.purpose,
+        "status": status or file.members.get("status", "processed"),
         "status_details": None,
     }
 
@@ -240,6 +240,6 @@ def _missing(name: str) -> GatewayError:
     )
 
 
-def _invalid_value(name: str, value: Any, supported: str) -> GatewayError:
-    message = f"Invalid value: '{str(value)[:64]}'. Supported values are: {supported}."
+def _invalid_value(name: str, value: Any, options: str) -> GatewayError:
+    message = f"Invalid value: '{str(value)[:64]}'. Supported values are: {options}."
     return GatewayError("bad_request", message, param=name, code="invalid_value")

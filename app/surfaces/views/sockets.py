@@ -196,17 +196,17 @@ class Session:
 
     def _run_turn(self, body: dict[str, Any], size: int) -> None:
         """Serve one turn; if it fails, the memory forgets the response that it continued."""
-        previous, failed = body.get("previous_response_id"), True
+        previous, has_failed = body.get("previous_response_id"), True
         g.request_id, g.started, g.call = new_request_id(), time.monotonic(), None
         try:
-            failed = self._answer(body, size)
+            has_failed = self._answer(body, size)
         except GatewayError as error:
             self._refuse(error)
         except OSError as error:  # the client is gone or does not read; the writer ended the call
             _LOG.debug("a turn was left: %s", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an error
             self._refuse(self._gateway.fault(error, g.request_id))
-        if failed:
+        if has_failed:
             self._memory.forget(previous)
         self._answered = True
         self._post_check()

@@ -38,35 +38,35 @@ def retrieve(mount: Mount, response_id: str, deployment: str | None = None) -> R
     return json_response(show(mount, gateway.state().responses.get(g.principal.tenant, response_id), include))
 
 
-def show(mount: Mount, stored: StoredResponse, include: Any) -> dict[str, Any]:
+def show(mount: Mount, response: StoredResponse, include: Any) -> dict[str, Any]:
     """Return a stored response in the form of ``mount``."""
-    body = strip_encrypted(stored.object, include)
+    body = strip_encrypted(response.object, include)
     if mount.envelope == "provider":
-        return {**body, "provider": stored.provider}
+        return {**body, "provider": response.provider}
     if mount.plain_retrieve:
         return body
-    return {**body, "extra_fields": _extra_fields(stored)}
+    return {**body, "extra_fields": _extra_fields(response)}
 
 
-def _extra_fields(stored: StoredResponse) -> dict[str, Any]:
+def _extra_fields(response: StoredResponse) -> dict[str, Any]:
     """Return the ``extra_fields`` of a stored response; a failed one names the provider of its last attempt."""
-    requested = stored.extra.get("model")
-    attempts = current_gateway().attempts_of(stored)
-    provider, model = stored.provider, stored.model
+    name = response.extra.get("model")
+    attempts = current_gateway().attempts_of(response)
+    provider, model = response.provider, response.model
     if provider is None:
         provider, model = (attempts[-1]["provider"], attempts[-1]["model"]) if attempts else (None, None)
     fields: dict[str, Any] = {
         "request_type": "responses",
         "provider": provider,
-        "model_requested": requested,
-        "original_model_requested": requested,
+        "model_requested": name,
+        "original_model_requested": name,
         "model_deployment": model,
         "resolved_model_used": model,
     }
     if len(attempts) > 1:
         fields["attempts"] = attempts
-    if stored.extra.get("warnings"):
-        fields["warnings"] = stored.extra["warnings"]
+    if response.extra.get("warnings"):
+        fields["warnings"] = response.extra["warnings"]
     return fields
 
 

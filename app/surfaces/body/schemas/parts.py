@@ -19,12 +19,10 @@ _TOOL_NAME: Final = re.compile(r"[a-zA-Z0-9_.:-]{1,128}")
 
 def one_of(value: dict[str, Any], member: str, choices: Sequence[str]) -> Faults:
     """Check a member that is absent, null or one of ``choices``."""
-    chosen = value.get(member)
-    if chosen is None or chosen in choices:
+    kind = value.get(member)
+    if kind is None or kind in choices:
         return None
-    return {
-        member: [wrong_value(chosen, choices) if isinstance(chosen, str) else wrong_type("a string", chosen)]
-    }
+    return {member: [wrong_value(kind, choices) if isinstance(kind, str) else wrong_type("a string", kind)]}
 
 
 def chat_message(message: Any) -> Faults:
@@ -118,7 +116,7 @@ def _array_faults(holder: Mapping[str, Any], member: str, check: Callable[[Any],
         return None
     if not isinstance(values, list):
         return {member: [wrong_type("an array", values)]}
-    faults = {i: found for i, value in enumerate(values) if (found := check(value))}
+    faults = {i: inner for i, value in enumerate(values) if (inner := check(value))}
     return {member: faults} if faults else None
 
 
@@ -129,8 +127,8 @@ def _nested_faults(
     nested = value.get(member)
     if not isinstance(nested, dict):
         return check(value)
-    found = check(nested)
-    return {member: found} if found else None
+    faults = check(nested)
+    return {member: faults} if faults else None
 
 
 def _object(value: Any) -> Faults:

@@ -73,11 +73,11 @@ def _table(name: str, path: str, filters: Sequence[tuple[str, str]]) -> str:
 
 def _tree(rows: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
     """Return the responses of a thread with their depth, each below the one that it continues, the oldest first."""
-    known = {row["id"] for row in rows}
+    ids = {row["id"] for row in rows}
     children: dict[str | None, list[Mapping[str, Any]]] = {}
     for row in reversed(rows):
         parent = row["previous_response_id"]
-        children.setdefault(parent if parent in known else None, []).append(row)
+        children.setdefault(parent if parent in ids else None, []).append(row)
     tree: list[tuple[int, Mapping[str, Any]]] = []
     waiting = [(0, row) for row in reversed(children.get(None, []))]
     while waiting:
