@@ -129,8 +129,8 @@ def _path_of(address: str | bytes) -> str:
     return os.fsdecode(address).replace("\0", "@", 1)
 
 
-def _curl(server: str, keyed: bool) -> str:
-    credential = ' -H "Authorization: Bearer $SLUICE_KEY"' if keyed else ""
+def _curl(server: str, needs_key: bool) -> str:
+    credential = ' -H "Authorization: Bearer $SLUICE_KEY"' if needs_key else ""
     return (
         f"curl {server}/v1/responses{credential} -H 'Content-Type: application/json'"
         """ -d '{"model": "sandbox/echo", "input": "Hello"}'"""

@@ -35,7 +35,7 @@ def load(environ: Mapping[str, str], path: str | Path | None = None) -> Settings
     """
     overlay = Overlay(_read(environ, path), environ)
     overlay.apply()
-    referred = resolve_references(overlay.document, environ, overlay.faults)
+    variables = resolve_references(overlay.document, environ, overlay.faults)
     try:
         valid = FILE.load(overlay.document)
     except ValidationError as error:
@@ -44,7 +44,7 @@ def load(environ: Mapping[str, str], path: str | Path | None = None) -> Settings
     overlay.faults.settle()
     settings = build(valid, overlay, environ)
     overlay.faults.check(settings)
-    return _with_secret_variables(settings, referred, environ)
+    return _with_secret_variables(settings, variables, environ)
 
 
 def scrub_environ(environ: MutableMapping[str, str], settings: Settings) -> None:
@@ -72,8 +72,8 @@ def _read(environ: Mapping[str, str], path: str | Path | None) -> dict[str, Any]
         raise ConfigError(((str(file), f"is not TOML: {error}"),)) from error
 
 
-def _with_secret_variables(settings: Settings, referred: set[str], environ: Mapping[str, str]) -> Settings:
-    names = {KEYS_VARIABLE, *referred, *(member.variable for member in MEMBERS if member.secret)}
+def _with_secret_variables(settings: Settings, variables: set[str], environ: Mapping[str, str]) -> Settings:
+    names = {KEYS_VARIABLE, *variables, *(member.variable for member in MEMBERS if member.secret)}
     for name in settings.providers:
         row = row_of(name)
         names.update(row.keys)

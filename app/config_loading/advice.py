@@ -76,9 +76,9 @@ def _nearest(name: str, variables: frozenset[str], vendors: set[str]) -> str | N
     upper = name.upper()
     if upper.removeprefix(_OURS) in variables:  # SLUICE_REDIS_URL
         return upper.removeprefix(_OURS)
-    normalized = upper.replace("_", "").replace("-", "")
+    letters = upper.replace("_", "").replace("-", "")
     for variable in sorted(variables):
-        if variable.replace("_", "") == normalized:
+        if variable.replace("_", "") == letters:
             return variable
     closest = get_close_matches(upper, sorted(variables), n=1, cutoff=_SAME_VENDOR)
     if not closest or not upper.endswith(_GIVES + tuple(f"{word}S" for word in _GIVES)):

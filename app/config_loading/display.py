@@ -61,10 +61,10 @@ def _server(settings: Settings) -> Iterator[str]:
 
 def _key(key: VirtualKey) -> str:
     models = ", ".join(key.models) if key.models is not None else "every model"
-    limited = f"; {_limits(key.limits)}" if key.limits else ""
-    limited += f"; {_budgets(key.budgets)}" if key.budgets else ""
-    limited += f"; cache {_cache(key.cache)}" if key.cache is not None else ""
-    return f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {models}{limited})"
+    conditions = f"; {_limits(key.limits)}" if key.limits else ""
+    conditions += f"; {_budgets(key.budgets)}" if key.budgets else ""
+    conditions += f"; cache {_cache(key.cache)}" if key.cache is not None else ""
+    return f"  {key.name} = {_HIDDEN} (tenant {key.tenant}; {models}{conditions})"
 
 
 def _alias(name: str, alias: Alias) -> Iterator[str]:

@@ -94,13 +94,13 @@ class Item:
 
 def check_responses_frames(messages: Iterable[tuple[str, Json]], *, ours: bool = False) -> list[str]:
     """Return every broken rule of a whole stream, given as event name and parsed data of each message."""
-    numbered = list(enumerate(messages))
+    rows = list(enumerate(messages))
     violations = [
         f"{number}: event line {name!r} is not the type {event.get('type')!r}"
-        for number, (name, event) in numbered
+        for number, (name, event) in rows
         if name != event.get("type")
     ]
-    return violations + check_responses_stream([event for _, (_, event) in numbered], ours=ours)
+    return violations + check_responses_stream([event for _, (_, event) in rows], ours=ours)
 
 
 def check_responses_stream(events: list[Json], *, ours: bool = False, first: int = 0) -> list[str]:

@@ -135,7 +135,7 @@ def _server_lacks(db: Database, settings: Settings, *, is_empty: bool) -> Iterat
     from sqlalchemy import text
 
     ask = text(_GRANTS)
-    standby, may_create, closed, connections = db.read(lambda connection: connection.execute(ask).one())
+    standby, may_create, read_only, connections = db.read(lambda connection: connection.execute(ask).one())
     if standby:
         yield fail("database", "is a standby, which takes no writes", "name the primary in DATABASE_URL")
     elif is_empty and may_create is False:
@@ -144,10 +144,10 @@ def _server_lacks(db: Database, settings: Settings, *, is_empty: bool) -> Iterat
             "is empty, and this user may not create tables in it",
             "GRANT CREATE, USAGE ON SCHEMA public TO this user, or run `sluice db upgrade` as the owner",
         )
-    elif closed and not is_empty:
+    elif read_only and not is_empty:
         yield fail(
             "database",
-            f"this user may not write {closed} of its tables",
+            f"this user may not write {read_only} of its tables",
             "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES to this user, or connect as their owner",
         )
     demand = settings.workers * ((settings.database_pool or _POOL) + 1)

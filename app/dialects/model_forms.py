@@ -142,8 +142,8 @@ def _publisher_model(model: ModelEntry) -> JSON:
 
 def _bedrock_list(models: Models, query: Query) -> JSON:
     provider = query.get("byProvider")
-    owned = [one for one in models if not provider or (one.owned_by or "").lower() == provider.lower()]
-    return {"modelSummaries": [_bedrock_summary(model) for model in owned]}
+    rows = [one for one in models if not provider or (one.owned_by or "").lower() == provider.lower()]
+    return {"modelSummaries": [_bedrock_summary(model) for model in rows]}
 
 
 def _bedrock_summary(model: ModelEntry) -> JSON:

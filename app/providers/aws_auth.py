@@ -76,14 +76,14 @@ class AwsSession:
         try:
             if self._source is None:
                 self._source = self._static_keys() or self._open_session().get_credentials()
-            frozen = None if self._source is None else self._source.get_frozen_credentials()
+            credentials = None if self._source is None else self._source.get_frozen_credentials()
         except GatewayError:
             raise
         except Exception as error:  # botocore's chain raises whatever its links do
             raise tokens.refusal("AWS", f"{type(error).__name__}: {error}") from error
-        if frozen is None:
+        if credentials is None:
             raise not_configured(self._name, MISSING)
-        return frozen
+        return credentials
 
     def _static_keys(self) -> Any:
         """Return the keys that the settings hold, or None."""

@@ -141,10 +141,10 @@ def call_id_of(item: Mapping[str, Any]) -> str | None:
 
 def check_tool_outputs(items: Sequence[Mapping[str, Any]]) -> None:
     """Raise OpenAI's 400 if a tool call in ``items`` has no output there."""
-    answered = {(item_type(one), call_id_of(one)) for one in items if "call_id" in one}
+    calls = {(item_type(one), call_id_of(one)) for one in items if "call_id" in one}
     for one in items:
         output, words = _OUTPUTS.get(item_type(one), ("", ""))
-        if output and (output, call_id_of(one)) not in answered:
+        if output and (output, call_id_of(one)) not in calls:
             raise GatewayError(
                 "bad_request",
                 f"No tool output found for {words} {one.get('call_id')}.",

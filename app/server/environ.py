@@ -79,8 +79,8 @@ class Input(Body):
     @property
     def is_uninvited(self) -> bool:
         """Whether the client still waits for a word before it sends the body."""
-        uninvited: bool = self.reader.is_uninvited
-        return uninvited
+        value: bool = self.reader.is_uninvited
+        return value
 
     @property
     def arrived(self) -> int:

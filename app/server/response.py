@@ -145,8 +145,8 @@ def _place_of_length(names: tuple[str, ...]) -> int | None:
             raise InvalidHeaderName(repr(name))
     if any(map(is_hoppish, names)):
         return None
-    lowered = [name.lower() for name in names]
-    return lowered.index(_LENGTH) + 1 if _LENGTH in lowered else 0
+    lower_names = [name.lower() for name in names]
+    return lower_names.index(_LENGTH) + 1 if _LENGTH in lower_names else 0
 
 
 @lru_cache(maxsize=1)

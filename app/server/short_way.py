@@ -98,9 +98,9 @@ class ShortWay:
     def serves(cfg: Any) -> bool:
         """Tell whether heads can be plain under a configuration."""
         plain = cfg.proxy_protocol == "off" and cfg.http2_cleartext not in ("upgrade", "both")
-        limited = cfg.limit_request_fields > 0 and cfg.limit_request_field_size > 0
+        has_limits = cfg.limit_request_fields > 0 and cfg.limit_request_field_size > 0
         usual = not cfg.casefold_http_method and not os.environ.get("SCRIPT_NAME")
-        return plain and limited and usual and bool(message._check_fast_parser(cfg))
+        return plain and has_limits and usual and bool(message._check_fast_parser(cfg))
 
     def read(self, data: bytes, unreader: Any) -> PlainRequest | None:
         """Return the request that ``data`` begins with, None where its head is not plain or not all here.

@@ -152,9 +152,9 @@ class Worker(GeventWorker):
 
     def _listen(self, listener: Any) -> StreamServer:
         listener.setblocking(1)
-        secured = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
+        tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
         pool = Pool(self.worker_connections)
-        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool, **secured)
+        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool, **tls)
         server.max_accept = 1 if self.cfg.workers > 1 else _AT_ONCE
         server.start()
         return server
@@ -178,7 +178,7 @@ class Worker(GeventWorker):
     def _sweep(self) -> None:
         """End the waits that take too long. A leaving worker gives them ``_LEAVING``, from its leaving on
         to those that began before."""
-        run_callback, left = gevent.get_hub().loop.run_callback, float("inf")
+        run_callback, left_at = gevent.get_hub().loop.run_callback, float("inf")
         while True:
             now = time.monotonic()
             oldest = next(iter(self._waits.values()), now)  # who begins to wait now has the whole time
@@ -188,9 +188,9 @@ class Worker(GeventWorker):
             else:
                 self.leaves.wait(min(until_beat(_BEAT), rest))
             now = time.monotonic()
-            left = left if self.alive else min(left, now)
+            left_at = left_at if self.alive else min(left_at, now)
             for greenlet, since in self._waits.items():
-                if now < min(since + self.cfg.keepalive, max(since, left) + _LEAVING):
+                if now < min(since + self.cfg.keepalive, max(since, left_at) + _LEAVING):
                     break
                 run_callback(self._expire, greenlet, since)
 
@@ -259,10 +259,10 @@ class Worker(GeventWorker):
 def _accept_pending(server: StreamServer) -> None:
     """Accept what the kernel has accepted already: closing the listener would reset it, request and all."""
     while not server.full():
-        accepted = server.do_read()
-        if accepted is None:
+        connection = server.do_read()
+        if connection is None:
             return
-        server.do_handle(*accepted)
+        server.do_handle(*connection)
 
 
 def _ask_for_signal(number: int) -> None:

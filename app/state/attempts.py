@@ -40,9 +40,9 @@ class Attempts(Repository):
     ) -> None:
         """Store how an attempt ended (``ok``, ``failed``, ``cancelled`` …); a second end changes nothing."""
         running = (attempt.c.id == attempt_id, attempt.c.tenant == tenant, attempt.c.ended_at.is_(None))
-        ended = update(attempt).where(*running)
+        statement = update(attempt).where(*running)
         self._db.execute(
-            ended.values(
+            statement.values(
                 status=status,
                 error_kind=error_kind,
                 usage=None if usage is None else dumps(dict(usage)),

@@ -78,8 +78,8 @@ class Queue(LeasedRows[Work]):
             if row is not None and row.shown:
                 terminate(connection, row, "failed", SHUTDOWN)
             elif row is not None:
-                released = update(response).where(response.c.id == response_id)
-                connection.execute(released.values(lease_owner=None, lease_until=0.0))
+                statement = update(response).where(response.c.id == response_id)
+                connection.execute(statement.values(lease_owner=None, lease_until=0.0))
 
         self._db.write(work, [QUEUE, response_id], idempotent=True)
 
@@ -126,7 +126,7 @@ class Queue(LeasedRows[Work]):
         return self._db.read(work)
 
     def _begin(self, connection: Connection, row: AnyRow) -> Work:
-        logged = event_log.read(connection, row.id, after=FIRST_NUMBER - 1) if row.stream else []
+        events = event_log.read(connection, row.id, after=FIRST_NUMBER - 1) if row.stream else []
         return Work(
             id=row.id,
             tenant=row.tenant,
@@ -136,8 +136,8 @@ class Queue(LeasedRows[Work]):
             object=loads_lenient(row.object),
             extra=loads_lenient(row.extra),
             stream=row.stream,
-            next_number=int(logged[-1]["sequence_number"]) + 1 if logged else FIRST_NUMBER,
-            started=bool(logged),
+            next_number=int(events[-1]["sequence_number"]) + 1 if events else FIRST_NUMBER,
+            started=bool(events),
             key_id=row.key_id,
             mount=row.mount,
         )

@@ -106,8 +106,8 @@ class BatchQueue(LeasedRows[BatchWork]):
 
     def mark(self, work: BatchWork, lookahead: Lookahead) -> bool:
         """Store the state of the lines past the cursor; return false when the fence no longer holds."""
-        marked = _guarded_update(work.id, work.fence).values(**_lookahead_columns(lookahead))
-        return self._db.execute(marked) == 1
+        statement = _guarded_update(work.id, work.fence).values(**_lookahead_columns(lookahead))
+        return self._db.execute(statement) == 1
 
     def advance(self, work: BatchWork, progress: Progress, lookahead: Lookahead) -> bool:
         """Move the cursor past lines that are done and append their results to the files.
@@ -116,14 +116,14 @@ class BatchQueue(LeasedRows[BatchWork]):
         """
 
         def run(connection: Connection) -> bool:
-            moved = _guarded_update(work.id, work.fence).values(
+            statement = _guarded_update(work.id, work.fence).values(
                 line=progress.line,
                 position=progress.position,
                 completed=batch.c.completed + progress.completed,
                 failed=batch.c.failed + progress.failed,
                 **_lookahead_columns(lookahead),
             )
-            if connection.execute(moved.where(batch.c.line == progress.first)).rowcount != 1:
+            if connection.execute(statement.where(batch.c.line == progress.first)).rowcount != 1:
                 return _is_at(connection, work, progress.line)
             row = connection.execute(select(batch).where(batch.c.id == work.id)).one()
             _append(connection, row, "output", progress.output)
@@ -211,8 +211,8 @@ def _append(connection: Connection, row: AnyRow, kind: str, data: bytes) -> None
     if size == 0:
         files.begin(connection, _new_file(row, kind))
     files.append_bytes(connection, file_id, size, data)
-    moved = {f"{kind}_bytes": size + len(data)}
-    connection.execute(update(batch).where(batch.c.id == row.id).values(moved))
+    values = {f"{kind}_bytes": size + len(data)}
+    connection.execute(update(batch).where(batch.c.id == row.id).values(values))
 
 
 def _new_file(row: AnyRow, kind: str) -> NewFile:

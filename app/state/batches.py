@@ -113,9 +113,9 @@ class Batches(Repository):
 
 def _stored_batch(row: AnyRow) -> StoredBatch:
     members: JSON = loads_lenient(bytes(row.body))
-    ended = row.status in _ENDED
+    has_ended = row.status in _ENDED
     counts = {"completed": row.completed, "failed": row.failed}
-    if row.provider is not None and not ended:
+    if row.provider is not None and not has_ended:
         counts = members.get("told") or counts  # the provider's, of its last poll
     return StoredBatch(
         row.id,
@@ -128,8 +128,8 @@ def _stored_batch(row: AnyRow) -> StoredBatch:
             "input_file_id": row.input_file_id,
             "completion_window": members["completion_window"],
             "status": row.status,
-            "output_file_id": row.output_file_id if ended and row.output_bytes else None,
-            "error_file_id": row.error_file_id if ended and row.error_bytes else None,
+            "output_file_id": row.output_file_id if has_ended and row.output_bytes else None,
+            "error_file_id": row.error_file_id if has_ended and row.error_bytes else None,
             "created_at": int(row.created_at),
             **{name: members.get(name) for name in _TIMES},
             "expires_at": int(row.ends_at),

@@ -15,8 +15,8 @@ _UNIT: Final = 1_000_000_000
 def at_most(dialect: str, value: ColumnElement[Any]) -> ColumnElement[Any]:
     """Return ``value``, or ``MOST`` if that is less."""
     least: Any = func.min if dialect == "sqlite" else func.least
-    bounded: ColumnElement[Any] = least(value, literal_column(str(MOST)))
-    return bounded
+    smaller: ColumnElement[Any] = least(value, literal_column(str(MOST)))
+    return smaller
 
 
 def sum_columns(column: ColumnElement[Any]) -> tuple[ColumnElement[Any], ColumnElement[Any]]:

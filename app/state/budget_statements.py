@@ -133,8 +133,8 @@ def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> li
     Returns of each budget the columns of ``_PAID``, and its amount as the attempt knew it."""
     cost = columns["cost"] or 0
     if connection.dialect.name == "postgresql":
-        paid = connection.execute(_SETTLE, {**columns, "charge": cost, "now": now})
-        return [tuple(row) for row in paid]
+        rows = connection.execute(_SETTLE, {**columns, "charge": cost, "now": now})
+        return [tuple(row) for row in rows]
     execute = driver_of(connection).execute
     reservations = execute(_RELEASE, (columns["attempt_id"],)).fetchall()
     if not reservations:
@@ -143,5 +143,5 @@ def settle(connection: Connection, columns: Mapping[str, Any], now: float) -> li
     for budget_id, _, _ in reservations:
         execute(_CHARGE, (columns["id"], budget_id))
     limits = {budget_id: most for budget_id, _, most in reservations}
-    paid = execute(_sqlite(_PAY, len(limits)), (cost, reservations[0][1], now, *limits))
-    return [(*row, limits[row[0]]) for row in paid.fetchall()]
+    rows = execute(_sqlite(_PAY, len(limits)), (cost, reservations[0][1], now, *limits))
+    return [(*row, limits[row[0]]) for row in rows.fetchall()]

@@ -94,10 +94,10 @@ class Budgets:
 
     def release(self, attempt_ids: Iterable[str]) -> set[str]:
         """Release what attempts reserved that were never sent; return those that had a reservation."""
-        released: set[str] = set()
+        ids: set[str] = set()
         for some in chunks(sorted(attempt_ids)):
-            released |= self._db.write(partial(_release, attempt_ids=some, now=self._clock()))
-        return released
+            ids |= self._db.write(partial(_release, attempt_ids=some, now=self._clock()))
+        return ids
 
     def renew(self, attempt_ids: Iterable[str], lease: float) -> None:
         """Keep the reservations of attempts for ``lease`` seconds from now."""
@@ -107,15 +107,15 @@ class Budgets:
 
     def concerned(self, attempt_ids: Iterable[str]) -> set[str]:
         """Return the attempts among these that have a reservation, or were counted as lost."""
-        concerned: set[str] = set()
+        ids_found: set[str] = set()
         is_lost = and_(ledger.c.state == "lost", ledger.c.corrects.is_(None))
         for some in chunks(sorted(attempt_ids)):
             reservations = select(reservation.c.attempt_id).where(reservation.c.attempt_id.in_(some))
             ids = [ledger_rows.row_id(one) for one in some]
-            lost = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), is_lost)
-            for statement in (reservations, lost):
-                concerned.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
-        return concerned
+            losses = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), is_lost)
+            for statement in (reservations, losses):
+                ids_found.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
+        return ids_found
 
     def collect(self) -> list[tuple[Entry, list[ChargedBudget]]]:
         """Settle reservations that nobody renewed, as lost, with the amount that was reserved; return their ledger rows and
@@ -123,11 +123,11 @@ class Budgets:
         if not self._db.clock.is_settled():
             return []
         old = select(reservation.c.attempt_id).where(reservation.c.lease_until < db_now()).distinct()
-        settled = (
+        results = (
             self._db.write(partial(_settle_lost, attempt_id=attempt_id, now=self._clock()))
             for (attempt_id,) in self._db.fetch_all(old.limit(_AT_ONCE))
         )
-        return [row for row in settled if row is not None]
+        return [row for row in results if row is not None]
 
     def charge_others(
         self, entries: Sequence[Entry], periods: Iterable[int], concerns: Callable[[AnyRow, Entry], bool]
@@ -170,14 +170,14 @@ class Budgets:
 
         The rows are there for all before the ledger is read: a ledger row that is written later is charged by its writer
         (``charge_others``)."""
-        ordered = sorted(lines, key=lambda line: line.id)
+        in_order = sorted(lines, key=lambda line: line.id)
 
         def insert_rows(connection: Connection) -> None:
-            for line in ordered:
+            for line in in_order:
                 insert_once(connection, budget, _new_row(line))
 
         def work(connection: Connection) -> None:
-            for line in ordered:
+            for line in in_order:
                 _adopt(connection, line, self._clock())
 
         present = self._read(select(budget.c.id).where(budget.c.id.in_([line.id for line in lines])))
@@ -321,9 +321,9 @@ def _settle_late(connection: Connection, entry: Entry, now: float) -> list[Charg
     if row.state != "lost":
         return []
     cost = None if entry.cost is None else entry.cost - (row.cost or 0)
-    corrected = ledger_rows.correction_id(row.id)
+    new_id = ledger_rows.correction_id(row.id)
     return correct_in(
-        connection, entry._replace(id=corrected, corrects=row.id, cost=cost, cost_details=None), now
+        connection, entry._replace(id=new_id, corrects=row.id, cost=cost, cost_details=None), now
     )
 
 

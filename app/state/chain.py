@@ -154,10 +154,10 @@ def _with_references(
 ) -> References:
     present = set(history.ids)
     fresh = [one for one in dict.fromkeys(references) if one not in present]
-    referenced = read_references(connection, tenant, fresh, history.count)
-    bodies = [*history.bodies, *(body for body, _ in referenced.values())]
+    items = read_references(connection, tenant, fresh, history.count)
+    bodies = [*history.bodies, *(body for body, _ in items.values())]
     history.count(blobs.expanded_bytes(connection, tenant, bodies))
-    return References(history, referenced, blobs.fetch(connection, tenant, bodies), head)
+    return References(history, items, blobs.fetch(connection, tenant, bodies), head)
 
 
 def _read_chain(

@@ -46,8 +46,8 @@ class Cipher:
         """The keys by id, the sealing one first."""
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-        derived = [derive_key(secret, _PURPOSE) for secret in self._secrets]
-        return {hashlib.sha256(key).digest()[:_ID]: AESGCM(key) for key in derived}
+        keys = [derive_key(secret, _PURPOSE) for secret in self._secrets]
+        return {hashlib.sha256(key).digest()[:_ID]: AESGCM(key) for key in keys}
 
     def write(self, data: bytes) -> bytes:
         """Return what is stored for ``data``; bytes that look sealed are sealed in any case."""
@@ -74,10 +74,10 @@ class Cipher:
 
     def is_current(self, data: bytes) -> bool:
         """Tell whether stored bytes are as `write` would store them now."""
-        sealed = data.startswith(_MARK)
+        is_sealed = data.startswith(_MARK)
         if not self.seals:
-            return not sealed or self.read(data).startswith(_MARK)
-        return sealed and data[len(_MARK) : _HEAD] == next(iter(self._by_id))
+            return not is_sealed or self.read(data).startswith(_MARK)
+        return is_sealed and data[len(_MARK) : _HEAD] == next(iter(self._by_id))
 
 
 def _unreadable(how: str) -> Unreadable:

@@ -56,8 +56,8 @@ class Sealer:
             plaintext = self._fernet.decrypt(token.encode("utf-8", "replace"))
         except InvalidToken:
             return None
-        bound, data = plaintext[:_DIGEST], plaintext[_DIGEST:]
-        return data if hmac.compare_digest(bound, hashlib.sha256(aad).digest()) else None
+        digest, data = plaintext[:_DIGEST], plaintext[_DIGEST:]
+        return data if hmac.compare_digest(digest, hashlib.sha256(aad).digest()) else None
 
 
 def sealing_variables(keys: Iterable[str]) -> dict[str, str]:

@@ -114,8 +114,8 @@ def _check_readable(connection: Connection, tenant: str, response_id: str) -> No
             "This response cannot be streamed because it was not created with background=true.",
             param="stream",
         )
-    ended = row.status not in rows.RUNNING_STATUSES
-    if ended and not exists(connection, response_id):
+    has_ended = row.status not in rows.RUNNING_STATUSES
+    if has_ended and not exists(connection, response_id):
         raise GatewayError(
             "bad_request",
             f"The events of response '{response_id}' are no longer kept. Retrieve it without stream=true.",

@@ -101,24 +101,24 @@ def _join(
     parent_id: str | None,
     conversation_id: str | None,
 ) -> Expansion:
-    sent, sources = _usable(references, items)
+    input_items, sources = _usable(references, items)
     bodies = dict(zip(references.history.ids, references.history.bodies, strict=True))
     own: list[JSON] = []
-    referenced = dict(references.referenced)
+    by_id = dict(references.referenced)
     for one in items:
         if is_reference(one):
             item_id = str(one.get("id"))
-            if item_id in referenced:  # else the history, or an earlier reference, brought it already
-                body, source = referenced.pop(item_id)
-                sent.append(unpack(body, references.files))
+            if item_id in by_id:  # else the history, or an earlier reference, brought it already
+                body, source = by_id.pop(item_id)
+                input_items.append(unpack(body, references.files))
                 sources.append(source)
                 own.append(show_item(item_id, body, references.files))
         elif not _repeats(one, bodies, references.files):
-            sent.append(one)
+            input_items.append(one)
             sources.append(None)
             own.append(one)
     head = references.conversation_head
-    return Expansion(sent, sources, own, parent_id, conversation_id, head)
+    return Expansion(input_items, sources, own, parent_id, conversation_id, head)
 
 
 def _usable(references: References, items: Iterable[JSON]) -> tuple[list[JSON], list[Source | None]]:
@@ -129,11 +129,11 @@ def _usable(references: References, items: Iterable[JSON]) -> tuple[list[JSON], 
     history: list[JSON] = []
     sources: list[Source | None] = []
     past = [unpack(body, references.files) for body in references.history.bodies]
-    answered = {call_id_of(one) for one in (*past, *items) if item_type(one).endswith("_output")}
+    answered_calls = {call_id_of(one) for one in (*past, *items) if item_type(one).endswith("_output")}
     alone = lone_thoughts(past)
     for place, (value, source) in enumerate(zip(past, references.history.sources, strict=True)):
         cut_off = value.get("status") in ("incomplete", "in_progress")
-        if cut_off and value.get("type") != "message" and call_id_of(value) not in answered:
+        if cut_off and value.get("type") != "message" and call_id_of(value) not in answered_calls:
             continue
         if place in alone:  # reasoning of a provider of Responses has no status
             continue

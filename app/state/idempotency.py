@@ -121,8 +121,8 @@ class FirstAnswers:
         over = first_answer.c.expires_at < db_now()
         if self._db.clock.is_settled():
             over |= first_answer.c.lease_until < db_now()
-        cleared = {"status": None, "headers": None, "body": None, "response_id": None}
-        takeover = update(first_answer).where(first_answer.c.name == name, over).values(values | cleared)
+        no_answer = {"status": None, "headers": None, "body": None, "response_id": None}
+        takeover = update(first_answer).where(first_answer.c.name == name, over).values(values | no_answer)
         if connection.execute(takeover).rowcount:
             return None
         row = connection.execute(select(first_answer).where(first_answer.c.name == name)).first()

@@ -65,8 +65,8 @@ os.register_at_fork(after_in_child=_RANDOM.clear)
 
 def _draw() -> str:
     """Draw digits for many ids; return 34 of them, which nobody else gets."""
-    drawn = os.urandom(17 * _AT_ONCE).hex()
-    first, *others = [drawn[at : at + 34] for at in range(0, len(drawn), 34)]
+    digits = os.urandom(17 * _AT_ONCE).hex()
+    first, *others = [digits[at : at + 34] for at in range(0, len(digits), 34)]
     _RANDOM.extend(others)
     return first
 

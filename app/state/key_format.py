@@ -60,8 +60,8 @@ class Hasher:
         return [_hash(one, key) for one in self._derived]
 
 
-def _hash(derived: bytes, key: str) -> str:
-    return hmac.digest(derived, key.encode("utf-8", "surrogateescape"), "sha256").hex()
+def _hash(secret: bytes, key: str) -> str:
+    return hmac.digest(secret, key.encode("utf-8", "surrogateescape"), "sha256").hex()
 
 
 def _check(text: str) -> str:

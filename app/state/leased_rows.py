@@ -105,17 +105,17 @@ class LeasedRows(ABC, Generic[W]):
 
     def _claim(self, connection: Connection, limit: int, condition: ColumnElement[bool]) -> list[W]:
         table = self._queued.table
-        ranked = self._ranked_rows()
+        ranks = self._ranked_rows()
         due = (
             select(table.c.id)
-            .join(ranked, ranked.c.id == table.c.id)
+            .join(ranks, ranks.c.id == table.c.id)
             .where(condition)
-            .order_by(ranked.c.turn, table.c.created_at)
+            .order_by(ranks.c.turn, table.c.created_at)
             .limit(limit)
             .with_for_update(skip_locked=True, of=table)
             .cte("due")
         )
-        claimed: Sequence[AnyRow] = connection.execute(
+        rows: Sequence[AnyRow] = connection.execute(
             update(table)
             .where(table.c.id.in_(select(due.c.id)))
             .values(
@@ -126,7 +126,7 @@ class LeasedRows(ABC, Generic[W]):
             )
             .returning(*table.c, db_now().label("now"))
         ).all()
-        return [self._begin(connection, row) for row in sorted(claimed, key=lambda row: row.created_at)]
+        return [self._begin(connection, row) for row in sorted(rows, key=lambda row: row.created_at)]
 
     def _ranked_rows(self) -> Any:
         """Number each tenant's rows from 1: first those that run, then those that wait, by age."""

@@ -89,10 +89,10 @@ def renew_leases(
 
 def sweep(db: Database) -> int:
     """End the lapsed rows as failed, ``server_lost``, with the output that was shown; return how many."""
-    lapsed: list[Any] = db.read(lambda connection: run(connection, _SELECT_LAPSED, {}).fetchall())
+    keys: list[Any] = db.read(lambda connection: run(connection, _SELECT_LAPSED, {}).fetchall())
     return sum(
         db.write(lambda connection, key=key: _end_lost(connection, key), [key])  # type: ignore[misc]
-        for (key,) in lapsed
+        for (key,) in keys
     )
 
 

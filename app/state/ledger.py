@@ -184,10 +184,10 @@ def _check(connection: Connection) -> CheckResult:
     )
 
 
-def _faults_of(name: str, what: str, recorded: int, summed: int) -> list[str]:
-    if recorded == summed:
+def _faults_of(name: str, what: str, balance: int, total: int) -> list[str]:
+    if balance == total:
         return []
-    return [f"{name}: {what} is {recorded / NANO:.9f} USD, but its rows sum up to {summed / NANO:.9f} USD"]
+    return [f"{name}: {what} is {balance / NANO:.9f} USD, but its rows sum up to {total / NANO:.9f} USD"]
 
 
 def _conflict(message: str) -> GatewayError:

@@ -82,9 +82,9 @@ def row_id(attempt_id: str) -> str:
     return f"led_{attempt_id.removeprefix('att_')}"  # in the order of time, as attempts' ids are
 
 
-def correction_id(corrected: str) -> str:
-    """Return the id of the only row that may correct the row ``corrected``."""
-    return _id(f"correction:{corrected}")
+def correction_id(row_id: str) -> str:
+    """Return the id of the only row that may correct the row ``row_id``."""
+    return _id(f"correction:{row_id}")
 
 
 def joined_id(label: str) -> str:

@@ -189,9 +189,9 @@ class PostgresBackend:
         transaction only, and hears nothing.
         """
         engine = open_engine(self._listen_url)
-        pooled = engine.raw_connection()
-        driver: Any = pooled.driver_connection
-        pooled.detach()
+        proxy = engine.raw_connection()
+        driver: Any = proxy.driver_connection
+        proxy.detach()
         try:
             served_by = driver.execute("SELECT pg_backend_pid()").fetchone()[0]
             if served_by != driver.info.backend_pid:

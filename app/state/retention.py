@@ -63,14 +63,14 @@ def collect(connection: Connection, thread_id: str) -> None:
     needed = needed.union(
         select(response.c.id, response.c.parent_id).join(needed, response.c.id == needed.c.parent_id)
     )
-    doomed = connection.execute(
+    ids = connection.execute(
         select(response.c.id).where(
             response.c.thread_id == thread_id,
             response.c.deleted_at.is_not(None),
             response.c.id.not_in(select(needed.c.id)),
         )
     ).scalars()
-    drop_responses(connection, list(doomed))
+    drop_responses(connection, list(ids))
     _drop_deleted_conversation(connection, thread_id)
 
 
@@ -169,9 +169,9 @@ def _purge_gone_tenants(db: Database, delete_outside: DeleteOutside) -> int:
     for (name,) in db.fetch_all(select(gone_tenant.c.name)):
         threads += repeat(db, partial(_drop_threads, condition=thread.c.tenant == name))
         db.write(partial(_cancel_remote_batches, name=name))
-        ended = and_(batch.c.tenant == name, not_(RUNNING_REMOTELY))
+        is_over = and_(batch.c.tenant == name, not_(RUNNING_REMOTELY))
         for table, condition in (
-            (batch, ended),
+            (batch, is_over),
             (call_body, call_body.c.tenant == name),
             (first_answer, first_answer.c.tenant == name),
         ):

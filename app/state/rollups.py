@@ -103,15 +103,15 @@ class Recent:
 
 def mark(connection: Connection, hours: Iterable[int], now: float) -> None:
     """Clear the roll-ups of hours to which calls are being written; an hour that still runs has none."""
-    ended = {(HOUR, hour) for hour in hours if hour + HOUR <= now}
-    ended |= {(DAY, hour // DAY * DAY) for hour in hours if hour // DAY * DAY + DAY <= now}
-    if ended:
+    periods = {(HOUR, hour) for hour in hours if hour + HOUR <= now}
+    periods |= {(DAY, hour // DAY * DAY) for hour in hours if hour // DAY * DAY + DAY <= now}
+    if periods:
         insert = insert_for(connection.dialect.name, usage_rollup)
         later = {"version": usage_rollup.c.version + 1, **dict.fromkeys(_COLUMNS)}
         statement = insert.on_conflict_do_update(
             index_elements=list(usage_rollup.primary_key.columns), set_=later
         )
-        rows = [{"seconds": seconds, "start": start, "version": 1} for seconds, start in sorted(ended)]
+        rows = [{"seconds": seconds, "start": start, "version": 1} for seconds, start in sorted(periods)]
         connection.execute(statement, rows)
 
 
@@ -152,8 +152,8 @@ def roll_up(db: Database, period: Period) -> None:
             key = {"seconds": seconds, "start": start, "version": 0}
             insert_once(connection, usage_rollup, {**key, **values})
         else:
-            unchanged = usage_rollup.c.version == row.version
-            connection.execute(update(usage_rollup).where(mine, unchanged).values(**values))
+            same_version = usage_rollup.c.version == row.version
+            connection.execute(update(usage_rollup).where(mine, same_version).values(**values))
 
     db.write(work)
 
@@ -197,9 +197,9 @@ def read(
     groups: dict[tuple[int, str | None], Sums] = defaultdict(Sums)
     for start, body in rolled_up:
         label = start // unit * unit if unit else 0
-        for value, *written in loads_lenient(body):
+        for value, *numbers in loads_lenient(body):
             if fits is None or fits(value):
-                groups[label, value].take(*written)
+                groups[label, value].take(*numbers)
     for hour, by_member in single.items():
         for value, some in by_member[member].items():
             if fits is None or fits(value):
@@ -215,7 +215,7 @@ def _rolled_up(
     Also return the set of all hours that they cover."""
     column, start = usage_rollup.c[member], usage_rollup.c.start
     bodies: list[tuple[int, bytes]] = []
-    covered: set[int] = set()
+    hours: set[int] = set()
     for seconds in lengths:
         fitting = [usage_rollup.c.seconds == seconds, column.is_not(None), *within(start, span)]
         if span[1] is not None:
@@ -224,8 +224,8 @@ def _rolled_up(
             fitting.append((start - start % DAY).not_in([day for day, _ in bodies]))
         for row in connection.execute(select(start, column.label("body")).where(*fitting)):
             bodies.append((row.start, bytes(row.body)))
-            covered.update(range(row.start, row.start + seconds, HOUR))
-    return bodies, covered
+            hours.update(range(row.start, row.start + seconds, HOUR))
+    return bodies, hours
 
 
 def _not_rolled_up(
@@ -294,6 +294,6 @@ def _of_day(db: Database, day: int) -> ByMember | None:
     groups: dict[str, dict[str | None, Sums]] = {name: defaultdict(Sums) for name in _COLUMNS}
     for row in hours:
         for name, by_value in groups.items():
-            for value, *written in loads_lenient(bytes(getattr(row, name))):
-                by_value[value].take(*written)
+            for value, *numbers in loads_lenient(bytes(getattr(row, name))):
+                by_value[value].take(*numbers)
     return groups

@@ -135,9 +135,9 @@ def insert_response(
 
     Returns false when the row exists already, from a first try that was reported as failed.
     """
-    copied = {name: getattr(new, name) for name in _COPIED}
+    members = {name: getattr(new, name) for name in _COPIED}
     values = {
-        **copied,
+        **members,
         "thread_id": thread_id,
         "status": "in_progress" if fence else "queued",
         "attempt": fence.attempt if fence else 0,
@@ -230,12 +230,12 @@ def _values_of(
 
 def item_rows(connection: Connection, response_id: str, direction: str) -> list[ItemRow]:
     """Return the stored items of one direction, in order."""
-    found = connection.execute(
+    rows = connection.execute(
         select(item.c.item_id, item.c.body)
         .where(item.c.response_id == response_id, item.c.direction == direction)
         .order_by(item.c.seq)
     )
-    return [ItemRow(row.item_id, bytes(row.body)) for row in found]
+    return [ItemRow(row.item_id, bytes(row.body)) for row in rows]
 
 
 def present_items(connection: Connection, tenant: str, rows: Sequence[ItemRow]) -> list[JSON]:

@@ -143,13 +143,13 @@ class Runner(Generic[W]):
         if room <= 0:
             return
         try:
-            claimed = self._queue.claim(room, excluding=tenants)
+            works = self._queue.claim(room, excluding=tenants)
         except GatewayError as error:
             _LOG.warning("no work claimed: %s", error.raw or error.message)
             return
-        if claimed and not self._jobs:
+        if works and not self._jobs:
             self._schedule_renewal()
-        for work in claimed:
+        for work in works:
             job = Job(work)
             self._jobs[job] = gevent.spawn(self._work_on, job)
 

@@ -164,9 +164,9 @@ def _finish(
     content: Packed,
 ) -> bool:
     if not ending.extra:
-        ended = rows.end_synchronous(connection, tenant, response_id, fence, ending)
-        if ended is not None:
-            _store_output(connection, tenant, response_id, ending, content, ended)
+        end = rows.end_synchronous(connection, tenant, response_id, fence, ending)
+        if end is not None:
+            _store_output(connection, tenant, response_id, ending, content, end)
             return True
     row = rows.find(connection, tenant, response_id, lock=True)
     if row is None:
@@ -175,21 +175,21 @@ def _finish(
     if not rows.end_row(connection, response_id, ending, fence=fence, lost=_is_lost(row), extra=extra):
         return _is_own_ending(row, fence, ending)
     first = rows.count_items(connection, response_id) if content.rows else 0
-    ended = rows.Ended(row.thread_id, row.conversation_id, first)
-    _store_output(connection, tenant, response_id, ending, content, ended)
+    end = rows.Ended(row.thread_id, row.conversation_id, first)
+    _store_output(connection, tenant, response_id, ending, content, end)
     if row.background:
         _log_end(connection, row, ending)
     return True
 
 
 def _store_output(
-    connection: Connection, tenant: str, response_id: str, ending: Ending, content: Packed, ended: rows.Ended
+    connection: Connection, tenant: str, response_id: str, ending: Ending, content: Packed, end: rows.Ended
 ) -> None:
     """Store the output of a response that ended, after its input, and append the turn to its conversation."""
-    rows.insert_items(connection, tenant, response_id, "output", content, first=ended.items)
-    rows.touch_thread(connection, ended.thread_id, tenant)
-    if ended.conversation_id and ending.status in ("completed", "incomplete"):
-        conversation_rows.append_turn(connection, tenant, ended.conversation_id, response_id)
+    rows.insert_items(connection, tenant, response_id, "output", content, first=end.items)
+    rows.touch_thread(connection, end.thread_id, tenant)
+    if end.conversation_id and ending.status in ("completed", "incomplete"):
+        conversation_rows.append_turn(connection, tenant, end.conversation_id, response_id)
 
 
 def _is_lost(row: AnyRow) -> bool:

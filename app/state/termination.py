@@ -21,8 +21,8 @@ from app.wire.json import loads_lenient
 
 def terminate(connection: Connection, row: AnyRow, status: str, error: Mapping[str, str] | None) -> bool:
     """End the running ``row`` as ``status``; return false when it ended before."""
-    logged = event_log.read(connection, row.id, after=-1)
-    output = fold(logged)
+    events = event_log.read(connection, row.id, after=-1)
+    output = fold(events)
     terminal = _terminal(row, status, output, error)
     ending = Ending(status, terminal)
     if not rows.end_row(connection, row.id, ending, cancelled=status == "cancelled"):
@@ -31,7 +31,7 @@ def terminate(connection: Connection, row: AnyRow, status: str, error: Mapping[s
     rows.insert_items(connection, row.tenant, row.id, "output", pack(output), first=first)
     rows.touch_thread(connection, row.thread_id, row.tenant)
     if row.background:
-        _close_log(connection, row, logged, terminal, error)
+        _close_log(connection, row, events, terminal, error)
     return True
 
 
@@ -44,13 +44,13 @@ def _terminal(row: AnyRow, status: str, output: list[JSON], error: Mapping[str, 
 def _close_log(
     connection: Connection,
     row: AnyRow,
-    logged: list[JSON],
+    events: list[JSON],
     terminal: JSON,
     error: Mapping[str, str] | None,
 ) -> None:
     snapshot = loads_lenient(row.object)
-    fresh = [] if logged else opening(snapshot)
-    last = (logged or fresh)[-1]
+    fresh = [] if events else opening(snapshot)
+    last = (events or fresh)[-1]
     if row.status == "in_progress" and last["type"] == QUEUED:  # its log was still to be written
         last = begun(snapshot, FIRST_NUMBER)
         fresh.append(last)

@@ -107,9 +107,9 @@ class WorkerThreads:
         self._sleep = original("time", "sleep")
         self._queue = original("queue", "SimpleQueue")()
         self._ended = [original("_thread", "allocate_lock")() for _ in range(threads)]
-        for ended in self._ended:
-            ended.acquire()
-            original("_thread", "start_new_thread")(self._work, (ended,))
+        for lock in self._ended:
+            lock.acquire()
+            original("_thread", "start_new_thread")(self._work, (lock,))
 
     def submit(self, run: Callable[..., Any]) -> Job:
         """Queue ``run`` and return its job at once."""
@@ -126,15 +126,15 @@ class WorkerThreads:
         """Let the threads finish what is queued and end; wait at most ``timeout`` seconds each."""
         for _ in self._ended:
             self._queue.put(None)
-        for ended in self._ended:
-            ended.acquire(timeout=timeout)
+        for lock in self._ended:
+            lock.acquire(timeout=timeout)
 
-    def _work(self, ended: Any) -> None:
+    def _work(self, lock: Any) -> None:
         try:
             while self._turn():
                 pass
         finally:
-            ended.release()
+            lock.release()
 
     def _turn(self) -> bool:
         jobs = [self._queue.get()]

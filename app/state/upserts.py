@@ -74,8 +74,8 @@ def insert_for(dialect: str, table: Table) -> Any:
 
     The other dialect, tens of milliseconds of importing, is never loaded.
     """
-    spoken: Any = import_module(f"sqlalchemy.dialects.{dialect}")
-    return spoken.insert(table)
+    sql: Any = import_module(f"sqlalchemy.dialects.{dialect}")
+    return sql.insert(table)
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -149,13 +149,13 @@ class _Text(NamedTuple):
 @lru_cache(_TEXTS)
 def _text(statement: Any, columns: tuple[str, ...] | None, dialect: Dialect) -> _Text:
     """Return what SQLAlchemy makes of ``statement``, of these columns where it is a bare insert."""
-    compiled = statement.compile(dialect=dialect, column_keys=columns)
-    binds = compiled.binds
-    names = tuple(compiled.positiontup)
+    sql = statement.compile(dialect=dialect, column_keys=columns)
+    binds = sql.binds
+    names = tuple(sql.positiontup)
     own = {name: bind.effective_value for name, bind in binds.items() if not bind.required}
     kinds = [binds[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
     writes = tuple((place, write) for place, write in enumerate(kinds) if write is not None)
-    return _Text(str(compiled), names, own, writes)
+    return _Text(str(sql), names, own, writes)
 
 
 @lru_cache(_TEXTS)

@@ -48,20 +48,20 @@ class KeyRing:
         internal: Principal | None = request.environ.get(PRINCIPAL)
         if internal is not None:
             return internal
-        presented = _presented_key(places, request)
+        key = _presented_key(places, request)
         if places.query:
             _remove_from_query(places.query, request)
         if self._open is not None:
             return self._open
-        if presented is None:
+        if key is None:
             raise _missing_key_error(places, request)
-        principal = self._rows.get(self._digest(presented))
+        principal = self._rows.get(self._digest(key))
         if principal is not None:
             if self._directory.is_expired(principal):
                 raise GatewayError("unauthenticated", "This API key has expired.")
             return principal
-        if is_ours(presented):
-            return self._directory.find(presented)
+        if is_ours(key):
+            return self._directory.find(key)
         raise GatewayError("unauthenticated", "Incorrect API key provided.")
 
     def is_client(self, secret: str) -> bool:

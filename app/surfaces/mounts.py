@@ -304,6 +304,6 @@ MOUNTS: Final[tuple[Mount, ...]] = (
 @lru_cache(maxsize=1024)
 def mount_of(path: str) -> Mount | None:
     """Return the mount of a URL path: the one with the longest fixed prefix."""
-    fixed = ((prefix.partition("/<")[0], mount) for mount in MOUNTS for prefix in mount.prefixes)
-    above = ((len(prefix), mount) for prefix, mount in fixed if f"{path}/".startswith(f"{prefix}/"))
+    prefixes = ((prefix.partition("/<")[0], mount) for mount in MOUNTS for prefix in mount.prefixes)
+    above = ((len(prefix), mount) for prefix, mount in prefixes if f"{path}/".startswith(f"{prefix}/"))
     return max(above, key=itemgetter(0), default=(0, None))[1]

@@ -117,5 +117,5 @@ def _fish(verbs: list[Verb]) -> str:
 
 def _quote(text: str) -> str:
     """Return a text between fish's single quotes."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    inner = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{inner}'"

@@ -125,25 +125,25 @@ def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployme
         return None
     members = dict(params)
     model: str = members.pop("model")
-    deployed = _resolve(group, model, place)
-    if deployed is None:
+    result = _resolve(group, model, place)
+    if result is None:
         notes.append(
             f"{place}: no built-in provider serves {model!r}; a custom provider may (docs/configuration.md#providers)"
         )
         return None
-    if deployed.model != "*":
-        _move_members(deployed, members, rest)
+    if result.model != "*":
+        _move_members(result, members, rest)
     else:
-        deployed.key, deployed.base_url = (
+        result.key, result.base_url = (
             reference(members.pop("api_key", None)),
             reference(members.pop("api_base", None)),
         )
     names = [f"litellm_params.{name}" for name in members] + list(rest)
     notes += [note(f"{place}.{name}") for name in names]
-    path, base = _PATHS.get(deployed.provider), (deployed.base_url or "").rstrip("/")
+    path, base = _PATHS.get(result.provider), (result.base_url or "").rstrip("/")
     if path and base.count("/") == 2:
-        deployed.base_url = f"{base}{path}"
-    return deployed
+        result.base_url = f"{base}{path}"
+    return result
 
 
 def _resolve(group: str, target: str, place: str) -> Deployment | None:
@@ -161,29 +161,31 @@ def _resolve(group: str, target: str, place: str) -> Deployment | None:
     return None
 
 
-def _move_members(deployed: Deployment, members: Table, rest: Table) -> None:
-    """Move the members that ``deployed`` covers from the row to ``members``."""
-    deployed.key = reference(members.pop("api_key", None))
-    deployed.base_url = reference(members.pop("api_base", members.pop("base_url", None))) or deployed.base_url
-    deployed.weight = members.pop("weight", 1) or 1
+def _move_members(deployment: Deployment, members: Table, rest: Table) -> None:
+    """Move the members that ``deployment`` covers from the row to ``members``."""
+    deployment.key = reference(members.pop("api_key", None))
+    deployment.base_url = (
+        reference(members.pop("api_base", members.pop("base_url", None))) or deployment.base_url
+    )
+    deployment.weight = members.pop("weight", 1) or 1
     for theirs, (owner, ours) in _OPTIONS.items():
-        if deployed.provider == owner and theirs in members:
-            deployed.options[ours] = reference(members.pop(theirs))
+        if deployment.provider == owner and theirs in members:
+            deployment.options[ours] = reference(members.pop(theirs))
     for name, what in (("rpm", "requests"), ("tpm", "tokens")):
         if isinstance(members.get(name), int):
-            deployed.limits.append({what: members.pop(name), "per": "minute"})
+            deployment.limits.append({what: members.pop(name), "per": "minute"})
     if isinstance(members.get("extra_headers"), Mapping):
-        deployed.headers = {name: reference(value) for name, value in members.pop("extra_headers").items()}
-    _price(deployed, members, rest)
+        deployment.headers = {name: reference(value) for name, value in members.pop("extra_headers").items()}
+    _price(deployment, members, rest)
 
 
-def _price(deployed: Deployment, members: Table, rest: Table) -> None:
+def _price(deployment: Deployment, members: Table, rest: Table) -> None:
     info = rest.pop("model_info", None)
     info_members = dict(info) if isinstance(info, Mapping) else {}
     for source in (members, info_members):
         for theirs, ours in (("input_cost_per_token", "input"), ("output_cost_per_token", "output")):
             if isinstance(source.get(theirs), int | float):
-                deployed.prices[ours] = round(source.pop(theirs) * _PER_MILLION, 9)
+                deployment.prices[ours] = round(source.pop(theirs) * _PER_MILLION, 9)
     for name in ("id", "mode", "base_model"):
         info_members.pop(name, None)  # the key of LiteLLM's own catalogue
     rest.update({f"model_info.{name}": value for name, value in info_members.items()})

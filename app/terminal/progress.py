@@ -33,10 +33,10 @@ class Line:
         self._is_there = False
         self._seen: tuple[int, int | None] | None = None
 
-    def update(self, done: int, total: int | None = None, words: str | None = None) -> None:
-        """Record that ``done`` of ``total`` steps are finished (None: unknown); ``words`` replaces the description."""
+    def update(self, count: int, total: int | None = None, words: str | None = None) -> None:
+        """Record that ``count`` of ``total`` steps are finished (None: unknown); ``words`` replaces the description."""
         self._words = words or self._words
-        self._seen = done, total
+        self._seen = count, total
         self.draw()
 
     def draw(self) -> None:
@@ -58,11 +58,11 @@ class Line:
         seconds = f"{now - self._begun:.0f} s"
         if self._seen is None:
             return f"{self._words} … {seconds}"
-        done, total = self._seen
+        count, total = self._seen
         if total is None:
-            return f"{self._words} … {done}, {seconds}"
-        filled = _BAR * min(done, total) // max(total, 1)
-        return f"{self._words:<18} [{'#' * filled}{'.' * (_BAR - filled)}] {done}/{total}, {seconds}"
+            return f"{self._words} … {count}, {seconds}"
+        ticks = _BAR * min(count, total) // max(total, 1)
+        return f"{self._words:<18} [{'#' * ticks}{'.' * (_BAR - ticks)}] {count}/{total}, {seconds}"
 
     def _write(self, text: str) -> None:
         self._stream.write(text)

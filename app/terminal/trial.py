@@ -52,13 +52,13 @@ class Trial:
         """Return one line: target, time to first text, speed, tokens and cost."""
         usage = self.usage or {}
         tokens = int(usage.get("completion_tokens") or 0)
-        streamed = self.total - (self.first or 0.0)
+        seconds = self.total - (self.first or 0.0)
         cost = usage.get("cost")
         price = cost.get("total_cost") if isinstance(cost, Mapping) else cost
         figures = (
             self.answered,
             f"first text after {round((self.first or self.total) * 1000)} ms",
-            f"{tokens / streamed:.1f} tokens/s" if tokens and streamed > 0 else "",
+            f"{tokens / seconds:.1f} tokens/s" if tokens and seconds > 0 else "",
             f"{int(usage.get('prompt_tokens') or 0)}+{tokens} tokens" if usage else "usage unknown",
             f"${price:.6f}" if price is not None else "price unknown",
         )

@@ -80,10 +80,10 @@ class ClientWatch:
 
     def sweep(self) -> int:
         """Ask for every watched socket once; return how many clients had gone."""
-        gone = [token for token, (sock, _) in self._watched.items() if is_closed(sock)]
-        for token in gone:
+        tokens = [token for token, (sock, _) in self._watched.items() if is_closed(sock)]
+        for token in tokens:
             gevent.spawn(self._watched.pop(token)[1])
-        return len(gone)
+        return len(tokens)
 
     def _run(self) -> None:
         while self._watched:

@@ -142,9 +142,9 @@ class Watchdog:
         """Abort if a clock has run out, else sleep until the next one can."""
         now = self._now()
         waiting = now - self._entered if self._waiter is not None else 0.0
-        waited = self._waited + waiting
+        silence = self._waited + waiting
         total_left = self._started + self.clocks.total - now
-        silence_left = (self.clocks.idle if self._flowing else self.clocks.first_byte) - waited
+        silence_left = (self.clocks.idle if self._flowing else self.clocks.first_byte) - silence
         if total_left <= 0:
             self.abort(_timeout_error("upstream_timeout", f"did not finish within {self.clocks.total:g} s"))
         elif silence_left <= 0 and self._flowing:

@@ -73,11 +73,11 @@ class _Lean:
         self._held = []
         try:
             super().request(*args, **kwargs)  # type: ignore[misc]
-            held = self._held
+            pieces = self._held
         finally:
             self._held = None
-        if held:
-            self.send(b"".join(held))
+        if pieces:
+            self.send(b"".join(pieces))
 
     def send(self, data: Any) -> None:
         """Send ``data``, or hold it while a request is written and it is small."""
@@ -86,8 +86,8 @@ class _Lean:
         elif len(data) <= MAX_HELD and len(self._held) < MAX_HELD_PIECES:
             self._held.append(data)
         else:
-            held, self._held = [*self._held, data], None
-            for piece in held:
+            pieces, self._held = [*self._held, data], None
+            for piece in pieces:
                 self.send(piece)
             self._held = []
 

@@ -60,8 +60,8 @@ class HttpUpstream(WatchedBody):
         self._turns: Turns | None = None
         try:
             self._body = http1.body_of(method, self.status, self.headers)
-            coded = "content-encoding" in self.headers
-            self._inflater = content_coding.inflater_of(self.headers) if coded else None
+            is_coded = "content-encoding" in self.headers
+            self._inflater = content_coding.inflater_of(self.headers) if is_coded else None
         except http1.Malformed as error:
             raise broken_body(str(error)) from error
         watchdog.on_abort = self._drop

@@ -62,13 +62,13 @@ def template_of(data: bytes, strings: Sequence[str]) -> JsonTemplate | None:
 
     Whether a gap is at the right place is the caller's to try: the same string may be written in another way elsewhere.
     """
-    quoted = [dumps(text) for text in strings]
-    if any(data.count(text) != 1 for text in quoted):
+    literals = [dumps(text) for text in strings]
+    if any(data.count(text) != 1 for text in literals):
         return None
-    starts = [data.find(text) + 1 for text in quoted]
+    starts = [data.find(text) + 1 for text in literals]
     order = sorted(range(len(strings)), key=starts.__getitem__)
     parts, at = [], 0
     for number in order:
         parts.append(data[at : starts[number]])
-        at = starts[number] + len(quoted[number]) - 2
+        at = starts[number] + len(literals[number]) - 2
     return JsonTemplate([*parts, data[at:]], [order.index(number) for number in range(len(strings))])

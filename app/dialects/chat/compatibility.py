@@ -119,11 +119,11 @@ class _Adapter:
         return rest(call, frozenset({"extra_content"}))
 
     def _filter(self, members: JSON, names: frozenset[str], supported: frozenset[str]) -> JSON:
-        unsupported = names - supported if not self._options.open_members else frozenset()
-        for name in sorted(unsupported & members.keys()):
+        foreign = names - supported if not self._options.open_members else frozenset()
+        for name in sorted(foreign & members.keys()):
             if members[name]:
                 self._losses.report(name)
-        return rest(members, unsupported)
+        return rest(members, foreign)
 
     def _fit_tools(self, outgoing: JSON) -> None:
         tools = [self._tool(tool) for tool in dicts(outgoing["tools"]) if self._is_supported(tool)]

@@ -91,9 +91,9 @@ class _RequestWriter:
             self._context.losses.report("seed")
         temperature = capped_temperature(sampling.temperature, options.temperature_max, self._context.losses)
         others = rest(sampling_members(sampling), _LIMIT_AND_SEED) | {"temperature": temperature}
-        unlimited = (sampling.top_k or 0) < 0 and not options.open_members  # vLLM's -1, the default elsewhere
+        no_limit = (sampling.top_k or 0) < 0 and not options.open_members  # vLLM's -1, the default elsewhere
         defaults = {  # to drop a default value is no loss
-            "top_k": unlimited,
+            "top_k": no_limit,
             "logprobs": not sampling.logprobs and not options.takes("logprobs"),
             "top_logprobs": not sampling.logprobs and not options.takes("top_logprobs"),
             "n": sampling.n == 1 and not options.takes("n"),

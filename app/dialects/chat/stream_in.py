@@ -117,8 +117,8 @@ class ChatStreamDecoder(ChunkDecoder):
             self._top |= remainder(chunk, _NO_REMAINDER)
 
     def _opening(self, chunk: Mapping[str, Any]) -> Started:
-        native, created = as_native(dict(self._top)), count(chunk.get("created")) or None
-        return Started(opt_str(chunk.get("id")), opt_str(chunk.get("model")), created, self._tier, native)
+        native, created_at = as_native(dict(self._top)), count(chunk.get("created")) or None
+        return Started(opt_str(chunk.get("id")), opt_str(chunk.get("model")), created_at, self._tier, native)
 
     def _feed_choice(self, raw: Mapping[str, Any], events: list[Event]) -> None:
         choice = self._latest = self._choice(count(raw.get("index")) or 0, raw)

@@ -127,9 +127,9 @@ class ChatStreamEncoder(ChunkEncoder):
         return {"reasoning_details": [entry]} if entry else {}
 
     def _block_delta(self, event: BlockDelta) -> list[Frame]:
-        started = self._blocks[event.block]
-        grower = _GROWERS.get(type(started.part))
-        delta = {} if grower is None else grower(self, started, started.part, event)
+        block = self._blocks[event.block]
+        grower = _GROWERS.get(type(block.part))
+        delta = {} if grower is None else grower(self, block, block.part, event)
         logprobs = None
         if event.logprobs is not None:
             logprobs = {"content": [dict(row) for row in event.logprobs], "refusal": None}
@@ -137,31 +137,31 @@ class ChatStreamEncoder(ChunkEncoder):
             self._blocks_with_text.add(event.block)
         if not delta and logprobs is None:
             return []
-        return [self._chunk(started.choice, delta, logprobs=logprobs)]
+        return [self._chunk(block.choice, delta, logprobs=logprobs)]
 
-    def _grow_text(self, started: BlockStarted, _: TextPart, event: BlockDelta) -> JSON:
+    def _grow_text(self, block: BlockStarted, _: TextPart, event: BlockDelta) -> JSON:
         delta: JSON = {"content": event.text} if event.text else {}
-        self._lengths[started.choice] = self._lengths.get(started.choice, 0) + len(event.text)
+        self._lengths[block.choice] = self._lengths.get(block.choice, 0) + len(event.text)
         if event.annotation is not None:
             nested = nested_annotation(event.annotation, self._text_offsets[event.block])
             if nested is not None:
-                nested["index"] = self._next_index(started.choice, "annotations")
+                nested["index"] = self._next_index(block.choice, "annotations")
                 delta["annotations"] = [nested]
         return delta
 
-    def _grow_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockDelta) -> JSON:
+    def _grow_thought(self, block: BlockStarted, part: ReasoningPart, event: BlockDelta) -> JSON:
         if not event.text or part.form == "hidden":
             return {}
-        self._choices_with_reasoning.add(started.choice)
+        self._choices_with_reasoning.add(block.choice)
         piece = ReasoningPart(event.text, part.form, native=part.native)
-        entry = encode_entry(piece, self._indexes[started.block], None)
+        entry = encode_entry(piece, self._indexes[block.block], None)
         return {"reasoning": event.text, "reasoning_details": [entry]}
 
-    def _grow_call(self, started: BlockStarted, call: ToolCallPart, event: BlockDelta) -> JSON:
-        return self._arguments(started, call, event.text) if event.text else {}
+    def _grow_call(self, block: BlockStarted, call: ToolCallPart, event: BlockDelta) -> JSON:
+        return self._arguments(block, call, event.text) if event.text else {}
 
-    def _arguments(self, started: BlockStarted, call: ToolCallPart, text: str) -> JSON:
-        index = self._indexes[started.block]
+    def _arguments(self, block: BlockStarted, call: ToolCallPart, text: str) -> JSON:
+        index = self._indexes[block.block]
         if self._legacy:
             return {} if index else {"function_call": {"arguments": text}}
         member = {"input" if call.kind == "custom" else "arguments": text}
@@ -173,12 +173,12 @@ class ChatStreamEncoder(ChunkEncoder):
         return {"audio": audio} if audio else {}
 
     def _block_ended(self, event: BlockEnded) -> list[Frame]:
-        started = self._blocks[event.block]
-        closer = _CLOSERS.get(type(started.part))
-        delta = {} if closer is None else closer(self, started, started.part, event)
-        return [self._chunk(started.choice, delta)] if delta else []
+        block = self._blocks[event.block]
+        closer = _CLOSERS.get(type(block.part))
+        delta = {} if closer is None else closer(self, block, block.part, event)
+        return [self._chunk(block.choice, delta)] if delta else []
 
-    def _close_thought(self, started: BlockStarted, part: ReasoningPart, event: BlockEnded) -> JSON:
+    def _close_thought(self, block: BlockStarted, part: ReasoningPart, event: BlockEnded) -> JSON:
         signature = event.signature or part.signature
         if signature is None:
             return {}
@@ -186,27 +186,27 @@ class ChatStreamEncoder(ChunkEncoder):
         ending = ReasoningPart("", part.form, native=event.native or part.native)
         if part.form == "summary":  # has no place for a signature
             ending = ReasoningPart("", "hidden")
-        entry = encode_entry(ending, self._indexes[started.block], secret)
+        entry = encode_entry(ending, self._indexes[block.block], secret)
         if part.form == "text":
             del entry["text"]
         if part.form == "hidden":
-            self._secrets[started.choice] = secret
+            self._secrets[block.choice] = secret
         return {"reasoning_details": [entry]}
 
-    def _close_call(self, started: BlockStarted, call: ToolCallPart, event: BlockEnded) -> JSON:
+    def _close_call(self, block: BlockStarted, call: ToolCallPart, event: BlockEnded) -> JSON:
         lacks_arguments = event.block not in self._blocks_with_text and call.kind == "function"
-        delta = self._arguments(started, call, "{}") if lacks_arguments else {}
+        delta = self._arguments(block, call, "{}") if lacks_arguments else {}
         signature = event.signature or call.signature
         if signature is not None:
             part = ToolCallPart(call.id, call.name, native=event.native or call.native)
-            index = self._next_index(started.choice, "reasoning_details")
+            index = self._next_index(block.choice, "reasoning_details")
             delta["reasoning_details"] = [call_entry(part, self._context.wrap(signature), index)]
         return delta
 
-    def _close_opaque(self, started: BlockStarted, part: OpaquePart, event: BlockEnded) -> JSON:
+    def _close_opaque(self, block: BlockStarted, part: OpaquePart, event: BlockEnded) -> JSON:
         last = event.part or part
         picture = drawn_picture(last) if isinstance(last, OpaquePart) else None
-        return {} if picture is None else self._open_image(started, picture)
+        return {} if picture is None else self._open_image(block, picture)
 
     def _close_audio(self, _: BlockStarted, __: AudioPart, event: BlockEnded) -> JSON:
         own = own_members(event.native)

@@ -75,8 +75,8 @@ def _message(parts: Sequence[Part]) -> JSON:
         if isinstance(part, TextPart):
             own = dicts(own_members(part.native, NAME).get("citations"))
             is_first = not any(block["type"] == "text" for block in content)
-            cited = own or citations_of(part.annotations, part.text)
-            citations += citations_at(cited, len(content), first=is_first)
+            notes = own or citations_of(part.annotations, part.text)
+            citations += citations_at(notes, len(content), first=is_first)
         content.append(block)
     optional = {
         "tool_plan": "".join(p.text for p in parts if isinstance(p, ReasoningPart) and is_plan(p)),

@@ -102,9 +102,9 @@ class CohereEncoder(BlockEncoder):
 
 
 def _frame(kind: str, index: int | None, message: JSON | None = None) -> Frame:
-    numbered = {} if index is None else {"index": index}
+    place = {} if index is None else {"index": index}
     delta = {} if message is None else {"delta": {"message": message}}
-    return Frame(kind, {"type": kind, **numbered, **delta})
+    return Frame(kind, {"type": kind, **place, **delta})
 
 
 def _end(delta: JSON, usage: Usage | None) -> list[Frame]:

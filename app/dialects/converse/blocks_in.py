@@ -130,8 +130,8 @@ class BlockReader:
         if result.text("type") is not None:
             return OpaquePart("tool_result", (NAME, dict(block.members)))
         content = tuple(self._result_content(inner) for inner in result.objects("content"))
-        failed = result.text("status") == "error"
-        return ToolResultPart(result.required_text("toolUseId"), content, is_error=failed)
+        is_error = result.text("status") == "error"
+        return ToolResultPart(result.required_text("toolUseId"), content, is_error=is_error)
 
     def _result_content(self, block: ClientObject) -> Part:
         if block.members.get("json") is not None:

@@ -121,9 +121,9 @@ def _limit_cache_points(body: JSON, losses: Losses) -> None:
         return
     losses.report("cache_control", f"Of more than {_MAX_CACHE_POINTS} cache marks the oldest were left out")
     for holder in holders:
-        removed = {id(block) for block in [one for one in holder if "cachePoint" in one][:surplus]}
-        holder[:] = [block for block in holder if id(block) not in removed]
-        surplus -= len(removed)
+        surplus_ids = {id(block) for block in [one for one in holder if "cachePoint" in one][:surplus]}
+        holder[:] = [block for block in holder if id(block) not in surplus_ids]
+        surplus -= len(surplus_ids)
 
 
 def _betas(options: ConverseOptions, context: ClientContext) -> JSON:

@@ -89,10 +89,10 @@ class ConverseDecoder(TerminalDecoder):
 
     def _block_start(self, data: JSON) -> list[Event]:
         start = without_nulls(as_dict(data.get("start")))
-        ended = self._block_stop(data)  # a start with the index of an open block ends that block
+        events = self._block_stop(data)  # a start with the index of an open block ends that block
         if start.keys() <= _BEGUN_BY_DELTAS:
-            return ended
-        return [*ended, *self._open(count(data.get("contentBlockIndex")), self._empty_part(start), start)]
+            return events
+        return [*events, *self._open(count(data.get("contentBlockIndex")), self._empty_part(start), start)]
 
     def _empty_part(self, start: JSON) -> Part:
         if "image" in start:
@@ -108,8 +108,8 @@ class ConverseDecoder(TerminalDecoder):
     def _open(self, index: Any, part: Part, start: JSON) -> list[Event]:
         """Open a block; an image starts and ends with all its data at its end."""
         block = self._blocks.open(index, part, start)
-        started = [] if isinstance(part, ImagePart) else [block.start_event()]
-        return [*self._message_start({}), *started]
+        events = [] if isinstance(part, ImagePart) else [block.start_event()]
+        return [*self._message_start({}), *events]
 
     def _block_delta(self, data: JSON) -> list[Event]:
         index, delta = count(data.get("contentBlockIndex")), without_nulls(as_dict(data.get("delta")))

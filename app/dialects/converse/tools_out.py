@@ -79,9 +79,9 @@ class ToolWriter:
         return entry
 
     def _schema(self, tool: Tool) -> JSON:
-        schema, combined = self._fit(tool.parameters or {})
-        if combined:
-            names = ", ".join(f"'{name}'" for name in combined)
+        schema, keywords = self._fit(tool.parameters or {})
+        if keywords:
+            names = ", ".join(f"'{name}'" for name in keywords)
             warning = f"Of the schema of tool '{tool.name}' {names} is only described, or left out"
             self._losses.report("tool_schema", warning)
         return schema
@@ -89,11 +89,11 @@ class ToolWriter:
     def _fit(self, parameters: Mapping[str, Any]) -> tuple[JSON, list[str]]:
         if self._native:
             return object_schema(parameters), []
-        schema, combined = flatten(parameters, self._expansion)
+        schema, combinations = flatten(parameters, self._expansion)
         if not self._writer.options.plain_schemas:
-            return object_schema(schema), combined
-        plain, dropped = plain_schema(object_schema(schema), self._expansion)
-        return plain, [*combined, *dropped]
+            return object_schema(schema), combinations
+        plain, keywords = plain_schema(object_schema(schema), self._expansion)
+        return plain, [*combinations, *keywords]
 
     def _custom(self, tool: Tool) -> JSON:
         return _spec(tool.name, tool.description, custom_schema(tool, self._losses))

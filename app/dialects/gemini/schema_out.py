@@ -53,14 +53,14 @@ class Reducer:
 
     def reduce(self, schema: Any, depth: int = 0) -> dict[str, Any]:
         """Return a schema in reduced form; ``depth`` is the number of schemas around it."""
-        resolved, references = self._resolve(as_dict(schema))
-        if resolved is None or depth > _MAX_DEPTH:
+        target, references = self._resolve(as_dict(schema))
+        if target is None or depth > _MAX_DEPTH:
             return self._any_object()
-        if (self._open or references) and not self._expansion.take(resolved):
+        if (self._open or references) and not self._expansion.take(target):
             return self._any_object()
         self._open += references
         out: dict[str, Any] = {}
-        for name, value in resolved.items():
+        for name, value in target.items():
             rewrite = _REWRITES.get(name)
             if rewrite is not None:
                 rewrite(self, value, out, depth)

@@ -80,23 +80,23 @@ _MAPS: Final = frozenset({"properties", "$defs", "defs"})
 _SCHEMAS: Final = frozenset({"items", "additionalProperties", "not"})
 
 
-def schema_member(holder: Members, full: str, reduced: str) -> dict[str, Any] | None:
-    """Return the JSON Schema in the member ``full``, else that of the reduced schema in ``reduced``."""
-    schema, google_schema = holder.mapping(full), holder.mapping(reduced)
+def schema_member(holder: Members, full: str, google: str) -> dict[str, Any] | None:
+    """Return the JSON Schema in the member ``full``, else that of the reduced schema in ``google``."""
+    schema, google_schema = holder.mapping(full), holder.mapping(google)
     return json_schema(google_schema) if schema is None and google_schema is not None else schema
 
 
 def json_schema(schema: Mapping[str, Any]) -> dict[str, Any]:
     """Return the JSON Schema of Google's ``Schema``; key order is kept."""
     members = {name if name.startswith("$") else camel(name): value for name, value in schema.items()}
-    converted = {
+    result = {
         name: _value(name, value)
         for name, value in members.items()
         if name not in _DROPPED and (name, value) != ("type", "TYPE_UNSPECIFIED")
     }
     if schema.get("nullable") is True:
-        _allow_null(converted)
-    return converted
+        _allow_null(result)
+    return result
 
 
 def _value(name: str, value: Any) -> Any:

@@ -68,16 +68,16 @@ class ToolsEncoder:
         """Return the parameters of a function; without full JSON Schema an object needs properties."""
         if self._full_schema:
             return {"parametersJsonSchema": dict(schema)}
-        reduced = self._reduce(schema, "tool_schema")
-        return {"parameters": reduced} if reduced.get("properties") else {}
+        google_schema = self._reduce(schema, "tool_schema")
+        return {"parameters": google_schema} if google_schema.get("properties") else {}
 
     def _reduce(self, schema: Mapping[str, Any], feature: str) -> dict[str, Any]:
         reducer = Reducer(schema, self._expansion)
-        reduced = reducer.reduce(schema)
+        google_schema = reducer.reduce(schema)
         if reducer.dropped:
             names = ", ".join(sorted(reducer.dropped))
             self._losses.report(feature, f"Schema keywords unknown to this model were left out: {names}")
-        return reduced
+        return google_schema
 
     def _function(self, tool: Tool) -> dict[str, Any]:
         about = {"description": tool.description} if tool.description else {}

@@ -189,10 +189,10 @@ def is_json(headers: Mapping[str, str]) -> bool:
     return headers.get("content-type", "").lower().startswith("application/json")
 
 
-def audio_bytes(coded: str) -> bytes:
+def audio_bytes(text: str) -> bytes:
     """Return audio that is sent in base64; raises ``upstream_invalid`` for anything else."""
     try:
-        return base64.b64decode(coded, validate=True)
+        return base64.b64decode(text, validate=True)
     except binascii.Error as error:
         message = "The provider's audio is not base64."
         raise GatewayError("upstream_invalid", message, raw=str(error)) from error

@@ -76,12 +76,12 @@ def merge(responses: Sequence[EmbeddingResponse]) -> EmbeddingResponse:
         return responses[0]
     vectors = tuple(vector for response in responses for vector in response.vectors)
     usages = [response.usage for response in responses if response.usage is not None]
-    quantized = {
+    integers = {
         name: tuple(vector for response in responses for vector in response.quantized[name])
         for name in responses[0].quantized
     }
     usage = sum_usages(usages) if usages else None
-    return replace(responses[0], vectors=vectors, usage=usage, quantized=quantized)
+    return replace(responses[0], vectors=vectors, usage=usage, quantized=integers)
 
 
 def sum_usages(usages: Sequence[Usage]) -> Usage:

@@ -214,8 +214,8 @@ def encode_response(
     tokens = response.usage.input_tokens if response.usage is not None else 0
     if "inputText" in body:
         vector = list(response.vectors[0]) if response.vectors else []
-        typed = {"embeddingsByType": {"float": vector}} if body.get("embeddingTypes") else {}
-        return {"embedding": vector, "inputTextTokenCount": tokens, **typed}
+        by_type = {"embeddingsByType": {"float": vector}} if body.get("embeddingTypes") else {}
+        return {"embedding": vector, "inputTextTokenCount": tokens, **by_type}
     types = tuple(dict.fromkeys(ClientObject(body).texts("embedding_types")))
     answer = cohere.by_type(response, request, types or ("float",), context)
     if types:

@@ -82,8 +82,8 @@ def _read_inputs(members: ClientObject) -> tuple[str | MixedInput, ...]:
 
 def _read_input(entry: ClientObject) -> str | MixedInput:
     """Return the input of one vector, a text if it has no image."""
-    mixed = MixedInput(tuple(map(_part, entry.objects("content"))))
-    return mixed if mixed.images else mixed.text
+    document = MixedInput(tuple(map(_part, entry.objects("content"))))
+    return document if document.images else document.text
 
 
 def _part(block: ClientObject) -> TextPart | ImagePart:
@@ -183,13 +183,13 @@ def _inputs(request: EmbeddingRequest, losses: Losses) -> dict[str, Any]:
     """Return ``texts``, or ``inputs`` with images; ``images`` of a client are sent as such (older models need it)."""
     if not has_pictures(request):
         return {"texts": texts_only(request, losses)}
-    mixed = [
+    documents = [
         item if isinstance(item, MixedInput) else MixedInput((TextPart(str(item)),))
         for item in request.inputs
     ]
     if request.origin is not None and request.origin.body.get("images"):
-        return {"images": [_url(image) for one in mixed for image in one.images]}
-    return {"inputs": [{"content": [_block(part) for part in one.parts]} for one in mixed]}
+        return {"images": [_url(image) for one in documents for image in one.images]}
+    return {"inputs": [{"content": [_block(part) for part in one.parts]} for one in documents]}
 
 
 def _url(image: ImagePart) -> str:
@@ -221,8 +221,8 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
 
 def _native(body: Mapping[str, Any]) -> Native | None:
     """Return what a response reports about images."""
-    billed = count(as_dict(as_dict(body.get("meta")).get("billed_units")).get("images"))
-    members = without_nulls({"images": body.get("images") or None, "billed_images": billed})
+    image_count = count(as_dict(as_dict(body.get("meta")).get("billed_units")).get("images"))
+    members = without_nulls({"images": body.get("images") or None, "billed_images": image_count})
     return (NAME, members) if members else None
 
 

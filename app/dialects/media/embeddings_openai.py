@@ -138,11 +138,11 @@ def decode_response(
         raise failure
     entries = dicts(as_dict(body).get("data"))
     check_count(entries, request)
-    ordered = sorted(entries, key=lambda entry: count(entry.get("index")) or 0)
+    in_order = sorted(entries, key=lambda entry: count(entry.get("index")) or 0)
     coding = context.options_as(EmbeddingOptions).coding
     return EmbeddingResponse(
         model=opt_str(body.get("model")),
-        vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in ordered),
+        vectors=tuple(vector_of(entry.get("embedding"), coding=coding) for entry in in_order),
         usage=_usage(decode_usage(body.get("usage")), request),
         native=(NAME, rest(body, _CANONICAL_RESPONSE)),
     )

@@ -30,18 +30,18 @@ class GeminiMediaDecoder(MediaDecoder[E]):
         return self._convert(self._decoder.eof())
 
     def _convert(self, events: Sequence[Event]) -> list[E]:
-        converted: list[Any] = []
+        result: list[Any] = []
         for event in events:
             if isinstance(event, BlockStarted) and isinstance(event.part, self.part_type):
                 self._blocks.add(event.block)
                 self._start(event.part)
             elif isinstance(event, BlockDelta) and event.block in self._blocks and event.text:
-                converted.append(self._delta(event.text))
+                result.append(self._delta(event.text))
             elif isinstance(event, Ended):
-                converted.append(self._ended(event))
+                result.append(self._ended(event))
             elif isinstance(event, Failed):
-                converted.append(event)
-        return converted
+                result.append(event)
+        return result
 
     def _start(self, part: Part) -> None:
         """Take the part of a block at its start."""

@@ -137,12 +137,12 @@ def _judgement(result: Any) -> Judgement:
     if not all(value is None or number(value) is not None for value in scores.values()):
         raise _invalid("a text with a score that is no number", result)
     flagged = members.get("flagged")
-    applied = as_dict(members.get("category_applied_input_types"))
+    input_types = as_dict(members.get("category_applied_input_types"))
     return Judgement(
         flagged if isinstance(flagged, bool) else any(categories.values()),
         categories,
         scores,
-        {name: kinds for name, kinds in applied.items() if isinstance(kinds, list)},
+        {name: kinds for name, kinds in input_types.items() if isinstance(kinds, list)},
     )
 
 
@@ -164,12 +164,12 @@ def encode_response(
 
 
 def _result(judgement: Judgement) -> dict[str, Any]:
-    applied = judgement.applied or {name: ["text"] for name in judgement.categories}
+    input_types = judgement.applied or {name: ["text"] for name in judgement.categories}
     return {
         "flagged": judgement.flagged,
         "categories": dict(judgement.categories),
         "category_scores": dict(judgement.scores),
-        "category_applied_input_types": dict(applied),
+        "category_applied_input_types": dict(input_types),
     }
 
 

@@ -83,12 +83,12 @@ def decode_response(body: Any, request: RerankRequest, context: ClientContext) -
     """Return the results of a response of Cohere (``meta.billed_units``), Jina (``usage``) or SGLang (a list of scores)."""
     members = as_dict(body)
     entries = as_list(body) or as_list(members.get("results"))
-    ranked = tuple(_result(entry, request) for entry in entries)
-    if not ranked:
+    results = tuple(_result(entry, request) for entry in entries)
+    if not results:
         raise _invalid("without results", body)
-    billed, usage = as_dict(as_dict(members.get("meta")).get("billed_units")), as_dict(members.get("usage"))
-    tokens = count(billed.get("input_tokens")) or count(usage.get("total_tokens")) or 0
-    units = count(billed.get("search_units", usage.get("search_units")))
+    bill, usage = as_dict(as_dict(members.get("meta")).get("billed_units")), as_dict(members.get("usage"))
+    tokens = count(bill.get("input_tokens")) or count(usage.get("total_tokens")) or 0
+    units = count(bill.get("search_units", usage.get("search_units")))
     cost = number(usage.get("cost"))
     total = Usage(
         input_tokens=tokens,
@@ -96,7 +96,7 @@ def decode_response(body: Any, request: RerankRequest, context: ClientContext) -
         cost=None if cost is None else {"total_cost": cost},
         billing=Billing(units={"search_units": units} if units else {}),
     )
-    return RerankResponse(context.model, ranked[: request.top_n], total, units)
+    return RerankResponse(context.model, results[: request.top_n], total, units)
 
 
 def _result(entry: Any, request: RerankRequest) -> Ranked:

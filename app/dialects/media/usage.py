@@ -135,8 +135,8 @@ def decode_audio_usage(raw: Any) -> Usage | None:
 
 def transcript_usage(raw: Any, duration: float | None, text: str) -> Usage | None:
     """Return the usage of a transcript; without one, that of its duration in seconds, which Groq's verbose form has alone."""
-    measured = {"type": "duration", "seconds": duration} if duration else None
-    return complete_audio_usage(decode_audio_usage(raw), "output", text) or decode_audio_usage(measured)
+    seconds_usage = {"type": "duration", "seconds": duration} if duration else None
+    return complete_audio_usage(decode_audio_usage(raw), "output", text) or decode_audio_usage(seconds_usage)
 
 
 def speech_usage(raw: Any, request: SpeechRequest) -> Usage | None:

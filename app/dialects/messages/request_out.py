@@ -127,8 +127,8 @@ def _limit_marks(body: Mapping[str, Any], losses: Losses) -> None:
     """Remove the oldest cache marks if there are more than the API takes."""
     turns = [block for turn in body["messages"] for block in _all_blocks(turn["content"])]
     holders = [*turns, *dicts(body.get("system")), *body.get("tools", [])]
-    marked = [holder for holder in holders if "cache_control" in holder]
-    for holder in marked[: max(0, len(marked) - _MAX_MARKS)]:
+    with_mark = [holder for holder in holders if "cache_control" in holder]
+    for holder in with_mark[: max(0, len(with_mark) - _MAX_MARKS)]:
         del holder["cache_control"]
         losses.report("cache_control", f"Of more than {_MAX_MARKS} cache marks the oldest were left out")
 

@@ -46,11 +46,11 @@ def is_open(schema: Any) -> bool:
 def enforceable_schema(schema: Any, losses: Losses) -> Any:
     """Return a copy of the schema with closed objects and its bounds in the descriptions; reports the bounds."""
     bounds: set[str] = set()
-    closed = _close(schema, bounds)
+    copy = _close(schema, bounds)
     if bounds:
         names = ", ".join(sorted(bounds))
         losses.report("output_constraint", f"Bounds in the schema are only described: {names}")
-    return closed
+    return copy
 
 
 def schema_in_words(schema: Mapping[str, Any] | None) -> str:
@@ -67,13 +67,13 @@ def _close(schema: Any, names: set[str]) -> Any:
         return schema
     bounds = {name: value for name, value in schema.items() if _is_bound(name, value)}
     names.update(bounds)
-    closed = {name: _member(name, value, names) for name, value in schema.items() if name not in bounds}
+    copy = {name: _member(name, value, names) for name, value in schema.items() if name not in bounds}
     if bounds:
         note = ", ".join(f"{name}: {json.dumps(value)}" for name, value in bounds.items())
-        closed["description"] = f"{schema.get('description', '')} ({note})".strip()
+        copy["description"] = f"{schema.get('description', '')} ({note})".strip()
     if schema.get("type") == "object" or "properties" in schema:
-        closed["additionalProperties"] = False
-    return closed
+        copy["additionalProperties"] = False
+    return copy
 
 
 def _member(name: str, value: Any, names: set[str]) -> Any:

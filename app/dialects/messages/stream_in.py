@@ -99,8 +99,8 @@ class MessagesDecoder(TerminalDecoder):
         message = as_dict(frame.get("message"))
         _merge_counts(self._usage, as_dict(message.get("usage")))
         tier, native = tier_of(message.get("usage")), native_of(message)
-        started = Started(opt_str(message.get("id")), opt_str(message.get("model")), None, tier, native)
-        return [started] if self._begins() else []
+        event = Started(opt_str(message.get("id")), opt_str(message.get("model")), None, tier, native)
+        return [event] if self._begins() else []
 
     def _block_start(self, frame: JSON) -> list[Event]:
         start = as_dict(frame.get("content_block"))
@@ -169,8 +169,8 @@ class MessagesDecoder(TerminalDecoder):
         events = [event for block in self._blocks.take_all() for event in self._close(block)]
         finish = finish_of(self._late, self._blocks.parts)
         for number, part in enumerate(refusal_of(finish), len(self._blocks.parts)):
-            started = BlockStarted(number, self._blocks.item + 1, replace(part, text=""))
-            events += [started, BlockDelta(number, part.text), BlockEnded(number)]
+            start = BlockStarted(number, self._blocks.item + 1, replace(part, text=""))
+            events += [start, BlockDelta(number, part.text), BlockEnded(number)]
         usage = self._usage_so_far()
         return [*events, Finished(finish), Ended(usage, native_of(self._late), tier_of(self._usage))]
 

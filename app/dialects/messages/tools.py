@@ -86,9 +86,9 @@ class ToolWriter:
         return {**own, "name": tool.name, **about, "input_schema": schema, **strict}
 
     def _schema(self, tool: Tool) -> JSON:
-        schema, combined = flatten(tool.parameters or {}, self._expansion)
-        if combined:
-            warning = f"'{combined[0]}' at the top of the schema of tool '{tool.name}' is only described"
+        schema, keywords = flatten(tool.parameters or {}, self._expansion)
+        if keywords:
+            warning = f"'{keywords[0]}' at the top of the schema of tool '{tool.name}' is only described"
             self._context.losses.report("tool_schema", warning)
         return object_schema(schema)
 
@@ -154,9 +154,9 @@ class ToolWriter:
             name = "web_search"
         is_offered = any(not is_named or tool.get("name") == name for tool in tools)
         can_force = self._family.can_force_tools
-        forced = forces_call(choice, is_offered, self._context.losses, can_force=can_force)
-        word = "any" if forced else "none" if choice.mode == "none" else "auto"
-        mode = {"type": "tool", "name": name} if is_named and forced else {"type": word}
+        forces = forces_call(choice, is_offered, self._context.losses, can_force=can_force)
+        word = "any" if forces else "none" if choice.mode == "none" else "auto"
+        mode = {"type": "tool", "name": name} if is_named and forces else {"type": word}
         return {**native_members(choice.native), **mode}
 
 

@@ -178,11 +178,11 @@ def _fit_input(items: Iterable[Any], losses: Losses) -> list[Any]:
 
     If there was any, other items lose their ids: by an id the target would miss the reasoning before it.
     """
-    paired = pair_items(list(items), losses)
-    readable = [item for item in paired if not _is_unreadable(item)]
-    if len(readable) < len(paired):
+    pairs = pair_items(list(items), losses)
+    readable = [item for item in pairs if not _is_unreadable(item)]
+    if len(readable) < len(pairs):
         losses.report("reasoning_signature", REASONING_LOST)
-    with_ids = len(readable) == len(paired)
+    with_ids = len(readable) == len(pairs)
     return [_fit_item(item, with_ids, losses) for item in readable]
 
 
@@ -199,19 +199,19 @@ def _fit_item(item: Any, with_ids: bool, losses: Losses) -> Any:
     if not isinstance(item, dict):
         return item
     kind, item_id = item.get("type", "message"), item.get("id")
-    fitted = dict(item)
+    copy = dict(item)
     if isinstance(item_id, str) and kind in _UNIQUE_ID:
         foreign = not item_id.startswith(f"{item_prefix(kind)}_") or len(item_id) > _MAX_ID
         if foreign or not with_ids:
-            del fitted["id"]
-    if kind == "message" and fitted.pop("name", None) is not None:
+            del copy["id"]
+    if kind == "message" and copy.pop("name", None) is not None:
         losses.report("message_name")
     if kind == "reasoning":
-        fitted.pop("content", None)
-    content = fitted.get("content")
+        copy.pop("content", None)
+    content = copy.get("content")
     if isinstance(content, list):
-        fitted["content"] = [_without_mark(part) for part in content]
-    return fitted
+        copy["content"] = [_without_mark(part) for part in content]
+    return copy
 
 
 def _without_mark(value: Any) -> Any:

@@ -239,15 +239,15 @@ def strip_encrypted(value: Mapping[str, Any], include: Any) -> dict[str, Any]:
 
 
 def _strip(value: Mapping[str, Any]) -> dict[str, Any]:
-    stripped = dict(value)
+    copy = dict(value)
     if value.get("type") == "reasoning":
-        stripped.pop("encrypted_content", None)
-        return stripped
+        copy.pop("encrypted_content", None)
+        return copy
     if isinstance(value.get("item"), dict):
-        stripped["item"] = _strip(value["item"])
+        copy["item"] = _strip(value["item"])
     if isinstance(value.get("response"), dict):
-        stripped["response"] = _strip(value["response"])
+        copy["response"] = _strip(value["response"])
     for name in ("output", "data"):
         if isinstance(value.get(name), list):
-            stripped[name] = [_strip(item) if isinstance(item, dict) else item for item in value[name]]
-    return stripped
+            copy[name] = [_strip(item) if isinstance(item, dict) else item for item in value[name]]
+    return copy

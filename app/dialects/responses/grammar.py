@@ -368,8 +368,8 @@ def _in_order(parts: list[JSON], numbers: list[int]) -> list[JSON]:
 def _last_part(text: Text) -> JSON:
     if text.growth is None:
         return text.part
-    annotated = {"annotations": list(text.annotations)} if text.annotations else {}
-    return {**text.part, **annotated, text.growth.member: text.text}
+    annotations = {"annotations": list(text.annotations)} if text.annotations else {}
+    return {**text.part, **annotations, text.growth.member: text.text}
 
 
 def _close_part(text: Text, final: Mapping[str, Any]) -> Iterator[Payload]:

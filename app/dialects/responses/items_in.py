@@ -96,8 +96,8 @@ def _decode_message(item: Mapping[str, Any], sign: Sign) -> Message:
 def _decode_reasoning(item: Mapping[str, Any], sign: Sign) -> Message:
     parts = [_reasoning_part(part, "text") for part in dicts(item.get("content"))]
     summaries = [_reasoning_part(part, "summary") for part in dicts(item.get("summary"))]
-    encrypted = opt_str(item.get("encrypted_content"))
-    signature = sign(encrypted) if encrypted is not None else None
+    content = opt_str(item.get("encrypted_content"))
+    signature = sign(content) if content is not None else None
     if signature is not None and signature.dialect == OPEN:
         parts = parts or [ReasoningPart(signature.value)]
         signature, summaries = None, []

@@ -49,10 +49,10 @@ def request_body(passage: PassThrough) -> dict[str, Any]:
     answer.
     """
     client = passage.client
-    expanded = passage.expanded.get("input") if passage.expanded is not None else None
+    history = passage.expanded.get("input") if passage.expanded is not None else None
     body = {**passage.body, "model": client.model}
-    if expanded is not None:
-        body["input"] = expanded
+    if history is not None:
+        body["input"] = history
     if isinstance(body.get("input"), list):
         body["input"] = list(_open_items(body["input"], passage))
     return fit(body, client.options_as(ResponsesOptions), client.losses)
@@ -187,11 +187,11 @@ class ResponsesPatch(Patch):
         stream ends with ``response.failed`` alone. ``answer`` is the answer so far, whose other items
         are shown as incomplete (None: only the final items are shown).
         """
-        cancelled = error.kind.name == "cancelled"
-        frames = [] if cancelled else [self._number("error", event_of_error(error))]
+        is_cancelled = error.kind.name == "cancelled"
+        frames = [] if is_cancelled else [self._number("error", event_of_error(error))]
         response = {
             **self._snapshot,
-            "status": "cancelled" if cancelled else "failed",
+            "status": "cancelled" if is_cancelled else "failed",
             "error": failure_body(error),
             "incomplete_details": None,
             "usage": encode_usage(usage),

@@ -136,10 +136,10 @@ def overlay(shell: Mapping[str, Any], upstream: Mapping[str, Any], body: Mapping
         for name, value in upstream.items()
         if (name == "moderation" or name not in shell) and name not in _EXCLUDED
     }
-    resolved = {
+    defaults = {
         name: upstream[name] for name in RESOLVED if body.get(name) is None and upstream.get(name) is not None
     }
-    return {**shell, **resolved, **members}
+    return {**shell, **defaults, **members}
 
 
 def encode_usage(usage: Usage | None) -> dict[str, Any] | None:

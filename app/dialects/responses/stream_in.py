@@ -108,8 +108,8 @@ class ResponsesDecoder(TerminalDecoder):
         ]
         if (events or kind in OPENING) and self._begins():
             response = as_dict(data.get("response"))
-            created = count(response.get("created_at"))
-            events.insert(0, Started(opt_str(response.get("id")), opt_str(response.get("model")), created))
+            created_at = count(response.get("created_at"))
+            events.insert(0, Started(opt_str(response.get("id")), opt_str(response.get("model")), created_at))
         self._repeats.learn(data, events, self._grow_of_last())
         return events
 
@@ -197,10 +197,8 @@ class ResponsesDecoder(TerminalDecoder):
         state.whole.clear()
         block = state.open[key] = OpenBlock(self._blocks, state.number, part)
         self._blocks += 1
-        started = BlockStarted(
-            block.number, state.number, part, info=identity({**state.added, "status": None})
-        )
-        return [*(one.end_event() for one in blocks), started]
+        start = BlockStarted(block.number, state.number, part, info=identity({**state.added, "status": None}))
+        return [*(one.end_event() for one in blocks), start]
 
     def _part_added(self, kind: str, data: JSON) -> list[Event]:
         state, key = self._items[data["output_index"]], _key(kind, data)

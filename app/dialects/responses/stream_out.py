@@ -164,12 +164,12 @@ class ResponsesEncoder:
         return [*frames, self._terminal(status, shell)]
 
     def _failed(self, event: Failed) -> list[Frame]:
-        cancelled = event.error.kind.name == "cancelled"
+        is_cancelled = event.error.kind.name == "cancelled"
         frames = self._open_output() + self._close_all(False)
-        if not cancelled:
+        if not is_cancelled:
             frames.append(self._frame("error", event_of_error(event.error)))
         shell = self._shell(
-            "cancelled" if cancelled else "failed", usage=event.usage, error=failure_body(event.error)
+            "cancelled" if is_cancelled else "failed", usage=event.usage, error=failure_body(event.error)
         )
         return [*frames, self._terminal("failed", shell)]
 
@@ -187,8 +187,8 @@ class ResponsesEncoder:
         for item in [item for item in self._items if not item.closed]:
             for writer in item.blocks:
                 frames += [] if writer.ended else self._frames(writer.end(None))
-            cut = not completed and item is self._items[-1]
-            frames += self._close(item, "incomplete" if cut else None)
+            is_last_open = not completed and item is self._items[-1]
+            frames += self._close(item, "incomplete" if is_last_open else None)
         return frames
 
     def _close(self, item: WireItem, status: str | None = None) -> list[Frame]:

@@ -141,7 +141,7 @@ class CallSequence(BlockSequence):
         events = super().feed(event)
         if not self._converted and not isinstance(event, BlockStarted):
             return events
-        return [converted for one in events for converted in self._convert(one)]
+        return [result for one in events for result in self._convert(one)]
 
     def _convert(self, event: Event) -> list[Event]:
         if isinstance(event, BlockStarted) and isinstance(event.part, ToolCallPart):

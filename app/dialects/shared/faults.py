@@ -49,8 +49,10 @@ Faults = Mapping[Any, Any] | list[Fault] | None
 
 def wrong_type(expected: str, value: Any) -> Fault:
     """Return the fault of a value whose type is not ``expected``."""
-    got = _NAMES.get(type(value), "an unknown value")
-    return Fault("invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {got} instead.")
+    actual = _NAMES.get(type(value), "an unknown value")
+    return Fault(
+        "invalid_type", f"Invalid type for '{{path}}': expected {expected}, but got {actual} instead."
+    )
 
 
 def wrong_value(value: Any, supported: Sequence[str]) -> Fault:
@@ -60,8 +62,8 @@ def wrong_value(value: Any, supported: Sequence[str]) -> Fault:
 
 def unsupported(value: Any, supported: str) -> Fault:
     """Return the fault of a value that is not supported; ``supported`` lists the others in words."""
-    quoted = str(value)[:_MAX_VALUE].replace("{", "(").replace("}", ")")
-    return Fault("invalid_value", f"Invalid value: '{quoted}'. Supported values are: {supported}.")
+    text = str(value)[:_MAX_VALUE].replace("{", "(").replace("}", ")")
+    return Fault("invalid_value", f"Invalid value: '{text}'. Supported values are: {supported}.")
 
 
 MISSING: Final = Fault("missing_required_parameter", "Missing required parameter: '{path}'.")

@@ -26,8 +26,8 @@ def decode_file(body: Any) -> FileObject:
     """Return a file; raises ``upstream_invalid`` without an id."""
     file = as_dict(body)
     file_id = require_id(file.get("id"))
-    created, expires = unix_time(file.get("created_at")), unix_time(file.get("expires_at"))
-    return FileObject(file_id, file_id, count(file.get("size_bytes")), created, expires)
+    created_at, expires = unix_time(file.get("created_at")), unix_time(file.get("expires_at"))
+    return FileObject(file_id, file_id, count(file.get("size_bytes")), created_at, expires)
 
 
 DIALECT: Final = FileDialect(

@@ -28,7 +28,7 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
     refuse_expiry(new, context)
     size = str(len(new.content))
     meta = {"displayName": new.filename[:_MAX_NAME], "mimeType": new.media_type, "sizeBytes": size}
-    started = post(
+    session = post(
         FileRequest(
             json_text({"file": meta}).encode(),
             {
@@ -40,7 +40,7 @@ def upload(new: FileUpload, context: ClientContext, boundary: str, post: Post) -
             path=_UPLOAD,
         )
     )
-    url = started.headers.get(_UPLOAD_URL)
+    url = session.headers.get(_UPLOAD_URL)
     if not url:
         raise GatewayError("upstream_invalid", "The provider sent no URL for the upload.")
     headers = {

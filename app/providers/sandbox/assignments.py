@@ -67,9 +67,9 @@ def infer_values(value: Any) -> Any:
 def _value(text: str, start: int) -> tuple[Any, int]:
     """Return the value that begins at ``start`` and where the next name may begin."""
     single = _SINGLE.match(text, start)
-    quoted = (single[1], single.end()) if single else _json_at(text, start)
-    if quoted is not None and isinstance(quoted[0], str | list | dict) and _AFTER.match(text, quoted[1]):
-        return quoted
+    literal = (single[1], single.end()) if single else _json_at(text, start)
+    if literal is not None and isinstance(literal[0], str | list | dict) and _AFTER.match(text, literal[1]):
+        return literal
     end = _NEXT.search(text, start)
     stop = end.start() if end is not None else len(text)
     return _bare_value(text[start:stop].strip()), stop

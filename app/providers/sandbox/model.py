@@ -150,10 +150,10 @@ def _finish(parts: list[Part], directives: Directives, context: AnswerContext) -
 def _usage(request: Request, choices: tuple[Choice, ...]) -> Usage:
     parts = [part for choice in choices for message in choice.messages for part in message.parts]
     thought_words = sum(count_words(part.text) for part in parts if isinstance(part, ReasoningPart))
-    spoken = sum(count_words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
+    spoken_words = sum(count_words(part.transcript or "") for part in parts if isinstance(part, AudioPart))
     return Usage(
         input_tokens=conversation.input_words(request),
-        output_tokens=spoken + sum(count_words(part_text(part)) for part in parts),
+        output_tokens=spoken_words + sum(count_words(part_text(part)) for part in parts),
         reasoning_tokens=thought_words,
     )
 
@@ -191,8 +191,8 @@ def _speech(request: Request, directives: Directives, context: AnswerContext, co
     calls, missing = _calls(request, directives, context)
     text = _text(request, directives, missing, calling=bool(calls))
     if text is not None:
-        spoken = "audio" in request.output.modalities
-        yield _spoken(text, request, context, count) if spoken else TextPart(text)
+        speaks = "audio" in request.output.modalities
+        yield _spoken(text, request, context, count) if speaks else TextPart(text)
     yield from calls
 
 
@@ -303,8 +303,8 @@ def _callable(request: Request) -> dict[str, Tool]:
 def _forced_call(request: Request, tools: Mapping[str, Tool], values: str) -> list[CallDirective]:
     """Return the call that the tool choice demands where the message asks for none, with the values to fill in."""
     choice = request.tool_choice
-    forced = choice is not None and (choice.mode in ("required", "named") or choice.required)
-    return [CallDirective(name, values) for name in list(tools)[:1]] if forced else []
+    forces = choice is not None and (choice.mode in ("required", "named") or choice.required)
+    return [CallDirective(name, values) for name in list(tools)[:1]] if forces else []
 
 
 def _call(tool: Tool, directive: CallDirective, context: AnswerContext, work: WorkLimit) -> ToolCallPart:

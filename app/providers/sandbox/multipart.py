@@ -48,6 +48,6 @@ def read_files(body: bytes, content_type: str) -> tuple[list[tuple[str, str]], l
 
 def _text(name: bytes) -> str:
     text = name.decode("utf-8", "replace")
-    for escaped, plain in _ESCAPES:
-        text = text.replace(escaped, plain)
+    for escape, plain in _ESCAPES:
+        text = text.replace(escape, plain)
     return text

@@ -29,9 +29,9 @@ class ScheduledEvents(NamedTuple):
 
 def play(response: Response, words_per_second: float, directives: Directives) -> Iterator[ScheduledEvents]:
     """Yield the events of ``response``: the first at once, the last when its time is over."""
-    started, *events, ended = replay(response)
-    yield ScheduledEvents(0.0, (started,))
-    yield from schedule(list(_groups(events)), ended, words_per_second, directives)
+    start, *events, end = replay(response)
+    yield ScheduledEvents(0.0, (start,))
+    yield from schedule(list(_groups(events)), end, words_per_second, directives)
 
 
 def schedule(

@@ -25,11 +25,11 @@ def rerank(http_request: HttpRequest, words_per_second: float) -> Script:
     check_size("ranked characters", sum(map(len, documents)), MAX_CHARACTERS, "documents")
     check_size("ranked characters", len(request.query), MAX_CHARACTERS, "query")
     query = embed(request.query)
-    scored = [Ranked(at, _similarity(query, text)) for at, text in enumerate(documents)]
-    scored.sort(key=lambda one: -one.score)
+    results = [Ranked(at, _similarity(query, text)) for at, text in enumerate(documents)]
+    results.sort(key=lambda one: -one.score)
     tokens = count_words(request.query) + sum(map(count_words, documents))
     units = -(-len(documents) // _DOCUMENTS_OF_A_UNIT)
-    response = RerankResponse(request.model, tuple(scored[: request.top_n]), Usage(tokens), units)
+    response = RerankResponse(request.model, tuple(results[: request.top_n]), Usage(tokens), units)
     return json_script(
         wire.encode_response(response, request, context), read_directives(request.query, request.model)
     )

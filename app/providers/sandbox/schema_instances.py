@@ -67,11 +67,13 @@ def make_arguments(
         members = as_dict(make_instance(schema, proposal, optional=False, work=work))
     except UnsupportedSchema:
         members = {}
-    given = _nest(proposal, members)
+    proposals = _nest(proposal, members)
     dropped = {
-        name: infer_values(given[name]) for name in given if not _count_used(members.get(name), given[name])
+        name: infer_values(proposals[name])
+        for name in proposals
+        if not _count_used(members.get(name), proposals[name])
     }
-    return {**dict.fromkeys(given), **members, **dropped}
+    return {**dict.fromkeys(proposals), **members, **dropped}
 
 
 class _InstanceBuilder:
@@ -106,9 +108,9 @@ class _InstanceBuilder:
                 yield from self._typed(kind, plain, value, name, depth)
         usual = [*([plain["default"]] if "default" in plain else []), *as_list(plain.get("examples"))]
         yield from (value for value in usual if any(TYPES[kind](value) for kind in types))
-        fixed = [plain["const"]] if "const" in plain else plain.get("enum")
+        constants = [plain["const"]] if "const" in plain else plain.get("enum")
         made_up = (self._typed(kind, plain, ABSENT, name, depth) for kind in types)
-        yield from chain.from_iterable(made_up) if fixed is None else fixed
+        yield from chain.from_iterable(made_up) if constants is None else constants
 
     def _typed(self, kind: str, plain: JsonSchema, proposal: Any, name: str, depth: int) -> Iterable[Any]:
         """Yield values of one type."""
@@ -132,9 +134,9 @@ class _InstanceBuilder:
         members: dict[str, Any] = {}
         for name in dict.fromkeys([*(name for name in properties if name in goal), *goal]):
             schema = properties.get(name, plain.get("additionalProperties", True))
-            given = proposal.get(name, ABSENT)
-            member = self.make(schema, given, name, depth + 1)
-            if member is not ABSENT and (self._optional or name in required or _count_used(member, given)):
+            wish = proposal.get(name, ABSENT)
+            member = self.make(schema, wish, name, depth + 1)
+            if member is not ABSENT and (self._optional or name in required or _count_used(member, wish)):
                 members[name] = member
         yield members
 
@@ -149,18 +151,18 @@ class _InstanceBuilder:
         items: dict[Hashable, Any] = {}  # by what makes them different
         for index in range(int(min(length, plain.get("maxItems", _MOST), _MOST))):
             schema = first[index] if index < len(first) else rest
-            given = proposal[index] if index < len(proposal) else ABSENT
-            filled = index >= max(len(first), len(proposal))
-            source = fillers if filled else self._values(schema, given, name, depth + 1)
-            keyed = ((self._root.key(item) if unique else index, item) for item in source)
-            items.update(islice((pair for pair in keyed if pair[0] not in items), 1))
+            wish = proposal[index] if index < len(proposal) else ABSENT
+            is_filler = index >= max(len(first), len(proposal))
+            source = fillers if is_filler else self._values(schema, wish, name, depth + 1)
+            pairs = ((self._root.key(item) if unique else index, item) for item in source)
+            items.update(islice((pair for pair in pairs if pair[0] not in items), 1))
         yield [*items.values()]
 
 
 def _likely_types(plain: JsonSchema) -> list[str]:
     """Return the types that a value may have, likeliest first."""
-    implied = (kind for keyword in plain if keyword in KEYWORDS and (kind := KEYWORDS[keyword].kind))
-    return as_types(plain.get("type", list(dict.fromkeys([*implied, *TYPES]))))
+    kinds = (kind for keyword in plain if keyword in KEYWORDS and (kind := KEYWORDS[keyword].kind))
+    return as_types(plain.get("type", list(dict.fromkeys([*kinds, *TYPES]))))
 
 
 def _nest(proposal: Mapping[str, Any], members: Mapping[str, Any]) -> dict[str, Any]:

@@ -103,8 +103,8 @@ def whole_script(data: bytes, headers: Mapping[str, str], directives: Directives
         raise RequestedFailure(500, silence)
     arrivals = [Arrival(0.0, data)]
     if directives.midway is not None:
-        broken = Arrival(math.inf) if directives.midway == "hang" else Arrival(0.0, cut=True)
-        arrivals = [Arrival(0.0, data[: len(data) // 2]), broken]
+        rest = Arrival(math.inf) if directives.midway == "hang" else Arrival(0.0, cut=True)
+        arrivals = [Arrival(0.0, data[: len(data) // 2]), rest]
     return Script(200, headers, arrivals, silence)
 
 

@@ -30,9 +30,9 @@ def embed(text: str, dimensions: int = DIMENSIONS) -> list[float]:
         weight = 1.0 + math.log(count)
         for point in range(_POINTS):
             _add(vector, f"{point} {word}", weight)
-        padded = f"<{word}>"
-        for start in range(len(padded) - 2):
-            _add(vector, padded[start : start + 3], weight * _PIECE_WEIGHT)
+        framed_word = f"<{word}>"
+        for start in range(len(framed_word) - 2):
+            _add(vector, framed_word[start : start + 3], weight * _PIECE_WEIGHT)
     length = math.sqrt(sum(value * value for value in vector))
     if length == 0.0:  # all that was added cancelled out
         return [1.0, *vector[1:]]

@@ -99,12 +99,12 @@ class _Writer:
 
     def _events(self, first: bytes) -> Iterator[bytes]:
         yield first
-        checked = time.monotonic()
+        last_check = time.monotonic()
         while (items := self._subscription.next_items(self._silence)) is not None:
             yield b"".join(map(_frame, items)) or comment("keep-alive")
-            if time.monotonic() - checked < _CHECK_EVERY:
+            if time.monotonic() - last_check < _CHECK_EVERY:
                 continue
-            checked = time.monotonic()
+            last_check = time.monotonic()
             try:
                 self._check()
             except GatewayError as error:

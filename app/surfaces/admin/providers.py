@@ -42,7 +42,7 @@ def check(name: str) -> Response:
     gateway = requests.gateway()
     if name not in _names(gateway):
         raise GatewayError("not_found", f"No provider named '{name[:80]}' is configured.")
-    started = time.monotonic()
+    start = time.monotonic()
     models, failure = None, None
     try:
         models = gateway.catalogue.check(name)
@@ -55,7 +55,7 @@ def check(name: str) -> Response:
             "provider": name,
             "ok": _is_healthy(failure),
             "models": models,
-            "latency": round((time.monotonic() - started) * 1000, 1),
+            "latency": round((time.monotonic() - start) * 1000, 1),
             "error": failure.body() if failure is not None else None,
         }
     )

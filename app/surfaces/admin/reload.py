@@ -37,10 +37,10 @@ def now() -> Response:
     limit = time.monotonic() + _REPLACEMENT_SECONDS
     while not draining.is_set() and time.monotonic() < limit:
         gevent.sleep(_POLL_SECONDS)
-    replaced = draining.is_set()
-    if replaced:
+    is_done = draining.is_set()
+    if is_done:
         gevent.sleep(_LEAVING_SECONDS)
-    return json_response({"object": "reload", "reloaded": replaced}, 200 if replaced else 202)
+    return json_response({"object": "reload", "reloaded": is_done}, 200 if is_done else 202)
 
 
 def _request_reload() -> Verdict:

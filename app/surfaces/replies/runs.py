@@ -94,10 +94,10 @@ def answer_stream(
         if repetitions is not None and isinstance(batch, Repetition):
             if (event := repetitions.write(batch)) is not None:
                 return event
-        shaped = batch.frames if shape is None else shape(batch.frames)
+        frames = batch.frames if shape is None else shape(batch.frames)
         if batch.last:  # another end may take its place
-            return framing.write(copy(envelope).seal(shaped, last=True), last=True)
-        return framing.write(envelope.seal(shaped, last=False), last=False)
+            return framing.write(copy(envelope).seal(frames, last=True), last=True)
+        return framing.write(envelope.seal(frames, last=False), last=False)
 
     writer = StreamWriter(
         run,

@@ -81,20 +81,20 @@ def in_responses_shape(
     and the preferred wires."""
     if not (mount.chat_shaped and is_chat_shaped(body)):
         return body, frozenset(), None
-    shaped, may_leave_out = to_responses_body(body)
-    return shaped, frozenset(may_leave_out), ("chat", "responses")
+    responses_body, may_leave_out = to_responses_body(body)
+    return responses_body, frozenset(may_leave_out), ("chat", "responses")
 
 
 def shaper(call: Call) -> Callable[[list[Frame]], list[Frame]]:
     """Return the function that removes encrypted reasoning and adds padding to frames, as the caller requests."""
     include = call.body.get("include")
     options = call.body.get("stream_options")
-    padded = not (isinstance(options, dict) and options.get("include_obfuscation") is False)
+    pads = not (isinstance(options, dict) and options.get("include_obfuscation") is False)
     random = _Random()
 
     def shape(frames: list[Frame]) -> list[Frame]:
-        stripped = [Frame(f.event, strip_encrypted(f.data, include)) if f.data else f for f in frames]
-        return [Frame(f.event, pad(f.data, random.take)) if padded and f.data else f for f in stripped]
+        plain = [Frame(f.event, strip_encrypted(f.data, include)) if f.data else f for f in frames]
+        return [Frame(f.event, pad(f.data, random.take)) if pads and f.data else f for f in plain]
 
     return shape
 
