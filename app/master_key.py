@@ -22,13 +22,13 @@ VARIABLE: Final = "_SLUICE_MADE_KEY"
 LINK_SECONDS: Final = 12 * 3_600
 """So long after the start the link works."""
 
-_MADE: Final = re.compile(r"[0-9a-f]{64}")
+_FORM: Final = re.compile(r"[0-9a-f]{64}")
 _LINK: Final = re.compile(r"([0-9]{1,12})-([0-9a-f]{64})")
 
 
 def make(environ: MutableMapping[str, str]) -> str:
     """Return the key that this start made; the first caller makes it."""
-    if _MADE.fullmatch(environ.get(VARIABLE, "")) is None:
+    if _FORM.fullmatch(environ.get(VARIABLE, "")) is None:
         environ[VARIABLE] = secrets.token_hex(32)
     return environ[VARIABLE]
 
@@ -36,7 +36,7 @@ def make(environ: MutableMapping[str, str]) -> str:
 def adopt(settings: Settings, environ: MutableMapping[str, str]) -> Settings:
     """Return the settings of a worker, with the made key, which its environment then forgets."""
     key = environ.pop(VARIABLE, "")
-    if settings.master_key is not None or _MADE.fullmatch(key) is None:
+    if settings.master_key is not None or _FORM.fullmatch(key) is None:
         return settings
     return replace(settings, generated_key=Secret(key))
 

@@ -75,7 +75,7 @@ class RerankRequest:
 
 
 @record
-class Ranked:
+class RankedDocument:
     """A document by its index in the request, and its relevance (0 to 1 at most providers)."""
 
     index: int
@@ -87,7 +87,7 @@ class RerankResponse:
     """The results, most relevant first. ``search_units`` are Cohere's unit of billing, None if unknown."""
 
     model: str | None
-    results: tuple[Ranked, ...]
+    results: tuple[RankedDocument, ...]
     usage: Usage | None = None
     search_units: int | None = None
 

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from app.bind_address import is_own
 from app.config import Settings
-from app.config_loading.faults import shown_path
+from app.config_loading.faults import path_text
 from app.config_loading.members import EGRESS_VARIABLES, FILE_VARIABLE, KEYS_VARIABLE, MEMBERS
 from app.providers import PROVIDERS, Row, row_of
 
@@ -110,11 +110,11 @@ def _providers(settings: Settings, find: Find) -> Iterator[Advice]:
     for name, row in settings.providers.items():
         provider = find(name)
         if problem := provider.configuration_problem():
-            yield shown_path(("providers", name)), f"is not ready for use: {problem}"
+            yield path_text(("providers", name)), f"is not ready for use: {problem}"
         elif row.base_url and (
             fault := OWN_ADDRESS if is_own(settings, row.base_url) else path_fault(provider)
         ):
-            yield shown_path(("providers", name, "base_url")), f"{row.base_url} {fault[0]}; {fault[1]}"
+            yield path_text(("providers", name, "base_url")), f"{row.base_url} {fault[0]}; {fault[1]}"
 
 
 def path_fault(provider: ProviderChecks) -> tuple[str, str] | None:
@@ -130,7 +130,7 @@ def _unserved_models(settings: Settings, find: Find, is_known: IsKnown) -> Itera
     for name, alias in settings.aliases.items():
         for target in dict.fromkeys([*(target for target, _ in alias.targets), *alias.fallbacks]):
             if (sentence := _explain_unserved(target, settings, find)) and not is_known(target):
-                yield shown_path(("models", name)), f"'{target}' {sentence}"
+                yield path_text(("models", name)), f"'{target}' {sentence}"
 
 
 def _explain_unserved(target: str, settings: Settings, find: Find) -> str | None:
@@ -168,7 +168,7 @@ def _patterns(settings: Settings) -> Iterator[Advice]:
                 if closest
                 else "patterns have the form provider/model, with * as wildcard."
             )
-            yield shown_path(("keys", key.name, "models")), f"'{pattern}' matches no provider; {hint}"
+            yield path_text(("keys", key.name, "models")), f"'{pattern}' matches no provider; {hint}"
 
 
 def _may_match(pattern: str, provider: str) -> bool:

@@ -11,7 +11,7 @@ from marshmallow import ValidationError, fields, validates_schema
 from app.config import TTL_SENTENCE, CacheSettings, SemanticSettings, seconds_of
 from app.config_loading import value_kinds
 from app.config_loading.tables import Strict
-from app.config_loading.value_kinds import Checked, Kind
+from app.config_loading.value_kinds import Kind, KindField
 
 _THRESHOLD: Final = Kind(
     "must be a number from 0 to 1",
@@ -22,9 +22,9 @@ _THRESHOLD: Final = Kind(
 class SemanticSchema(Strict):
     """The table ``cache.semantic``."""
 
-    model = Checked(value_kinds.TEXT, required=True)
-    threshold = Checked(_THRESHOLD)
-    history = Checked(value_kinds.COUNT)
+    model = KindField(value_kinds.TEXT, required=True)
+    threshold = KindField(_THRESHOLD)
+    history = KindField(value_kinds.COUNT)
 
     @validates_schema
     def check_packages(self, data: Mapping[str, Any], **options: Any) -> None:
@@ -36,10 +36,10 @@ class SemanticSchema(Strict):
 class CacheSchema(Strict):
     """The table ``cache``; its presence turns the cache on."""
 
-    ttl = Checked(Kind(TTL_SENTENCE, lambda value: seconds_of(value) is not None))
-    single_flight = Checked(value_kinds.FLAG)
-    deterministic_only = Checked(value_kinds.FLAG)
-    allow_per_call = Checked(value_kinds.FLAG)
+    ttl = KindField(Kind(TTL_SENTENCE, lambda value: seconds_of(value) is not None))
+    single_flight = KindField(value_kinds.FLAG)
+    deterministic_only = KindField(value_kinds.FLAG)
+    allow_per_call = KindField(value_kinds.FLAG)
     semantic = fields.Nested(SemanticSchema)
 
 

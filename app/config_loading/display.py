@@ -78,7 +78,7 @@ def _alias(name: str, alias: Alias) -> Iterator[str]:
         yield f"    cache {_cache(alias.cache)}"
 
 
-def members_shown(settings: Settings) -> dict[str, Any]:
+def visible_members(settings: Settings) -> dict[str, Any]:
     """Return ``[server]`` as a JSON object that anyone may see; secrets that are set are ``***``."""
     section: dict[str, Any] = {}
     for member in MEMBERS:

@@ -60,7 +60,7 @@ class Faults:
         for length in range(len(path), 0, -1):
             if path[:length] in self._sources:
                 return self._sources[path[:length]]
-        return shown_path(path)
+        return path_text(path)
 
     def check(self, sound: Settings | None = None) -> None:
         """Raise ``ConfigError`` if there is any fault."""
@@ -68,7 +68,7 @@ class Faults:
             raise ConfigError(tuple(self._found), sound)
 
 
-def shown_path(path: Path) -> str:
+def path_text(path: Path) -> str:
     """Return ``providers.openai.keys[0]``, with quotes around names that need them in TOML."""
     text = ""
     for step in path:

@@ -9,7 +9,7 @@ from marshmallow import ValidationError, fields, validates_schema
 from app.config_loading import value_kinds
 from app.config_loading.limits import DOLLARS
 from app.config_loading.tables import Strict
-from app.config_loading.value_kinds import Checked, Kind
+from app.config_loading.value_kinds import Kind, KindField
 
 _LONGEST: Final = 512
 
@@ -26,18 +26,18 @@ REASON: Final = Kind(
 class UsageSchema(Strict):
     """Tokens by kind, as in a ledger row."""
 
-    input_tokens = Checked(TOKENS, required=True)
-    output_tokens = Checked(TOKENS)
-    cached_tokens = Checked(TOKENS)
-    reasoning_tokens = Checked(TOKENS)
+    input_tokens = KindField(TOKENS, required=True)
+    output_tokens = KindField(TOKENS)
+    cached_tokens = KindField(TOKENS)
+    reasoning_tokens = KindField(TOKENS)
 
 
 class CorrectionSchema(Strict):
     """The total cost of an attempt, in dollars or in tokens."""
 
-    usd = Checked(DOLLARS)
+    usd = KindField(DOLLARS)
     usage = fields.Nested(UsageSchema)
-    reason = Checked(REASON, required=True)
+    reason = KindField(REASON, required=True)
 
     @validates_schema
     def check_one_way(self, data: dict[str, Any], **options: Any) -> None:

@@ -9,17 +9,17 @@ from marshmallow import ValidationError, validates_schema
 from app.config import LIMIT_KINDS
 from app.config_loading import value_kinds
 from app.config_loading.tables import Strict
-from app.config_loading.value_kinds import Checked, Kind
+from app.config_loading.value_kinds import Kind, KindField
 
 
 class LimitSchema(Strict):
     """One of ``limits``: requests or tokens per period, or concurrent calls."""
 
-    requests = Checked(value_kinds.COUNT)
-    tokens = Checked(value_kinds.COUNT)
-    concurrent = Checked(value_kinds.COUNT)
-    per = Checked(value_kinds.one_of("second", "minute", "hour", "day"))
-    models = Checked(value_kinds.PATTERN)
+    requests = KindField(value_kinds.COUNT)
+    tokens = KindField(value_kinds.COUNT)
+    concurrent = KindField(value_kinds.COUNT)
+    per = KindField(value_kinds.one_of("second", "minute", "hour", "day"))
+    models = KindField(value_kinds.PATTERN)
 
     @validates_schema
     def check_one_kind(self, data: dict[str, Any], **options: Any) -> None:
@@ -43,7 +43,7 @@ DOLLARS: Final = Kind(
 class BudgetSchema(Strict):
     """One of ``budgets``: dollars per calendar period (UTC), or in total."""
 
-    usd = Checked(DOLLARS, required=True)
-    per = Checked(value_kinds.one_of("day", "week", "month", "total"), required=True)
-    models = Checked(value_kinds.PATTERN)
-    unpriced = Checked(value_kinds.one_of("allow", "deny"))
+    usd = KindField(DOLLARS, required=True)
+    per = KindField(value_kinds.one_of("day", "week", "month", "total"), required=True)
+    models = KindField(value_kinds.PATTERN)
+    unpriced = KindField(value_kinds.one_of("allow", "deny"))

@@ -17,11 +17,11 @@ from app.config_loading.limits import BudgetSchema, LimitSchema
 from app.config_loading.members import MEMBERS
 from app.config_loading.tables import Strict, TableOf, rows
 from app.config_loading.tenancy import ConfiguredKeySchema, TenantSchema
-from app.config_loading.value_kinds import Checked, Kind
+from app.config_loading.value_kinds import Kind, KindField
 from app.providers import CUSTOM_DIALECTS
 
 HEADERS: Final = TableOf(
-    Checked(value_kinds.HEADER),
+    KindField(value_kinds.HEADER),
     names=Kind("must be that of a header", lambda v: value_kinds.HEADER_NAME.fullmatch(v) is not None),
 )
 
@@ -29,69 +29,69 @@ HEADERS: Final = TableOf(
 class ProviderKeySchema(Strict):
     """One of ``[[providers.NAME.keys]]``."""
 
-    name = Checked(value_kinds.NAME)
-    value = Checked(value_kinds.KEY, required=True)
-    models = Checked(value_kinds.TEXTS)
-    weight = Checked(value_kinds.ABOVE_0)
+    name = KindField(value_kinds.NAME)
+    value = KindField(value_kinds.KEY, required=True)
+    models = KindField(value_kinds.TEXTS)
+    weight = KindField(value_kinds.ABOVE_0)
     limits = rows(LimitSchema)
 
 
 class PriceSchema(Strict):
     """``prices."model"``: USD per million tokens, and per request, picture and search unit."""
 
-    input = Checked(value_kinds.FROM_0)
-    output = Checked(value_kinds.FROM_0)
-    cached = Checked(value_kinds.FROM_0)
-    request = Checked(value_kinds.FROM_0)
-    image = Checked(value_kinds.FROM_0)
-    search_unit = Checked(value_kinds.FROM_0)
+    input = KindField(value_kinds.FROM_0)
+    output = KindField(value_kinds.FROM_0)
+    cached = KindField(value_kinds.FROM_0)
+    request = KindField(value_kinds.FROM_0)
+    image = KindField(value_kinds.FROM_0)
+    search_unit = KindField(value_kinds.FROM_0)
 
 
 class ProviderSchema(Strict):
     """``[providers.NAME]``."""
 
-    api_key = Checked(value_kinds.KEY)
+    api_key = KindField(value_kinds.KEY)
     keys = rows(ProviderKeySchema)
-    base_url = Checked(value_kinds.BASE_URL)
-    dialect = Checked(value_kinds.one_of(*CUSTOM_DIALECTS))
+    base_url = KindField(value_kinds.BASE_URL)
+    dialect = KindField(value_kinds.one_of(*CUSTOM_DIALECTS))
     headers = HEADERS
-    proxy = Checked(value_kinds.TEXT)
-    ca_bundle = Checked(value_kinds.TEXT)
-    client_cert = Checked(value_kinds.CERTIFICATE)
+    proxy = KindField(value_kinds.TEXT)
+    ca_bundle = KindField(value_kinds.TEXT)
+    client_cert = KindField(value_kinds.CERTIFICATE)
     options = TableOf(fields.Raw())
-    models = Checked(value_kinds.TEXTS)
+    models = KindField(value_kinds.TEXTS)
     prices = TableOf(fields.Nested(PriceSchema))
-    max_concurrency = Checked(value_kinds.COUNT)
+    max_concurrency = KindField(value_kinds.COUNT)
     limits = rows(LimitSchema)
 
 
 class DefaultsSchema(Strict):
     """``defaults`` of a target: sampling parameters, by OpenAI's names."""
 
-    temperature = Checked(value_kinds.FROM_0)
-    top_p = Checked(value_kinds.FROM_0)
-    top_k = Checked(value_kinds.COUNT)
-    seed = Checked(value_kinds.WHOLE)
-    stop = Checked(value_kinds.TEXTS)
-    presence_penalty = Checked(value_kinds.NUMBER)
-    frequency_penalty = Checked(value_kinds.NUMBER)
+    temperature = KindField(value_kinds.FROM_0)
+    top_p = KindField(value_kinds.FROM_0)
+    top_k = KindField(value_kinds.COUNT)
+    seed = KindField(value_kinds.WHOLE)
+    stop = KindField(value_kinds.TEXTS)
+    presence_penalty = KindField(value_kinds.NUMBER)
+    frequency_penalty = KindField(value_kinds.NUMBER)
 
 
 class TargetTimeoutsSchema(Strict):
     """``timeouts`` of a target: the clocks of one attempt, in seconds."""
 
-    connect = Checked(value_kinds.ABOVE_0)
-    first_byte = Checked(value_kinds.ABOVE_0)
-    idle = Checked(value_kinds.ABOVE_0)
-    total = Checked(value_kinds.ABOVE_0)
+    connect = KindField(value_kinds.ABOVE_0)
+    first_byte = KindField(value_kinds.ABOVE_0)
+    idle = KindField(value_kinds.ABOVE_0)
+    total = KindField(value_kinds.ABOVE_0)
 
 
 class TargetSchema(Strict):
     """One of ``[[models."name".targets]]``."""
 
-    target = Checked(value_kinds.TEXT, required=True)
-    weight = Checked(value_kinds.ABOVE_0)
-    max_tokens = Checked(value_kinds.COUNT)
+    target = KindField(value_kinds.TEXT, required=True)
+    weight = KindField(value_kinds.ABOVE_0)
+    max_tokens = KindField(value_kinds.COUNT)
     defaults = fields.Nested(DefaultsSchema)
     headers = HEADERS
     timeouts = fields.Nested(TargetTimeoutsSchema)
@@ -100,10 +100,10 @@ class TargetSchema(Strict):
 class ModelSchema(Strict):
     """``[models."name"]``."""
 
-    target = Checked(value_kinds.TEXT)
+    target = KindField(value_kinds.TEXT)
     targets = rows(TargetSchema)
-    fallbacks = Checked(value_kinds.TEXTS)
-    strategy = Checked(value_kinds.one_of(*STRATEGIES))
+    fallbacks = KindField(value_kinds.TEXTS)
+    strategy = KindField(value_kinds.one_of(*STRATEGIES))
     cache = Cache()
 
     @validates_schema
@@ -114,12 +114,12 @@ class ModelSchema(Strict):
 
 
 TimeoutsSchema = Strict.from_dict(
-    {member.path[1]: Checked(member.kind) for member in MEMBERS if member.path[0] == "timeouts"},
+    {member.path[1]: KindField(member.kind) for member in MEMBERS if member.path[0] == "timeouts"},
     name="TimeoutsSchema",
 )
 ServerSchema = Strict.from_dict(
     {
-        **{member.path[0]: Checked(member.kind) for member in MEMBERS if len(member.path) == 1},
+        **{member.path[0]: KindField(member.kind) for member in MEMBERS if len(member.path) == 1},
         "timeouts": fields.Nested(TimeoutsSchema),
         "limits": rows(LimitSchema),
         "budgets": rows(BudgetSchema),

@@ -12,7 +12,7 @@ from app.config_loading.cache import Cache
 from app.config_loading.faults import Faults
 from app.config_loading.limits import BudgetSchema, LimitSchema
 from app.config_loading.tables import Strict, rows
-from app.config_loading.value_kinds import Checked, Kind
+from app.config_loading.value_kinds import Kind, KindField
 from app.operations import OPERATIONS, request_type
 
 _LONGEST_PATTERN: Final = 256
@@ -65,62 +65,62 @@ GRACE: Final = value_kinds.between(0, 30 * 86_400, "whole seconds")
 class TenantSchema(Strict):
     """``[tenants.NAME]``: the members that an administrator may set and change."""
 
-    models = Checked(PATTERNS)
-    operations = Checked(OPERATIONS_ALLOWED)
+    models = KindField(PATTERNS)
+    operations = KindField(OPERATIONS_ALLOWED)
     limits = rows(LimitSchema)
     budgets = rows(BudgetSchema)
-    metadata = Checked(METADATA)
+    metadata = KindField(METADATA)
 
 
 class KeyMembersSchema(TenantSchema):
     """The members of a key beyond those of a tenant."""
 
-    expires_at = Checked(MOMENT)
+    expires_at = KindField(MOMENT)
 
 
 class ConfiguredKeySchema(KeyMembersSchema):
     """``[keys.NAME]``."""
 
-    key = Checked(value_kinds.KEY, required=True)
-    tenant = Checked(value_kinds.NAME)
+    key = KindField(value_kinds.KEY, required=True)
+    tenant = KindField(value_kinds.NAME)
     cache = Cache()
 
 
 class NewTenantSchema(TenantSchema):
     """A new tenant."""
 
-    name = Checked(value_kinds.NAME, required=True)
+    name = KindField(value_kinds.NAME, required=True)
 
 
 class KeyChangeSchema(KeyMembersSchema):
     """Changes to a key."""
 
-    name = Checked(value_kinds.NAME)
-    enabled = Checked(value_kinds.FLAG)
+    name = KindField(value_kinds.NAME)
+    enabled = KindField(value_kinds.FLAG)
 
 
 class NewKeySchema(KeyMembersSchema):
     """A new key."""
 
-    name = Checked(value_kinds.NAME, required=True)
-    tenant = Checked(value_kinds.NAME, required=True)
-    enabled = Checked(value_kinds.FLAG)
+    name = KindField(value_kinds.NAME, required=True)
+    tenant = KindField(value_kinds.NAME, required=True)
+    enabled = KindField(value_kinds.FLAG)
 
 
 class RotationSchema(Strict):
     """The rotation of a key's secret."""
 
-    grace = Checked(GRACE)
+    grace = KindField(GRACE)
 
 
 class NewAdminSchema(Strict):
     """A new administrator key."""
 
-    name = Checked(value_kinds.NAME, required=True)
-    role = Checked(ROLE, required=True)
+    name = KindField(value_kinds.NAME, required=True)
+    role = KindField(ROLE, required=True)
 
 
-def checked(schema: Strict, members: Mapping[str, Any]) -> dict[str, Any]:
+def validate(schema: Strict, members: Mapping[str, Any]) -> dict[str, Any]:
     """Return validated members; None is kept and means that a member is removed.
 
     Raises ``ConfigError`` with every fault.

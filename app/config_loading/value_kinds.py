@@ -28,7 +28,7 @@ class Kind:
     read: Callable[[str], Any] = str
 
 
-class Checked(fields.Field[Any]):
+class KindField(fields.Field[Any]):
     """A schema field of one kind: returns a valid value, else raises with the kind's sentence."""
 
     def __init__(self, kind: Kind, **options: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from app.bind_address import is_protected
 from app.config import Settings
-from app.config_loading.faults import shown_path
+from app.config_loading.faults import path_text
 from app.diagnostics.clock import Clock
 from app.diagnostics.configuration import advice_of, risks_of
 from app.diagnostics.findings import Finding, fail, is_well, note, ok, warn
@@ -40,7 +40,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
     counts = {
-        shown_path(("providers", name, *more)) for name in settings.providers for more in ((), ("base_url",))
+        path_text(("providers", name, *more)) for name in settings.providers for more in ((), ("base_url",))
     }
     advice = [
         (place, sentence) for place, sentence in advice_of(settings, os.environ) if place not in counts

@@ -11,7 +11,7 @@ from typing import Final
 
 from app.config import Settings, has_limits
 from app.config_loading.advice import Advice, advise
-from app.config_loading.faults import shown_path
+from app.config_loading.faults import path_text
 from app.diagnostics.findings import Finding, note, warn
 from app.gateway import allowances
 from app.gateway.cost import PriceList
@@ -64,7 +64,7 @@ def _weak_secrets(settings: Settings) -> Iterator[Finding]:
     for key in settings.keys:
         if len(key.secret.reveal()) < _SHORTEST:
             yield note(
-                shown_path(("keys", key.name)), f"{sentence}; `sluice keys new {key.name}` makes another"
+                path_text(("keys", key.name)), f"{sentence}; `sluice keys new {key.name}` makes another"
             )
 
 
@@ -79,7 +79,7 @@ def _malformed_keys(settings: Settings) -> Iterator[Finding]:
                 fault = "has quotation marks around it"
             else:
                 continue
-            place = shown_path(("providers", name, "keys", key.name))
+            place = path_text(("providers", name, "keys", key.name))
             yield warn(place, fault, "write the key alone")
 
 
@@ -100,7 +100,7 @@ def _unpriced_models(settings: Settings) -> Iterator[Finding]:
         if model in provider.settings.prices or prices.knows(provider.spec.price_as, model):
             continue
         yield warn(
-            shown_path(("providers", owner, "prices")),
+            path_text(("providers", owner, "prices")),
             f"budgets do not count '{target}', whose price is unknown",
             "set its price here, or refuse such models: unpriced = 'deny' in the budget",
         )

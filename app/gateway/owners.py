@@ -60,7 +60,7 @@ class Owners:
             if tenant in (None, key.tenant) and text in (key.name, f"{_CONFIGURED}{key.name}")
         ]
         fitting += (
-            [keys.show(key) for key in self.state().keys.called(text, tenant)] if storable(text) else []
+            [keys.show(key) for key in self.state().keys.find_by_name(text, tenant)] if storable(text) else []
         )
         return [key for key in fitting if key["id"] == text] or fitting
 
@@ -162,7 +162,7 @@ class Owners:
         """Count what is stored of a tenant; raises ``not_found``, and ``conflict`` for one of the configuration."""
         self._check_stored_tenant(name)
         self.state().tenants.get(name)
-        return self.state().tenants.stored(name)
+        return self.state().tenants.counts(name)
 
     def delete_tenant(self, actor: Actor, name: str) -> dict[str, int]:
         """Delete a tenant and its keys; return what was stored of it."""

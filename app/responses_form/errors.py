@@ -9,7 +9,7 @@ from app.errors import GatewayError
 
 _SERVER_ERROR: Final = "server_error"
 
-LOST: Final = {
+SERVER_LOST: Final = {
     "code": "server_lost",
     "message": "The server that was producing this response was lost.",
 }

@@ -34,7 +34,7 @@ def opening(snapshot: Mapping[str, Any]) -> list[JSON]:
     ]
 
 
-def begun(snapshot: Mapping[str, Any], number: int) -> JSON:
+def start(snapshot: Mapping[str, Any], number: int) -> JSON:
     """Return the event that says that a response runs."""
     running = {**snapshot, "status": "in_progress", "output": []}
     return {"type": IN_PROGRESS, "sequence_number": number, "response": running}

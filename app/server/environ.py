@@ -83,7 +83,7 @@ class Input(Body):
         return value
 
     @property
-    def arrived(self) -> int:
+    def available(self) -> int:
         """How many bytes of the connection are here and unread."""
         return int(self._unreader.buf.tell())
 
@@ -181,7 +181,7 @@ def environ_of(base: dict[str, Any], request: Any) -> dict[str, Any]:
     path = request.path
     if not path.startswith(script):
         raise errors.ConfigurationProblem(f"Request path {path!r} does not start with SCRIPT_NAME {script!r}")
-    environ["SCRIPT_NAME"], environ["PATH_INFO"] = script, unquoted(path[len(script) :])
+    environ["SCRIPT_NAME"], environ["PATH_INFO"] = script, unquote_path(path[len(script) :])
     if request.proxy_protocol_info:
         environ.update(proxy_environ(request))
     if "SERVER_NAME" not in environ:
@@ -203,7 +203,7 @@ def key_of(header: str) -> str:
     return key if header in ("CONTENT-TYPE", "CONTENT-LENGTH") else f"HTTP_{key}"
 
 
-def unquoted(path: str) -> str:
+def unquote_path(path: str) -> str:
     """Return a path without escapes, each byte a character."""
     value: str = unquote_to_wsgi_str(path) if "%" in path or not path.isascii() else path
     return value

@@ -17,7 +17,7 @@ from gunicorn.http import message
 from gunicorn.http.body import LengthReader
 from gunicorn.http.parser import RequestParser
 
-from app.server.environ import Framing, Input, has_bare_line_feed, is_host, key_of, options_of, unquoted
+from app.server.environ import Framing, Input, has_bare_line_feed, is_host, key_of, options_of, unquote_path
 
 _PLAIN_URI: Final = re.compile(r"/(?!/)[!-\"$-~]*")  # its path and query are as they stand
 _MOST_DIGITS: Final = 15  # of a length
@@ -31,7 +31,7 @@ class WholeBody(BytesIO):
     is_uninvited: Final = False
 
     @property
-    def arrived(self) -> int:
+    def available(self) -> int:
         """How many bytes are here and unread."""
         return len(self.getbuffer()) - self.tell()
 
@@ -166,7 +166,7 @@ def _plain_place(target: bytes) -> dict[str, str] | None:
     path, _, query = uri.partition("?")
     return {
         "RAW_URI": uri,
-        "PATH_INFO": unquoted(path),
+        "PATH_INFO": unquote_path(path),
         "QUERY_STRING": query,
         "SERVER_PROTOCOL": "HTTP/1.1",
     }

@@ -14,7 +14,7 @@ from app.state import audit, revisions
 from app.state.audit import Actor
 from app.state.database import Database
 from app.state.ids import new_id
-from app.state.key_format import ADMIN, SHOWN, Hasher, make_key
+from app.state.key_format import ADMIN, PREFIX_LENGTH, Hasher, make_key
 from app.state.keys import add_secret
 from app.state.lookup import Page, by_key, read_page, require_row
 from app.state.tables import AnyRow, admin_key, key_secret
@@ -59,7 +59,7 @@ class Admins:
     def create(self, actor: Actor, name: str, role: str) -> tuple[StoredAdmin, str]:
         """Create an administrator and return it with its key; raises ``conflict`` for a name that is taken."""
         secret = make_key(ADMIN)
-        new = StoredAdmin(new_id("admin"), name, role, secret[:SHOWN], int(time.time()))
+        new = StoredAdmin(new_id("admin"), name, role, secret[:PREFIX_LENGTH], int(time.time()))
 
         def work(connection: Connection, number: int) -> None:
             namesake = select(admin_key.c.id).where(admin_key.c.name == name)

@@ -18,7 +18,7 @@ from app.responses_form.events import FIRST_NUMBER
 from app.state import event_log, rows
 from app.state.database import Database
 from app.state.items import pack_aside
-from app.state.leased_rows import LeasedRows, Queued, is_held
+from app.state.leased_rows import LeasedRows, QueueTable, is_held
 from app.state.leases import LEASE_SECONDS, MAX_ATTEMPTS
 from app.state.records import JSON, Fence, LeasedWork, NewResponse
 from app.state.store import insert_new_response
@@ -54,7 +54,7 @@ class Queue(LeasedRows[Work]):
     """The background responses of all tenants, as work to be done."""
 
     def __init__(self, db: Database, *, lease: float = LEASE_SECONDS, limit: int = QUEUE_MAX) -> None:
-        super().__init__(db, _QUEUED, lease=lease)
+        super().__init__(db, _TABLE, lease=lease)
         self._limit = limit
 
     def enqueue(self, new: NewResponse) -> None:
@@ -153,7 +153,7 @@ _AGAIN: Final = and_(
     ~response.c.shown,
     or_(response.c.lease_owner.is_(None), response.c.attempt < MAX_ATTEMPTS),
 )
-_QUEUED: Final = Queued(
+_TABLE: Final = QueueTable(
     response,
     due=and_(
         RUNNING,

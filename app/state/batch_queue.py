@@ -15,7 +15,7 @@ from sqlalchemy import Connection, and_, case, or_, select, update
 from app.canonical.record import record
 from app.state import files
 from app.state.database import Database
-from app.state.leased_rows import LeasedRows, Queued, is_held
+from app.state.leased_rows import LeasedRows, QueueTable, is_held
 from app.state.records import JSON, Fence, LeasedWork, NewFile
 from app.state.remote_batches import PARKED, RemoteBatch, lease_conditions, remote_batch_of
 from app.state.tables import BATCH_RUNNING, AnyRow, batch, db_now
@@ -85,7 +85,7 @@ class BatchQueue(LeasedRows[BatchWork]):
     """The batches of all tenants as work to be done. A batch at a provider is work, too, each time it is polled."""
 
     def __init__(self, db: Database) -> None:
-        super().__init__(db, _QUEUED)
+        super().__init__(db, _TABLE)
 
     def release(self, batch_id: str, fence: Fence) -> None:
         """Hand a batch over: any process may claim it at once."""
@@ -178,7 +178,7 @@ class BatchQueue(LeasedRows[BatchWork]):
 
 
 _DUE: Final = and_(BATCH_RUNNING, or_(batch.c.lease_owner.is_(None), batch.c.lease_until <= db_now()))
-_QUEUED: Final = Queued(
+_TABLE: Final = QueueTable(
     batch,
     due=_DUE,
     counted=and_(BATCH_RUNNING, or_(_DUE, batch.c.lease_owner != PARKED)),

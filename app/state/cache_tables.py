@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import ARRAY, REAL, BigInteger, Column, Double, Index, LargeBinary, Table, Text
 
-from app.state.encryption import Sealed
+from app.state.encryption import SealedBytes
 from app.state.schema import metadata
 
 # A kept answer of the gateway's cache, under the digest of what was asked. ``scope`` is a digest, too. ``vector`` is that
@@ -20,10 +20,10 @@ cached_answer = Table(
     Column("response_id", Text),
     Column("size", BigInteger, nullable=False),
     Column("expires_at", Double, nullable=False),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
     Column("meaning", Text),
     Column("made_at", Double),
-    Column("vector", Sealed),
+    Column("vector", SealedBytes),
     Column("numbers", ARRAY(REAL).with_variant(LargeBinary, "sqlite")),
     Index("cached_answer_expires_at", "expires_at"),
     Index("cached_answer_meaning", "meaning", "made_at"),

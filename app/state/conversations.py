@@ -16,7 +16,7 @@ from app.state import blobs, conversation_rows, retention
 from app.state.conversation_rows import items_of
 from app.state.database import Repository
 from app.state.ids import CONVERSATION, new_id
-from app.state.items import ItemRow, Packed, pack
+from app.state.items import ItemRow, PackedItems, pack
 from app.state.lookup import require_row
 from app.state.pagination import as_list, read_items
 from app.state.records import JSON, PageQuery
@@ -133,7 +133,7 @@ def _require(connection: Connection, tenant: str, conversation_id: str, *, lock:
     return conversation_rows.require(connection, tenant, conversation_id, lock=lock, param=None)
 
 
-def _add(connection: Connection, tenant: str, conversation_id: str, content: Packed) -> None:
+def _add(connection: Connection, tenant: str, conversation_id: str, content: PackedItems) -> None:
     conversation_rows.append(connection, tenant, conversation_id, content.rows)
     blobs.keep(connection, tenant, conversation_id, content.blobs)
     touch_thread(connection, conversation_id, tenant)

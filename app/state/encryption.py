@@ -12,7 +12,7 @@ from app.state.cipher import Cipher
 _ATTRIBUTE: Final = "sluice_cipher"
 
 
-class Sealed(TypeDecorator[bytes]):
+class SealedBytes(TypeDecorator[bytes]):
     """A column of bytes that goes through the cipher of its engine."""
 
     impl = LargeBinary

@@ -74,7 +74,7 @@ class EventLog:
     def _follow(self, tenant: str, response_id: str, after: int, idle: float) -> Iterator[list[JSON]]:
         quiet_since = time.monotonic()
         pause = self._db.wakeups.poll_seconds
-        with self._db.wakeups.subscribed(response_id) as wakeup:
+        with self._db.wakeups.subscription(response_id) as wakeup:
             while True:
                 wakeup.clear()
                 bodies, ended = self._read_new(tenant, response_id, after)

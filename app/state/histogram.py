@@ -1,7 +1,7 @@
 """Histograms of how long calls took: each is one integer, so that adding histograms is adding integers.
 
 A bucket is a digit of 40 bits. Its times are 5 % longer than those of the bucket before, so a percentile is right within
-5 %. ``packed`` is the text in a row: the bytes of the digits by significance, without planes of zeros.
+5 %. ``pack`` is the text in a row: the bytes of the digits by significance, without planes of zeros.
 Tests: tests/state/test_histogram.py.
 """
 
@@ -54,7 +54,7 @@ def percentiles(histogram: int, shares: Sequence[int]) -> list[int | None]:
     return [round(math.exp(bucket * _STEP)) for bucket in places]
 
 
-def packed(histogram: int) -> str:
+def pack(histogram: int) -> str:
     """Return the histogram as text."""
     if not histogram:
         return ""
@@ -67,8 +67,8 @@ def packed(histogram: int) -> str:
     return b2a_base64(head + b"".join(planes), newline=False).decode()
 
 
-def unpacked(text: str) -> int:
-    """Return the histogram that ``packed`` wrote."""
+def unpack(text: str) -> int:
+    """Return the histogram that ``pack`` wrote."""
     if not text:
         return 0
     data = a2b_base64(text)

@@ -75,7 +75,7 @@ class History:
         )
         return aside(lookup.history.size, lambda: _checked(_join(items, lookup, parent_id, conversation_id)))
 
-    def resolved(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> list[JSON]:
+    def resolve(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> list[JSON]:
         """Return ``items`` with their references replaced by the items they stand for, so that they can be stored again.
 
         Raises ``not_found`` for an item that is missing, deleted or another tenant's.

@@ -28,7 +28,7 @@ from sqlalchemy import (
 
 from app.errors import GatewayError
 from app.state.database import Database
-from app.state.encryption import Sealed
+from app.state.encryption import SealedBytes
 from app.state.loops import PeriodicTask
 from app.state.records import LARGEST, FirstAnswer
 from app.state.rows import chunks
@@ -52,8 +52,8 @@ first_answer = Table(
     Column("lease_until", Double),
     Column("expires_at", Double, nullable=False),
     Column("status", Integer),
-    Column("headers", Sealed),
-    Column("body", Sealed),
+    Column("headers", SealedBytes),
+    Column("body", SealedBytes),
     Column("response_id", Text),
     Index("first_answer_expires_at", "expires_at"),
     Index("first_answer_tenant", "tenant"),

@@ -27,7 +27,7 @@ class ItemRow:
 
 
 @record
-class Packed:
+class PackedItems:
     """Items ready for the tables, and the blobs taken out of them."""
 
     rows: tuple[ItemRow, ...]
@@ -42,7 +42,7 @@ def storable_form(item: Mapping[str, Any]) -> dict[str, Any]:
     return normal
 
 
-def pack(items: Iterable[Mapping[str, Any]]) -> Packed:
+def pack(items: Iterable[Mapping[str, Any]]) -> PackedItems:
     """Normalise ``items``, make missing ids and take large data URLs out."""
     blobs: dict[str, Blob] = {}
     rows = []
@@ -53,10 +53,10 @@ def pack(items: Iterable[Mapping[str, Any]]) -> Packed:
         if may_detach(body):
             body = dumps(detach(normal, blobs))
         rows.append(ItemRow(item_id, body))
-    return Packed(tuple(rows), tuple(blobs.values()))
+    return PackedItems(tuple(rows), tuple(blobs.values()))
 
 
-def pack_aside(items: Sequence[Mapping[str, Any]]) -> Packed:
+def pack_aside(items: Sequence[Mapping[str, Any]]) -> PackedItems:
     """Return ``pack(items)``, made beside the loop if they are many."""
     return aside(ITEM * len(items), partial(pack, items))
 

@@ -17,7 +17,7 @@ from typing import Final
 
 CLIENT: Final = "sk-sluice-"
 ADMIN: Final = "sk-admin-"
-SHOWN: Final = 14
+PREFIX_LENGTH: Final = 14
 """How many characters of a key are stored, so that people can tell keys apart."""
 
 _ALPHABET: Final = string.digits + string.ascii_letters

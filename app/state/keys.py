@@ -34,7 +34,7 @@ from app.state.audit import Actor
 from app.state.budget_lines import History
 from app.state.database import Database
 from app.state.ids import new_id
-from app.state.key_format import SHOWN, Hasher, make_key
+from app.state.key_format import PREFIX_LENGTH, Hasher, make_key
 from app.state.lookup import Page, by_key, read_page, require_row
 from app.state.tables import AnyRow, client_key, key_ending, key_secret, tenant
 from app.wire.json import dumps, loads_lenient
@@ -116,7 +116,7 @@ class Keys:
         mine = (client_key.c.tenant == tenant_name, client_key.c.id == key_id, key_secret.c.until.is_(None))
         return self._db.read(lambda connection: _find(connection, *mine))
 
-    def called(self, text: str, tenant_name: str | None = None) -> list[StoredKey]:
+    def find_by_name(self, text: str, tenant_name: str | None = None) -> list[StoredKey]:
         """Return the keys with the id ``text``, and those with that name, of one tenant or of all; a hundred at most."""
         mine = () if tenant_name is None else (client_key.c.tenant == tenant_name,)
         return self._db.read(lambda connection: find_keys(connection, text, *mine, most=100))
@@ -172,7 +172,7 @@ class Keys:
         Raises ``conflict`` for a name that its tenant has already.
         """
         secret = make_key()
-        new = replace(key, id=new_id("key"), prefix=secret[:SHOWN], created_at=int(time.time()))
+        new = replace(key, id=new_id("key"), prefix=secret[:PREFIX_LENGTH], created_at=int(time.time()))
 
         def work(connection: Connection, number: int) -> None:
             _check_name(connection, new)
@@ -233,7 +233,7 @@ class Keys:
 
         def work(connection: Connection, number: int) -> StoredKey:
             before = _get(connection, key_id)
-            after = replace(before, prefix=secret[:SHOWN], rotated_at=int(now))
+            after = replace(before, prefix=secret[:PREFIX_LENGTH], rotated_at=int(now))
             _expire_secrets(connection, key_id, now, grace, number if end_now else None)
             add_secret(connection, self.hasher, key_id, secret)
             connection.execute(update(client_key).where(client_key.c.id == key_id).values(_row(after)))

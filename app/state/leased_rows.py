@@ -23,7 +23,7 @@ from app.state.upserts import run
 W = TypeVar("W", bound=LeasedWork)
 
 
-class Queued(NamedTuple):
+class QueueTable(NamedTuple):
     """A table whose rows are work: which rows are due, which of them count when tenants take turns, which leases
     may be renewed, and the status that a claim sets."""
 
@@ -37,7 +37,7 @@ class Queued(NamedTuple):
 class LeasedRows(ABC, Generic[W]):
     """The work of all tenants in one table; ``lease`` is in seconds."""
 
-    def __init__(self, db: Database, queue: Queued, *, lease: float = LEASE_SECONDS) -> None:
+    def __init__(self, db: Database, queue: QueueTable, *, lease: float = LEASE_SECONDS) -> None:
         self._db = db
         self._queued = queue
         self._lease = lease
@@ -81,7 +81,7 @@ class LeasedRows(ABC, Generic[W]):
             lambda connection: renew_leases(connection, table, list(fences), condition, owner, self._lease)
         )
 
-    def lost(self, fences: Mapping[str, Fence]) -> dict[str, str]:
+    def stop_reasons(self, fences: Mapping[str, Fence]) -> dict[str, str]:
         """Return the ids of running work that must stop, each with the reason: ``cancelled`` or ``server_lost``."""
         table = self._queued.table
         columns = [table.c[name] for name in ("id", "status", "lease_owner", "attempt", "cancel_requested")]

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Table, and_, or_, select, update
 
-from app.responses_form.errors import LOST
+from app.responses_form.errors import SERVER_LOST
 from app.state.database import Database
 from app.state.loops import PeriodicTask
 from app.state.rows import chunks
@@ -101,4 +101,4 @@ def _end_lost(connection: Connection, response_id: str) -> bool:
     row = connection.execute(
         select(response).where(response.c.id == response_id, _LAPSED).with_for_update(skip_locked=True)
     ).first()
-    return row is not None and terminate(connection, row, "failed", LOST)
+    return row is not None and terminate(connection, row, "failed", SERVER_LOST)

@@ -30,7 +30,7 @@ from app.state.tables import budget, ledger, ledger_charge, reservation
 from app.state.upserts import insert_new_values
 from app.wire.json import dumps
 
-Shown = dict[str, Any]
+LedgerObject = dict[str, Any]
 
 CORRECTABLE: Final = ("lost", "estimated")
 FILTERS: Final = ("tenant", "key", "key_id", "provider", "model", "state", "call_id")
@@ -49,11 +49,13 @@ class Ledger:
             write = partial(insert_new_values, table=ledger, names=Entry._fields, rows=entries)
             self._db.write(write, idempotent=True)
 
-    def get(self, entry_id: str) -> Shown:
+    def get(self, entry_id: str) -> LedgerObject:
         """Return one row; raises ``not_found``."""
         return ledger_rows.show(self._db.read(lambda connection: _require(connection, entry_id)))
 
-    def page(self, limit: int, after: str | None, filters: Mapping[str, Any], span: Span) -> Page[Shown]:
+    def page(
+        self, limit: int, after: str | None, filters: Mapping[str, Any], span: Span
+    ) -> Page[LedgerObject]:
         """Return some rows, the newest first, that fit the filters, from and before the moments of ``span``."""
         conditions = [*key_names.conditions(self._db, ledger, filters), *within(ledger.c.created_at, span)]
         return read_page(self._db, ledger, limit, after, ledger_rows.show, *conditions)
@@ -66,13 +68,13 @@ class Ledger:
 
     def correct(
         self, actor: Actor, entry_id: str, correction: Correction
-    ) -> tuple[Shown, list[ChargedBudget]]:
+    ) -> tuple[LedgerObject, list[ChargedBudget]]:
         """Write what a lost or estimated row really cost in all; return the new row and the budgets after it.
 
         Its budgets are charged the difference. Raises ``not_found``, and ``conflict`` for a row that is settled or was
         corrected already."""
 
-        def work(connection: Connection) -> tuple[Shown, list[ChargedBudget]]:
+        def work(connection: Connection) -> tuple[LedgerObject, list[ChargedBudget]]:
             row = _require(connection, entry_id, lock=True)
             before = Entry._make(row)
             if before.state not in CORRECTABLE:

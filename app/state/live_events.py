@@ -51,7 +51,7 @@ notice = Table(
     Index("notice_created_at", "created_at"),
 )
 
-KEPT: Final = 3_600.0
+KEEP_SECONDS: Final = 3_600.0
 """Seconds for which a notice is kept."""
 
 MOST_MISSED: Final = 1_000
@@ -88,7 +88,7 @@ def add_notices(connection: Connection, bodies: Iterable[Members]) -> None:
 
 def drop_notices(connection: Connection) -> int:
     """Delete the notices that are too old for any reader; return how many."""
-    return connection.execute(delete(notice).where(notice.c.created_at < db_now() - KEPT)).rowcount
+    return connection.execute(delete(notice).where(notice.c.created_at < db_now() - KEEP_SECONDS)).rowcount
 
 
 class LiveEvents(Repository):

@@ -100,6 +100,6 @@ class Watch(PeriodicTask):
 
     def _turn(self) -> None:
         db = self._db()
-        with db.wakeups.subscribed(self._topic) as wakeup:
+        with db.wakeups.subscription(self._topic) as wakeup:
             self._work()
             db.wait(wakeup, self._seconds)

@@ -26,7 +26,7 @@ from sqlalchemy import (
 from app.state.cache import purge_unsealed
 from app.state.cipher import Cipher
 from app.state.database import Database
-from app.state.encryption import Sealed
+from app.state.encryption import SealedBytes
 from app.state.tables import AnyRow, blob, metadata
 
 _AT_ONCE: Final = 50
@@ -48,7 +48,7 @@ def reencrypt(db: Database, cipher: Cipher, progress: Progress) -> int:
 
 
 def _sealed_columns(table: Table) -> list[Column[Any]]:
-    return [column for column in table.columns if isinstance(column.type, Sealed)]
+    return [column for column in table.columns if isinstance(column.type, SealedBytes)]
 
 
 def _rewrite(db: Database, table: Table, cipher: Cipher, progress: Progress) -> int:

@@ -31,7 +31,7 @@ from sqlalchemy import (
 
 from app.state import sums
 from app.state.database import Database
-from app.state.encryption import Sealed
+from app.state.encryption import SealedBytes
 from app.state.lookup import Span, within
 from app.state.schema import metadata
 from app.state.sums import HOUR, Sums
@@ -69,7 +69,7 @@ usage_rollup = Table(
     Column("seconds", Integer, primary_key=True, autoincrement=False),
     Column("start", BigInteger, primary_key=True, autoincrement=False),
     Column("version", BigInteger, nullable=False),
-    *(Column(name, Sealed) for name in _COLUMNS),
+    *(Column(name, SealedBytes) for name in _COLUMNS),
 )
 
 Period = tuple[int, int]

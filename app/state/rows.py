@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, case, func, or_, select, update
 from app.errors import GatewayError
 from app.state import blobs
 from app.state.ids import storable
-from app.state.items import ItemRow, Packed, show_item
+from app.state.items import ItemRow, PackedItems, show_item
 from app.state.records import JSON, Ending, Fence, NewResponse
 from app.state.tables import RUNNING, AnyRow, db_now, item, response, thread
 from app.state.upserts import insert_new, insert_of_new, is_inserted, run, upsert_for
@@ -153,7 +153,7 @@ def insert_response(
 
 
 def insert_items(
-    connection: Connection, tenant: str, response_id: str, direction: str, content: Packed, *, first: int
+    connection: Connection, tenant: str, response_id: str, direction: str, content: PackedItems, *, first: int
 ) -> None:
     """Store items of a response from position ``first`` on; storing them again changes nothing."""
     if not content.rows:

@@ -118,7 +118,7 @@ class Runner(Generic[W]):
             self._hand_over(job)
 
     def _run(self) -> None:
-        with self._db.wakeups.subscribed(QUEUE) as wakeup:
+        with self._db.wakeups.subscription(QUEUE) as wakeup:
             while True:
                 wakeup.clear()
                 try:
@@ -162,7 +162,7 @@ class Runner(Generic[W]):
             if time.monotonic() >= self._renew_at:
                 self._queue.renew(fences)
                 self._schedule_renewal()
-            reasons = self._queue.lost(fences)
+            reasons = self._queue.stop_reasons(fences)
         except GatewayError as error:
             _LOG.warning("leases not renewed: %s", error.raw or error.message)
             over = time.monotonic() >= self._leased_until

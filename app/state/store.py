@@ -10,11 +10,11 @@ from typing import Final
 from sqlalchemy import Connection, select, update
 
 from app.errors import GatewayError
-from app.responses_form.errors import LOST
+from app.responses_form.errors import SERVER_LOST
 from app.responses_form.events import opening
 from app.state import blobs, chain, conversation_rows, event_log, retention, rows
 from app.state.database import Database
-from app.state.items import Packed, pack_aside, unpack
+from app.state.items import PackedItems, pack_aside, unpack
 from app.state.leases import LEASE_SECONDS, LeaseRenewer
 from app.state.pagination import Scope, as_list, read_items
 from app.state.records import JSON, Ending, Fence, NewResponse, PageQuery, StoredResponse
@@ -122,7 +122,7 @@ class Responses:
 
 
 def insert_new_response(
-    connection: Connection, new: NewResponse, content: Packed, fence: Fence | None
+    connection: Connection, new: NewResponse, content: PackedItems, fence: Fence | None
 ) -> None:
     """Insert a response with its input and, for a background stream, the first event of its log."""
     thread_id = _thread_of(connection, new)
@@ -161,7 +161,7 @@ def _finish(
     response_id: str,
     fence: Fence,
     ending: Ending,
-    content: Packed,
+    content: PackedItems,
 ) -> bool:
     if not ending.extra:
         end = rows.end_synchronous(connection, tenant, response_id, fence, ending)
@@ -183,7 +183,12 @@ def _finish(
 
 
 def _store_output(
-    connection: Connection, tenant: str, response_id: str, ending: Ending, content: Packed, end: rows.Ended
+    connection: Connection,
+    tenant: str,
+    response_id: str,
+    ending: Ending,
+    content: PackedItems,
+    end: rows.Ended,
 ) -> None:
     """Store the output of a response that ended, after its input, and append the turn to its conversation."""
     rows.insert_items(connection, tenant, response_id, "output", content, first=end.items)
@@ -200,7 +205,7 @@ def _is_lost(row: AnyRow) -> bool:
     if row.background or row.status != "failed":
         return False
     error = loads_lenient(row.object).get("error") or {}
-    return bool(error.get("code") == LOST["code"])
+    return bool(error.get("code") == SERVER_LOST["code"])
 
 
 def _log_end(connection: Connection, row: AnyRow, ending: Ending) -> None:

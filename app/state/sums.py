@@ -121,7 +121,7 @@ class Sums:
         for name, figure in zip(_SUMS, figures, strict=False):
             setattr(self, name, getattr(self, name) + figure)
         for name, text in zip(_TIMES, times, strict=True):
-            setattr(self, name, getattr(self, name) + histogram.unpacked(text))
+            setattr(self, name, getattr(self, name) + histogram.unpack(text))
 
     def add(self, other: Sums) -> None:
         """Add other sums."""
@@ -129,11 +129,11 @@ class Sums:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
-Added = list[tuple[str, int, Members, Sums]]
+Additions = list[tuple[str, int, Members, Sums]]
 """Sums that a write adds: id, hour, members."""
 
 
-def of(rows: Sequence[QueuedRow]) -> Added:
+def of(rows: Sequence[QueuedRow]) -> Additions:
     """Return the sums of rows of the call log, in one order, so that two writers never wait for each other."""
     groups: defaultdict[tuple[Any, ...], list[QueuedRow]] = defaultdict(list)
     for entry in rows:
@@ -155,7 +155,7 @@ def of(rows: Sequence[QueuedRow]) -> Added:
     return sorted(additions, key=itemgetter(0))
 
 
-def add(connection: Connection, additions: Added) -> None:
+def add(connection: Connection, additions: Additions) -> None:
     """Add sums to those that are there."""
     add_sums, add_times = _additions(connection.dialect.name)
     values = [
@@ -216,7 +216,7 @@ def numbers(sums: Sums) -> list[Any]:
     """Return what a row holds: a list of the sums themselves, then each time's histogram, packed."""
     return [
         list(sums.figures().values()),
-        *(histogram.packed(getattr(sums, name)) for name in _TIMES),
+        *(histogram.pack(getattr(sums, name)) for name in _TIMES),
     ]
 
 

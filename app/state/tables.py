@@ -24,7 +24,7 @@ from sqlalchemy import (
 )
 
 from app.state.cache_tables import cached_answer as cached_answer
-from app.state.encryption import Sealed
+from app.state.encryption import SealedBytes
 from app.state.schema import AnyRow as AnyRow
 from app.state.schema import db_now as db_now
 from app.state.schema import metadata as metadata
@@ -77,15 +77,15 @@ response = Table(
     Column("provider", Text),
     Column("model", Text),
     Column("upstream_id", Text),
-    Column("upstream_state", Sealed),
+    Column("upstream_state", SealedBytes),
     Column("created_at", Double, nullable=False),
     Column("completed_at", Double),
     Column("deleted_at", Double),
     Column("expires_at", Double),
-    Column("request", Sealed),
-    Column("headers", Sealed),
-    Column("object", Sealed),
-    Column("extra", Sealed),
+    Column("request", SealedBytes),
+    Column("headers", SealedBytes),
+    Column("object", SealedBytes),
+    Column("extra", SealedBytes),
     Index("response_thread_id", "thread_id"),
     Index("response_parent_id", "parent_id"),
     Index("response_conversation_id", "conversation_id"),
@@ -115,7 +115,7 @@ item = Table(
     Column("tenant", Text, nullable=False),
     Column("direction", Text, nullable=False),  # "input" or "output"
     Column("item_id", Text, nullable=False),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
     Index("item_tenant_item_id", "tenant", "item_id"),
 )
 
@@ -124,7 +124,7 @@ conversation = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("tenant", Text, nullable=False),
-    Column("metadata", Sealed, nullable=False),
+    Column("metadata", SealedBytes, nullable=False),
     Column("created_at", Double, nullable=False),
     Column("deleted_at", Double),
 )
@@ -136,7 +136,7 @@ conversation_item = Table(
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("tenant", Text, nullable=False),
     Column("item_id", Text, nullable=False),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
     Column("response_id", Text),
     Index("conversation_item_tenant_item_id", "tenant", "item_id"),
 )
@@ -147,7 +147,7 @@ event = Table(
     Column("response_id", Text, primary_key=True),
     Column("first_seq", Integer, primary_key=True, autoincrement=False),
     Column("last_seq", Integer, nullable=False),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
 )
 
 blob = Table(
@@ -156,7 +156,7 @@ blob = Table(
     Column("tenant", Text, primary_key=True),
     Column("sha256", Text, primary_key=True),
     Column("media_type", Text, nullable=False),
-    Column("bytes", Sealed, nullable=False),
+    Column("bytes", SealedBytes, nullable=False),
 )
 
 # Which response or conversation needs which blob: a blob without a use is deleted.
@@ -180,7 +180,7 @@ attempt = Table(
     Column("realm", Text),
     Column("status", Text, nullable=False),
     Column("error_kind", Text),
-    Column("usage", Sealed),
+    Column("usage", SealedBytes),
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("run", Integer),
@@ -196,7 +196,7 @@ vault = Table(
     metadata,
     Column("tenant", Text, primary_key=True),
     Column("call_id", Text, primary_key=True),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
     Column("created_at", Double, nullable=False),
     Index("vault_created_at", "created_at"),
 )
@@ -314,7 +314,7 @@ call_log = Table(
     Column("request_id", Text, nullable=False),
     Column("response_id", Text),
     Column("key_id", Text),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
     Index("call_log_created_at", "created_at", "id"),
     *(Index(f"call_log_{name}", name, "created_at") for name in CALL_FILTERS),
     *(Index(f"call_log_{name}", name) for name in ("request_id", "response_id")),
@@ -326,7 +326,7 @@ usage_hour = Table(
     metadata,
     Column("id", Text, primary_key=True),
     Column("hour", BigInteger, nullable=False),
-    Column("members", Sealed, nullable=False),
+    Column("members", SealedBytes, nullable=False),
     Column("calls", BigInteger, nullable=False),
     Column("errors", BigInteger, nullable=False),
     Column("input_tokens", BigInteger, nullable=False),
@@ -445,7 +445,7 @@ file = Table(
     Column("upstream_id", Text),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
     Index("file_tenant_created_at", "tenant", "created_at", "id"),
 )
 
@@ -456,7 +456,7 @@ file_piece = Table(
     Column("file_id", Text, primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
     Column("size", Integer, nullable=False),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
 )
 
 # A batch, with its cursor: ``line`` lines are done, the next begins at byte ``position`` of the input.
@@ -478,14 +478,14 @@ batch = Table(
     Column("lease_until", Double),
     *(Column(name, BigInteger, nullable=False, server_default=text("0")) for name in BATCH_COUNTS),
     Column("in_flight", Text, nullable=False, server_default=text("'{}'")),
-    Column("waiting", Sealed),
+    Column("waiting", SealedBytes),
     Column("provider", Text),
     Column("realm", Text),
     Column("upstream_id", Text),
     Column("created_at", Double, nullable=False),
     Column("ends_at", Double, nullable=False),
     Column("ended_at", Double),
-    Column("body", Sealed, nullable=False),
+    Column("body", SealedBytes, nullable=False),
     Index("batch_tenant_created_at", "tenant", "created_at", "id"),
     Index("batch_input_file_id", "input_file_id"),
     Index(

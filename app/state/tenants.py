@@ -88,14 +88,14 @@ class Tenants(Repository):
 
         return revisions.change(self._db, work)
 
-    def stored(self, name: str) -> dict[str, int]:
+    def counts(self, name: str) -> dict[str, int]:
         """Return how many keys, responses and conversations of a tenant are stored."""
         return self._db.read(lambda connection: _count(connection, name))
 
     def delete(self, actor: Actor, name: str) -> dict[str, int]:
         """Delete a tenant with its keys, whose calls end at once; the next purge deletes everything else.
 
-        Returns what ``stored`` returned before; raises ``not_found``."""
+        Returns what ``counts`` returned before; raises ``not_found``."""
 
         def work(connection: Connection, number: int) -> dict[str, int]:
             revisions.advance(connection, CACHE)  # so that no process remembers its answers

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Connection
 
-from app.responses_form.events import FIRST_NUMBER, QUEUED, begun, closing, opening
+from app.responses_form.events import FIRST_NUMBER, QUEUED, closing, opening, start
 from app.responses_form.fold import fold
 from app.state import event_log, rows
 from app.state.items import pack
@@ -52,6 +52,6 @@ def _close_log(
     fresh = [] if events else opening(snapshot)
     last = (events or fresh)[-1]
     if row.status == "in_progress" and last["type"] == QUEUED:  # its log was still to be written
-        last = begun(snapshot, FIRST_NUMBER)
+        last = start(snapshot, FIRST_NUMBER)
         fresh.append(last)
     event_log.append(connection, row.id, [*fresh, *closing(terminal, last["sequence_number"] + 1, error)])

@@ -28,7 +28,7 @@ def run(connection: Connection, statement: Any, values: Mapping[str, Any]) -> An
     if connection.dialect.name != "sqlite":
         return connection.execute(statement, values)
     text = _text(statement, None, connection.dialect)
-    return driver_of(connection).execute(text.sql, text.written(text.row(values)))
+    return driver_of(connection).execute(text.sql, text.convert(text.row(values)))
 
 
 def run_all(connection: Connection, statement: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -65,7 +65,7 @@ def _insert(connection: Connection, text: _Text, rows: Sequence[Sequence[Any]]) 
     while start < len(rows):
         count = min(_ROWS, 1 << (len(rows) - start).bit_length() - 1)
         values = list(chain.from_iterable(rows[start : start + count]))
-        execute(_repeated(text.sql, count), text.written(values))
+        execute(_repeated(text.sql, count), text.convert(values))
         start += count
 
 
@@ -139,7 +139,7 @@ class _Text(NamedTuple):
             values = {**self.own, **values}
         return [values[name] for name in self.names]
 
-    def written(self, values: list[Any]) -> list[Any]:
+    def convert(self, values: list[Any]) -> list[Any]:
         """Return the values of one row or of many as the driver takes them."""
         for place, write in self.writes:
             values[place :: len(self.names)] = map(write, values[place :: len(self.names)])

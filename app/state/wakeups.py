@@ -52,7 +52,7 @@ class Wakeups:
             listener(topic)
 
     @contextmanager
-    def subscribed(self, topic: str) -> Iterator[Event]:
+    def subscription(self, topic: str) -> Iterator[Event]:
         """Lend an event that ``topic`` sets: clear it, look at the database, then wait for it."""
         from gevent.event import Event  # a plain script does without gevent
 

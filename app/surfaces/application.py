@@ -22,7 +22,7 @@ from app.surfaces.body.queries import refuse_nul
 from app.surfaces.browsers import Browsers
 from app.surfaces.context import app_context, request_context
 from app.surfaces.credentials import KeyRing, check_operation
-from app.surfaces.idempotency import REPLAYED, Replay, replay, settle
+from app.surfaces.idempotency import REPLAY_HEADER, Replay, replay, settle
 from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS, Mount
 from app.surfaces.replies.answers import allow_header, error_response, finish_headers, no_websocket
@@ -222,7 +222,7 @@ def _replay(error: Replay) -> Response:
         return replay(answer)
     from app.surfaces.views.stored import follow
 
-    return follow(gateway_of(current_app), answer.response_id, -1, {**answer.headers, REPLAYED: "true"})
+    return follow(gateway_of(current_app), answer.response_id, -1, {**answer.headers, REPLAY_HEADER: "true"})
 
 
 def _settle_claim(response: Response) -> Response:

@@ -31,7 +31,7 @@ from app.wire.offload import aside
 
 _LOG: Final = logging.getLogger(__name__)
 HEADER: Final = "idempotency-key"
-REPLAYED: Final = "idempotent-replayed"
+REPLAY_HEADER: Final = "idempotent-replayed"
 _HEADER: Final = "HTTP_IDEMPOTENCY_KEY"
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,255}")
 _REPEATABLE: Final = frozenset({400, 404, 413, 422})
@@ -157,7 +157,7 @@ def settle(response: Response) -> Response:
 
 def replay(answer: FirstAnswer) -> Response:
     """Return a stored answer as a response."""
-    return Response(answer.body, answer.status, {**answer.headers, REPLAYED: "true"})
+    return Response(answer.body, answer.status, {**answer.headers, REPLAY_HEADER: "true"})
 
 
 def _claim(gateway: Gateway, digest: str) -> None:

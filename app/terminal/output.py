@@ -24,15 +24,15 @@ def print_result(args: argparse.Namespace, value: Any, text: str) -> int:
 
 def members_of(row: Iterable[tuple[str, Any]]) -> str:
     """Return one object as text: a line for each member."""
-    return aligned((name, _cell(value)) for name, value in row)
+    return align((name, _cell(value)) for name, value in row)
 
 
 def table_of(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     """Return rows as text: a line for each, below the names of the columns."""
-    return aligned([columns, *(map(_cell, row) for row in rows)])
+    return align([columns, *(map(_cell, row) for row in rows)])
 
 
-def aligned(rows: Iterable[Iterable[str]]) -> str:
+def align(rows: Iterable[Iterable[str]]) -> str:
     """Return rows as lines with aligned cells."""
     cells = [list(row) for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]

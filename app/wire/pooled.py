@@ -79,7 +79,7 @@ class Adapter(HTTPAdapter):
         # headers are a plain dict: urllib3 copies it as it is, and faster than requests' own kind
         request.method, request.url, request.headers, request.body = method, url, headers, body
         if not isinstance(body, bytes | None) and "Content-Length" in headers:
-            request.body = request_head.measured(body, int(headers["Content-Length"]))
+            request.body = request_head.of_length(body, int(headers["Content-Length"]))
         try:
             answer: urllib3.HTTPResponse = self.send(request, timeout=limits).raw  # type: ignore[arg-type]
         except requests.exceptions.ConnectionError:

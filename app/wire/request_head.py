@@ -89,7 +89,7 @@ def length_of(method: str, body: bytes | None) -> str:
     return f"Content-Length: {len(body or b'')}\r\n"
 
 
-def measured(body: Iterable[bytes], size: int) -> Iterator[bytes]:
+def of_length(body: Iterable[bytes], size: int) -> Iterator[bytes]:
     """Yield ``body`` in pieces of ``size`` bytes in all; raises ``internal`` for any other sum.
 
     Bytes past a declared length would pass for the next request on the connection.

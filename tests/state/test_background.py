@@ -85,8 +85,8 @@ def test_a_dead_holders_work_is_claimed_again_and_its_writes_are_refused(state: 
     assert not state.events.append(response_id, zombie.fence, [in_progress()])
     late = ending(response_id, [message("zombie")])
     assert not state.responses.finish(TENANT, response_id, zombie.fence, late)
-    assert state.queue.lost({response_id: zombie.fence}) == {response_id: "server_lost"}
-    assert second.queue.lost({response_id: heir.fence}) == {}
+    assert state.queue.stop_reasons({response_id: zombie.fence}) == {response_id: "server_lost"}
+    assert second.queue.stop_reasons({response_id: heir.fence}) == {}
     end = ending(response_id, [message("heir")], events=[in_progress()])
     assert second.responses.finish(TENANT, response_id, heir.fence, end)
     stored = state.responses.get(TENANT, response_id)
@@ -99,7 +99,7 @@ def test_the_same_process_is_fenced_from_its_own_older_attempt(state: State) -> 
     expire(state, response_id)
     new = claim_one(state)
     state.queue.renew({response_id: old.fence})
-    assert state.queue.lost({response_id: old.fence}) == {response_id: "server_lost"}
+    assert state.queue.stop_reasons({response_id: old.fence}) == {response_id: "server_lost"}
     assert not state.responses.finish(TENANT, response_id, old.fence, ending(response_id, []))
     assert state.responses.finish(TENANT, response_id, new.fence, ending(response_id, []))
 
@@ -181,7 +181,7 @@ def test_cancel_wins_over_a_running_job(state: State, second: State, stream: boo
     cancelled = second.responses.cancel(TENANT, response_id)
     assert cancelled.object["status"] == "cancelled"
     assert len(cancelled.object["output"]) == int(stream)
-    assert state.queue.lost({response_id: work.fence}) == {response_id: "cancelled"}
+    assert state.queue.stop_reasons({response_id: work.fence}) == {response_id: "cancelled"}
     assert not state.events.append(response_id, work.fence, [delta(6, "y")])
     assert not state.responses.finish(TENANT, response_id, work.fence, ending(response_id, [message("z")]))
     assert state.responses.get(TENANT, response_id).object == cancelled.object

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import LargeBinary, select, type_coerce, update
 
 from app.state.cipher import Cipher
-from app.state.encryption import Sealed
+from app.state.encryption import SealedBytes
 from app.state.records import NewAttempt, PageQuery
 from app.state.reencryption import reencrypt
 from app.state.state import State, open_state
@@ -22,7 +22,10 @@ from tests.state.turns import TENANT, claim_one, enqueue, in_progress, message, 
 CANARY = "c4n4ry-at-rest"
 FILE = "data:text/plain;base64," + base64.b64encode(CANARY.encode() * 6_000).decode()
 COLUMNS = [
-    column for table in metadata.sorted_tables for column in table.columns if isinstance(column.type, Sealed)
+    column
+    for table in metadata.sorted_tables
+    for column in table.columns
+    if isinstance(column.type, SealedBytes)
 ]
 
 

@@ -84,10 +84,10 @@ def test_of_two_who_take_one_name_at_once_one_wins(state: State, second: State) 
 
 def test_keys_are_found_by_id_and_by_name_in_one_tenant_or_in_all(state: State) -> None:
     mine, other = (state.keys.create(ACTOR, replace(ASKED, tenant=tenant))[0] for tenant in ("team", "crew"))
-    assert state.keys.called(mine.id) == [mine]
-    assert {key.id for key in state.keys.called("bob")} == {mine.id, other.id}
-    assert state.keys.called("bob", "crew") == [other]
-    assert state.keys.called(mine.id, "crew") == state.keys.called("nobody") == []
+    assert state.keys.find_by_name(mine.id) == [mine]
+    assert {key.id for key in state.keys.find_by_name("bob")} == {mine.id, other.id}
+    assert state.keys.find_by_name("bob", "crew") == [other]
+    assert state.keys.find_by_name(mine.id, "crew") == state.keys.find_by_name("nobody") == []
 
 
 def test_a_tenant_of_many_keys_is_deleted_by_few_statements(state: State) -> None:

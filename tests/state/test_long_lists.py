@@ -27,7 +27,7 @@ PAGES: dict[str, Page] = {
     "calls of a tenant": lambda state: state.call_log.page(20, None, TENANT, WHOLE),
     "calls of a key": lambda state: state.call_log.page(20, None, {"key": "ann"}, WHOLE),
     "responses of a key": lambda state: state.admin_queries.responses(20, None, {"key": "ann"}, WHOLE),
-    "a key by its name": lambda state: state.keys.called("ann"),
+    "a key by its name": lambda state: state.keys.find_by_name("ann"),
     "ledger": lambda state: state.ledger.page(20, None, {}, WHOLE),
     "ledger of a key": lambda state: state.ledger.page(20, None, {**TENANT, "key": "ann"}, WHOLE),
     "responses": lambda state: state.admin_queries.responses(20, None, {}, WHOLE),

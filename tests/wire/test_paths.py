@@ -90,10 +90,10 @@ def test_what_is_no_dns_label_is_a_bad_request(value: str) -> None:
 
 
 def test_a_body_in_pieces_has_the_size_it_declares() -> None:
-    assert list(request_head.measured([b"ab", b"c"], 3)) == [b"ab", b"c"]
+    assert list(request_head.of_length([b"ab", b"c"], 3)) == [b"ab", b"c"]
     for size, sent in ((2, [b"ab"]), (4, [b"ab", b"c"])):
         pieces = []
         with pytest.raises(GatewayError, match="declared size"):
-            for piece in request_head.measured([b"ab", b"c"], size):
+            for piece in request_head.of_length([b"ab", b"c"], size):
                 pieces.append(piece)
         assert pieces == sent  # never more than was declared

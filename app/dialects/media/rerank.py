@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from app.canonical.media import Ranked, RerankRequest, RerankResponse
+from app.canonical.media import RankedDocument, RerankRequest, RerankResponse
 from app.canonical.record import record
 from app.canonical.request import Origin
 from app.canonical.response import Billing, Usage
@@ -99,14 +99,14 @@ def decode_response(body: Any, request: RerankRequest, context: ClientContext) -
     return RerankResponse(context.model, results[: request.top_n], total, units)
 
 
-def _result(entry: Any, request: RerankRequest) -> Ranked:
+def _result(entry: Any, request: RerankRequest) -> RankedDocument:
     members = as_dict(entry)
     index, score = count(members.get("index")), number(members.get("relevance_score", members.get("score")))
     if index is None or index >= len(request.documents):
         raise _invalid("with a result of no document", entry)
     if score is None:
         raise _invalid("with a score that is no number", entry)
-    return Ranked(index, score)
+    return RankedDocument(index, score)
 
 
 def _invalid(what: str, raw: Any) -> GatewayError:

@@ -74,7 +74,7 @@ class WireItem:
         return _TYPES.get(self.kind, "message")
 
     @property
-    def all_ended(self) -> bool:
+    def is_complete(self) -> bool:
         """True if every block that began has ended."""
         return not self._open
 
@@ -116,7 +116,7 @@ class WireItem:
         The last item is closed with the finish, which may make it incomplete; this does not
         concern hosted tools.
         """
-        return self.all_ended and (not is_last or self.kind == "opaque")
+        return self.is_complete and (not is_last or self.kind == "opaque")
 
     def closing_status(self, cut: str | None) -> str | None:
         """Return the status of the final item; reasoning has one only if its provider gave it.

@@ -179,7 +179,7 @@ class ResponsesEncoder:
         """Close the last item if all its blocks ended, because another item begins. Earlier items are closed
         with their last block."""
         last = self._items[-1] if self._items else None
-        return self._close(last) if last is not None and not last.closed and last.all_ended else []
+        return self._close(last) if last is not None and not last.closed and last.is_complete else []
 
     def _close_all(self, completed: bool) -> list[Frame]:
         """Close all open items in order; the last item is ``incomplete`` unless ``completed``."""

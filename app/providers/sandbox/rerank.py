@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from app.canonical.media import Ranked, RerankResponse
+from app.canonical.media import RankedDocument, RerankResponse
 from app.canonical.response import Usage
 from app.dialects import dialect_of
 from app.dialects.media.rerank import RerankDialect
@@ -25,7 +25,7 @@ def rerank(http_request: HttpRequest, words_per_second: float) -> Script:
     check_size("ranked characters", sum(map(len, documents)), MAX_CHARACTERS, "documents")
     check_size("ranked characters", len(request.query), MAX_CHARACTERS, "query")
     query = embed(request.query)
-    results = [Ranked(at, _similarity(query, text)) for at, text in enumerate(documents)]
+    results = [RankedDocument(at, _similarity(query, text)) for at, text in enumerate(documents)]
     results.sort(key=lambda one: -one.score)
     tokens = count_words(request.query) + sum(map(count_words, documents))
     units = -(-len(documents) // _DOCUMENTS_OF_A_UNIT)

@@ -18,7 +18,7 @@ def index() -> Response:
 
 def create() -> Response:
     """Create an administrator's key."""
-    members = requests.checked_body(NewAdminSchema)
+    members = requests.valid_body(NewAdminSchema)
     admin, secret = requests.state().admins.create(requests.actor(), members["name"], members["role"])
     return requests.creation_response({**admins.show(admin), "key": secret})
 

@@ -14,7 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from app.config_loading import value_kinds
 from app.config_loading.tables import Strict
-from app.config_loading.value_kinds import Checked
+from app.config_loading.value_kinds import KindField
 from app.errors import GatewayError
 from app.gateway.call import Call, Principal
 from app.gateway.core import Gateway
@@ -34,9 +34,9 @@ SURFACES: Final = "sluice_explain_surfaces"
 class ExplainSchema(Strict):
     """A request as a client would send it, and its caller."""
 
-    path = Checked(value_kinds.TEXT, required=True)
-    key = Checked(value_kinds.TEXT)
-    tenant = Checked(value_kinds.NAME)
+    path = KindField(value_kinds.TEXT, required=True)
+    key = KindField(value_kinds.TEXT)
+    tenant = KindField(value_kinds.NAME)
     body = fields.Dict(required=True, error_messages={"required": value_kinds.MISSING})
 
 
@@ -64,7 +64,7 @@ class ExplainingGateway:
 
 def run() -> Response:
     """Explain a request."""
-    members = requests.checked_body(ExplainSchema)
+    members = requests.valid_body(ExplainSchema)
     gateway = requests.gateway()
     principal = _principal(gateway, members.get("key"), members.get("tenant"))
     path = members["path"]

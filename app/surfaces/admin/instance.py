@@ -9,7 +9,7 @@ import sqlalchemy
 from flask import Response
 
 from app.config import TargetMembers
-from app.config_loading.display import members_shown
+from app.config_loading.display import visible_members
 from app.diagnostics.configuration import advice_of
 from app.gateway.core import Gateway
 from app.surfaces.admin import requests
@@ -35,7 +35,7 @@ def background() -> Response:
 def settings() -> Response:
     """Show the loaded settings, secrets as ``***``, with warnings about them."""
     gateway = requests.gateway()
-    server = members_shown(gateway.settings)
+    server = visible_members(gateway.settings)
     models = {
         name: {
             "targets": [

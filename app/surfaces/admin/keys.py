@@ -18,7 +18,7 @@ def index() -> Response:
 
 def create() -> Response:
     """Create a key."""
-    key = requests.owners().create_key(requests.actor(), requests.checked_body(NewKeySchema))
+    key = requests.owners().create_key(requests.actor(), requests.valid_body(NewKeySchema))
     return requests.creation_response(key)
 
 
@@ -30,7 +30,7 @@ def get(key_id: str) -> Response:
 def change(key_id: str) -> Response:
     """Change a key; ``?now=true`` ends its calls when it is disabled."""
     now = queries.boolean("now", False)
-    changes = requests.checked_body(KeyChangeSchema)
+    changes = requests.valid_body(KeyChangeSchema)
     return json_response(requests.owners().change_key(requests.actor(), key_id, changes, end_now=now))
 
 
@@ -43,5 +43,5 @@ def delete(key_id: str) -> Response:
 def rotate(key_id: str) -> Response:
     """Give a key a new secret; ``?now=true`` ends the calls of the old one."""
     now = queries.boolean("now", False)
-    grace = requests.checked_body(RotationSchema, optional=True).get("grace") or 0
+    grace = requests.valid_body(RotationSchema, optional=True).get("grace") or 0
     return json_response(requests.owners().rotate_key(requests.actor(), key_id, grace, end_now=now))

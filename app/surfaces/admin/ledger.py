@@ -27,7 +27,7 @@ def get(entry_id: str) -> Response:
 
 def settle(entry_id: str) -> Response:
     """Correct a lost or estimated row; answer with the correcting row."""
-    members = requests.checked_body(CorrectionSchema)
+    members = requests.valid_body(CorrectionSchema)
     return requests.creation_response(correct(requests.gateway(), requests.actor(), entry_id, members))
 
 

@@ -12,7 +12,7 @@ from flask import Response, current_app, g, request
 
 from app.config_loading.faults import ConfigError
 from app.config_loading.tables import Strict
-from app.config_loading.tenancy import checked
+from app.config_loading.tenancy import validate
 from app.config_loading.value_kinds import MISSING
 from app.errors import GatewayError
 from app.gateway.core import Gateway, gateway_of
@@ -54,12 +54,12 @@ def owners() -> Owners:
 _instance: Final = cache(lambda schema: schema())
 
 
-def checked_body(schema: type[Strict], *, optional: bool = False) -> dict[str, Any]:
+def valid_body(schema: type[Strict], *, optional: bool = False) -> dict[str, Any]:
     """Return the body's members; raise ``bad_request`` with every fault and its place."""
     deadline = gateway().settings.body_deadline
     body = json_body(request, limit=_LARGEST_BODY, deadline=deadline, optional=optional)
     try:
-        return checked(_instance(schema), body)
+        return validate(_instance(schema), body)
     except ConfigError as error:
         raise _refusal(error) from error
 

@@ -17,7 +17,7 @@ def index() -> Response:
 
 def create() -> Response:
     """Create a tenant."""
-    tenant = requests.owners().create_tenant(requests.actor(), requests.checked_body(NewTenantSchema))
+    tenant = requests.owners().create_tenant(requests.actor(), requests.valid_body(NewTenantSchema))
     return requests.creation_response(tenant)
 
 
@@ -28,7 +28,7 @@ def get(name: str) -> Response:
 
 def change(name: str) -> Response:
     """Change a tenant."""
-    changes = requests.checked_body(TenantSchema)
+    changes = requests.valid_body(TenantSchema)
     return json_response(requests.owners().change_tenant(requests.actor(), name, changes))
 
 

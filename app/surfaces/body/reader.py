@@ -68,7 +68,7 @@ def _read_bytes(request: Request, *, limit: int, deadline: float) -> bytes:
     if length is not None and length > limit:
         raise too_large(limit)
     stream = request.environ["wsgi.input"]
-    if length and getattr(stream, "arrived", 0) >= length:  # all is here, so no deadline is needed
+    if length and getattr(stream, "available", 0) >= length:  # all is here, so no deadline is needed
         return stream.read(length)
     chunks: list[bytes] = []
     total = 0

@@ -22,7 +22,7 @@ def _conversations() -> Conversations:
 
 def _resolve(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the items with copies in place of references."""
-    return current_gateway().state().history.resolved(g.principal.tenant, items)
+    return current_gateway().state().history.resolve(g.principal.tenant, items)
 
 
 def create(mount: Mount, deployment: str | None = None) -> Response:
