@@ -8,7 +8,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, func, literal_column
 
 MOST: Final = 4 * 10**18
-"""The most that a sum is: two of them still fit in 64 bits."""
+"""The largest sum: two of them still fit in 64 bits."""
 _UNIT: Final = 1_000_000_000
 
 

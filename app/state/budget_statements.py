@@ -1,9 +1,9 @@
 """The statements that reserve for an attempt and settle it, as SQL text, because every call runs them.
 
-PostgreSQL is sent one for each, which is a transaction of its own and one round trip; there, rows of budgets are locked in the
-order of their ids before anything of them is changed, and what a lock waited for is read anew. Each limits by itself how long it
-waits for a lock, and may come twice, where nobody knows whether a broken connection took it. On SQLite
-the writer thread runs a few statements in its one transaction, without a round trip.
+On PostgreSQL each is one statement, which is a transaction of its own and one round trip. It locks the rows of
+budgets in the order of their ids before it changes any, and reads them again after waiting for a lock. It limits how
+long it waits for a lock, and it may be executed twice when a connection breaks. On SQLite the writer thread runs a
+few statements in its one transaction, without a round trip.
 
 Tests: tests/state/test_budgets.py.
 """

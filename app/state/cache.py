@@ -21,7 +21,7 @@ from app.state.tables import cached_answer, db_now
 from app.state.upserts import upsert_for
 from app.state.wakeups import CACHE
 
-_MOST: Final = 1024 * 1024 * 1024  # bytes of all tenants together, looked for by the sweep
+_MOST: Final = 1024 * 1024 * 1024  # bytes of all tenants together, which the sweep enforces
 _AT_ONCE: Final = 200  # rows of a transaction
 _FOR_ROOM: Final = 20  # rows of up to some MiB each that make room
 _CHANGED: Final = (

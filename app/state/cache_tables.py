@@ -7,9 +7,9 @@ from sqlalchemy import ARRAY, REAL, BigInteger, Column, Double, Index, LargeBina
 from app.state.encryption import SealedBytes
 from app.state.schema import metadata
 
-# A kept answer of the gateway's cache, under the digest of what was asked. ``scope`` is a digest, too. ``vector`` is that
-# of the question where like ones are looked for, among those of one ``meaning``, from ``made_at`` on;
-# where the database compares them itself it lies in ``numbers`` instead.
+# An answer in the gateway's cache, under the digest of its question. ``scope`` is a digest, too. ``vector`` is that
+# of the question if similar ones are compared, among those of one ``meaning``, from ``made_at`` on; if the database
+# compares them itself, the vector is in ``numbers`` instead.
 cached_answer = Table(
     "cached_answer",
     metadata,

@@ -1,7 +1,8 @@
 """Whether the clock of this machine was set forward, or stood still with the machine, a moment ago.
 
-Leases then seem to be over although their processes live: a clock that nobody sets tells the difference. A process waits
-until all others have had time to renew, before it takes for lost what is not renewed. Tests: tests/state/test_clock.py.
+Leases then seem to be over although their processes live: a clock that nobody sets tells the difference. Before it
+treats work as lost, a process waits until all others have had time to renew their leases. Tests:
+tests/state/test_clock.py.
 """
 
 from __future__ import annotations

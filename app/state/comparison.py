@@ -14,11 +14,11 @@ from typing import Final
 from sqlalchemy import ARRAY, REAL, Connection, bindparam, text
 
 _LONGEST: Final = 16_000
-# An extension that lies in a schema which is not looked at cannot be used.
+# An extension in a schema outside the search path cannot be used.
 _INSTALLED: Final = text(
     "SELECT to_regtype('vector') IS NOT NULL AND EXISTS (SELECT FROM pg_extension WHERE extname = 'vector')"
 )
-# CASE: no other form promises that lengths are looked at first. What is not a number comes after the numbers.
+# CASE, because no other form guarantees that lengths are compared first. NaN sorts after the numbers.
 _NEAREST: Final = text(
     """
     SELECT id, 1 - distance FROM (

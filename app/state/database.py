@@ -40,9 +40,9 @@ T = TypeVar("T")
 
 DEFAULT_URL: Final = "sqlite:///sluice.db"
 _WAIT_SECONDS: Final = 20.0
-_QUIET_SECONDS: Final = 3.0  # a commit may be written so long before others see it
+_QUIET_SECONDS: Final = 3.0  # a commit may be written this long before others see it
 _QUIET_BEAT: Final = 2.0  # seconds between two looks at whether somebody writes again
-_QUIET_MAX_SECONDS: Final = 30.0  # a multiple of the beat, so that all who wait look at the same moment
+_QUIET_MAX_SECONDS: Final = 30.0  # a multiple of the beat, so that all waiters look at the same moment
 
 
 class Backend(Protocol):
@@ -202,17 +202,17 @@ class Database:
         return self.write(lambda connection: connection.execute(statement).rowcount, idempotent=idempotent)
 
     def is_quiet(self, seconds: float) -> bool:
-        """Tell, without a look into the database, whether no process has committed for so many seconds.
+        """Tell, without looking into the database, whether no process has committed for that many seconds.
 
-        False where nobody can tell, as on PostgreSQL."""
+        False where this cannot be known, as on PostgreSQL."""
         backend = self._current()
         return isinstance(backend, SQLiteBackend) and backend.is_quiet(seconds)
 
     def wait(self, wakeup: Event, seconds: float, *, quiet_after: float = 0.0) -> None:
         """Wait until ``wakeup`` is set, or for ``seconds``, and longer while nobody writes to the database.
 
-        ``quiet_after`` is the time after the last write in which time alone may bring something new, as the end of a
-        lease does. Whatever happens, the wait ends after some seconds.
+        ``quiet_after`` is the time after the last write during which something may become due by time alone, such as
+        a lease that ends. In any case, the wait ends after some seconds.
         """
         limit = time.monotonic() + until_beat(_QUIET_MAX_SECONDS)
         pause = max(seconds, _QUIET_BEAT)

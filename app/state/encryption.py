@@ -19,17 +19,17 @@ class SealedBytes(TypeDecorator[bytes]):
     cache_ok = True
 
     def bind_processor(self, dialect: Dialect) -> Callable[[bytes | None], bytes | None]:
-        """Return what makes of a value what goes into the database."""
+        """Return the function that seals a value for the database."""
         write = _cipher_of(dialect).write
         return lambda value: None if value is None else write(value)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> bytes | None:
-        """Return what came out of it."""
+        """Return a value from the database, unsealed."""
         return value if value is None else _cipher_of(dialect).read(bytes(value))
 
 
 def use_cipher(engine: Engine, cipher: Cipher) -> Engine:
-    """Have an engine's sealed columns go through ``cipher``; return the engine."""
+    """Let an engine's sealed columns go through ``cipher``; return the engine."""
     setattr(engine.dialect, _ATTRIBUTE, cipher)
     return engine
 

@@ -1,8 +1,8 @@
 """The event log of background responses: the process that runs one appends, and any process reads.
 
 Numbered events are appended in batches. An append renews the lease as well, and it is refused once the response was
-cancelled or another process runs it. A reader starts after any number and gets exactly the rest, in any process: it is
-woken by a notification and looks by itself anyway.
+cancelled or another process runs it. A reader starts after any number and gets exactly the rest, in any process: it
+is woken by a notification, and polls as well.
 """
 
 from __future__ import annotations

@@ -104,7 +104,7 @@ class FirstAnswers:
         self._end_claim(name, delete(first_answer))
 
     def stop(self) -> None:
-        """Renew no more; leases that are left run out by themselves."""
+        """Stop renewing; the remaining leases expire by themselves."""
         self._renewal.stop()
 
     def _end_claim(self, name: str, statement: Update | Delete) -> None:

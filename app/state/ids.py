@@ -85,7 +85,7 @@ def new_item_id(item_type: str) -> str:
 
 
 def storable(value: Any) -> bool:
-    """Say whether a foreign id may reach the database: printable ASCII, at most 512 characters."""
+    """Tell whether a foreign id may reach the database: printable ASCII, at most 512 characters."""
     return isinstance(value, str) and _STORABLE.fullmatch(value) is not None
 
 

@@ -1,7 +1,7 @@
 """Keys by the names that they have now. A row of a call has the id of its key, and the name that the key had then.
 
-A name means the keys that have it now, whatever they were called; it also means keys of the file, which have no id, and
-keys that are gone, under the name that they had. Tests: tests/surfaces/test_renamed_keys.py.
+A name means the keys that have it now, whatever their names were before; it also means keys of the file, which have
+no id, and deleted keys, under the name that they had. Tests: tests/surfaces/test_renamed_keys.py.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def conditions(db: Database, table: Table, filters: Mapping[str, Any]) -> list[C
 
 
 def names_of(db: Database, ids: Sequence[str]) -> dict[str, str]:
-    """Return the names that keys have now, by id; those that are gone have none."""
+    """Return the names that keys have now, by id; deleted keys have none."""
     columns = (client_key.c.id, client_key.c.name)
     names: dict[str, str] = {}
     for begin in range(0, len(ids), _AT_ONCE):

@@ -62,7 +62,7 @@ class StoredKey:
 
     @property
     def history(self) -> History:
-        """Return what the ledger knows the key by besides its name."""
+        """Return how the ledger identifies the key, besides by its name."""
         former = self.members.get(_FORMER) or ()
         return History(tuple([(name, until) for name, until in former]), self.created_at)
 

@@ -54,7 +54,7 @@ class Entry(NamedTuple):
 
     @property
     def owner(self) -> str:
-        """Return what budgets know the key by."""
+        """Return how budgets identify the key."""
         return f"{self.tenant}/{self.key_id or self.key}"
 
     def at(self, now: float) -> Entry:

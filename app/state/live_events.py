@@ -137,7 +137,7 @@ class Reader:
         db.wakeups.listeners.append(self._receive)
 
     def close(self) -> None:
-        """Receive no more."""
+        """Stop receiving."""
         self._db.wakeups.listeners.remove(self._receive)
 
     def read(self) -> Iterator[LiveEvent]:

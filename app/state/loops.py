@@ -79,7 +79,7 @@ class PeriodicTask(Loop):
         self._rest()
 
     def _rest(self) -> None:
-        """Sleep; what is rare and long does not begin in all processes at once."""
+        """Sleep; long and rare work does not begin in all processes at once."""
         gevent.sleep(until_beat(self._seconds) if self._seconds <= _BEATS else self._seconds)
 
 

@@ -8,7 +8,7 @@ _SHORT: Final = 2.0
 
 
 class Patience:
-    """Gives a call all its time, but little while the last one waited in vain.
+    """Gives a call its whole time, but only little after a call that waited in vain.
 
     So the waits of one request add up to little more than one wait, however many statements it has."""
 
@@ -20,9 +20,9 @@ class Patience:
         return min(seconds, _SHORT) if self._is_lost else seconds
 
     def lose(self) -> None:
-        """Learn that a call waited in vain."""
+        """Record that a call waited in vain."""
         self._is_lost = True
 
     def regain(self) -> None:
-        """Learn that the database answered."""
+        """Record that the database answered."""
         self._is_lost = False

@@ -65,7 +65,7 @@ def open_engine(url: URL, pooling: Pooling | None = None) -> Engine:
         url.set(query=parameters.libpq),
         connect_args=arguments,
         use_native_hstore=False,
-        hide_parameters=True,  # what was asked and answered stays out of errors, and so of the log
+        hide_parameters=True,  # statements and their values stay out of errors, and so out of the log
         **options,
     )
     limits = _LIMITS if pooling is not None and "options" not in parameters.libpq else ()
@@ -93,7 +93,7 @@ def _begin_statement(limits: Sequence[str], schema: str | None) -> str:
 
 
 def _begin(connection: Connection, statement: str) -> None:
-    """Begin a transaction, unless a single statement comes, which is one by itself."""
+    """Begin a transaction, except for a single statement, which is one by itself."""
     if not connection.get_execution_options().get(_SINGLE):
         connection.exec_driver_sql(statement)
 
@@ -145,10 +145,10 @@ class PostgresBackend:
             job.finish()
 
     def _within(self, run: Callable[[Connection], Any], timeout: float, single: bool) -> Any:
-        """Run, and give up the connection of a server that says nothing; raises TimeoutError.
+        """Run, and give up the connection of a server that does not respond; raises TimeoutError.
 
-        Whoever waits in psycopg must meet what is no ``Exception``: then SQLAlchemy closes the connection, of which nobody
-        knows what comes next."""
+        The wait in psycopg is ended by an error that is no ``Exception``: then SQLAlchemy closes the connection,
+        whose state is unknown."""
         import gevent
 
         timeout = self._patience.limit(timeout)

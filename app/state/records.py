@@ -112,7 +112,7 @@ class StoredResponse:
 class NewAttempt:
     """An attempt that is about to begin; ``target`` is ``provider/model``, ``realm`` that of the account.
 
-    ``run`` counts from 1 how often the work of a background response was begun; ``key_name`` is the name of the
+    ``run`` counts, from 1, how often a background response was started; ``key_name`` is the name of the
     provider's key, never its value.
     """
 

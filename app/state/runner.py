@@ -27,7 +27,7 @@ from app.state.wakeups import QUEUE
 _LOG: Final = logging.getLogger(__name__)
 
 CONCURRENCY: Final = 32
-_SPARE: Final = 8  # one more job for tenants without any, for each so many
+_SPARE: Final = 8  # one more job for tenants without any, for each this many
 _TURN_SECONDS: Final = 1.0
 _HAND_OVER_SECONDS: Final = 2.0
 _RENEW_AT: Final = 0.3  # of the lease: two renewals may fail before it is lost
@@ -102,7 +102,7 @@ class Runner(Generic[W]):
         self._loop.start()
 
     def stop(self, grace: float) -> None:
-        """Claim no more, wait ``grace`` seconds for what runs, hand over the rest."""
+        """Stop claiming, wait ``grace`` seconds for running work, and hand over the rest."""
         deadline = time.monotonic() + grace
         self._loop.stop()
         for job in list(self._jobs):

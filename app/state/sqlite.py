@@ -48,7 +48,7 @@ def open_engine(path: str, *, write: bool) -> Engine:
     engine = create_engine(
         URL.create("sqlite", database=path),
         poolclass=StaticPool,
-        hide_parameters=True,  # what was asked and answered stays out of errors, and so of the log
+        hide_parameters=True,  # statements and their values stay out of errors, and so out of the log
         connect_args={
             "timeout": BUSY_SECONDS,
             "isolation_level": None,
@@ -130,7 +130,8 @@ class SQLiteBackend:
         return self._reads.submit(run).wait(timeout)
 
     def is_quiet(self, seconds: float) -> bool:
-        """Tell whether no process has committed for so many seconds: each commit is written to the write-ahead log."""
+        """Tell whether no process has committed for that many seconds: each commit is written to the write-ahead
+        log."""
         try:
             return time.time() - os.stat(self._log).st_mtime > seconds
         except OSError:

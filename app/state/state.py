@@ -122,7 +122,8 @@ class State:
         self._run(Runner(self.db, self.batch_queue, execute))
 
     def stop_background(self, grace: float) -> None:
-        """Claim no more work, wait up to ``grace`` seconds for what runs, and hand over the rest.
+        """Stop claiming work, wait up to ``grace`` seconds for running work, and hand over the
+        rest.
 
         A second caller waits as well: a process that closes must not overtake its own drain."""
         gevent.joinall([gevent.spawn(runner.stop, grace) for runner in self.runners], raise_error=True)

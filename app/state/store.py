@@ -76,7 +76,7 @@ class Responses:
             self._renewer.remove(response_id)
 
     def abandon(self, response_id: str) -> None:
-        """Renew the lease of an unfinished response no more; the sweep ends it as lost."""
+        """Stop renewing the lease of an unfinished response; the sweep ends it as lost."""
         self._renewer.remove(response_id)
 
     def get(self, tenant: str, response_id: str) -> StoredResponse:

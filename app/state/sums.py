@@ -221,7 +221,8 @@ def numbers(sums: Sums) -> list[Any]:
 
 
 def value_of(name: str, members: Members) -> str | None:
-    """Return the value of a member by which calls are summed: of a key with an id, both its id and its name then."""
+    """Return the value of a member by which calls are summed; for a key with an id, both its id and its name at the
+    time."""
     value: str | None = members.get(name)
     return f"{members['key_id']}/{value}" if name == "key" and members.get("key_id") else value
 

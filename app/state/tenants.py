@@ -49,7 +49,7 @@ class Tenants(Repository):
         return self._db.read(lambda c: find_row(c, by_key(tenant, name), name)) is not None
 
     def is_gone(self, name: str) -> bool:
-        """Tell whether a tenant of this name was deleted of which something may be left."""
+        """Tell whether a tenant of this name was deleted and some of its data may remain."""
         statement = select(gone_tenant.c.name).where(gone_tenant.c.name == name)
         return self._db.fetch_first(statement) is not None
 
@@ -62,7 +62,8 @@ class Tenants(Repository):
         return read_page(self._db, tenant, limit, after, _tenant)
 
     def create(self, actor: Actor, name: str, members: Mapping[str, Any]) -> StoredTenant:
-        """Create a tenant; raises ``conflict`` for a name that is taken, or of whose former tenant something is left."""
+        """Create a tenant; raises ``conflict`` for a name that is taken, or whose former tenant still has data
+        here."""
         new = StoredTenant(name, members, int(time.time()))
 
         def work(connection: Connection, number: int) -> None:

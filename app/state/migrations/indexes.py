@@ -37,7 +37,7 @@ LARGE: Final = {
 }
 _INDEX_LOCK: Final = 0x51_1C_E0_02
 _LOOK_SECONDS: Final = 0.2
-_TURN_SECONDS: Final = 0.3  # who waits for SQLite looks ten times a second
+_TURN_SECONDS: Final = 0.3  # a process that waits for SQLite tries ten times a second
 
 
 def build(engine: Engine) -> None:
@@ -69,10 +69,10 @@ def _missing(connection: Connection) -> dict[str, str]:
 
 
 def _build_concurrently(engine: Engine) -> None:
-    """Build those that are missing, one process at a time, while others write.
+    """Build the missing indexes, one process at a time, while others write.
 
-    A concurrent build waits for every snapshot that is older, so neither who waits for the lock nor who holds it
-    may have one.
+    A concurrent build waits for every
+    older snapshot, so neither the process that waits for the lock nor the one that holds it may have one.
     """
     while True:
         with engine.begin() as guard:
