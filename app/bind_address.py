@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from app.config import Settings
 
 Address = str | bytes | tuple[Any, ...]
-"""What a socket says of itself: a path, or host and port with what IPv6 adds."""
+"""The address of a socket: a path, or host and port with what IPv6 adds."""
 
 LOOPBACK: Final = "127.0.0.1"
 ANYWHERE: Final = "0.0.0.0"
@@ -44,12 +44,13 @@ class ServingError(Exception):
 
 
 def has_client_keys(settings: Settings) -> bool:
-    """Say whether any client key is set."""
+    """Tell whether any client key is set."""
     return bool(settings.keys) or settings.master_key is not None
 
 
 def is_protected(settings: Settings) -> bool:
-    """Say whether the server may listen beyond loopback: it has keys, or its operator chose to go without."""
+    """Tell whether the server may listen beyond loopback: it has keys, or its operator chose to go
+    without."""
     return settings.open or has_client_keys(settings)
 
 
@@ -80,7 +81,7 @@ def refusal(host: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether ``host`` (a name or an address) is reachable from this machine only."""
+    """Tell whether ``host`` (a name or an address) is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -90,14 +91,14 @@ def is_loopback(host: str) -> bool:
 
 
 def is_own(settings: Settings, url: str) -> bool:
-    """Say whether ``url`` leads to this server itself: to its port on this machine."""
+    """Tell whether ``url`` leads to this server itself: to its port on this machine."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
     return port == settings.port and (is_loopback(host) or host == settings.host)
 
 
 def shown_address(address: Address) -> str:
-    """Return a listener's address as one reads it."""
+    """Return a listener's address in readable form."""
     return f"unix:{_path_of(address)}" if isinstance(address, str | bytes) else f"{address[0]}:{address[1]}"
 
 
@@ -118,8 +119,8 @@ def url(address: Address) -> str:
 
 
 def is_private(addresses: Sequence[Address], output: TextIO) -> bool:
-    """Tell whether a link that is printed stays with whoever starts the server: all listen on loopback, or he
-    sits at a terminal. A socket with a path is for a server in front, which is no browser's."""
+    """Tell whether only the person who starts the server sees a printed link: all listeners are on loopback,
+    or the output is a terminal. A socket with a path is for a server in front, which is no browser's."""
     loopback = all(not isinstance(one, str | bytes) and is_loopback(one[0]) for one in addresses)
     return loopback or output.isatty()
 
@@ -138,7 +139,8 @@ def _curl(server: str, needs_key: bool) -> str:
 
 
 def turn_newcomers_away(listener: socket.socket) -> None:
-    """Let no new connection come about at a listener of a server that ends; those begun still do.
+    """Accept no new connections at a listener of a server that is ending; connections that have
+    begun still come through.
 
     Closing a listener resets what the kernel has accepted and nobody has taken yet, a request
     and all. After this and a moment all that is there can be taken. Who comes now tries again

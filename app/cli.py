@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Refusal as refusal:
         _refuse(str(refusal).splitlines())
         return refusal.code
-    except BrokenPipeError:  # whoever read this has enough (`sluice calls | head`)
+    except BrokenPipeError:  # the reader has closed the pipe (`sluice calls | head`)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that the exit does not flush it
         return _DOUBTFUL
     return code

@@ -55,7 +55,7 @@ class Limit(NamedTuple):
 
 
 def limits_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Limit, ...]:
-    """Return the limits that checked rows of a file, or of the admin API, tell."""
+    """Return the limits of validated rows of a file or of the admin API."""
     return tuple(
         Limit(kind, row[kind], row.get("per"), row.get("models"))
         for row in rows
@@ -88,7 +88,7 @@ class Budget:
 
 
 def budgets_of(rows: Iterable[Mapping[str, Any]]) -> tuple[Budget, ...]:
-    """Return the budgets that checked rows of a file, or of the admin API, tell."""
+    """Return the budgets of validated rows of a file or of the admin API."""
     return tuple(
         Budget(nano_of(row["usd"]), row["per"], row.get("models"), row.get("unpriced") == "deny")
         for row in rows
@@ -103,7 +103,7 @@ def budget_row(budget: Budget) -> dict[str, Any]:
 
 
 def nano_of(usd: float) -> int:
-    """Return dollars as nano-dollars; what is above 0 does not vanish."""
+    """Return dollars as nano-dollars; an amount above 0 does not become 0."""
     product = usd * NANO
     nano = round(product) if product < _EXACT else 0
     if abs(product - nano) > 0.499:  # too near to a half, or too wide, for floats
@@ -134,8 +134,8 @@ def seconds_of(value: Any) -> int | None:
 
 @record
 class SemanticSettings:
-    """How near is near enough: the cosine of what ``model`` makes of the last user messages is at least ``threshold``.
-    Conversations of more than ``history`` messages are not compared."""
+    """When questions are similar: the cosine of the vectors that ``model`` makes of the last user messages is at
+    least ``threshold``. Conversations of more than ``history`` messages are not compared."""
 
     model: str
     threshold: float = 0.8
@@ -144,9 +144,9 @@ class SemanticSettings:
 
 @record
 class CacheSettings:
-    """How answers are kept: for ``ttl`` seconds. ``single_flight``: of equal calls that arrive together one goes
-    out. ``deterministic_only``: only at temperature 0. ``allow_per_call``: a caller's headers count. ``on`` is
-    False where the operator wrote ``cache = false``. ``semantic``: like questions have one answer, too."""
+    """How answers are cached: for ``ttl`` seconds. ``single_flight``: of equal calls that arrive together, one
+    goes out. ``deterministic_only``: only at temperature 0. ``allow_per_call``: a caller's headers count. ``on``
+    is False where the operator wrote ``cache = false``. ``semantic``: like questions have one answer, too."""
 
     ttl: int = 300
     single_flight: bool = True
@@ -174,7 +174,7 @@ class ProviderSettings:
     provider's own settings (api_version, project, location, region, voices …): texts, flags,
     tables, and ``Secret`` where one is. ``prices`` maps a model to USD per million tokens:
     input, output, cached, and per request, image, search_unit. ``client_cert`` is a PEM file with certificate and key, or the pair.
-    ``chain``: without a key, the vendor's own chain of credentials is asked."""
+    ``chain``: without a key, the vendor's own chain of credentials is used."""
 
     name: str
     base_url: str | None = None
@@ -224,9 +224,9 @@ class TenantSettings:
 
 @record
 class TargetMembers:
-    """What a target of a name is asked with: ``max_tokens`` caps the answer and is asked for where the client names
-    no bound; ``defaults`` are sampling parameters (``TARGET_DEFAULTS``) for clients that give none; ``headers``
-    go out with each request; ``timeouts`` replace those of the server, in its words."""
+    """What a target of a name is asked with: ``max_tokens`` caps the answer, and is sent if the client names no
+    limit; ``defaults`` are sampling parameters (``TARGET_DEFAULTS``) for clients that give none; ``headers`` go out
+    with each request; ``timeouts`` replace those of the server, in its words."""
 
     max_tokens: int | None = None
     defaults: Mapping[str, Any] = field(default_factory=dict)

@@ -60,7 +60,7 @@ _KNOWN: Final = _LIBPQ | _POOL | _WAIT | _SCHEMA | _HELD | _FOREIGN_SSL
 
 @dataclass(frozen=True, slots=True)
 class Parameters:
-    """What a URL's parameters say: ``libpq`` is for the driver, the rest for us (None: nothing said)."""
+    """The parameters of a URL: ``libpq`` is for the driver, the rest for us (None: not given)."""
 
     libpq: dict[str, str] = field(default_factory=dict)
     pool: int | None = None
@@ -69,7 +69,7 @@ class Parameters:
 
 
 def is_postgres(url: str) -> bool:
-    """Say whether a URL names PostgreSQL, however its driver is spelt."""
+    """Tell whether a URL names PostgreSQL, however its driver is spelt."""
     return url.partition("://")[0].partition("+")[0] in POSTGRES
 
 

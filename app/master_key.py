@@ -20,7 +20,7 @@ from app.config import Secret, Settings
 
 VARIABLE: Final = "_SLUICE_MADE_KEY"
 LINK_SECONDS: Final = 12 * 3_600
-"""So long after the start the link works."""
+"""How long after the start the link works."""
 
 _FORM: Final = re.compile(r"[0-9a-f]{64}")
 _LINK: Final = re.compile(r"([0-9]{1,12})-([0-9a-f]{64})")
@@ -34,7 +34,8 @@ def make(environ: MutableMapping[str, str]) -> str:
 
 
 def adopt(settings: Settings, environ: MutableMapping[str, str]) -> Settings:
-    """Return the settings of a worker, with the made key, which its environment then forgets."""
+    """Return the settings of a worker with the generated key, and remove the key from its
+    environment."""
     key = environ.pop(VARIABLE, "")
     if settings.master_key is not None or _FORM.fullmatch(key) is None:
         return settings

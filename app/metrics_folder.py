@@ -52,7 +52,8 @@ def _sweep(above: Path) -> None:
 
 
 def _locked(folder: Path) -> int | None:
-    """Take the lock of a folder; return its descriptor, None when somebody has it or it is not ours."""
+    """Take the lock of a folder; return its descriptor, None when another process has it or the folder
+    is not ours."""
     if not os.access(folder, os.W_OK):
         return None
     descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)

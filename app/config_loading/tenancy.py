@@ -121,7 +121,7 @@ class NewAdminSchema(Strict):
 
 
 def validate(schema: Strict, members: Mapping[str, Any]) -> dict[str, Any]:
-    """Return validated members; None is kept and means that a member is removed.
+    """Return validated members; None stays, and means that a member is removed.
 
     Raises ``ConfigError`` with every fault.
     """

@@ -101,7 +101,7 @@ def is_reference(item: Any) -> bool:
 
 
 def is_replacement(item: Mapping[str, Any]) -> bool:
-    """Tell whether an item is a compaction of the gateway's that stands for everything before it."""
+    """Tell whether an item is a compaction by the gateway that replaces everything before it."""
     content = item.get("encrypted_content")
     return item.get("type") == "compaction" and isinstance(content, str) and content.startswith(REPLACEMENT)
 

@@ -44,7 +44,7 @@ class Framing:
         """Return up to ``size`` bytes, none at the end; ``OSError`` where the framing is broken."""
         if self._broken:
             raise OSError("the body's framing is broken")
-        self._broken = True  # and so it stays when a read is interrupted: what it had taken is lost
+        self._broken = True  # and it stays so when a read is interrupted: the bytes that were taken are lost
         if (invite := self._invite) is not None:
             self._invite = None
             invite()
@@ -56,7 +56,8 @@ class Framing:
         return data
 
     def reaches_end(self, seconds: float) -> bool:
-        """Skip what the application left unread, for so long at most; say whether the body ended well."""
+        """Skip what the application left unread, for at most ``seconds``; tell whether the body ended
+        well."""
         if not self._broken and getattr(self._reader, "length", None) == 0:
             return True
         try:
@@ -190,7 +191,7 @@ def environ_of(base: dict[str, Any], request: Any) -> dict[str, Any]:
 
 
 def name_host(environ: dict[str, Any]) -> None:
-    """Name this server by the host that was asked for, as one that listens at a Unix socket needs."""
+    """Name this server by the requested host, as a server at a Unix socket must."""
     name, _, port = environ.get("HTTP_HOST", "").partition(":")
     environ["SERVER_NAME"] = name
     environ["SERVER_PORT"] = port or _PORTS.get(environ["wsgi.url_scheme"], "")

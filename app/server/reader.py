@@ -39,8 +39,8 @@ class Unreader(SocketUnreader):
         return data
 
     def read_next(self) -> bytes:
-        """Return what has arrived, as ``read`` does. Nothing of a request is here mostly before its client has read
-        the last answer, so the wait comes first: to look in vain costs a system call and an error."""
+        """Return what has arrived, as ``read`` does. Mostly nothing of a request is here before its client has read
+        the last answer, so the wait comes first: looking in vain costs a system call and an error."""
         if self._readable is None or self.buf.seek(0, os.SEEK_END):
             return self.read()
         get_hub().wait(self._readable)

@@ -114,7 +114,7 @@ class Answer:
             self._send(b"0\r\n\r\n" if self._chunked else b"")
 
     def _send(self, data: bytes) -> None:
-        """Send the head, if it waits, and ``data``: by one call where the socket takes it, as it mostly does."""
+        """Send the head, if it waits, and ``data``: in one call if the socket takes them, as it mostly does."""
         if not self.headers_sent:
             data = self._head() + data
             self.headers_sent = True
@@ -151,5 +151,5 @@ def _place_of_length(names: tuple[str, ...]) -> int | None:
 
 @lru_cache(maxsize=1)
 def _date(second: int) -> str:
-    """Return a second since 1970 as HTTP writes it."""
+    """Return a time in Unix seconds as an HTTP date."""
     return formatdate(second, usegmt=True)

@@ -130,7 +130,7 @@ class ShortWay:
         return PlainRequest(environ, body, closes)
 
     def _take_scheme(self, environ: dict[str, Any]) -> bool:
-        """Note the scheme that a trusted proxy tells; False where it tells two."""
+        """Note the scheme that a trusted proxy states; False if it states two."""
         if environ.keys().isdisjoint(self._secure):
             return True
         secure = {environ[key] == value for key, value in self._secure.items() if key in environ}
@@ -140,7 +140,7 @@ class ShortWay:
 
 
 def _is_trusted(cfg: Any, peer: Any) -> bool:
-    """Tell whether a peer is a proxy that may tell the scheme."""
+    """Tell whether a peer is a proxy that may state the scheme."""
     policy = message.HeaderPolicy()
     policy.cfg, policy.peer_addr = cfg, peer
     return bool(policy._peer_is_trusted_proxy())
@@ -159,7 +159,7 @@ def _body(data: bytes, start: int, length: int, unreader: Any) -> WholeBody | In
 
 @lru_cache(maxsize=256)
 def _plain_place(target: bytes) -> dict[str, str] | None:
-    """Return what an environ says of a request's target, None for one that gunicorn has a rule for."""
+    """Return the environ members of a request's target, None for one that gunicorn has a rule for."""
     uri = target.decode("latin-1")
     if not _PLAIN_URI.fullmatch(uri):
         return None

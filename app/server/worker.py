@@ -140,7 +140,7 @@ class Worker(GeventWorker):
         self._await_end(servers)
 
     def handle_exit(self, sig: Any, frame: Any) -> None:
-        """Begin to leave, at once: the signal wakes whoever waits for ``leaves``."""
+        """Begin to leave at once: the signal wakes all that wait for ``leaves``."""
         super().handle_exit(sig, frame)
         self.leaves.set()
 
@@ -243,7 +243,7 @@ class Worker(GeventWorker):
             raise StopIteration from None
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
-        """Refuse what could not be read, or own up to a fault of ours."""
+        """Refuse a request that could not be read, or report a fault of ours."""
         status, reason, error = _refusal_of(exc)
         if status == 500:
             self.log.error("Error on a connection", exc_info=exc)
@@ -332,7 +332,7 @@ def _refusal(status: int, reason: str, error: GatewayError) -> bytes:
 
 
 def _linger(sock: Any) -> None:
-    """Take in what is still under way: closing on unread bytes would reset the connection."""
+    """Read what is still under way: closing with unread bytes would reset the connection."""
     sock.shutdown(socket.SHUT_WR)
     with gevent.Timeout(_LINGER, False):  # type: ignore[arg-type]  # the stubs lack it
         while sock.recv(_SKIP):

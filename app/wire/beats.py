@@ -1,6 +1,6 @@
 """Beats: the loops of a process that look for something now and then wake together.
 
-A process that idles pays for each time that it wakes far more than for each loop that then looks.
+For an idle process each wake-up costs far more than each loop that then looks.
 """
 
 from __future__ import annotations
@@ -12,6 +12,6 @@ _TOO_SOON: Final = 1 / 16  # of the time between two beats: who wakes a little e
 
 
 def until_beat(seconds: float) -> float:
-    """Return the time until the next beat of a loop that looks each so many ``seconds``."""
+    """Return the time until the next beat of a loop that looks every ``seconds``."""
     rest = seconds - time.monotonic() % seconds
     return rest if rest > seconds * _TOO_SOON else rest + seconds

@@ -25,10 +25,10 @@ _NO_TCP_INFO: Final = frozenset({errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EINV
 
 
 def is_closed(sock: socket.socket) -> bool:
-    """Say whether the peer has closed, or reset, the connection. Never blocks, consumes nothing.
+    """Tell whether the peer has closed, or reset, the connection. Never blocks, consumes nothing.
 
-    A half-close counts as gone. Where there is no TCP_INFO (other systems, Unix
-    sockets) a peek tells, except that unread data hides the end behind it.
+    A half-close counts as gone. Without TCP_INFO (other systems, Unix sockets) a peek decides,
+    except that unread data hides the end behind it.
     """
     if sock.fileno() < 0:
         return True
@@ -79,7 +79,7 @@ class ClientWatch:
         self._watched.pop(token, None)
 
     def sweep(self) -> int:
-        """Ask for every watched socket once; return how many clients had gone."""
+        """Check every watched socket once; return how many clients had gone."""
         tokens = [token for token, (sock, _) in self._watched.items() if is_closed(sock)]
         for token in tokens:
             gevent.spawn(self._watched.pop(token)[1])

@@ -34,7 +34,7 @@ class Clocks(NamedTuple):
 
 
 class Interrupted(BaseException):
-    """Ends a wait from outside. Not an ``Exception``: no library's handler may take it for its own."""
+    """Ends a wait from outside. Not an ``Exception``, so that no library's handler catches it."""
 
 
 class Quiet(Exception):
@@ -96,7 +96,7 @@ class Watchdog:
         return True
 
     def stop(self) -> None:
-        """End the watch: no clock fires any more, and what it watched is forgotten."""
+        """End the watch: no clock fires any more, and the watchdog forgets its targets."""
         self.on_abort = None
         self._disarm()
 

@@ -52,11 +52,11 @@ class _Lean:
     @property
     def has_connected_to_proxy(self) -> bool:
         """Whether a failure is not the proxy's. ``http.client`` closes a connection that fails, and urllib3 then
-        takes it for one that never reached its proxy."""
+        assumes that it never reached its proxy."""
         return self._was_connected or super().has_connected_to_proxy  # type: ignore[misc]
 
     def connect(self) -> None:
-        """Connect, and let the kernel tell a peer that is gone: firewalls forget silent connections without a word."""
+        """Connect, and let the kernel detect a dead peer: firewalls drop silent connections without notice."""
         self._was_connected = False
         super().connect()  # type: ignore[misc]
         self._was_connected = True

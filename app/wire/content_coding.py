@@ -1,7 +1,7 @@
 """The content encodings of answers, undone a little at a time.
 
-Identity is asked for, so this is for servers and proxies that do not listen.
-Tests: tests/wire/test_http1.py, tests/behaviour/test_encoded_answers.py.
+We request identity, so this is for servers and proxies that ignore that. Tests:
+tests/wire/test_http1.py, tests/behaviour/test_encoded_answers.py.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Inflater:
         return self._at < len(self._data)
 
     def feed(self, data: bytes, limit: int) -> bytes:
-        """Return up to ``limit`` bytes of content, none only if it holds nothing; ``Malformed`` for what is no gzip or
-        deflate.
+        """Return up to ``limit`` bytes of content, none only if it holds nothing; ``Malformed`` for data that is not
+        gzip or deflate.
         """
         if data:
             self._data, self._at = self._data[self._at :] + data, 0
@@ -83,8 +83,8 @@ class Inflater:
 
 
 def inflater_of(headers: Mapping[str, str]) -> Inflater | None:
-    """Return what undoes the content encoding, None for identity and for names of no encoding, such as a charset;
-    ``Malformed`` for one that cannot be undone.
+    """Return an inflater for the content encoding, None for identity and for names that are not encodings, such
+    as a charset; ``Malformed`` for an encoding that cannot be undone.
     """
     codings = [coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")]
     ours = [coding for coding in codings if coding in _CODINGS]

@@ -1,11 +1,10 @@
 """Outbound HTTP. ``app.wire.connections`` and ``app.wire.pooled`` are the only users of urllib3 and requests
 beside it.
 
-One ``Egress`` per worker holds what the operator said about proxies and authorities;
-each provider gets one long-lived ``Transport`` from it, and each call an ``Upstream``.
-There is no Session: no cookies, no .netrc, no environment, no redirects and no retries
-exist here. Requests are prepared by hand and sent by an adapter, bodies are read
-straight from the connection under ``app.wire.http1``.
+One ``Egress`` per worker holds the operator's proxies and authorities; each provider gets one
+long-lived ``Transport`` from it, and each call an ``Upstream``. There is no Session: no cookies, no
+.netrc, no environment, no redirects and no retries exist here. Requests are prepared by hand and
+sent by an adapter, bodies are read straight from the connection under ``app.wire.http1``.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ POOL_SIZE: Final = 1000  # kept connections per host; beyond it urllib3 drops on
 class Egress:
     """The way out: proxies, authorities, transports.
 
-    ``environ`` is read here, once. Raises ``ValueError`` for a proxy that is no URL and a CA path
-    that does not exist.
+    ``environ`` is read here, once. Raises ``ValueError`` for a proxy that is not a URL and for a CA
+    path that does not exist.
     """
 
     def __init__(self, environ: Mapping[str, str] | None = None) -> None:
@@ -94,8 +93,8 @@ class Egress:
 
 
 class _Route(NamedTuple):
-    """Where a URL leads, which is found once: the target as the origin's request line has it, the origin, None where
-    a proxy stands between, and what serves the URL's scheme without a socket, if anything does."""
+    """Where a URL leads, resolved once: the target of the origin's request line; the origin, None behind a proxy;
+    and the opener that serves the URL's scheme without a socket, if there is one."""
 
     target: str
     origin: direct_connection.Origin | None
@@ -109,7 +108,8 @@ class Transport:
         self._ways = ways
         self._opener = opener
         self._known: dict[str, _Route] = {}
-        # Where the watchdog works reads need no limit of the socket's, and one would cost a timer a read.
+        # Where the watchdog works, reads need no limit of the socket, which would cost a timer for each
+        # read.
         self._watched = monkey.is_module_patched("socket")
 
     def open(
@@ -161,7 +161,8 @@ class Transport:
         self._ways.close()
 
     def _find_way(self, url: str) -> _Route:
-        """Return where a URL leads, and remember it; raises for one that must not go out."""
+        """Return where a URL leads, and remember it; raises for a URL that must not be
+        requested."""
         parts = request_head.split_url(url)
         opener, origin = self._opener(parts.scheme), None
         if opener is None:
@@ -174,8 +175,8 @@ class Transport:
 
 
 class _Ways:
-    """The ways to where requests go: straight to an origin over connections of our own, or by requests where a
-    proxy stands between or a body comes in pieces."""
+    """The ways to origins: direct, over connections of our own, or through ``requests`` if there is a proxy or
+    the body comes in pieces."""
 
     def __init__(
         self,
@@ -191,7 +192,7 @@ class _Ways:
         self._adapter: Adapter | None = None
 
     def origin(self, parts: SplitResult) -> direct_connection.Origin | None:
-        """Return the connections to the origin of a URL, None where a proxy stands between."""
+        """Return the connections to the origin of a URL, None if it is reached through a proxy."""
         if self._rules.proxy_for(parts.scheme, *address_of(parts)) is not None:
             return None
         return self._direct.get((parts.scheme, parts.netloc)) or self._open_direct(parts)
@@ -255,7 +256,7 @@ class _Ways:
 
 
 def _accept(upstream: HttpUpstream, *, proxied: bool) -> HttpUpstream:
-    """Return an answer that may be read, or raise for one that is no provider's."""
+    """Return an answer that may be read, or raise for one that no provider sends."""
     if upstream.status == 407 or (proxied and upstream.status < 500 and _is_html(upstream)):
         raise TransportError("egress_proxy", "The egress proxy refused the request to the provider.")
     if upstream.status < 200 or 300 <= upstream.status < 400 or upstream.status > 599:

@@ -1,9 +1,9 @@
 """HTTP/1.1 answers as bytes: the head read strictly, the framing taken off the body.
 
-``http.client`` takes a head cut short by a closed socket for a whole one, 103 for the
-final answer, and hands out chunked bodies a chunk a call. Here a head is whole or an
-error, interim answers are skipped, and all chunks of one read come out joined, which
-is what makes many small events cheap. Sockets and pools are not known here.
+``http.client`` accepts a head that a closed socket cut short, takes 103 for the final answer, and
+returns chunked bodies one chunk per call. Here a head is whole or an error, interim answers are
+skipped, and all chunks of one read come out joined, which is what makes many small events cheap.
+Sockets and pools are not known here.
 """
 
 from __future__ import annotations
@@ -90,8 +90,8 @@ def _read_one_head(file: _Lines) -> Head:
 
 
 def whole_head(data: bytes) -> tuple[Head, int] | None:
-    """Return the head that ``data`` begins with, and its size in bytes; None where it is not whole, is an
-    interim one or none at all, which is for ``read_head`` to tell.
+    """Return the head that ``data`` begins with, and its size in bytes; None if it is incomplete, interim
+    or malformed, which ``read_head`` decides.
     """
     match = _WHOLE_HEAD.match(data)
     if match is None or match.end() > MAX_HEAD:
@@ -166,8 +166,8 @@ class Body(Protocol):
 def body_of(method: str, status: int, headers: Mapping[str, str]) -> Body:
     """Return the ``Body`` that fits an answer (RFC 9112, section 6.3).
 
-    ``headers`` has lower-case names. Raises ``Malformed`` for a transfer coding but
-    chunked and for lengths that differ.
+    ``headers`` has lower-case names. Raises ``Malformed`` for a transfer coding other than chunked
+    and for lengths that differ.
     """
     if method == "HEAD" or status in (204, 304) or status < 200:
         return SizedBody(0)

@@ -80,7 +80,7 @@ class HttpUpstream(WatchedBody):
         return super().read(limit)
 
     def close(self) -> None:
-        """Let go of the answer. The last bytes of a body are waited for a moment, to keep the connection."""
+        """Let go of the answer. To keep the connection, this waits a moment for the last bytes of a body."""
         if not self._body.ended:
             if self._received:
                 self._linger()
@@ -110,7 +110,8 @@ class HttpUpstream(WatchedBody):
             raise _fault_of(error) from error
 
     def _relay(self, take: Take, data: bytes) -> bool:
-        """Let ``take`` have the content of one read; False, and nothing happened, where it does not take it."""
+        """Offer ``take`` the content of one read; False if it does not take it, and then nothing has
+        happened."""
         content = self._body.content_of(data) if len(data) <= _MAX_RELAYED else None
         if not content or self._received + len(data) > MAX_STREAM or not take(content):
             return False

@@ -1,7 +1,7 @@
-"""Bytes that come again and again but for a few JSON strings in them.
+"""Bytes that repeat except for a few JSON strings in them.
 
-Where the strings stand is found once; from then on a comparison of the bytes around them, and one short parse for each
-string, stand for reading all of it. Tests: tests/wire/test_json_template.py.
+The places of the strings are found once; from then on, comparing the bytes around them and parsing each string
+replaces reading all of it. Tests: tests/wire/test_json_template.py.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ class JsonTemplate:
 
 
 def template_of(data: bytes, strings: Sequence[str]) -> JsonTemplate | None:
-    """Return ``data`` as a template with a gap for each of ``strings``; None where one does not stand there just once.
+    """Return ``data`` as a template with a gap for each of ``strings``; None if one of them does not occur exactly
+    once.
 
-    Whether a gap is at the right place is the caller's to try: the same string may be written in another way elsewhere.
+    The caller checks whether a gap is at the right place: the same string may be written in another way elsewhere.
     """
     literals = [dumps(text) for text in strings]
     if any(data.count(text) != 1 for text in literals):

@@ -1,7 +1,7 @@
 """Lines to standard error that never wait for their reader: what it does not take is dropped and counted.
 
-A pipe whose reader stalls would stop the worker that writes to it. The pipe is therefore opened anew,
-because the flag that forbids waiting belongs to all processes that share a descriptor. Tests: tests/gateway/test_log.py.
+A pipe whose reader stalls would stop the worker that writes to it. The pipe is therefore opened again, because the
+flag that forbids waiting belongs to all processes that share a descriptor. Tests: tests/gateway/test_log.py.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class LineWriter:
         self._rest = line[count : count + _MAX_REST]
 
     def _follow(self) -> None:
-        """Open the descriptor's pipe or socket anew where it is not the one that was open."""
+        """Open the descriptor's pipe or socket again if it is not the one that was open."""
         status = os.fstat(self._descriptor)
         identity = (os.getpid(), status.st_dev, status.st_ino)
         if identity == self._identity:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypeVar
 import gevent
 
 LARGE: Final = 256 * 1024
-"""Bytes of a body from which on it is worked on beside the loop."""
+"""From this many bytes on, a body is processed beside the loop."""
 
 ITEM: Final = 256
 """Bytes that a block or an item counts as, where only their number is known."""
@@ -26,7 +26,7 @@ T = TypeVar("T")
 def aside(size: int, work: Callable[[], T]) -> T:
     """Return what ``work`` returns, or raise what it raises; ``size`` is that of its input, in bytes.
 
-    What is beside the loop already stays on its thread."""
+    Work that runs beside the loop already stays on its thread."""
     if size < LARGE or hasattr(_PLACE, "is_beside"):
         return work()
     result: T | _Failure = gevent.get_hub().threadpool.apply(_attempt, (work,))
@@ -40,7 +40,7 @@ class _Failure(NamedTuple):
 
 
 def _attempt(work: Callable[[], T]) -> T | _Failure:
-    """Do ``work``; hand back what it raises, which the pool would print with all that it was given."""
+    """Do ``work``; return the error that it raises, which the pool would print with all arguments."""
     _PLACE.is_beside = True
     try:
         return work()

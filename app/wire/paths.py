@@ -23,11 +23,11 @@ _LABEL: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECAS
 def segment(value: str, *, allow: str = "", name: str = "value") -> str:
     """Return ``value`` quoted as one path segment.
 
-    ``allow`` lists what this place takes beyond the rule, out of ``:``, ``@`` and
-    ``/``. A path that ends in a ``:verb`` (``models/{model}:generateContent``) must
-    not allow ``:``, or the caller would choose the verb. In recorded traffic Bedrock
-    takes ``:`` and ``/`` (ARNs), both percent-encoded, and Vertex takes a plain ``@``
-    (``claude-opus-4-1@20250805``). ``name`` is what the message calls the value.
+    ``allow`` lists further characters that this place accepts, out of ``:``, ``@`` and ``/``. A
+    path that ends in a ``:verb`` (``models/{model}:generateContent``) must not allow ``:``, or the
+    caller would choose the verb. In recorded traffic Bedrock takes ``:`` and ``/`` (ARNs), both
+    percent-encoded, and Vertex takes a plain ``@`` (``claude-opus-4-1@20250805``). ``name`` is what
+    the message calls the value.
 
     Raises ``bad_request`` for an empty or dotted value, one past 512 characters, and
     one with ``/ \\ ? # % @ :``, a control or an unprintable character.

@@ -109,7 +109,7 @@ class Adapter(HTTPAdapter):
         return self._pools[key]
 
     def request_url(self, request: Any, proxies: Any) -> str:
-        """Return the target as it stands in the request line: in full only for plain http through a proxy."""
+        """Return the target of the request line: the full URL only for plain http through a proxy."""
         parts = urlsplit(request.url)
         proxy = self._proxy(parts)
         if proxy is not None and parts.scheme == "http" and not proxy.startswith("socks"):

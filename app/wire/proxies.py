@@ -34,8 +34,8 @@ class ProxyRules:
 def rules_of(environ: Mapping[str, str]) -> ProxyRules:
     """Return the rules that the environment states.
 
-    Raises ``ValueError`` for a proxy that is no URL, without repeating it: it may
-    hold a password.
+    Raises ``ValueError`` for a proxy that is not a URL, without repeating it: it may hold a
+    password.
     """
     every = _proxy(environ, "ALL_PROXY")
     entries = _variable(environ, "NO_PROXY").replace(",", " ").split()
@@ -75,7 +75,8 @@ def _proxy(environ: Mapping[str, str], name: str) -> str | None:
 
 
 def _matches(rule: str, host: str, port: int) -> bool:
-    """Say whether one NO_PROXY entry names the target: ``*``, a host, a domain, a network, each with a port or not."""
+    """Tell whether a NO_PROXY entry names the target: ``*``, a host, a domain or a network, each with or without a
+    port."""
     if rule == "*":
         return True
     name, colon, port_text = rule.rpartition(":")

@@ -1,4 +1,4 @@
-"""What goes out: a URL, headers and a body that mean on the wire what they say here.
+"""Outgoing requests: a URL, headers and a body that mean on the wire what they say here.
 
 A caller's value that would change the target or add a header is refused before
 anything is connected.
@@ -29,7 +29,7 @@ _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "DELETE", "OPTIONS"})
 
 
 def split_url(url: str) -> SplitResult:
-    """Return the parts of ``url``; ``provider_not_configured`` for what is no URL at all."""
+    """Return the parts of ``url``; ``provider_not_configured`` for a text that is not a URL."""
     try:
         parts = urlsplit(url)
         parts.port  # noqa: B018  # raises for a port that is no number

@@ -1,7 +1,6 @@
 """Reading an answer under a watchdog: what every ``Upstream`` does alike.
 
-Knows clocks, faults and limits; where the bytes come from, and what to let go of, is told
-by the class that brings them.
+Knows clocks, faults and limits; the subclass says where the bytes come from and what to let go of.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ class WatchedBody(ABC):
         return self.read_within(None, n=n) or b""
 
     def read_within(self, seconds: float | None, take: Take | None = None, n: int = 65536) -> bytes | None:
-        """Return what ``read1`` returns, or None when nothing came for so many ``seconds``.
+        """Return what ``read1`` returns, or None if nothing came within ``seconds``.
 
-        Nothing is lost by it: who reads on gets what comes later. See ``app.wire.upstream`` for ``take``.
+        Nothing is lost: a later call returns what comes later. See ``app.wire.upstream`` for ``take``.
         """
         if self._fault is not None:
             raise self._fault
@@ -66,7 +65,7 @@ class WatchedBody(ABC):
         return b"".join(pieces)
 
     def abort(self, reason: GatewayError) -> bool:
-        """Stop for ``reason``, from any greenlet: who reads raises it; False if it had ended."""
+        """Stop for ``reason``, from any greenlet: the reader raises it; False if it had ended."""
         return self._watchdog.abort(reason)
 
     def _fail(self, fault: BaseException) -> BaseException:

@@ -84,7 +84,8 @@ class SSEDecoder:
         return frames
 
     def _one_event(self, chunk: bytes) -> RawFrame | None:
-        """Return the event of a chunk that is just one, with one line of data, as nearly all are; else None."""
+        """Return the event of a chunk that is exactly one event with one line of data, as nearly all are; else
+        None."""
         if not chunk.endswith(b"\n\n") or len(chunk) > self._most or not chunk.isascii():
             return None
         lines = chunk.splitlines()
@@ -98,8 +99,8 @@ class SSEDecoder:
     def end(self) -> list[RawFrame]:
         """Return the event that the body ended in, if it lacks nothing but its blank line.
 
-        The standard discards it; servers that close early after it are common. Whether its data
-        is whole is the caller's to see.
+        The standard discards it; servers that close early after it are common. The caller checks
+        whether its data is whole.
         """
         try:
             return self.feed(b"\n\n") if self.pending else []

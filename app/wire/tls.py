@@ -51,7 +51,7 @@ class Trust:
 
 
 def _passphrase() -> str:
-    """Stand where OpenSSL would ask on the terminal for a key's passphrase."""
+    """Replace OpenSSL's question on the terminal for a key's passphrase."""
     raise ValueError("the client certificate's key is encrypted; give one without a passphrase")
 
 
@@ -80,13 +80,14 @@ def existing(paths: Iterable[str]) -> tuple[str, ...]:
 
 
 def check_bundle(path: str) -> None:
-    """Raise ``ValueError`` for a file in which no certificate stands as PEM; a folder may be of any kind."""
+    """Raise ``ValueError`` for a file without a PEM certificate; a folder may have any content."""
     if os.path.isfile(os.path.expanduser(path)) and not _CERTIFICATE.search(_bytes_of(path)):
         raise ValueError(f"the CA bundle {path} holds no PEM certificate (-----BEGIN CERTIFICATE-----)")
 
 
 def check_client_cert(certificate: str, key_file: str | None = None) -> None:
-    """Raise ``ValueError`` for files that are no PEM certificate and key, or whose key is encrypted."""
+    """Raise ``ValueError`` for files that are not a PEM certificate and key, or whose key is
+    encrypted."""
     certificate_bytes, key = _bytes_of(certificate), _bytes_of(key_file or certificate)
     if not _CERTIFICATE.search(certificate_bytes):
         raise ValueError("names a file without a PEM certificate (-----BEGIN CERTIFICATE-----)")

@@ -60,7 +60,7 @@ class Upstream(Abortable, Protocol):
         ...
 
     def read_within(self, seconds: float | None, take: Take | None = None) -> bytes | None:
-        """Return what ``read1`` returns, or None when nothing came for so many ``seconds``.
+        """Return what ``read1`` returns, or None if nothing came within ``seconds``.
 
         ``take`` may get what comes before; what it takes is not returned. If it raises ``Quiet``, None is returned.
         """

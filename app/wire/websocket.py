@@ -104,13 +104,13 @@ class WebSocket:
             self._write(frames)
 
     def close(self, code: int, reason: str = "") -> None:
-        """Say ``code`` to the client, unless the connection is over."""
+        """Send the close ``code`` to the client, unless the connection is over."""
         if self.is_open:
             self._protocol.send_close(code, reason)
             self._flush()
 
     def finish(self) -> None:
-        """Let the client read what was said last, then stop reading; the socket itself stays."""
+        """Let the client read our last messages, then stop reading; the socket itself stays."""
         try:
             self._sock.shutdown(socket.SHUT_WR)
             with gevent.Timeout(_LINGER, False):  # type: ignore[arg-type]  # the stubs lack it
@@ -191,7 +191,7 @@ class WebSocket:
                 return
 
     def _flush(self) -> None:
-        """Write what the protocol has to say; a connection that does not take it is over."""
+        """Write the protocol's pending bytes; a connection that does not take them is over."""
         with self._writing:
             try:
                 self._write(b"".join(self._protocol.data_to_send()))
@@ -216,7 +216,7 @@ class WebSocket:
 
 
 def _chooser(own: Callable[[str], bool]) -> Any:
-    """Return what chooses the first sub-protocol offered that is not our ``own`` means of saying something."""
+    """Return a function that chooses the first sub-protocol offered that is not one of our ``own``."""
 
     def choose(protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
         return next((name for name in offered if not own(name)), None)

@@ -71,8 +71,8 @@ def _missing(connection: Connection) -> dict[str, str]:
 def _build_concurrently(engine: Engine) -> None:
     """Build the missing indexes, one process at a time, while others write.
 
-    A concurrent build waits for every
-    older snapshot, so neither the process that waits for the lock nor the one that holds it may have one.
+    A concurrent build waits for every older snapshot, so neither the process that waits for the lock nor
+    the one that holds it may have one.
     """
     while True:
         with engine.begin() as guard:
