@@ -27,13 +27,12 @@ class RawFrame(NamedTuple):
 class SSEDecoder:
     """Cuts a byte stream into frames, however the stream is cut into chunks.
 
-    Lines end with LF, CRLF or CR. ``comments`` counts comment lines. At the end of
-    the stream ``pending`` tells that an event was begun and not finished; ``end``
-    gives it. ``max_line`` and ``max_event`` are bytes.
+    Lines end with LF, CRLF or CR; comments are skipped. At the end of the stream ``pending``
+    tells that an event was begun and not finished; ``end`` returns it. ``max_line`` and
+    ``max_event`` are bytes.
     """
 
     def __init__(self, max_line: int = MAX_LINE, max_event: int = MAX_EVENT) -> None:
-        self.comments = 0
         self._max_line = max_line
         self._max_event = max_event
         self._most = min(max_line, max_event)
@@ -159,9 +158,6 @@ class SSEDecoder:
 
     def _read_field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
-        if not name:
-            self.comments += 1
-            return
         value = value.removeprefix(b" ")
         if name == b"event":
             self._event = _text(value) or None

@@ -19,7 +19,7 @@ _COMPLETION: Final = ("choices", "text")
 _MAX_WAITING: Final = 16  # frames that may wait, while other texts of the same kind grow
 
 Place = tuple[Any, ...]
-RawFrame = tuple[str | None, Any]
+ParsedFrame = tuple[str | None, Any]
 
 
 class Halves:
@@ -27,7 +27,7 @@ class Halves:
 
     def __init__(self) -> None:
         self._waiting: dict[Place, tuple[Any, Any, str]] = {}
-        self._frames: list[RawFrame] = []
+        self._frames: list[ParsedFrame] = []
         self._grown: set[Place] = set()
 
     @property
@@ -35,7 +35,7 @@ class Halves:
         """Whether a first half waits for its other half."""
         return bool(self._waiting)
 
-    def feed(self, event: str | None, value: Any) -> list[RawFrame]:
+    def feed(self, event: str | None, value: Any) -> list[ParsedFrame]:
         """Take a frame and return those that may go on, with whole characters alone."""
         earlier = list(self._waiting)
         self._grown = set()
@@ -46,13 +46,13 @@ class Halves:
                 self._give_up(place)
         return [] if self._waiting else self._release()
 
-    def end(self) -> list[RawFrame]:
+    def end(self) -> list[ParsedFrame]:
         """Return the frames that waited, when no other comes."""
         for place in list(self._waiting):
             self._give_up(place)
         return self._release()
 
-    def _release(self) -> list[RawFrame]:
+    def _release(self) -> list[ParsedFrame]:
         frames, self._frames = self._frames, []
         return frames
 

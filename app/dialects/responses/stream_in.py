@@ -118,8 +118,8 @@ class ResponsesDecoder(TerminalDecoder):
         text = self._grammar.latest
         if text is None or len(self.ordered) != 1 or self.ordered[0][0] not in DELTAS:
             return None
-        kind, members = self.ordered[0]
-        block = self._items[members["output_index"]].open[_key(kind, members)]
+        _, members = self.ordered[0]
+        block = self._items[members["output_index"]].open[_key(members)]
 
         def grow(piece: str) -> None:
             block.pieces.append(piece)
@@ -201,30 +201,30 @@ class ResponsesDecoder(TerminalDecoder):
         return [*(one.end_event() for one in blocks), start]
 
     def _part_added(self, kind: str, data: JSON) -> list[Event]:
-        state, key = self._items[data["output_index"]], _key(kind, data)
+        state, key = self._items[data["output_index"]], _key(data)
         part = decode_part(data["part"])
         if state.added["type"] == "reasoning":
             part = ReasoningPart("", "summary" if key[0] == "summary" else "text")
         return self._open(state, key, part)
 
     def _part_done(self, kind: str, data: JSON) -> list[Event]:
-        state, key = self._items[data["output_index"]], _key(kind, data)
+        state, key = self._items[data["output_index"]], _key(data)
         state.whole.add(key)
         return _finish(state.open[key], decode_part(data["part"]))
 
     def _grow(self, kind: str, data: JSON) -> list[Event]:
-        block = self._items[data["output_index"]].open[_key(kind, data)]
+        block = self._items[data["output_index"]].open[_key(data)]
         return block.add(data["delta"], tuple(dicts(data.get("logprobs"))) or None)
 
     def _annotation(self, kind: str, data: JSON) -> list[Event]:
-        block = self._items[data["output_index"]].open.get(_key(kind, data))
+        block = self._items[data["output_index"]].open.get(_key(data))
         return [] if block is None else _annotate(block, data["annotation"])
 
 
 _LISTS: Final = {"text": "content", "summary": "summary", "hidden": "hidden"}
 
 
-def _key(kind: str, data: JSON) -> Key:
+def _key(data: JSON) -> Key:
     """Return the key of the block that an event is about."""
     content, summary = data.get("content_index"), data.get("summary_index")
     if content is not None:
