@@ -124,7 +124,7 @@ IMPURE_MODULES = {
     *("time", "random", "secrets", "uuid", "logging", "socket", "ssl", "threading", "os", "subprocess"),
 }
 FRAMEWORK_PARTS = {"surfaces", "app"}
-EGRESS = {"app/wire/egress.py", "app/wire/connections.py", "app/wire/pooled.py"}
+EGRESS = {"app/wire/egress.py", "app/wire/connections.py", "app/wire/requests_adapter.py"}
 LATE_MODULES = {"numpy", "botocore", "google", "msal", "genai_prices", "opentelemetry", "tiktoken"}
 
 PROVIDER_NAMES = {

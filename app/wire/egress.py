@@ -1,4 +1,4 @@
-"""Outbound HTTP. ``app.wire.connections`` and ``app.wire.pooled`` are the only users of urllib3 and requests
+"""Outbound HTTP. ``app.wire.connections`` and ``app.wire.requests_adapter`` are the only users of urllib3 and requests
 beside it.
 
 One ``Egress`` per worker holds the operator's proxies and authorities; each provider gets one
@@ -26,7 +26,7 @@ from app.wire.paths import host_label, segment
 from app.wire.upstream import Abortable, Opener, TransportError, Upstream
 
 if TYPE_CHECKING:
-    from app.wire.pooled import Adapter
+    from app.wire.requests_adapter import Adapter
 
 __all__ = ["Clocks", "Egress", "Transport", "TransportError", "Upstream", "host_label", "segment"]
 
@@ -214,7 +214,7 @@ class _Ways:
 
     def adapter(self) -> Adapter:
         """Return requests' adapter, loaded at its first use."""
-        from app.wire.pooled import Adapter
+        from app.wire.requests_adapter import Adapter
 
         if self._adapter is None:
             self._adapter = Adapter(

@@ -18,7 +18,7 @@ import urllib3
 from cryptography.hazmat.primitives import serialization
 from gevent.server import StreamServer
 
-from app.wire import egress, pooled
+from app.wire import egress, requests_adapter
 from app.wire.clocks import Clocks
 from app.wire.egress import Egress, Transport
 from app.wire.tls import Trust
@@ -355,7 +355,7 @@ def test_the_live_response_is_where_urllib3_keeps_it(clocks: Clocks) -> None:
         stack.callback(live.drop)
         assert live.read1(100) == b"body"
     with pytest.raises(TypeError, match="no longer"):
-        pooled.PooledExchange(urllib3.HTTPResponse(b""))
+        requests_adapter.RequestsExchange(urllib3.HTTPResponse(b""))
 
 
 def test_a_socket_has_what_is_waited_for_where_gevent_keeps_it() -> None:

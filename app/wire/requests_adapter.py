@@ -20,7 +20,7 @@ from app.wire.connections import CONNECTIONS, address_of, target
 from app.wire.upstream import TransportError
 
 
-class PooledExchange:
+class RequestsExchange:
     """An answer over a connection of urllib3's pools: the head is read, the body begins at the next byte."""
 
     def __init__(self, answer: urllib3.HTTPResponse) -> None:
@@ -71,7 +71,7 @@ class Adapter(HTTPAdapter):
         headers: dict[str, str],
         body: bytes | Iterable[bytes] | None,
         limits: tuple[float, float | None],
-    ) -> PooledExchange:
+    ) -> RequestsExchange:
         """Send a request; ``limits`` are for connecting and for a read, in seconds.
 
         Raises what requests raises, and a ``TransportError`` for a proxy with an unsupported scheme."""
@@ -90,7 +90,7 @@ class Adapter(HTTPAdapter):
             raise TransportError(
                 "egress_proxy", "The egress proxy's scheme is not supported.", raw=cause
             ) from error
-        return PooledExchange(answer)
+        return RequestsExchange(answer)
 
     def _close_idle(self, url: str) -> None:
         """Close the kept connections to an origin: what ended one has ended the others. They connect again when used."""
