@@ -86,13 +86,13 @@ class Answer:
 
     def write(self, piece: bytes) -> None:
         """Send ``piece``, as far as the answer may have a body."""
-        self._send(self._framed(piece))
+        self._send(self._chunk(piece))
 
     def write_now(self, piece: bytes) -> bool:
         """Send ``piece`` after the head without waiting for the client.
 
         False where the client does not take all of it: the next ``write`` sends the rest, or raises the client's error."""
-        data = self._unsent + self._framed(piece)
+        data = self._unsent + self._chunk(piece)
         try:
             count = self._sock.send(data, 0, 0.0)
         except (OSError, BlockingSwitchOutError):  # over TLS gevent waits, which nobody may in the hub
@@ -100,7 +100,7 @@ class Answer:
         self._unsent = data[count:]
         return not self._unsent
 
-    def _framed(self, piece: bytes) -> bytes:
+    def _chunk(self, piece: bytes) -> bytes:
         if self._chunked:
             return b"%X\r\n%b\r\n" % (len(piece), piece) if piece else b""
         if self._left is not None:

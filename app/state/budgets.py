@@ -105,17 +105,17 @@ class Budgets:
             statement = update(reservation).where(reservation.c.attempt_id.in_(some))
             self._db.execute(statement.values(lease_until=db_now() + lease))
 
-    def concerned(self, attempt_ids: Iterable[str]) -> set[str]:
+    def find_attempts(self, attempt_ids: Iterable[str]) -> set[str]:
         """Return the attempts among these that have a reservation, or were counted as lost."""
-        ids_found: set[str] = set()
+        present: set[str] = set()
         is_lost = and_(ledger.c.state == "lost", ledger.c.corrects.is_(None))
         for some in chunks(sorted(attempt_ids)):
             reservations = select(reservation.c.attempt_id).where(reservation.c.attempt_id.in_(some))
             ids = [ledger_rows.row_id(one) for one in some]
             losses = select(ledger.c.attempt_id).where(ledger.c.id.in_(ids), is_lost)
             for statement in (reservations, losses):
-                ids_found.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
-        return ids_found
+                present.update(attempt_id for (attempt_id,) in self._db.fetch_all(statement))
+        return present
 
     def collect(self) -> list[tuple[Entry, list[ChargedBudget]]]:
         """Settle reservations that nobody renewed, as lost, with the amount that was reserved; return their ledger rows and
@@ -223,7 +223,7 @@ def _adopt(connection: Connection, line: Line, now: float) -> None:
     used_at = connection.execute(query).scalar_one()
     since = max(float(line.period), used_at - _SLACK) if used_at <= now + _SLACK else float(line.period)
     total = sum(_charge_late(connection, line, some) for some in _uncharged_rows(connection, line, since))
-    values = {"spent": _grown(connection, total), "used_at": now, "owner": line.owner}
+    values = {"spent": _spent_after(connection, total), "used_at": now, "owner": line.owner}
     connection.execute(update(budget).where(budget.c.id == line.id).values(**values))
 
 
@@ -274,7 +274,9 @@ def _charge_rows(connection: Connection, missing: Mapping[str, Sequence[Entry]])
             for entry in entries
             if insert_once(connection, ledger_charge, {"ledger_id": entry.id, "budget_id": budget_id})
         )
-        statement = update(budget).where(budget.c.id == budget_id).values(spent=_grown(connection, total))
+        statement = (
+            update(budget).where(budget.c.id == budget_id).values(spent=_spent_after(connection, total))
+        )
         row = connection.execute(statement.returning(*columns)).one()
         budgets.append(ChargedBudget._make((*row, 0)))
     return budgets
@@ -293,7 +295,7 @@ def _charge_late(connection: Connection, line: Line, some: ColumnElement[bool]) 
     return cost
 
 
-def _grown(connection: Connection, cost: int) -> ColumnElement[Any]:
+def _spent_after(connection: Connection, cost: int) -> ColumnElement[Any]:
     """Return a budget's spending after ``cost``."""
     return at_most(connection.dialect.name, budget.c.spent + min(cost, MOST))
 
@@ -350,7 +352,7 @@ def pay(connection: Connection, limits: dict[str, int], cost: int, now: float) -
         return []
     ids = sorted(limits)
     _balances(connection, ids, lock=True)
-    values = {"spent": _grown(connection, cost), "used_at": now}
+    values = {"spent": _spent_after(connection, cost), "used_at": now}
     columns = [budget.c[name] for name in ChargedBudget._fields if name != "most"]
     statement = update(budget).where(budget.c.id.in_(ids)).values(**values).returning(*columns)
     return [ChargedBudget._make((*row, limits[row.id])) for row in connection.execute(statement)]

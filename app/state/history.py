@@ -73,7 +73,9 @@ class History:
                 begins=begins,
             )
         )
-        return aside(lookup.history.size, lambda: _checked(_join(items, lookup, parent_id, conversation_id)))
+        return aside(
+            lookup.history.size, lambda: _check_outputs(_join(items, lookup, parent_id, conversation_id))
+        )
 
     def resolve(self, tenant: str, items: Sequence[Mapping[str, Any]]) -> list[JSON]:
         """Return ``items`` with their references replaced by the items they stand for, so that they can be stored again.
@@ -90,7 +92,7 @@ class History:
         return _join(own, lookup, None, None).own
 
 
-def _checked(expansion: Expansion) -> Expansion:
+def _check_outputs(expansion: Expansion) -> Expansion:
     check_tool_outputs(expansion.input)
     return expansion
 

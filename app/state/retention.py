@@ -125,7 +125,7 @@ def purge(
     """
     db.write(lambda connection: _drop_old_events(connection, events_kept))
     db.write(live_events.drop_notices)
-    while ids := db.read(_expired):  # looks at all responses, so it holds no writer up
+    while ids := db.read(_expired_ids):  # looks at all responses, so it holds no writer up
         db.write(partial(_drop_expired, ids=ids))
     delete_all(db, first_answer, first_answer.c.expires_at < db_now(), _ROWS_AT_ONCE)
     repeat(db, lambda connection: files.drop_old(connection, files.is_over(older_than), _FILES_AT_ONCE))
@@ -150,7 +150,7 @@ def _drop_old_events(connection: Connection, seconds: float) -> None:
     connection.execute(delete(event).where(exists(over)))
 
 
-def _expired(connection: Connection) -> list[str]:
+def _expired_ids(connection: Connection) -> list[str]:
     """Return the ids of some responses that were not to be stored and that nobody can fetch any more."""
     old = select(response.c.id).where(UNSTORED, response.c.expires_at < db_now())
     return list(connection.execute(old.limit(_THREADS_AT_ONCE)).scalars())

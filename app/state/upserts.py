@@ -65,7 +65,7 @@ def _insert(connection: Connection, text: _Text, rows: Sequence[Sequence[Any]]) 
     while start < len(rows):
         count = min(_ROWS, 1 << (len(rows) - start).bit_length() - 1)
         values = list(chain.from_iterable(rows[start : start + count]))
-        execute(_repeated(text.sql, count), text.convert(values))
+        execute(_repeat_row(text.sql, count), text.convert(values))
         start += count
 
 
@@ -159,7 +159,7 @@ def _text(statement: Any, columns: tuple[str, ...] | None, dialect: Dialect) -> 
 
 
 @lru_cache(_TEXTS)
-def _repeated(sql: str, count: int) -> str:
+def _repeat_row(sql: str, count: int) -> str:
     """Return an insert of one row as an insert of ``count`` rows."""
     head, values, row = sql.partition(" VALUES ")
     row, end, rest = row.partition(")")

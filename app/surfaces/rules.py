@@ -98,10 +98,10 @@ def _other_method(request: Request) -> Rule | None:
         return None
     adapter = current_app.url_map.bind_to_environ(request.environ)
     others = product((False, True), sorted(error.valid_methods))
-    return next(filter(None, (_matched(adapter, method, upgrades) for upgrades, method in others)), None)
+    return next(filter(None, (_match(adapter, method, upgrades) for upgrades, method in others)), None)
 
 
-def _matched(adapter: MapAdapter, method: str, upgrades: bool) -> Rule | None:
+def _match(adapter: MapAdapter, method: str, upgrades: bool) -> Rule | None:
     """Return the rule of the path for ``method``, or for an upgrade with it; None if there is none."""
     try:
         return adapter.match(method=method, return_rule=True, websocket=upgrades)[0]

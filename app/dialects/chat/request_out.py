@@ -68,7 +68,7 @@ class _RequestWriter:
         }
         return {**body, **rest(self._extra(), frozenset(body))}
 
-    def _supported(self, members: Mapping[str, Any]) -> JSON:
+    def _select(self, members: Mapping[str, Any]) -> JSON:
         """Return the members that are set and that the provider has; report the others that are set."""
         result: JSON = {}
         for name, value in members.items():
@@ -98,9 +98,7 @@ class _RequestWriter:
             "top_logprobs": not sampling.logprobs and not options.takes("top_logprobs"),
             "n": sampling.n == 1 and not options.takes("n"),
         }
-        return body | self._supported(
-            {name: value for name, value in others.items() if not defaults.get(name)}
-        )
+        return body | self._select({name: value for name, value in others.items() if not defaults.get(name)})
 
     def _tools(self) -> JSON:
         request, losses = self._request, self._context.losses
@@ -108,13 +106,13 @@ class _RequestWriter:
         tools = [
             body for tool in self._selected_tools() if (body := _TOOLS[tool.kind](self, tool)) is not None
         ]
-        search = self._supported({"web_search_options": self._search_options()})
+        search = self._select({"web_search_options": self._search_options()})
         if not tools:
             if request.tools and request.tool_choice is not None and _forces_call(request.tool_choice):
                 report(losses, "forced_tool")
             return search
         members = without_nulls({"tools": tools, "tool_choice": choice})
-        return search | members | self._supported({"parallel_tool_calls": request.parallel_tool_calls})
+        return search | members | self._select({"parallel_tool_calls": request.parallel_tool_calls})
 
     def _selected_tools(self) -> Iterable[Tool]:
         """Return the tools to send: all, or those of the tool choice if the provider does not have its mode."""
@@ -210,7 +208,7 @@ class _RequestWriter:
 
     def _output(self, output: Output) -> JSON:
         modalities, audio = self._modalities(output), self._audio(output)
-        body = self._supported({"verbosity": output.verbosity, "modalities": modalities, "audio": audio})
+        body = self._select({"verbosity": output.verbosity, "modalities": modalities, "audio": audio})
         if output.format == "json":
             body["response_format"] = self._json_format()
         elif output.format == "schema":
@@ -322,10 +320,10 @@ class _RequestWriter:
             self._context.losses.report("service_tier")
             del hints["service_tier"]
         if not self._own:
-            return self._supported(hints)
+            return self._select(hints)
         store = request.state.store if request.state.store or self._options.takes("store") else None
         metadata = dict(request.metadata) if request.metadata is not None else None
-        return self._supported({**hints, "metadata": metadata, "store": store})
+        return self._select({**hints, "metadata": metadata, "store": store})
 
     def _stream(self) -> JSON:
         if not self._request.stream:

@@ -131,7 +131,7 @@ class CallStream:
 
         A fragment with a name and a new id under a known index begins a new call.
         """
-        current = self._known(index, identifier)
+        current = self._call_of(index, identifier)
         if current is not None and not (identifier and name and current.id != identifier and current.name):
             return current
         call = CallBlock(index, identifier or self._context.new_id("call"), len(self._calls))
@@ -143,7 +143,7 @@ class CallStream:
         self._first.setdefault(call.id, call)
         return call
 
-    def _known(self, index: int | None, identifier: str | None) -> CallBlock | None:
+    def _call_of(self, index: int | None, identifier: str | None) -> CallBlock | None:
         if index is not None:
             exact = None if identifier is None else self._exact.get((index, identifier))
             return exact or self._latest.get(index)

@@ -214,7 +214,7 @@ def cohere_answer(body: Any, request: EmbeddingRequest, model: str, tokens: int 
         token_usage(tokens, request),
         native=_native(as_dict(body)),
         quantized={
-            name: _quantized(as_dict(embeddings).get(name), name, request) for name in request.quantized
+            name: _integer_vectors(as_dict(embeddings).get(name), name, request) for name in request.quantized
         },
     )
 
@@ -226,7 +226,7 @@ def _native(body: Mapping[str, Any]) -> Native | None:
     return (NAME, members) if members else None
 
 
-def _quantized(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequence[int], ...]:
+def _integer_vectors(vectors: Any, name: str, request: EmbeddingRequest) -> tuple[Sequence[int], ...]:
     check_count(as_list(vectors), request)
     return tuple(bytes_of(vector, signed=name in _SIGNED) for vector in vectors)
 

@@ -243,7 +243,7 @@ class ImageDecoder(MediaDecoder[ImageEvent]):
         if kind.endswith(".partial_image") and (part := opt_str(members.get("b64_json"))):
             return [PicturePart(part, count(members.get("partial_image_index")) or 0, rest(members, _OWN))]
         if kind.endswith(".completed"):
-            return self._completed(members)
+            return self._complete(members)
         failure = failure_in(data)
         return self._end(Failed(failure)) if failure is not None else []
 
@@ -252,7 +252,7 @@ class ImageDecoder(MediaDecoder[ImageEvent]):
             return [cut_stream("The provider ended the stream without an image.")]
         return [PictureDone(Picture(), usage=self._usage(), last=True)]
 
-    def _completed(self, members: Mapping[str, Any]) -> list[ImageEvent]:
+    def _complete(self, members: Mapping[str, Any]) -> list[ImageEvent]:
         picture = self._decode_picture(members)
         if not (picture.data or picture.url):
             return self._end(Failed(no_picture(rest(members, _OWN))))

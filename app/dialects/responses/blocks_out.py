@@ -128,11 +128,11 @@ class WireItem:
         status = self.status or self.info.status
         return status if self.kind == "reasoning" else status or cut or "completed"
 
-    def added(self) -> dict[str, Any]:
+    def opening(self) -> dict[str, Any]:
         """Return the members of ``output_item.added``."""
-        return {"output_index": self.index, "item": self._opening()}
+        return {"output_index": self.index, "item": self._opening_item()}
 
-    def _opening(self) -> dict[str, Any]:
+    def _opening_item(self) -> dict[str, Any]:
         head = {"id": self.id, "type": self.type}
         part = self.part
         if isinstance(part, OpaquePart) and self.kind == "opaque":

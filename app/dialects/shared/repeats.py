@@ -100,7 +100,7 @@ class Repeats:
         if delta != BlockDelta(delta.block, delta.text):
             return
         for place in self._places:
-            last, holder = _copied(frame, place)
+            last, holder = _copy_path(frame, place)
             if holder is not None and holder[place[-1]] == delta.text:
                 self._last, self._holder, self._place = last, holder, place
                 self._block, self._grow = delta.block, grow
@@ -111,12 +111,12 @@ class Repeats:
 def fill(frame: Any, places: Sequence[Place], strings: Iterable[str]) -> Any:
     """Return a copy of ``frame`` with ``strings`` at ``places``; everything else is shared with it."""
     for place, text in zip(places, strings, strict=True):
-        frame, holder = _copied(frame, place)
+        frame, holder = _copy_path(frame, place)
         holder[place[-1]] = text
     return frame
 
 
-def _copied(frame: Any, place: Place) -> tuple[Any, Any]:
+def _copy_path(frame: Any, place: Place) -> tuple[Any, Any]:
     """Return a copy of a frame along the path ``place``, and the holder of the text; (None, None) without one."""
     last = holder = frame.copy()
     try:

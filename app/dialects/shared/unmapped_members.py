@@ -45,7 +45,7 @@ def report_unsupported(request: Request, supported: frozenset[str], losses: Loss
 
     A default value (one choice, no penalty, no truncation) is not a loss.
     """
-    for feature, is_set in _requested(request).items():
+    for feature, is_set in _members_of(request).items():
         if is_set and feature not in supported:
             losses.report(feature)
     report_metadata(request, losses)
@@ -65,7 +65,7 @@ def report_metadata(request: Request, losses: Losses) -> None:
         losses.report("metadata")
 
 
-def _requested(request: Request) -> Mapping[str, bool]:
+def _members_of(request: Request) -> Mapping[str, bool]:
     sampling, output = request.sampling, request.output
     return {
         "n": sampling.n not in (None, 1),

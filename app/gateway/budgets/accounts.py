@@ -322,7 +322,7 @@ class Accounts:
     def _take_in(self, rows: Sequence[Entry]) -> None:
         """Settle rows from the spool; those of attempts that reserved nothing are written together."""
         budgets, book, now = self._state().budgets, self._state().ledger, self.clock()
-        reserved = budgets.concerned(entry.attempt_id for entry in rows)
+        reserved = budgets.find_attempts(entry.attempt_id for entry in rows)
         book.write([entry.at(now) for entry in rows if entry.attempt_id not in reserved])
         for entry in rows:
             if entry.attempt_id in reserved:

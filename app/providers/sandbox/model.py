@@ -192,11 +192,11 @@ def _speech(request: Request, directives: Directives, context: AnswerContext, co
     text = _text(request, directives, missing, calling=bool(calls))
     if text is not None:
         speaks = "audio" in request.output.modalities
-        yield _spoken(text, request, context, count) if speaks else TextPart(text)
+        yield _speak(text, request, context, count) if speaks else TextPart(text)
     yield from calls
 
 
-def _spoken(text: str, request: Request, context: AnswerContext, count: int) -> AudioPart:
+def _speak(text: str, request: Request, context: AnswerContext, count: int) -> AudioPart:
     """Return ``text`` as audio, in the two formats that need no codec."""
     form = (request.output.audio or {}).get("format", "wav")
     if form not in ("wav", "pcm16"):

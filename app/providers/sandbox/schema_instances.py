@@ -105,14 +105,14 @@ class _InstanceBuilder:
         types = _likely_types(plain)
         for value, kind in product(proposal.readings() if isinstance(proposal, Bare) else [proposal], types):
             if TYPES[kind](value):
-                yield from self._typed(kind, plain, value, name, depth)
+                yield from self._of_type(kind, plain, value, name, depth)
         usual = [*([plain["default"]] if "default" in plain else []), *as_list(plain.get("examples"))]
         yield from (value for value in usual if any(TYPES[kind](value) for kind in types))
         constants = [plain["const"]] if "const" in plain else plain.get("enum")
-        made_up = (self._typed(kind, plain, ABSENT, name, depth) for kind in types)
+        made_up = (self._of_type(kind, plain, ABSENT, name, depth) for kind in types)
         yield from chain.from_iterable(made_up) if constants is None else constants
 
-    def _typed(self, kind: str, plain: JsonSchema, proposal: Any, name: str, depth: int) -> Iterable[Any]:
+    def _of_type(self, kind: str, plain: JsonSchema, proposal: Any, name: str, depth: int) -> Iterable[Any]:
         """Yield values of one type."""
         if kind == "object":
             return self._objects(plain, as_dict(proposal), depth)
