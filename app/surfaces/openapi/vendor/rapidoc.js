@@ -456,12 +456,12 @@ input[type="checkbox"]:after {
   transition: border .25s .15s, left .25s .1s, right .15s .175s;
 }
 
-/* Toggle Body - KindField */
+/* Toggle Body - Checked */
 input[type="checkbox"]:checked {
   background-color: var(--green);
   border-color: var(--green);
 }
-/* Toggle Thumb - KindField*/
+/* Toggle Thumb - Checked*/
 input[type="checkbox"]:checked:after {
   border: 1px solid var(--green);
   left: 16px;
