@@ -272,8 +272,8 @@ class _Text(_Growing[P]):
 
     def _done(self) -> list[Payload]:
         part = self._part_body()
-        payloads = {**self._at, "text": part["text"], "logprobs": part["logprobs"]}
-        return [("response.output_text.done", payloads), *self._part_payloads("done")]
+        text = {**self._at, "text": part["text"], "logprobs": part["logprobs"]}
+        return [("response.output_text.done", text), *self._part_payloads("done")]
 
 
 class _Audio(_Text[AudioPart]):

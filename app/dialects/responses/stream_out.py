@@ -108,7 +108,7 @@ class ResponsesEncoder:
         if item is None or not item.takes(kind):
             frames += self._close_ended()
             item = self._add_item(event, kind)
-            frames.append(self._frame("response.output_item.opening", item.opening()))
+            frames.append(self._frame("response.output_item.added", item.opening()))
         writer = block_writer(item, event.part, self._writer)
         item.add(writer)
         self._blocks[event.block] = (item, writer)
