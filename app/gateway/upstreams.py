@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from types import TracebackType
 from typing import Any, Final, Protocol
 
 from app.config import Settings
@@ -60,6 +61,7 @@ class OpenRequest:
         outgoing = target.provider.outgoing(
             wire, target.key, target.model, sent.body, stream=stream, headers=headers
         )
+        attempt.call.abort.check()  # a call that was stopped while it waited sends nothing
         self._began = time.monotonic()
         try:
             self._upstream = upstream = _open(self._settings, attempt, outgoing, stream=stream)
@@ -70,17 +72,25 @@ class OpenRequest:
                     parse_error_body(upstream.read(_ERROR_LIMIT)),
                     _with_date(upstream.headers),
                 )
-        except BaseException:
-            self.__exit__()
+        except BaseException as error:
+            self._leave(error)
             raise
         return upstream
 
-    def __exit__(self, *raised: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave(error)
+
+    def _leave(self, error: BaseException | None) -> None:
+        attempt = self._attempt
+        if error is not None and (attempt.call.abort.reason or not isinstance(error, GatewayError)):
+            attempt.maybe_charged = True  # it was stopped from outside, after something was sent
         try:
             if self._upstream is not None:
                 self._upstream.close()
         finally:
-            self._attempt.away += time.monotonic() - self._began
+            attempt.away += time.monotonic() - self._began
 
 
 def _open(settings: Settings, attempt: Attempt, outgoing: Outgoing, *, stream: bool) -> Upstream:

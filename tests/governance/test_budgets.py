@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import gevent
@@ -110,8 +112,8 @@ def admin(city: City, path: str) -> Any:
 def rows(city: City, key: str, count: int = 1) -> list[dict[str, Any]]:
     """Return the ledger's rows of a key once there are so many, the oldest first."""
     found: list[dict[str, Any]] = eventually(
-        lambda: len(got := admin(city, f"/ledger?key={key}&limit=100")["data"]) >= count and got
-    )
+        lambda: len(got := admin(city, f"/ledger?key={key}&limit=100")["data"]) >= count and [got]
+    )[0]
     return found[::-1]
 
 
@@ -231,6 +233,22 @@ def test_who_leaves_before_an_answer_pays_the_estimate_of_his_input(city: City) 
     row = rows(city, "left", 3)[-1]
     assert (row["state"], row["cost"]) == ("estimated", 0.1)
     assert round(spent(city, "left") - before, 9) == 0.1
+
+
+def test_who_leaves_before_anything_is_sent_pays_nothing(city: City) -> None:
+    """The call waits for its reservation while another process writes."""
+    before = spent(city, "left")
+    known = {row["id"] for row in rows(city, "left", 0)}
+    with closing(sqlite3.connect(city.gateways[0].folder / "sluice.db", isolation_level=None)) as store:
+        store.execute("BEGIN IMMEDIATE")
+        connection = city.client("left").open("POST", CHAT, {**PROMPT, "max_tokens": 20})
+        gevent.sleep(0.3)
+        connection.close()
+        gevent.sleep(0.3)
+        store.execute("COMMIT")
+    (row,) = eventually(lambda: [row for row in rows(city, "left", 0) if row["id"] not in known])
+    assert (row["state"], row["cost"], city.served) == ("settled", 0.0, 0)
+    assert spent(city, "left") == before
 
 
 def entries(city: City, answer: Answer, count: int = 1) -> list[dict[str, Any]]:

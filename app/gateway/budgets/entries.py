@@ -137,6 +137,5 @@ def _json(details: Mapping[str, Any] | None) -> bytes | None:
 
 def _may_have_cost(attempt: Attempt) -> bool:
     """Whether the provider may have charged an attempt without usage: it broke off or was stopped. An error answer of
-    the provider costs nothing."""
-    stopped = attempt.call.abort.reason is not None or attempt.error is None
-    return attempt.maybe_charged or attempt.usage is not None or stopped
+    the provider costs nothing, nor does what was stopped before anything was sent."""
+    return attempt.maybe_charged or attempt.usage is not None

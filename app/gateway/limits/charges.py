@@ -150,7 +150,7 @@ def tokens_of(attempt: Attempt, estimate: int) -> int:
         return 0
     if usage is not None:
         return usage.input_tokens + usage.output_tokens
-    return estimate if attempt.maybe_charged or attempt.error == "client_gone" else 0
+    return estimate if attempt.maybe_charged else 0
 
 
 def _labels(call: Call, plan: Callable[[Call], Route]) -> list[str]:
