@@ -14,7 +14,9 @@ PLANS = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN "}
 
 
 @pytest.mark.parametrize(
-    ("read", "index"), [(retention._expired, "response_unstored")], ids=["those that were not to be stored"]
+    ("read", "index"),
+    [(retention._expired_ids, "response_unstored")],
+    ids=["those that were not to be stored"],
 )
 def test_the_sweep_finds_rows_by_their_index(state: State, read: Any, index: str) -> None:
     def work(connection: Connection) -> str:
