@@ -45,8 +45,8 @@ _SOURCE_MEMBERS: Final = ("image", "document", "video")
 _MEDIA_MEMBERS: Final = frozenset(("type", *_TYPED_MEMBERS, *_SOURCE_MEMBERS))
 """Members that an object with a medium has one of."""
 _DATA_URL: Final = re.compile(r"data:([^,;]{0,64})[^,]{0,128};base64,")
-_ARRAYS: Final = (list, tuple)
-_SCALARS: Final = (int, float, type(None))
+_ARRAYS: Final = frozenset({list, tuple})
+_SCALARS: Final = frozenset({int, float, bool, type(None)})
 NO_INPUT: Final = frozenset(
     {
         *("model", "metadata", "user", "fallbacks", "safety_identifier", "prompt_cache_key", "service_tier"),
@@ -72,11 +72,12 @@ def tokens_of_body(body: Any) -> int:
     stack = [body]
     while stack:
         value = stack.pop()
-        if isinstance(value, str):
-            medium = _medium_of_url(value) if value.startswith("data:") else None
+        kind = type(value)
+        if kind is str:
+            medium = _medium_of_url(value) if value[:5] == "data:" else None
             size += 0 if medium else _bytes_of(value)
             total += _MEDIA[medium] if medium else 0
-        elif isinstance(value, dict):
+        elif kind is dict:
             medium = None if _MEDIA_MEMBERS.isdisjoint(value) else _medium_of(value)
             if medium:
                 total += _MEDIA[medium]
@@ -84,13 +85,13 @@ def tokens_of_body(body: Any) -> int:
             for name, inner in value.items():
                 if name not in NO_INPUT and type(inner) is not int:
                     stack.append(inner)
-        elif isinstance(value, _ARRAYS):
+        elif kind in _ARRAYS:
             for inner in value:
                 if type(inner) is int:
                     total += 1
                 else:
                     stack.append(inner)
-        elif isinstance(value, _SCALARS):  # whether they are mappings would take longer to find out
+        elif kind in _SCALARS:
             continue
         elif isinstance(value, Mapping):
             stack.append(dict(value))

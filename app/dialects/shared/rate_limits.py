@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Final
 
 _RESET: Final = re.compile(r"(x-ratelimit-)reset(-[a-z-]+)?|(anthropic-ratelimit-[a-z-]+-)reset")
@@ -26,6 +26,10 @@ _SECONDS: Final[Mapping[str, float]] = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3
 _NUMBER: Final = re.compile(r"\d{1,13}(?:\.\d{1,9})?")
 _EPOCH: Final = 1e9  # larger numbers are times: Unix seconds, or Unix milliseconds above 100 times this
 _LONGEST: Final = 64
+_NAMES: Final = {
+    kind: tuple(f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset"))
+    for kind in ("requests", "tokens")
+}
 _DURATIONS: Final = 256  # an answer's are often those of the last one
 
 
@@ -93,13 +97,8 @@ seconds until all of it does, and the current Unix time."""
 
 def limit_headers(kind: str, limit: int, remaining: int, reset: float, now: float) -> dict[str, str]:
     """Return the state of a limit as OpenAI's ``x-ratelimit-…`` headers."""
-    names = _names_of(kind)
-    return {names[0]: str(limit), names[1]: str(remaining), names[2]: _duration(math.ceil(reset))}
-
-
-@cache
-def _names_of(kind: str) -> tuple[str, str, str]:
-    return f"x-ratelimit-limit-{kind}", f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"
+    size, rest, free = _NAMES[kind]
+    return {size: str(limit), rest: str(remaining), free: _duration(math.ceil(reset))}
 
 
 def duration(seconds: float) -> str:

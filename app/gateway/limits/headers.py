@@ -20,18 +20,17 @@ _HEADED: Final = ("requests", "tokens")
 def headers_of(admission: Admission, write: LimitHeaders, now: float) -> dict[str, str]:
     """Return the headers that tell how the tightest limit of each kind stands, as ``write`` makes them."""
     tightest: dict[str, tuple[int, int, float]] = {}
-    decision = admission.decision
-    for touch, charge, used, reset in zip(
-        admission.touches, admission.charges, decision.used, decision.resets, strict=True
-    ):
+    decision, charges = admission.decision, admission.charges
+    for place, touch in enumerate(admission.touches):
         kind, most, _, _ = touch.limit
-        left = max(0, charge.most - used)
+        left = charges[place].most - decision.used[place]
         if kind not in tightest or left < tightest[kind][1]:
-            tightest[kind] = most, left, reset
+            tightest[kind] = most, left, decision.resets[place]
     headers: dict[str, str] = {}
     for kind in _HEADED:
         if kind in tightest:
-            headers.update(write(kind, *tightest[kind], now))
+            most, left, reset = tightest[kind]
+            headers |= write(kind, most, left if left > 0 else 0, reset, now)
     return headers
 
 

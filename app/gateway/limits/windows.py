@@ -86,11 +86,12 @@ class _SlidingWindow:
 
     def take(self, amount: int, holder: str) -> None:
         """Charge the sub-window that ``turn`` went to."""
-        part = self.part
-        if part not in self.counts:
-            self.counts[part] = 0
+        part, counts = self.part, self.counts
+        if part in counts:
+            counts[part] += amount
+        else:
+            counts[part] = amount
             self.free_at = max(self.free_at, self._free_at(part))
-        self.counts[part] += amount
         self.total += amount
 
     def wait(self, charge: Charge, now: float) -> float:
@@ -178,18 +179,21 @@ class MemoryWindows:
         now, refused, wait = self._begin(), None, 0.0
         windows: list[_SlidingWindow | _Places] = []
         for charge in charges:
-            window = self._windows.get(charge.key) or self._of(charge)
+            key, most, _, amount = charge
+            window = self._windows.get(key) or self._of(charge)
             used = window.total if window.begin <= now < window.end else window.turn(now)
-            if used + charge.amount > charge.most:
+            if used + amount > most:
                 longer = window.wait(charge, now)
                 refused, wait = (len(windows), longer) if longer > wait else (refused, wait)
             windows.append(window)
         totals, resets, parts = [], [], []
-        for window, charge in zip(windows, charges, strict=True):
-            if charge.amount and refused is None:
-                window.take(charge.amount, holder)
+        for place, window in enumerate(windows):
+            amount = charges[place].amount
+            if amount and refused is None:
+                window.take(amount, holder)
             totals.append(window.total)
-            resets.append(max(0.0, window.free_at - now))
+            free_at = window.free_at
+            resets.append(free_at - now if free_at > now else 0.0)
             parts.append(window.part)
         return Decision(totals, resets, parts, refused, wait)
 
