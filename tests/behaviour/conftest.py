@@ -18,6 +18,19 @@ SHORT = {
 
 
 @pytest.fixture(scope="module")
+def _world(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The gateway of a module, made as its ``SETTING`` says: the arguments of ``running_world``."""
+    with running_world(**getattr(request.module, "SETTING", {})) as world:
+        yield world
+
+
+@pytest.fixture
+def world(_world: World) -> World:
+    """The gateway of the module, whose provider has seen no request yet."""
+    return _world.fresh()
+
+
+@pytest.fixture(scope="module")
 def short_world() -> Iterator[World]:
     """A gateway with short clocks, for one module."""
     with running_world(SHORT) as world:

@@ -6,7 +6,6 @@ Each chunk has id, object, created, model and choices; the first tells the role.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,22 +24,10 @@ from tests.behaviour.world import (
     data_frame,
     event_frame,
     responses_body,
-    running_world,
 )
 from tests.traffic.replay import Reply
 
 WAYS = ("openai/x", "groq/x")  # the first passes, the second is translated
-
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world() as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
 
 
 def bare(delta: dict[str, Any], finish: str | None = None) -> bytes:

@@ -6,11 +6,9 @@ content and one error event after it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from tests.behaviour.world import OPERATIONS, Answer, World, running_world
+from tests.behaviour.world import OPERATIONS, Answer, World
 from tests.traffic.load import Exchange, exchanges, require
 from tests.traffic.replay import Reply
 
@@ -47,17 +45,7 @@ ENV = {
     "AWS_REGION": "us-east-1",
     "BEDROCK_BASE_URL": "{upstream}",
 }
-
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world(ENV) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = {"env": ENV}
 
 
 def recordings(api: str) -> list[Exchange]:

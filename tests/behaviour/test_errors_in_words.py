@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from app.wire.eventstream import encode_message
-from tests.behaviour.test_odd_shapes import CONFIG
-from tests.behaviour.world import World, running_world
+from tests.behaviour.world import EVERY_WIRE, World
 from tests.traffic.load import EVENT_STREAM
 from tests.traffic.replay import Reply
 
@@ -36,16 +34,7 @@ FORMS = {
     "an error in words": b'event: error\ndata: {"error": "%s"}\n\n',
 }
 
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def message_of(world: World, path: str, model: str, reply: Reply) -> str:

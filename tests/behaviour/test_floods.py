@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.world import PATHS, World, chat_chunk, raw_request, received, running_world
+from tests.behaviour.world import PATHS, World, chat_chunk, raw_request, received
 from tests.lifecycle.house import cpu_seconds
 from tests.traffic.replay import Reply
 
@@ -32,17 +32,6 @@ UPGRADE = (
     b"GET /v1/responses HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + base64.b64encode(b"k" * 16) + b"\r\n\r\n"
 )
-
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world() as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
 
 
 PING = struct.pack(">BBI", 0x89, 0x80, 0)  # masked, as a client's frames are

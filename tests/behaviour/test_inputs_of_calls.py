@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.behaviour.surfaces import EVERY, events
-from tests.behaviour.test_odd_shapes import CONFIG
-from tests.behaviour.world import CHAT_DONE, Answer, World, chat_body, chat_chunk, running_world
+from tests.behaviour.world import CHAT_DONE, EVERY_WIRE, Answer, World, chat_body, chat_chunk
 from tests.traffic.replay import Reply
 
 FREE = 'print("hi")\n\\ \u2028 {"'
@@ -25,16 +23,7 @@ CALLS: dict[str, tuple[dict[str, Any], Any]] = {
     "no JSON": ({"type": "function", "function": {"name": "run", "arguments": "ls -l"}}, {"input": "ls -l"}),
 }
 
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def stream_of(call: dict[str, Any]) -> bytes:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from app.wire.eventstream import encode_event
 from tests.behaviour.surfaces import EVERY, Surface, events
-from tests.behaviour.test_odd_shapes import CONFIG
 from tests.behaviour.world import (
     CHAT_DONE,
+    EVERY_WIRE,
     ROLE,
     Answer,
     ResponsesStream,
@@ -22,7 +22,6 @@ from tests.behaviour.world import (
     data_frame,
     event_frame,
     responses_body,
-    running_world,
 )
 from tests.lifecycle.house import eventually
 from tests.traffic.replay import Reply
@@ -50,15 +49,7 @@ def sentence(thing: str) -> str:
     return f"The provider sent {thing}, for which this API has no place; this was left out."
 
 
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def warnings(world: World, answer: Answer, stream: bool) -> list[str] | int:

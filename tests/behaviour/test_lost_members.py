@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.behaviour.surfaces import EVERY, SURFACES
-from tests.behaviour.test_odd_shapes import CONFIG
-from tests.behaviour.world import World, chat_body, responses_body, running_world
+from tests.behaviour.world import EVERY_WIRE, World, chat_body, responses_body
 from tests.traffic.replay import Reply
 
 SAID = [{"role": "user", "content": "hi"}]
@@ -46,16 +44,7 @@ LOST: dict[str, tuple[str, dict[str, Any], str]] = {
     ),
 }
 
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def refuse(world: World) -> None:

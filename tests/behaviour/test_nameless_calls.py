@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from app.wire.eventstream import encode_event
 from tests.behaviour.surfaces import EVERY
-from tests.behaviour.test_odd_shapes import CONFIG
 from tests.behaviour.world import (
     CHAT_DONE,
+    EVERY_WIRE,
     World,
     chat_body,
     chat_chunk,
     chat_stream,
     event_frame,
     responses_body,
-    running_world,
 )
 from tests.traffic.load import EVENT_STREAM
 from tests.traffic.replay import Reply
@@ -31,16 +29,7 @@ NAMES: dict[str, dict[str, Any]] = {
     "a number": {"name": 5},
 }
 
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def _frames(*frames: dict[str, Any]) -> Reply:

@@ -6,11 +6,10 @@ Each is read or refused as 502, and none is a fault of ours.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
-from tests.behaviour.world import World, running_world
+from tests.behaviour.world import World
 from tests.replay.asking import BOUNDARY, form
 from tests.traffic.replay import Reply
 
@@ -74,16 +73,7 @@ CALLS = {
     "count": ("/v1/responses/input_tokens", {"model": "openai/x", "input": "x"}),
 }
 
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = {"env": {"SLUICE_MAX_RETRIES": "0"}, "config": CONFIG}
 
 
 @pytest.mark.parametrize("kind", BODIES)

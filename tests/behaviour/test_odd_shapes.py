@@ -17,13 +17,13 @@ import pytest
 from app.wire.eventstream import EventStreamDecoder, encode_event, encode_message
 from tests.behaviour.surfaces import EVERY, Surface
 from tests.behaviour.world import (
+    EVERY_WIRE,
     ROLE,
     ResponsesStream,
     World,
     chat_end,
     chat_text,
     event_frame,
-    running_world,
 )
 from tests.traffic.frames import sse
 from tests.traffic.load import EVENT_STREAM, Exchange, exchanges, require
@@ -44,35 +44,8 @@ WIRES = {
     "bedrock.converse": (("chat", "bedrock/x"), ("responses", "bedrock/x")),
 }
 PROMPTED = ("", ".generateContent", ".streamGenerateContent")  # ends of the names of APIs
-CONFIG = """
-[providers.cohere]
-api_key = "some-key-of-cohere"
-base_url = "{upstream}"
 
-[providers.gemini]
-api_key = "some-key-of-gemini"
-base_url = "{upstream}/v1beta"
-
-[providers.bedrock]
-api_key = "some-key-of-bedrock"
-base_url = "{upstream}"
-
-[providers.responder]
-dialect = "responses"
-base_url = "{upstream}/v1"
-api_key = "some-key-of-ours"
-"""
-
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def places(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -45,19 +45,9 @@ ENV = {
     "SLUICE_TIMEOUT_FIRST_BYTE": "1.2",
     "SLUICE_TIMEOUT_IDLE": "1.2",
 }
+SETTING = {"env": ENV}
 FAILED = data_frame({"error": {"message": "it broke", "code": "rate_limit_exceeded"}})
 PROVIDERS = pytest.mark.parametrize("provider", ["groq", "openai"])
-
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world(ENV) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
 
 
 def paced(*steps: bytes | float) -> Iterator[bytes]:

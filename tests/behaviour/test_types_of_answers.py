@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
 
 import pytest
 
 from tests.behaviour.surfaces import EVERY, Surface
-from tests.behaviour.test_odd_shapes import CONFIG
 from tests.behaviour.test_usage_of_one_side import TEXT, converse
-from tests.behaviour.world import Answer, World, chat_body, running_world
+from tests.behaviour.world import EVERY_WIRE, Answer, World, chat_body
 from tests.replay.asking import BOUNDARY, form
 from tests.traffic.replay import Reply
 
@@ -18,16 +16,7 @@ SOUND = b"ID3\x04" + b"\xff\xfb\x90" * 40
 TYPES = ("AUDIO/MPEG", "application/octet-stream", "")
 JSON_TYPES = ("Application/JSON; Charset=UTF-8", "text/plain", "")
 
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def typed(content_type: str) -> dict[str, str]:

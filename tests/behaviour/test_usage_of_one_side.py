@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from app.wire.eventstream import encode_event
 from tests.behaviour.surfaces import EVERY, events
-from tests.behaviour.test_odd_shapes import CONFIG
 from tests.behaviour.test_usage_of_passed_streams import HOMES, at
 from tests.behaviour.world import (
+    EVERY_WIRE,
     ROLE,
     World,
     chat_body,
@@ -22,7 +21,6 @@ from tests.behaviour.world import (
     event_frame,
     responses_body,
     responses_stream,
-    running_world,
 )
 from tests.replay.asking import BOUNDARY, form
 from tests.traffic.load import EVENT_STREAM
@@ -34,16 +32,7 @@ SIDES = ("input", "output")
 BOTH = ("input_tokens", "output_tokens")
 ONE = {"index": 0, "content": {"role": "model", "parts": [{"text": TEXT}]}, "finishReason": "STOP"}
 
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def chat(side: str, stream: bool) -> Reply:

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from app.wire.eventstream import encode_event
 from tests.behaviour.surfaces import EVERY, events
-from tests.behaviour.test_odd_shapes import CONFIG
-from tests.behaviour.world import World, data_frame, event_frame, running_world
+from tests.behaviour.world import EVERY_WIRE, World, data_frame, event_frame
 from tests.traffic.load import EVENT_STREAM
 from tests.traffic.replay import Reply
 
 TEXT = "four words are good"
 ODD: dict[str, Any] = {"absent": None, "negative": -5, "strings": "3", "an object": {}, "no counts": 1.5}
 
-
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_MAX_RETRIES": "0"}, config=CONFIG) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = EVERY_WIRE
 
 
 def counts(*names: str, odd: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from tests.running import ROOT, Gateway, running_gateway
 from tests.traffic.chat_grammar import check_chat_stream
@@ -206,6 +206,30 @@ def received(connection: socket.socket, until: bytes, seconds: float = 30.0) -> 
             break
         data += piece
     return bytes(data)
+
+
+EVERY_WIRE: Final[Mapping[str, Any]] = {
+    "env": {"SLUICE_MAX_RETRIES": "0"},
+    "config": """
+[providers.cohere]
+api_key = "some-key-of-cohere"
+base_url = "{upstream}"
+
+[providers.gemini]
+api_key = "some-key-of-gemini"
+base_url = "{upstream}/v1beta"
+
+[providers.bedrock]
+api_key = "some-key-of-bedrock"
+base_url = "{upstream}"
+
+[providers.responder]
+dialect = "responses"
+base_url = "{upstream}/v1"
+api_key = "some-key-of-ours"
+""",
+}
+"""A provider of each dialect, and no retries: what a module may have as its ``SETTING``."""
 
 
 @contextmanager

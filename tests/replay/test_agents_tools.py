@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ import pytest
 from app.dialects.base import ServerContext
 from app.dialects.responses.dialect import DIALECT
 from tests.behaviour.world import World, chat_body, chat_chunk
-from tests.replay.setting import replaying_world
 from tests.traffic.replay import NEVER, Reply
 
 Json = dict[str, Any]
@@ -39,15 +37,9 @@ ADDITIONAL = {
 GO = {"role": "user", "content": "Go"}
 
 
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with replaying_world() as world:
-        yield world
-
-
 @pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+def world(world: World) -> World:
+    return world.fresh()
 
 
 def call(

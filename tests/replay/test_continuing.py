@@ -23,12 +23,6 @@ Json = dict[str, Any]
 TOOL = {"type": "object", "properties": {}}
 
 
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with replaying_world() as running:
-        yield running
-
-
 def signed(api: str) -> list[Any]:
     """The recordings whose answer calls tools and holds signatures."""
     found = []

@@ -3,13 +3,11 @@ sent back where the server takes them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.behaviour.world import World, chat_body, chat_chunk
-from tests.replay.setting import replaying_world
 from tests.traffic.replay import Reply
 
 Json = dict[str, Any]
@@ -19,15 +17,9 @@ GO = {"role": "user", "content": "Go"}
 SLOTS = {"sgl/x": "reasoning_content", "groq/openai/gpt-oss-20b": "reasoning", "ollama/x": "reasoning"}
 
 
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with replaying_world() as world:
-        yield world
-
-
 @pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+def world(world: World) -> World:
+    return world.fresh()
 
 
 def ask(world: World, stream: bool, slot: str = "reasoning_content", **members: Any) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +14,6 @@ from app.wire.eventstream import EventStreamDecoder
 from tests.behaviour.world import Answer as Http
 from tests.behaviour.world import World
 from tests.replay import asking, comparing, left_out
-from tests.replay.setting import replaying_world
 from tests.traffic.answers import Answer, Choice
 from tests.traffic.frames import sse
 from tests.traffic.load import Exchange, absent, exchanges
@@ -180,12 +179,6 @@ SURFACES: Mapping[str, Surface] = {
         frames=aws_frames,
     ),
 }
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with replaying_world() as running:
-        yield running
 
 
 def cases() -> list[Any]:

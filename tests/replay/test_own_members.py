@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,19 +10,12 @@ from tests.behaviour.world import Answer as Http
 from tests.behaviour.world import World
 from tests.replay import asking, left_out
 from tests.replay.asking import CHAT, CHAT_SHAPED, RESPONSES
-from tests.replay.setting import replaying_world
 from tests.traffic.answers import Answer, extract
 from tests.traffic.frames import payloads
 from tests.traffic.load import Exchange, absent, exchanges
 from tests.traffic.replay import NEVER, Reply
 
 Json = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with replaying_world() as running:
-        yield running
 
 
 def recorded(*apis: str) -> list[Any]:

@@ -11,7 +11,6 @@ import pytest
 
 from app.wire.eventstream import EventStreamDecoder
 from tests.behaviour.world import Answer, World
-from tests.replay.setting import replaying_world
 from tests.traffic.frames import sse
 from tests.traffic.load import Exchange, exchanges, params
 from tests.traffic.replay import Reply
@@ -38,12 +37,6 @@ def _passing() -> Iterator[Exchange]:
 
 
 RECORDED = params(_passing())
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with replaying_world() as running:
-        yield running
 
 
 def send_recording(world: World, recording: Exchange, **headers: str) -> Answer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,15 +10,9 @@ import pytest
 from tests.behaviour.world import OPERATIONS, World
 from tests.behaviour.world import Answer as Http
 from tests.replay import asking, comparing, left_out, reading
-from tests.replay.setting import SECRETS, replaying_world
+from tests.replay.setting import SECRETS
 from tests.traffic.load import Exchange, absent, exchanges, require
 from tests.traffic.replay import NEVER, Reply
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with replaying_world() as running:
-        yield running
 
 
 def cases() -> list[Any]:

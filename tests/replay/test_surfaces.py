@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.behaviour.world import World
 from tests.replay import asking, comparing, left_out, reading
-from tests.replay.setting import replaying_world
 from tests.traffic.answers import Answer, extract
 from tests.traffic.load import Exchange, absent, exchanges
 from tests.traffic.replay import NEVER, Reply
@@ -33,12 +31,6 @@ RESPONSES_SURFACES = (
     "/api/llm/api/inference/openai/responses",
 )
 SHAPED = ("/api/llm/responses", "/api/llm/api/inference/openai/v1/responses")
-
-
-@pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with replaying_world() as running:
-        yield running
 
 
 def sampled() -> list[Exchange]:

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from tests.behaviour.world import World, chat_body, chat_chunk
-from tests.replay.setting import replaying_world
 from tests.traffic.replay import NEVER, Reply
 
 Json = dict[str, Any]
@@ -21,15 +20,9 @@ TOOLS = [{"type": "function", "name": "look", "parameters": {"type": "object", "
 CHAT_TOOLS = [{"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}]
 
 
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with replaying_world() as world:
-        yield world
-
-
 @pytest.fixture
-def world(_world: World) -> World:
-    world = _world.fresh()
+def world(world: World) -> World:
+    world = world.fresh()
     world.upstream.script = lambda request: Reply.json(SEEN, 400)
     return world
 
