@@ -228,7 +228,7 @@ class FirstAnswer:
     """An answer as it was sent; ``response_id`` is set where the body is the events of that background response."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: dict[str, str]
     body: bytes = b""
     response_id: str | None = None
 

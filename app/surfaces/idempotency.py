@@ -20,6 +20,7 @@ import gevent
 from flask import Response, g, request
 
 from app.errors import GatewayError
+from app.gateway.call import Principal
 from app.gateway.core import Gateway
 from app.gateway.repetitions import Repetition
 from app.gateway.run import Batch, Run
@@ -38,6 +39,8 @@ _REPEATABLE: Final = frozenset({400, 404, 413, 422})
 """Refusals that the same request would get again."""
 _OF_ONE_REQUEST: Final = ("content-length", "server-timing", "vary", "connection", "transfer-encoding")
 _OF_ONE_MOMENT: Final = ("x-ratelimit-", "anthropic-ratelimit-", "access-control-")
+_ASKED: Final = ":asked"
+"""Beside the headers of an answer: the model strings that led to it, in lines."""
 
 Write = Callable[[Batch | Repetition], bytes]
 
@@ -173,8 +176,18 @@ def _claim(gateway: Gateway, digest: str) -> None:
     query = sorted((name, value) for name, value in request.args.items(multi=True) if name != "key")
     answer = gateway.state().first_answers.claim(name, owner.tenant, _digest_of_json([digest, query]))
     if answer is not None:
+        _check_model(owner, answer)
         raise Replay(answer)
     g.claim = Claim(gateway, name)
+
+
+def _check_model(owner: Principal, answer: FirstAnswer) -> None:
+    """Raise ``forbidden`` where the caller may not use the model that gave the answer any more."""
+    asked = answer.headers.pop(_ASKED, "").split("\n")
+    provider, model = (answer.headers.get(f"x-sluice-{part}") for part in ("provider", "model"))
+    label = f"{provider}/{model}"
+    if provider is not None and not any(owner.allows(label, name) for name in asked):
+        raise GatewayError("forbidden", f"This key may not use the model '{label}'.", param="model")
 
 
 def _is_final(status: int) -> bool:
@@ -188,9 +201,10 @@ def _stored_headers(response: Response) -> dict[str, str]:
     """Return the headers of the answer, without those that depend on this request or on the time.
 
     Where errors say the request's id in their body, the header that must equal it stays."""
-    mount = current_mount()
+    call, mount = g.get("call"), current_mount()
+    asked = {} if call is None else {_ASKED: "\n".join(call.candidates)}
     same = mount.request_id if mount is not None and mount.error_id is not None else None
-    return {
+    return asked | {
         name.lower(): value
         for name, value in response.headers.items()
         if (value != g.request_id or name == same)

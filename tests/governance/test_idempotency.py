@@ -39,6 +39,8 @@ limits = [{ requests = 1, per = "day" }]
 key = "sk-narrow"
 tenant = "red"
 models = ["groq/other"]
+[models."quick"]
+target = "groq/x"
 """
 CROWD = 64
 LARGE = 1024 * 1024 + 1
@@ -166,6 +168,38 @@ def test_a_new_client_key_of_an_old_name_gets_no_answer_of_the_old_one(city: Cit
         answers += [client.send("POST", CHAT, PROMPT, {"idempotency-key": key}) for _ in range(2)]
         assert city.client("master").send("DELETE", f"/admin/keys/{body['id']}").status == 200
     assert replays(*answers) == [None, "true", None, "true"]
+
+
+@pytest.mark.parametrize(
+    ("model", "models", "replayed"),
+    [
+        ("groq/x", ["groq/other"], False),
+        ("groq/x", ["groq/x"], True),
+        ("quick", ["groq/other"], False),
+        ("quick", ["quick"], True),
+        ("quick", ["groq/x"], True),
+    ],
+)
+def test_an_answer_comes_again_only_while_its_model_is_allowed(
+    city: City, key: str, model: str, models: list[str], replayed: bool
+) -> None:
+    master = city.client("master")
+    owner = master.post("/admin/keys", {"tenant": "red", "name": f"n{key}"}).json
+    client, body = Client(city.gateways[0].port, owner["key"]), {**PROMPT, "model": model}
+    first = client.send("POST", CHAT, body, {"idempotency-key": key})
+    assert (first.status, ":asked" in first.headers) == (200, False)
+    assert master.send("PATCH", f"/admin/keys/{owner['id']}", {"models": models}).status == 200
+    eventually(lambda: client.get("/v1/key").json["models"] == models)
+    again = client.send("POST", CHAT, body, {"idempotency-key": key})
+    if replayed:
+        assert (replays(again), again.body, ":asked" in again.headers) == (["true"], first.body, False)
+    else:
+        assert (again.status, again.error["code"], again.error["param"]) == (
+            403,
+            "permission_denied",
+            "model",
+        )
+    assert city.served == 1
 
 
 def test_a_key_belongs_to_one_path(city: City, key: str) -> None:
