@@ -28,6 +28,7 @@ from app.canonical.response import Choice, Finish, Response, Usage
 from app.dialects import dialect
 from app.dialects.base import Frame
 from tests.dialects.generic import server_context
+from tests.golden.making import wrap
 
 SURFACES: Final = ("messages", "gemini", "converse", "cohere")
 FOLDER: Final = Path(__file__).parent / "records" / "answers"
@@ -91,10 +92,6 @@ ANSWERS: Mapping[str, Response] = {
 }
 
 
-def _wrap(signature: Signature) -> str:
-    return f"sealed|{signature.dialect}|{signature.realm}|{signature.value}"
-
-
 def record(name: str) -> dict[str, Any]:
     """Return what each surface answers for one trait."""
     return {surface: _record(surface, ANSWERS[name]) for surface in SURFACES}
@@ -105,9 +102,9 @@ def _record(surface: str, response: Response) -> dict[str, Any]:
     request = Request(
         "asked-model", (), sampling=Sampling(logprobs=True), reasoning=Reasoning(summary="auto")
     )
-    context = server_context(model="asked-model", wrap=_wrap)
+    context = server_context(model="asked-model", wrap=wrap)
     body = row.encode_response(response, request, context)
-    encoder = row.stream_encoder(request, server_context(model="asked-model", wrap=_wrap))
+    encoder = row.stream_encoder(request, server_context(model="asked-model", wrap=wrap))
     frames = [frame for event in replay(response) for frame in encoder.feed(event)]
     return {"body": body, "stream": [_frame_json(frame) for frame in frames]}
 

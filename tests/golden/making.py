@@ -124,7 +124,7 @@ def _call(operation: str, body: Mapping[str, Any]) -> Call:
         candidates=(model,),
         principal=Principal("key", "tenant"),
         abort=Abort(),
-        sealing=Sealing(_wrap, _unwrap),
+        sealing=Sealing(wrap, _unwrap),
         deadline=float("inf"),
         stream=stream,
         response_id="resp_1" if operation == "responses" else None,
@@ -132,7 +132,7 @@ def _call(operation: str, body: Mapping[str, Any]) -> Call:
     )
 
 
-def _wrap(signature: Signature) -> str:
+def wrap(signature: Signature) -> str:
     return f"sealed|{signature.dialect}|{signature.realm}|{signature.value}"
 
 

@@ -11,13 +11,6 @@ from tests.lifecycle.house import Client, House, running_house
 from tests.services import new_postgres
 
 
-@pytest.fixture
-def empty_postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL database without tables, for one test."""
-    with new_postgres() as url:
-        yield url
-
-
 @pytest.fixture(scope="session", params=["sqlite", "postgres"])
 def running(request: pytest.FixtureRequest) -> Iterator[House]:
     """A house over each kind of database."""

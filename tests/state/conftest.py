@@ -16,13 +16,6 @@ from tests.services import new_postgres
 ENVIRON = {"SLUICE_SECRET_KEY": "a test's own secret"}
 
 
-@pytest.fixture
-def empty_postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL database without tables."""
-    with new_postgres() as url:
-        yield url
-
-
 @pytest.fixture(scope="session")
 def postgres_database() -> Iterator[str]:
     """The URL of a migrated PostgreSQL database of this session's own."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import Engine, event, func, select
+from sqlalchemy import Engine, event
 
 from app.state.history import History
 from app.state.ids import new_id
@@ -13,7 +13,19 @@ from app.state.records import Expansion, PageQuery
 from app.state.state import State
 from app.state.tables import item, response
 from tests.state.faults import refusal
-from tests.state.turns import TENANT, answer, begin, call, ending, enqueue, message, take_turn, texts, user
+from tests.state.turns import (
+    TENANT,
+    answer,
+    begin,
+    call,
+    count,
+    ending,
+    enqueue,
+    message,
+    take_turn,
+    texts,
+    user,
+)
 
 
 def expand(state: State, previous: str, input="next", tenant: str = TENANT) -> Expansion:
@@ -258,10 +270,6 @@ def test_an_expansion_says_whether_it_refers_to_anything(state: State, input, re
     assert state.history.expand(TENANT, input).refers is refers
     assert expand(state, first, input).refers
     assert state.history.expand(TENANT, input, conversation=state.conversations.create(TENANT)["id"]).refers
-
-
-def count(state: State, table) -> int:
-    return state.db.read(lambda c: c.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 @contextmanager

@@ -42,7 +42,7 @@ _WAITING = (
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "postgresql":
-        found: str = request.getfixturevalue("empty_postgres")
+        found: str = request.getfixturevalue("postgres_url")
         return found
     return f"sqlite:///{tmp_path}/s.db"
 

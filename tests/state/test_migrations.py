@@ -67,7 +67,7 @@ def test_processes_that_start_at_once_migrate_once(
     if kind == "sqlite":
         url = f"sqlite:///{tmp_path}/new.db"
     else:
-        url = request.getfixturevalue("empty_postgres")
+        url = request.getfixturevalue("postgres_url")
     script = f"from app.state.database import Database; Database.open({url!r}).close()"
     started = [
         subprocess.Popen([sys.executable, "-c", script], cwd=REPO, stderr=subprocess.PIPE, text=True)
@@ -93,17 +93,17 @@ def _count(engine: Engine, statement: str) -> int:
         return int(connection.execute(text(statement)).scalar_one())
 
 
-def test_indexes_of_large_tables_are_built_while_others_write(empty_postgres: str) -> None:
+def test_indexes_of_large_tables_are_built_while_others_write(postgres_url: str) -> None:
     """Somebody writes, and has not committed: the build waits for him, and nobody waits for the build."""
     from alembic import command
 
-    url = parse_url(empty_postgres)
+    url = parse_url(postgres_url)
     engine = create_engine(url)
     config = migrations.configuration()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0009")
-    script = f"from app.state.database import Database; Database.open({empty_postgres!r}).close()"
+    script = f"from app.state.database import Database; Database.open({postgres_url!r}).close()"
     with engine.connect() as writer:
         writer.execute(text(_NEW))
         upgrade = subprocess.Popen([sys.executable, "-c", script], cwd=REPO)

@@ -24,13 +24,9 @@ from app.state.state import State
 from app.state.tables import attempt, blob, conversation, conversation_item, item, response, thread, vault
 from app.wire.json import dumps
 from tests.state.faults import refusal
-from tests.state.turns import TENANT, begin, delta, enqueue, item_opened, message, take_turn, texts
+from tests.state.turns import TENANT, begin, count, delta, enqueue, item_opened, message, take_turn, texts
 
 PICTURE = "data:image/png;base64," + base64.b64encode(os.urandom(80_000)).decode()
-
-
-def count(state: State, table) -> int:
-    return state.db.read(lambda c: c.execute(select(func.count()).select_from(table)).scalar_one())
 
 
 def picture(url: str = PICTURE) -> list[dict]:

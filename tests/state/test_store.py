@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import select, update
 
-from app.errors import GatewayError
 from app.state.ids import new_id
 from app.state.records import Fence, PageQuery
 from app.state.retention import purge
 from app.state.state import State
 from app.state.tables import response
+from tests.state.faults import refusal
 from tests.state.turns import (
     TENANT,
     begin,
@@ -24,12 +24,6 @@ from tests.state.turns import (
     take_turn,
     texts,
 )
-
-
-def refused(action, *args, **kwargs) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        action(*args, **kwargs)
-    return caught.value
 
 
 def not_found(response_id: str) -> dict:
@@ -50,7 +44,7 @@ def test_a_finished_response_comes_back_whole(state: State) -> None:
 
 def test_a_running_synchronous_response_does_not_exist_yet(state: State) -> None:
     response_id, fence = begin(state)
-    assert refused(state.responses.get, TENANT, response_id).body() == not_found(response_id)
+    assert refusal(state.responses.get, TENANT, response_id).body() == not_found(response_id)
     state.responses.finish(TENANT, response_id, fence, ending(response_id, []))
     assert state.responses.get(TENANT, response_id).status == "completed"
 
@@ -67,9 +61,9 @@ def test_missing_foreign_deleted_and_malformed_are_the_same_404(state: State) ->
         (TENANT, "x" * 20_000),
     ):
         for action in (state.responses.get, state.responses.delete, state.responses.cancel):
-            error = refused(action, tenant, response_id)
+            error = refusal(action, tenant, response_id)
             assert (error.status, error.body()) == (404, not_found(response_id))
-        listed = refused(state.responses.input_items, tenant, response_id, PageQuery())
+        listed = refusal(state.responses.input_items, tenant, response_id, PageQuery())
         assert listed.body() == not_found(response_id)
     assert state.responses.get(TENANT, mine).id == mine
 
@@ -213,35 +207,35 @@ def test_input_items_are_paged(state: State, query: PageQuery, expected: list[st
     ],
 )
 def test_a_bad_page_query_is_a_400(query: dict, param: str, code: str) -> None:
-    error = refused(PageQuery, **query)
+    error = refusal(PageQuery, **query)
     assert (error.status, error.param, error.code) == (400, param, code)
 
 
 def test_an_unknown_cursor_is_a_400(state: State) -> None:
-    error = refused(state.responses.input_items, TENANT, take_turn(state), PageQuery(after="msg_x"))
+    error = refusal(state.responses.input_items, TENANT, take_turn(state), PageQuery(after="msg_x"))
     assert (error.status, error.param, error.code) == (400, "after", "invalid_value")
 
 
 def test_a_running_background_response_cannot_be_deleted(state: State) -> None:
     response_id = enqueue(state)
     for _ in ("queued", "running"):
-        error = refused(state.responses.delete, TENANT, response_id)
+        error = refusal(state.responses.delete, TENANT, response_id)
         assert (error.status, error.message) == (400, "Cannot delete an in-flight response.")
         state.queue.claim(1)
     state.responses.cancel(TENANT, response_id)
     state.responses.delete(TENANT, response_id)
-    assert refused(state.responses.get, TENANT, response_id).status == 404
+    assert refusal(state.responses.get, TENANT, response_id).status == 404
 
 
 def test_a_running_synchronous_response_cannot_be_deleted(state: State) -> None:
     response_id, fence = begin(state)
-    assert refused(state.responses.delete, TENANT, response_id).status == 404
+    assert refusal(state.responses.delete, TENANT, response_id).status == 404
     assert state.responses.finish(TENANT, response_id, fence, ending(response_id, []))
 
 
 def test_cancel_speaks_as_the_contract_says(state: State) -> None:
     sync = take_turn(state)
-    assert refused(state.responses.cancel, TENANT, sync).body()["message"] == (
+    assert refusal(state.responses.cancel, TENANT, sync).body()["message"] == (
         "Cannot cancel a synchronous response."
     )
     words = {
@@ -253,7 +247,7 @@ def test_cancel_speaks_as_the_contract_says(state: State) -> None:
         response_id = enqueue(state)
         work = claim_one(state)
         assert state.responses.finish(TENANT, response_id, work.fence, ending(response_id, [], status))
-        error = refused(state.responses.cancel, TENANT, response_id)
+        error = refusal(state.responses.cancel, TENANT, response_id)
         assert (error.status, error.message, error.code) == (400, expected, None)
 
 
@@ -281,7 +275,7 @@ def test_what_was_not_to_be_stored_goes_ten_minutes_after_its_end(state: State) 
     purge(state.db, older_than=None)
     assert state.responses.get(TENANT, response_id).status == "completed"
     age(20)
-    assert refused(state.responses.get, TENANT, response_id).body() == not_found(response_id)
+    assert refusal(state.responses.get, TENANT, response_id).body() == not_found(response_id)
     purge(state.db, older_than=None)
     left = state.db.read(lambda c: c.execute(select(response.c.id)).scalars().all())
     assert left == [stored]

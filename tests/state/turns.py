@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sqlalchemy import func, select
+
 from app.state.background import Work
 from app.state.ids import new_id
 from app.state.records import Ending, Expansion, Fence, NewResponse
@@ -188,3 +190,8 @@ def read_log(
     """Everything a reader of an ended log gets."""
     batches = state.events.follow(tenant, response_id, after)
     return [event for batch in batches for event in batch]
+
+
+def count(state: State, table: Any) -> int:
+    """Return how many rows a table has."""
+    return state.db.read(lambda c: c.execute(select(func.count()).select_from(table)).scalar_one())

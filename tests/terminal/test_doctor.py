@@ -29,7 +29,7 @@ from app.state.audit import Actor
 from app.state.keys import StoredKey
 from app.state.state import open_state
 from tests import environment
-from tests.running import ROOT
+from tests.running import ROOT, free_port
 from tests.services import new_postgres, own_redis
 from tests.wire.certificates import make_authority
 from tests.wire.servers import always, answer, serving
@@ -60,7 +60,7 @@ def bed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bed]:
         monkeypatch.delenv(name, raising=False)
     with ExitStack() as stack:
         _limit_files(stack, None)
-        yield Bed(tmp_path, stack, {"PORT": str(_free_port())})
+        yield Bed(tmp_path, stack, {"PORT": str(free_port())})
 
 
 def _limit_files(stack: ExitStack, count: int | None) -> None:
@@ -68,13 +68,6 @@ def _limit_files(stack: ExitStack, count: int | None) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (count or limits[1], limits[1]))
     stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, limits)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 # --- what is done to each ---------------------------------------------------------------------------

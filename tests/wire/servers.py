@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import gevent
 from gevent.server import StreamServer
 
 
@@ -116,3 +117,12 @@ def always(data: bytes, *, keep: bool = True) -> Script:
         return keep
 
     return script
+
+
+def soon(condition: Callable[[], bool]) -> bool:
+    """Give the kernel a moment to pass on what the other end did."""
+    for _ in range(100):
+        if condition():
+            return True
+        gevent.sleep(0.005)
+    return False

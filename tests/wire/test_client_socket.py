@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import gevent
 import pytest
@@ -12,6 +12,7 @@ from gevent.event import Event
 
 from app.wire import client_socket
 from app.wire.client_socket import ClientWatch, is_closed
+from tests.wire.servers import soon
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -29,15 +30,6 @@ def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
             ours, _ = listener.accept()
     with ours, client:
         yield ours, client
-
-
-def soon(condition: Callable[[], bool]) -> bool:
-    """Give the kernel a moment to pass on what the other end did."""
-    for _ in range(100):
-        if condition():
-            return True
-        gevent.sleep(0.005)
-    return False
 
 
 def test_an_open_connection_is_open(pair: Pair) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from app.errors import GatewayError
 from app.wire.clocks import Clocks
 from app.wire.egress import Transport
 from app.wire.upstream import Abortable, TransportError, Upstream
-from tests.wire.servers import Received, Script, always, answer, chunked, serving
+from tests.wire.servers import Received, Script, always, answer, chunked, serving, soon
 
 
 def open_call(transport: Transport, url: str, clocks: Clocks, *, stream: bool = True) -> Upstream:
@@ -347,11 +347,3 @@ def test_many_calls_at_once_do_not_disturb_each_other(transport: Transport, cloc
             results = [job.get() for job in [gevent.spawn(call, number) for number in range(50)]]
             expected = [f"abort {n}" if n % 2 else b"%d," % n * 20 for n in range(50)]
             assert results == expected
-
-
-def soon(condition: Callable[[], bool]) -> bool:
-    for _ in range(100):
-        if condition():
-            return True
-        gevent.sleep(0.005)
-    return False
