@@ -10,7 +10,7 @@ import pytest
 
 from tests.behaviour.world import Answer, World, running_world
 from tests.lifecycle.house import eventually
-from tests.surfaces.test_window import ENV, EVIL, MASTER, Visitor
+from tests.surfaces.visitor import ENV, EVIL, MASTER, Visitor, logged_in
 
 CONFIG = """
 [keys.poor]
@@ -36,9 +36,7 @@ def world() -> Iterator[World]:
 
 @pytest.fixture
 def visitor(world: World) -> Visitor:
-    visitor = Visitor(world)
-    assert visitor.log_in().status == 303
-    return visitor
+    return logged_in(world)
 
 
 def ask(visitor: Visitor, order: Any, **headers: str) -> Answer:

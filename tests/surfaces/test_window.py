@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import re
 import time
 from collections.abc import Iterator
@@ -22,52 +21,12 @@ from app.gateway.core import gateway_of
 from app.state.tables import CALL_FILTERS, key_secret
 from app.surfaces import assets
 from app.surfaces.ui.routes import PLACES, ROUTES
-from tests.behaviour.world import Answer, World, running_world, whole
+from tests.behaviour.world import World, running_world
 from tests.running import running_gateway
+from tests.surfaces.visitor import ENV, EVIL, MASTER, Visitor, logged_in
 
-MASTER = "sk-master-of-this-test"
-ENV = {"SLUICE_MASTER_KEY": MASTER, "SLUICE_SECRET_KEY": "a secret of this test", "WEB_CONCURRENCY": "2"}
 CONFIG = '[providers.groq]\napi_key = "gsk-0123456789abcdef"\n'
-FORM = "application/x-www-form-urlencoded"
-EVIL = "<script>alert('x')</script>"
 VENDORS = [path for path in Path(assets.__file__).parent.rglob("vendor") if path.is_dir()]
-
-
-class Visitor:
-    """A browser without scripts: it keeps one cookie and follows nothing."""
-
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self.cookie = ""
-
-    def get(self, path: str, **headers: str) -> Answer:
-        return self._send("GET", path, None, headers)
-
-    def post(self, path: str, fields: dict[str, str], **headers: str) -> Answer:
-        return self._send("POST", path, urlencode(fields), {"content-type": FORM, **headers})
-
-    def log_in(self, key: str = MASTER, **fields: str) -> Answer:
-        return self.post("/ui/login", {"key": key, **fields})
-
-    @property
-    def token(self) -> str:
-        match = re.search(r'name="csrf" value="([^"]+)"', self.get("/ui/background").body.decode())
-        assert match is not None
-        return match[1]
-
-    def _send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
-        sent = {name.replace("_", "-"): value for name, value in headers.items()}
-        if self.cookie:
-            sent["cookie"] = self.cookie
-        connection = http.client.HTTPConnection("127.0.0.1", self.world.gateway.port, timeout=30)
-        try:
-            connection.request(method, path, body, sent)
-            answer = whole(connection.getresponse())
-        finally:
-            connection.close()
-        if "set-cookie" in answer.headers:
-            self.cookie = answer.headers["set-cookie"].partition(";")[0]
-        return answer
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +38,7 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def office(world: World) -> Visitor:
     """A visitor with the master key."""
-    visitor = Visitor(world)
-    assert visitor.log_in().status == 303
-    return visitor
+    return logged_in(world)
 
 
 @pytest.fixture
@@ -149,8 +106,7 @@ def test_a_change_needs_the_token_of_its_session(office: Visitor) -> None:
     assert office.post("/ui/providers/groq/check", {}).status == 403
     assert office.post("/ui/logout", {"csrf": "0" * 64}).status == 403
     assert office.get("/ui").status == 200
-    other = Visitor(office.world)
-    assert other.log_in().status == 303
+    other = logged_in(office.world)
     assert office.post("/ui/logout", {"csrf": other.token}).status == 403
 
 
@@ -199,8 +155,7 @@ def test_a_viewer_sees_all_and_changes_nothing(office: Visitor) -> None:
 
 def test_the_settings_have_the_doctor_look() -> None:
     with running_world({**ENV, "WEB_CONCURRENCY": "1"}) as alone:
-        office = Visitor(alone)
-        assert office.log_in().status == 303
+        office = logged_in(alone)
         assert b"<button>Run the checks" in office.get("/ui/settings").body
         page = office.post("/ui/settings/doctor", {"csrf": office.token})
         part = office.post("/ui/settings/doctor", {"csrf": office.token}, hx_request="true")

@@ -9,7 +9,7 @@ import pytest
 
 from tests.behaviour.world import running_world
 from tests.lifecycle.house import eventually
-from tests.surfaces.test_window import ENV, EVIL, MASTER, Visitor
+from tests.surfaces.visitor import ENV, EVIL, MASTER, logged_in
 
 CONFIG = '[keys.ann]\nkey = "sk-ann-0123456789"\n'
 
@@ -23,8 +23,7 @@ def test_a_call_shows_its_contents_where_they_are_kept(kept: bool) -> None:
         assert world.ask(model="sandbox/echo", messages=messages, headers=ann).status == 200
         admin = {"authorization": f"Bearer {MASTER}"}
         row = eventually(lambda: world.send("GET", "/admin/calls", headers=admin).json["data"])[0]
-        visitor = Visitor(world)
-        assert visitor.log_in().status == 303
+        visitor = logged_in(world)
         page = visitor.get(f"/ui/calls/{row['id']}").body.decode()
         assert EVIL not in page
         texts = [html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", page, re.DOTALL)]

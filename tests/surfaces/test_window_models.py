@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import html
-import re
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
-from tests.behaviour.world import Answer, chat_body, running_world
+from tests.behaviour.world import chat_body, running_world
 from tests.lifecycle.house import eventually
 from tests.services import new_postgres
-from tests.surfaces.test_window import ENV, MASTER, Visitor
+from tests.surfaces.visitor import ENV, MASTER, logged_in, plain_text
 from tests.traffic.replay import Reply, Request
 
 MESSAGE = {"role": "user", "content": "hi"}
@@ -32,14 +30,9 @@ target = "fast"
 """
 
 
-def plain_text(page: Answer) -> str:
-    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", page.body.decode())))
-
-
 def test_names_are_shown_with_their_targets_and_prices() -> None:
     with running_world({**ENV, "WEB_CONCURRENCY": "1"}, config=CONFIG) as world:
-        visitor = Visitor(world)
-        assert visitor.log_in().status == 303
+        visitor = logged_in(world)
         page = visitor.get("/ui/models")
         assert page.status == 200
         plain = plain_text(page)
@@ -80,8 +73,7 @@ def test_sums_say_what_they_do_not_know() -> None:
             0,
         )
         assert (found["x"]["calls"], found["x"]["unpriced"], found["x"]["cost"]) == (2, 0, 5)
-        visitor = Visitor(world)
-        assert visitor.log_in().status == 303
+        visitor = logged_in(world)
         page = plain_text(visitor.get("/ui"))
         assert "Cost at least $5.00 2 of unknown price" in page
         assert "unknown 3 1 0 10 unknown" in page

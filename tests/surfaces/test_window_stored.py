@@ -11,7 +11,7 @@ import pytest
 
 from tests.behaviour.world import running_world
 from tests.lifecycle.house import Client, eventually
-from tests.surfaces.test_window import ENV, EVIL, Visitor
+from tests.surfaces.visitor import ENV, EVIL, Visitor, logged_in
 
 CONFIG = """
 [keys.ann]
@@ -39,8 +39,7 @@ class Place:
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     reads = {"SLUICE_ADMIN_READS_CONTENT": "on"} if request.param else {}
     with running_world({**ENV, "WEB_CONCURRENCY": "1", **reads}, config=CONFIG) as world:
-        visitor = Visitor(world)
-        assert visitor.log_in().status == 303
+        visitor = logged_in(world)
         yield Place(visitor, Client(world.gateway.port, "sk-ann-0123456789"), request.param)
 
 
