@@ -33,18 +33,18 @@ class Faults:
 
     def __init__(self, sources: Mapping[Path, str] | None = None) -> None:
         self._sources = {} if sources is None else sources
-        self._found: dict[tuple[str, str], None] = {}
+        self._faults: dict[tuple[str, str], None] = {}
         self._settled: frozenset[str] = frozenset()
 
     def add(self, path: Path, sentence: str) -> None:
         """Add a fault at ``path``, unless its place was settled before."""
         place = self.place(path)
         if place not in self._settled:
-            self._found[place, sentence] = None
+            self._faults[place, sentence] = None
 
     def settle(self) -> None:
         """Accept no further faults at places that have one: they would be consequences of it."""
-        self._settled = frozenset(place for place, _ in self._found)
+        self._settled = frozenset(place for place, _ in self._faults)
 
     def add_tree(self, tree: Any, path: Path = ()) -> None:
         """Add all faults of a marshmallow error tree: nested members down to lists of sentences."""
@@ -64,8 +64,8 @@ class Faults:
 
     def check(self, sound: Settings | None = None) -> None:
         """Raise ``ConfigError`` if there is any fault."""
-        if self._found:
-            raise ConfigError(tuple(self._found), sound)
+        if self._faults:
+            raise ConfigError(tuple(self._faults), sound)
 
 
 def path_text(path: Path) -> str:

@@ -35,7 +35,7 @@ class AwsSession:
         self._lock = threading.Lock()
         self._session: Any = None
         self._source: Any = None
-        self._frozen: Any = None
+        self._credentials: Any = None
         self._region: str | None = settings.options.get("region")
 
     def region(self) -> str:
@@ -51,11 +51,11 @@ class AwsSession:
         if self._is_stale():
             with self._lock:
                 if self._is_stale():
-                    self._frozen = _in_thread(self._resolve)
-        return self._frozen
+                    self._credentials = _in_thread(self._resolve)
+        return self._credentials
 
     def _is_stale(self) -> bool:
-        if self._frozen is None:
+        if self._credentials is None:
             return True
         renewal = getattr(self._source, "refresh_needed", None)
         return renewal is not None and bool(renewal(refresh_in=_RENEW))

@@ -39,7 +39,7 @@ from app.state.rows import chunks
 from app.state.tables import AnyRow, budget, db_now, ledger, ledger_charge, reservation
 from app.state.upserts import insert_once
 
-_MOST_KNOWN: Final = 10_000
+_MOST_LINES: Final = 10_000
 _SLACK: Final = 60.0
 _AT_ONCE: Final = 50
 
@@ -50,17 +50,17 @@ class Budgets:
     def __init__(self, db: Database, clock: Callable[[], float] = time.time) -> None:
         self._db = db
         self._clock = clock
-        self._known: dict[str, Line] = {}
+        self._lines: dict[str, Line] = {}
 
     def knows(self, lines: Sequence[Line]) -> bool:
         """Tell whether the rows of these budgets exist, as far as this process knows."""
-        return self._known.keys() >= {line.id for line in lines}
+        return self._lines.keys() >= {line.id for line in lines}
 
     def reserve(self, entry: Entry, lines: Sequence[Line], amount: int | None, lease: float) -> Reserved:
         """Reserve ``amount`` from all ``lines`` or from none; None is an unknown price, which no budget refuses.
 
         ``entry`` is the ledger row to write when nobody settles or renews within ``lease`` seconds."""
-        unknown = [line for line in lines if line.id not in self._known]
+        unknown = [line for line in lines if line.id not in self._lines]
         if unknown:
             self._adopt(unknown)
         row = {"attempt_id": entry.attempt_id, "body": entry.as_json(), "lease": lease}
@@ -158,7 +158,7 @@ class Budgets:
     def read(self, lines: Sequence[Line], *, adopt: bool = True) -> list[Balance]:
         """Return the balances of budgets. With ``adopt``, a budget that nobody used yet gets the sum of its ledger rows;
         without it, its balance is zero."""
-        unknown = [line for line in lines if line.id not in self._known]
+        unknown = [line for line in lines if line.id not in self._lines]
         if unknown and adopt:
             self._adopt(unknown)
         ids = [line.id for line in lines]
@@ -184,20 +184,20 @@ class Budgets:
         if len(present) < len({line.id for line in lines}):
             self._db.write(insert_rows, idempotent=True)
         self._db.write(work, idempotent=True)
-        if len(self._known) > _MOST_KNOWN:
-            self._known.clear()
-        self._known.update((line.id, line) for line in lines)
+        if len(self._lines) > _MOST_LINES:
+            self._lines.clear()
+        self._lines.update((line.id, line) for line in lines)
 
     def adopt_again(self) -> None:
         """Charge to each budget that this process knows what was written since, whatever wrote it.
 
         One after another, because calls wait for a budget that is being adopted."""
-        for line in list(self._known.values()):
+        for line in list(self._lines.values()):
             self._adopt([line])
 
     def forget(self) -> None:
         """Adopt each budget again: one that was removed and added again was not charged meanwhile."""
-        self._known.clear()
+        self._lines.clear()
 
 
 # --- reserving ---------------------------------------------------------------------------------------

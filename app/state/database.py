@@ -103,7 +103,7 @@ class Database:
         self._access = access or Access()
         self._cipher = Cipher((), seals=False)
         self._backend: Backend | None = None
-        self._inherited: list[Backend | None] = []
+        self._of_parent: list[Backend | None] = []
         self._pid = 0
         self._owner = ""
 
@@ -238,7 +238,7 @@ class Database:
     def _current(self) -> Backend:
         """Return this process's backend; what a parent opened is left to the parent, unclosed."""
         if self._backend is None or self._pid != os.getpid():
-            self._inherited.append(self._backend)
+            self._of_parent.append(self._backend)
             self._pid = os.getpid()
             self._owner = f"{socket.gethostname()[:64]}-{self._pid}-{secrets.token_hex(8)}"
             self._backend = _open_backend(self.url, self._access, self._cipher)

@@ -66,7 +66,7 @@ class FirstAnswers:
     def __init__(self, db: Database, *, lease: float = LEASE_SECONDS) -> None:
         self._db = db
         self._lease = lease
-        self._claimed: dict[str, str] = {}  # tokens by name
+        self._tokens: dict[str, str] = {}  # tokens by name
         self._renewal = PeriodicTask(self._renew, _RENEWED_EVERY, "claims of idempotency keys not renewed")
 
     def claim(self, name: str, tenant: str, request: str) -> FirstAnswer | None:
@@ -79,7 +79,7 @@ class FirstAnswers:
         values = {"tenant": tenant, "request": request, "token": token}
         row = self._db.write(lambda connection: self._claim(connection, name, values), idempotent=True)
         if row is None:
-            self._claimed[name] = token
+            self._tokens[name] = token
             self._renewal.start()
             return None
         if row.request != request:
@@ -108,7 +108,7 @@ class FirstAnswers:
         self._renewal.stop()
 
     def _end_claim(self, name: str, statement: Update | Delete) -> None:
-        token = self._claimed.pop(name, None)
+        token = self._tokens.pop(name, None)
         if token is not None:
             mine = and_(first_answer.c.name == name, first_answer.c.token == token)
             self._db.execute(statement.where(mine), idempotent=True)
@@ -131,7 +131,7 @@ class FirstAnswers:
         return None if row.token == claim["token"] else row
 
     def _renew(self) -> None:
-        for some in chunks(list(self._claimed.values())):
+        for some in chunks(list(self._tokens.values())):
             mine = and_(first_answer.c.token.in_(some), first_answer.c.lease_until.is_not(None))
             statement = update(first_answer).where(mine).values(lease_until=db_now() + self._lease)
             self._db.execute(statement)

@@ -48,16 +48,16 @@ class Hasher:
     """Hashes keys with each of the operator's secrets; new hashes are made with the first."""
 
     def __init__(self, operator_secrets: Sequence[str]) -> None:
-        self._derived = [hmac.digest(one.encode(), _PURPOSE, "sha256") for one in operator_secrets]
-        self.marks = tuple(hashlib.sha256(one).hexdigest()[:16] for one in self._derived)
+        self._keys = [hmac.digest(one.encode(), _PURPOSE, "sha256") for one in operator_secrets]
+        self.marks = tuple(hashlib.sha256(one).hexdigest()[:16] for one in self._keys)
 
     def digest(self, key: str) -> str:
         """Return the hash of a key with the first secret."""
-        return _hash(self._derived[0], key)
+        return _hash(self._keys[0], key)
 
     def digests(self, key: str) -> list[str]:
         """Return the hashes of a key with all secrets, in their order."""
-        return [_hash(one, key) for one in self._derived]
+        return [_hash(one, key) for one in self._keys]
 
 
 def _hash(secret: bytes, key: str) -> str:

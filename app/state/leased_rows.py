@@ -39,7 +39,7 @@ class LeasedRows(ABC, Generic[W]):
 
     def __init__(self, db: Database, queue: QueueTable, *, lease: float = LEASE_SECONDS) -> None:
         self._db = db
-        self._queued = queue
+        self._queue = queue
         self._lease = lease
         self._first_due = select(queue.table.c.id).where(queue.due).limit(1)
 
@@ -70,20 +70,20 @@ class LeasedRows(ABC, Generic[W]):
             lambda connection: self._is_any_due(connection, excluding)
         ):
             return []
-        of_others = self._queued.table.c.tenant.not_in(excluding)
-        condition = and_(self._queued.due, of_others) if excluding else self._queued.due
+        of_others = self._queue.table.c.tenant.not_in(excluding)
+        condition = and_(self._queue.due, of_others) if excluding else self._queue.due
         return self._db.write(lambda connection: self._claim(connection, limit, condition))
 
     def renew(self, fences: Mapping[str, Fence]) -> None:
         """Renew the leases of the rows, by id, that are still this process's."""
-        table, condition, owner = self._queued.table, self._queued.renewable, self._db.owner
+        table, condition, owner = self._queue.table, self._queue.renewable, self._db.owner
         self._db.write(
             lambda connection: renew_leases(connection, table, list(fences), condition, owner, self._lease)
         )
 
     def stop_reasons(self, fences: Mapping[str, Fence]) -> dict[str, str]:
         """Return the ids of running work that must stop, each with the reason: ``cancelled`` or ``server_lost``."""
-        table = self._queued.table
+        table = self._queue.table
         columns = [table.c[name] for name in ("id", "status", "lease_owner", "attempt", "cancel_requested")]
 
         def work(connection: Connection) -> dict[str, str]:
@@ -99,12 +99,12 @@ class LeasedRows(ABC, Generic[W]):
 
     def _is_any_due(self, connection: Connection, excluding: Collection[str]) -> bool:
         if excluding:
-            of_others = self._queued.table.c.tenant.not_in(excluding)
+            of_others = self._queue.table.c.tenant.not_in(excluding)
             return connection.execute(self._first_due.where(of_others)).first() is not None
         return run(connection, self._first_due, {}).fetchone() is not None  # every second of an idle process
 
     def _claim(self, connection: Connection, limit: int, condition: ColumnElement[bool]) -> list[W]:
-        table = self._queued.table
+        table = self._queue.table
         ranks = self._ranked_rows()
         due = (
             select(table.c.id)
@@ -119,7 +119,7 @@ class LeasedRows(ABC, Generic[W]):
             update(table)
             .where(table.c.id.in_(select(due.c.id)))
             .values(
-                status=self._queued.claimed_status,
+                status=self._queue.claimed_status,
                 attempt=table.c.attempt + 1,
                 lease_owner=self._db.owner,
                 lease_until=db_now() + self._lease,
@@ -130,10 +130,10 @@ class LeasedRows(ABC, Generic[W]):
 
     def _ranked_rows(self) -> Any:
         """Number each tenant's rows from 1: first those that run, then those that wait, by age."""
-        table = self._queued.table
-        order = (case((self._queued.due, 1), else_=0), table.c.created_at)
+        table = self._queue.table
+        order = (case((self._queue.due, 1), else_=0), table.c.created_at)
         turn = func.row_number().over(partition_by=table.c.tenant, order_by=order)
-        return select(table.c.id, turn.label("turn")).where(self._queued.counted).subquery()
+        return select(table.c.id, turn.label("turn")).where(self._queue.counted).subquery()
 
 
 def is_held(row: AnyRow, fence: Fence) -> bool:

@@ -46,7 +46,7 @@ class LeaseRenewer(PeriodicTask):
         self._db = db
         self._lease = lease
         self._ids: set[str] = set()
-        self._all_ended = False
+        self._is_clean = False
         """Whether every lease had ended before the last sweep, so that there is nothing to sweep until somebody writes."""
 
     def add(self, response_id: str) -> None:
@@ -68,9 +68,9 @@ class LeaseRenewer(PeriodicTask):
             db.write(lambda c: renew_leases(c, response, ids, RUNNING, db.owner, self._lease))
         is_quiet = db.is_quiet(max(self._lease, LEASE_SECONDS) + 2 * SWEEP_SECONDS)
         is_settled = db.clock.is_settled()
-        if is_settled and not (is_quiet and self._all_ended):
+        if is_settled and not (is_quiet and self._is_clean):
             sweep(self._db)
-        self._all_ended = is_quiet and is_settled
+        self._is_clean = is_quiet and is_settled
 
 
 def renew_leases(

@@ -213,8 +213,8 @@ class ConnectionLender:
     def __init__(self, wait: float) -> None:
         self._wait = wait
         self._out = 0  # lent, or being opened
-        self._returned = 0
-        self._changed = threading.Condition()
+        self._returns = 0
+        self._change = threading.Condition()
 
     @contextmanager
     def lend(self, engine: Engine) -> Iterator[Connection]:
@@ -229,7 +229,7 @@ class ConnectionLender:
     def _open(self, engine: Engine) -> Connection:
         deadline = time.monotonic() + self._wait
         while True:
-            returns = self._returned
+            returns = self._returns
             self._count(1)
             try:
                 return engine.connect()
@@ -239,19 +239,19 @@ class ConnectionLender:
                     raise
 
     def _count(self, change: int, *, returned: int = 0) -> None:
-        with self._changed:
+        with self._change:
             self._out += change
-            self._returned += returned
+            self._returns += returned
             if returned or not self._out:
-                self._changed.notify_all()
+                self._change.notify_all()
 
     def _another_returns(self, returns: int, deadline: float) -> bool:
         """Wait until another connection comes back than the ``returns`` ones; return false if none is lent, or at the deadline."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._returned != returns or not self._out, deadline - time.monotonic()
+        with self._change:
+            self._change.wait_for(
+                lambda: self._returns != returns or not self._out, deadline - time.monotonic()
             )
-            return self._returned != returns
+            return self._returns != returns
 
 
 class _DiedEarly(Exception):

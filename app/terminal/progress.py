@@ -31,12 +31,12 @@ class Line:
         self._begun = time.monotonic()
         self._written_at = 0.0
         self._is_there = False
-        self._seen: tuple[int, int | None] | None = None
+        self._steps: tuple[int, int | None] | None = None
 
     def update(self, count: int, total: int | None = None, words: str | None = None) -> None:
         """Record that ``count`` of ``total`` steps are finished (None: unknown); ``words`` replaces the description."""
         self._words = words or self._words
-        self._seen = count, total
+        self._steps = count, total
         self.draw()
 
     def draw(self) -> None:
@@ -56,9 +56,9 @@ class Line:
 
     def _text(self, now: float) -> str:
         seconds = f"{now - self._begun:.0f} s"
-        if self._seen is None:
+        if self._steps is None:
             return f"{self._words} … {seconds}"
-        count, total = self._seen
+        count, total = self._steps
         if total is None:
             return f"{self._words} … {count}, {seconds}"
         ticks = _BAR * min(count, total) // max(total, 1)

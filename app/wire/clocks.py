@@ -62,9 +62,9 @@ class Watchdog:
         self.patience: float | None = None
         self._now = monotonic
         self._started = now = monotonic()
-        self._waited = 0.0
+        self._silence = 0.0
         self._flowing = False
-        self._entered = 0.0
+        self._wait_start = 0.0
         self._waiter: Any = None
         self._interrupt: Any = None
         self._timer: Any = None
@@ -74,9 +74,9 @@ class Watchdog:
 
     def progress(self) -> None:
         """Note one data event: from now on the idle clock runs, from zero."""
-        self._waited = 0.0
+        self._silence = 0.0
         if self._waiter is not None:
-            self._entered = self._now()
+            self._wait_start = self._now()
         if not self._flowing:
             self._flowing = True
             if self._timer is not None:  # it was set for the first byte; from now on it finds its time itself
@@ -104,19 +104,19 @@ class Watchdog:
         if self.reason is not None:
             raise self.reason
         self._waiter = getcurrent()
-        self._entered = self._now()
+        self._wait_start = self._now()
         if (
             self.patience is not None
             and self._timer is not None
-            and self._due > self._entered + self.patience
+            and self._due > self._wait_start + self.patience
         ):
             self._disarm()
-            self._arm(self.patience, self._entered)
+            self._arm(self.patience, self._wait_start)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._waited += self._now() - self._entered
+        self._silence += self._now() - self._wait_start
         self._waiter = None
         if self._interrupt is not None:
             self._interrupt.stop()
@@ -141,8 +141,8 @@ class Watchdog:
     def _tick(self) -> None:
         """Abort if a clock has run out, else sleep until the next one can."""
         now = self._now()
-        waiting = now - self._entered if self._waiter is not None else 0.0
-        silence = self._waited + waiting
+        waiting = now - self._wait_start if self._waiter is not None else 0.0
+        silence = self._silence + waiting
         total_left = self._started + self.clocks.total - now
         silence_left = (self.clocks.idle if self._flowing else self.clocks.first_byte) - silence
         if total_left <= 0:

@@ -46,7 +46,7 @@ class _Lean:
 
     response_class: Any = http1.Response
     sock: Any
-    _held: list[bytes] | None = None
+    _pending: list[bytes] | None = None
     _was_connected = False
 
     @property
@@ -70,26 +70,26 @@ class _Lean:
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """Send a request; its small pieces go out together."""
-        self._held = []
+        self._pending = []
         try:
             super().request(*args, **kwargs)  # type: ignore[misc]
-            pieces = self._held
+            pieces = self._pending
         finally:
-            self._held = None
+            self._pending = None
         if pieces:
             self.send(b"".join(pieces))
 
     def send(self, data: Any) -> None:
         """Send ``data``, or hold it while a request is written and it is small."""
-        if self._held is None:
+        if self._pending is None:
             super().send(data)  # type: ignore[misc]
-        elif len(data) <= MAX_HELD and len(self._held) < MAX_HELD_PIECES:
-            self._held.append(data)
+        elif len(data) <= MAX_HELD and len(self._pending) < MAX_HELD_PIECES:
+            self._pending.append(data)
         else:
-            pieces, self._held = [*self._held, data], None
+            pieces, self._pending = [*self._pending, data], None
             for piece in pieces:
                 self.send(piece)
-            self._held = []
+            self._pending = []
 
     @property
     def is_connected(self) -> bool:

@@ -107,10 +107,10 @@ class Transport:
     def __init__(self, ways: _Ways, opener: Callable[[str], Opener | None]) -> None:
         self._ways = ways
         self._opener = opener
-        self._known: dict[str, _Route] = {}
+        self._routes: dict[str, _Route] = {}
         # Where the watchdog works, reads need no limit of the socket, which would cost a timer for each
         # read.
-        self._watched = monkey.is_module_patched("socket")
+        self._has_watchdog = monkey.is_module_patched("socket")
 
     def open(
         self,
@@ -135,11 +135,11 @@ class Transport:
         upstream_tls, egress_proxy, upstream_timeout and upstream_invalid (a redirect
         among them), or the reason of an abort.
         """
-        way = self._known.get(url) or self._find_way(url)
+        way = self._routes.get(url) or self._find_way(url)
         if way.opener is not None:
             return way.opener(method, url, headers, body, clocks=clocks, stream=stream, on_open=on_open)
         watchdog = Watchdog(clocks)
-        limits = (clocks.connect, None if self._watched else clocks.total)
+        limits = (clocks.connect, None if self._has_watchdog else clocks.total)
         live: Live | None = None
         try:
             if on_open is not None:
@@ -168,9 +168,9 @@ class Transport:
         if opener is None:
             request_head.check_url(url, parts)
             origin = self._ways.origin(parts)
-        if len(self._known) >= MAX_WAYS:
-            self._known.clear()
-        way = self._known[url] = _Route(target(parts), origin, opener)
+        if len(self._routes) >= MAX_WAYS:
+            self._routes.clear()
+        way = self._routes[url] = _Route(target(parts), origin, opener)
         return way
 
 

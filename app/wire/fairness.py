@@ -21,20 +21,20 @@ _YIELD: Final = (
 class Turns:
     """The turns of one reader."""
 
-    __slots__ = ("_loop", "_seen", "_until")
+    __slots__ = ("_loop", "_iteration", "_until")
 
     def __init__(self) -> None:
         self._loop = gevent.get_hub().loop
-        self._seen = -1
+        self._iteration = -1
         self._until = 0.0
 
     def take(self) -> None:
         """Let the others run, if they have had no turn for a while."""
         now = time.monotonic()
-        if self._loop.iteration == self._seen:
+        if self._loop.iteration == self._iteration:
             if now < self._until:
                 return
             gevent.sleep(_YIELD)
             now = time.monotonic()
-        self._seen = self._loop.iteration
+        self._iteration = self._loop.iteration
         self._until = now + _SLICE

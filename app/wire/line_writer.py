@@ -37,7 +37,7 @@ class LineWriter:
         self._send: Send = partial(os.write, descriptor)
         self._own: int | socket.socket | None = None
         self._rest = b""
-        self._dropped = 0
+        self._loss_count = 0
 
     def write(self, line: bytes) -> None:
         """Write one line with its end, or count it as dropped."""
@@ -47,14 +47,16 @@ class LineWriter:
                 self._look_at = now + _LOOK
             if self._rest:
                 self._rest = self._rest[self._send(self._rest) :]
-            if self._dropped and not self._rest:
-                self._put(dumps({"level": "warning", "event": "log_dropped", "lines": self._dropped}) + b"\n")
-                self._dropped = 0
+            if self._loss_count and not self._rest:
+                self._put(
+                    dumps({"level": "warning", "event": "log_dropped", "lines": self._loss_count}) + b"\n"
+                )
+                self._loss_count = 0
             if self._rest:
                 raise BlockingIOError
             self._put(line)
         except OSError:
-            self._dropped += 1
+            self._loss_count += 1
 
     def _put(self, line: bytes) -> None:
         count = self._send(line)

@@ -28,7 +28,7 @@ class Halves:
     def __init__(self) -> None:
         self._waiting: dict[Place, tuple[Any, Any, str]] = {}
         self._frames: list[ParsedFrame] = []
-        self._grown: set[Place] = set()
+        self._growing: set[Place] = set()
 
     @property
     def waiting(self) -> bool:
@@ -38,11 +38,11 @@ class Halves:
     def feed(self, event: str | None, value: Any) -> list[ParsedFrame]:
         """Take a frame and return those that may go on, with whole characters alone."""
         earlier = list(self._waiting)
-        self._grown = set()
+        self._growing = set()
         self._frames.append((event, self._join(value, ())))
         patient = len(self._frames) <= _MAX_WAITING
         for place in earlier:
-            if place in self._waiting and not (patient and _shape(place) in self._grown):
+            if place in self._waiting and not (patient and _shape(place) in self._growing):
                 self._give_up(place)
         return [] if self._waiting else self._release()
 
@@ -79,7 +79,7 @@ class Halves:
             at = (*place, name)
             holder[name] = self._join(value, at)
             if isinstance(value, str) and _grows(at):
-                self._grown.add(_shape(at))
+                self._growing.add(_shape(at))
                 if value:
                     self._grow(holder, name, value, at)
         return holder

@@ -68,7 +68,7 @@ class WebSocket:
         self._deadline = deadline
         self._writing = RLock()
         self._text: bytearray | None = None
-        self._heard = self._began = time.monotonic()
+        self._last_message = self._began = time.monotonic()
         self._greenlets: list[Any] = []
         self._answer: Response
 
@@ -118,7 +118,7 @@ class WebSocket:
                 while self._sock.recv(_CHUNK):
                     continue
         except OSError as error:
-            _LOG.debug("a WebSocket's client had gone: %s", error)
+            _LOG.debug("a WebSocket's client had left: %s", error)
         gevent.killall(self._greenlets)
 
     def _read(self) -> None:
@@ -128,16 +128,16 @@ class WebSocket:
             data = self._receive()
             if data is None:
                 continue
-            self._heard = time.monotonic()
+            self._last_message = time.monotonic()
             if self._text is None and not self._protocol.reader.buffer:
-                self._began = self._heard
+                self._began = self._last_message
             if data:
                 self._protocol.receive_data(data)
             else:
                 self._protocol.receive_eof()
             for frame in self._protocol.events_received():
                 self._take(frame)
-            if self.is_open and self._heard > self._began + self._deadline:
+            if self.is_open and self._last_message > self._began + self._deadline:
                 late = f"the message did not arrive within {self._deadline:g} seconds"
                 self._protocol.fail(CloseCode.POLICY_VIOLATION, late)
             self._flush()
@@ -186,7 +186,7 @@ class WebSocket:
             self._protocol.send_ping(b"")
             self._flush()
             gevent.sleep(self._ping_every)
-            if self._heard < sent_at and not self.messages.full():
+            if self._last_message < sent_at and not self.messages.full():
                 self._cut()
                 return
 
@@ -196,7 +196,7 @@ class WebSocket:
             try:
                 self._write(b"".join(self._protocol.data_to_send()))
             except OSError as error:
-                _LOG.debug("a WebSocket took no more: %s", error)
+                _LOG.debug("a WebSocket could not be written: %s", error)
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
@@ -212,7 +212,7 @@ class WebSocket:
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError as error:
-            _LOG.debug("a WebSocket's client had gone: %s", error)
+            _LOG.debug("a WebSocket's client had left: %s", error)
 
 
 def _chooser(own: Callable[[str], bool]) -> Any:

@@ -137,7 +137,7 @@ def test_where_urls_lead_is_remembered_of_some_and_never_what_is_refused(
     assert [request.line.split()[1] for request in server.requests[2:]] == [
         f"/{n}?x" for n in range(MAX_WAYS)
     ]
-    assert (server.connections, len(transport._known)) == (1, 1)
+    assert (server.connections, len(transport._routes)) == (1, 1)
 
 
 @pytest.mark.parametrize(

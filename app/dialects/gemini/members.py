@@ -24,15 +24,15 @@ def camel(name: str) -> str:
 class Members(ClientObject):
     """A client's JSON object; members are found by their names in camelCase."""
 
-    __slots__ = ("_spelled",)
+    __slots__ = ("_spellings",)
 
     def __init__(self, members: Mapping[str, Any], path: str = "") -> None:
         super().__init__({camel(name): value for name, value in members.items()}, path)
-        self._spelled = {camel(name): name for name in members}
+        self._spellings = {camel(name): name for name in members}
 
     def at(self, name: str) -> str:
         """Return the path of the member ``name`` in the client's spelling."""
-        return super().at(self._spelled.get(name, name))
+        return super().at(self._spellings.get(name, name))
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """Return an object member with the names that the client wrote."""

@@ -45,7 +45,7 @@ class Sources:
 
     def __init__(self) -> None:
         self.citations: list[dict[str, Any]] = []
-        self._cited: set[str] = set()
+        self._keys: set[str] = set()
         self._grounding: Mapping[str, Any] = {}
         self._supports = _Segments()
         self._cites = _Segments()
@@ -57,8 +57,8 @@ class Sources:
         if candidate.get("groundingMetadata") is not None:
             self._ground(as_dict(candidate["groundingMetadata"]))
         for citation in _citations(as_dict(candidate.get("citationMetadata"))):
-            if (key := json_text(citation)) not in self._cited:
-                self._cited.add(key)
+            if (key := json_text(citation)) not in self._keys:
+                self._keys.add(key)
                 self.citations.append(citation)
                 if opt_str(citation.get("uri")) and citation.get("endIndex") is not None:
                     self._cites.add(_segment(citation, None, [citation]))

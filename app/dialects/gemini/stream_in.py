@@ -230,7 +230,7 @@ class GeminiStreamDecoder:
         self._candidates: dict[int, _Candidate] = {}
         self._started = False
         self._over = False
-        self._blocked: str | None = None
+        self._block_reason: str | None = None
         self._usage: Usage | None = None
         self._tier: str | None = None
         self._native: dict[str, Any] = {}
@@ -272,10 +272,10 @@ class GeminiStreamDecoder:
             return []
         self._over = True
         if not self._candidates and "promptFeedback" in self._native:
-            self._blocked = self._blocked or _UNSPECIFIED
+            self._block_reason = self._block_reason or _UNSPECIFIED
         if not self._is_finished():
             return [Failed(cut_stream(), self._usage)]
-        blocked = Finish("content_filter", self._blocked or _UNSPECIFIED)
+        blocked = Finish("content_filter", self._block_reason or _UNSPECIFIED)
         events: list[Event] = [] if self._candidates else [Finished(blocked)]
         for candidate in self._candidates.values():
             finished = Finished(candidate.finish() or blocked, candidate.index)
@@ -292,7 +292,9 @@ class GeminiStreamDecoder:
 
     def _is_finished(self) -> bool:
         candidates = self._candidates.values()
-        return self._blocked is not None or (bool(candidates) and all(c.raw is not None for c in candidates))
+        return self._block_reason is not None or (
+            bool(candidates) and all(c.raw is not None for c in candidates)
+        )
 
     def _chunk(self, chunk: dict[str, Any]) -> list[Event]:
         events: list[Event] = [] if self._started else [self._start(chunk)]
@@ -300,7 +302,7 @@ class GeminiStreamDecoder:
         self._read_usage(chunk)
         feedback = as_dict(chunk.get("promptFeedback"))
         if feedback.get("blockReason") is not None:
-            self._blocked = str(feedback["blockReason"])
+            self._block_reason = str(feedback["blockReason"])
         for position, candidate in enumerate(dicts(chunk.get("candidates"))):
             index = count(candidate.get("index"))
             events += self._candidate(position if index is None else index).feed(candidate)

@@ -71,7 +71,7 @@ class Grammar:
     def __init__(self, new_id: Callable[[str], str]) -> None:
         self._new_id = new_id
         self._items: list[_Item] = []
-        self._numbered: dict[int, _Item] = {}
+        self._by_number: dict[int, _Item] = {}
         self._by_id: dict[str, _Item] = {}
         self._opened: set[str] = set()
         self.latest: Text | None = None
@@ -128,8 +128,8 @@ class Grammar:
     def _item(self, data: JSON, kind: str | None) -> _Item | None:
         """Return the item of an event: by its index, by its id, or the last one if it is open and of ``kind``."""
         number, item_id = count(data.get("output_index")), opt_str(data.get("item_id"))
-        if number is not None and number in self._numbered:
-            return self._numbered[number]
+        if number is not None and number in self._by_number:
+            return self._by_number[number]
         if item_id is not None and item_id in self._by_id:
             return self._by_id[item_id]
         if number is not None or not self._items:
@@ -143,7 +143,7 @@ class Grammar:
         self._items.append(state)
         self._by_id[own] = state
         if number is not None:
-            self._numbered[number] = state
+            self._by_number[number] = state
         return state
 
     def _growing_item(self, growth: Growth, data: JSON) -> _Item:
@@ -163,7 +163,7 @@ class Grammar:
     def _item_added(self, kind: str, data: JSON) -> Iterator[Payload]:
         item = as_dict(data.get("item"))
         number = count(data.get("output_index"))
-        twin = self._numbered.get(number) if number is not None else None
+        twin = self._by_number.get(number) if number is not None else None
         twin = twin or self._by_id.get(as_str(item.get("id")))
         if twin is None or not _is_same(twin, item):
             yield from self._announce(self._new(_type_of(item), item, number))

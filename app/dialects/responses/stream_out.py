@@ -54,7 +54,7 @@ class ResponsesEncoder:
         self._context = context
         self._body = client_body(request)
         self._writer = output_writer(request, context)
-        self._opened = False
+        self._is_open = False
         self._leading = context.leading
         self._id = context.response_id or context.new_id("resp")
         self._model = context.model or request.model
@@ -74,9 +74,9 @@ class ResponsesEncoder:
 
     def _open(self) -> list[Frame]:
         """Return the opening snapshots, nothing after the first call."""
-        if self._opened:
+        if self._is_open:
             return []
-        self._opened = True
+        self._is_open = True
         return [
             self._frame(kind, {"response": self._shell("in_progress")}) for kind in (CREATED, IN_PROGRESS)
         ]

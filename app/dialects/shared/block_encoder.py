@@ -134,25 +134,25 @@ class CallSequence(BlockSequence):
 
     def __init__(self) -> None:
         super().__init__()
-        self._converted: dict[int, _Call | _Speech] = {}
+        self._conversions: dict[int, _Call | _Speech] = {}
 
     def feed(self, event: Event) -> list[Event]:
         """Return the events that may be written now, in order."""
         events = super().feed(event)
-        if not self._converted and not isinstance(event, BlockStarted):
+        if not self._conversions and not isinstance(event, BlockStarted):
             return events
         return [result for one in events for result in self._convert(one)]
 
     def _convert(self, event: Event) -> list[Event]:
         if isinstance(event, BlockStarted) and isinstance(event.part, ToolCallPart):
-            self._converted[event.block] = _Call(event.part)
+            self._conversions[event.block] = _Call(event.part)
             return [replace(event, part=replace(event.part, kind="function"))]
         if isinstance(event, BlockStarted) and isinstance(event.part, AudioPart):
-            self._converted[event.block] = _Speech(event)
+            self._conversions[event.block] = _Speech(event)
             return []
-        if isinstance(event, BlockDelta) and (block := self._converted.get(event.block)) is not None:
+        if isinstance(event, BlockDelta) and (block := self._conversions.get(event.block)) is not None:
             return block.grow(event)
-        if isinstance(event, BlockEnded) and (block := self._converted.pop(event.block, None)) is not None:
+        if isinstance(event, BlockEnded) and (block := self._conversions.pop(event.block, None)) is not None:
             return block.end(event)
         return [event]
 

@@ -123,7 +123,7 @@ class Losses:
         self._target = target
         self._strict = strict
         self._warn_only = warn_only
-        self._provided = provided
+        self._offers = provided
         self._items: dict[Loss, None] = {}
         self._surplus = 0
 
@@ -140,7 +140,7 @@ class Losses:
         Raises GatewayError ``unsupported_parameter`` if the loss would change the answer, or in
         strict mode.
         """
-        if feature in self._provided:
+        if feature in self._offers:
             return
         feature = param if param is not None and param in _CONTENT else feature
         path = self._path_of_extra(param) if feature == "extra" else param

@@ -11,18 +11,24 @@ from app.dialects.shared.lenient_json import MAX_COUNT
 class PlainCounts:
     """A usage of three counts, of which ``total_tokens`` is the sum of the others, and of details that are counts."""
 
-    def __init__(self, sent: str, received: str) -> None:
-        self._sent = sent
-        self._received = received
-        self._details = (f"{sent}_details", f"{received}_details")
-        self._members = frozenset({sent, received, "total_tokens", *self._details})
+    def __init__(self, input_name: str, output_name: str) -> None:
+        self._input = input_name
+        self._output = output_name
+        self._details = (f"{input_name}_details", f"{output_name}_details")
+        self._members = frozenset({input_name, output_name, "total_tokens", *self._details})
 
     def fit(self, usage: Mapping[str, Any]) -> bool:
         """Tell whether ``usage`` is one of these."""
-        sent, received, total = usage.get(self._sent), usage.get(self._received), usage.get("total_tokens")
-        if not (type(sent) is type(received) is type(total) is int and usage.keys() <= self._members):
+        input_count, output_count, total = (
+            usage.get(self._input),
+            usage.get(self._output),
+            usage.get("total_tokens"),
+        )
+        if not (
+            type(input_count) is type(output_count) is type(total) is int and usage.keys() <= self._members
+        ):
             return False
-        if not (0 <= sent <= MAX_COUNT >= received >= 0 and sent + received == total):
+        if not (0 <= input_count <= MAX_COUNT >= output_count >= 0 and input_count + output_count == total):
             return False
         return all(map(_is_counts, map(usage.get, self._details)))
 

@@ -76,7 +76,7 @@ class _Arranger:
         self._calls: list[_Call] = []
         self._latest: dict[str, list[_Call]] = {}
         self._first: dict[str, list[_Call]] = {}
-        self._matched: set[int] = set()
+        self._matches: set[int] = set()
         self._result = Arrangement()
 
     def arrange(self) -> Arrangement:
@@ -113,7 +113,7 @@ class _Arranger:
         same_id = calls.get(entry.result_of or "")
         if same_id is None:
             return False
-        self._matched.add(index)
+        self._matches.add(index)
         pending = next((call for call in same_id if call.result is None), None)
         if pending is not None:
             pending.result = index
@@ -148,7 +148,7 @@ class _Arranger:
                 results.setdefault(call.turn, []).append(call.result)
         last = {turn: index for index, turn in enumerate(self._turns) if self._entries[index].by_model}
         for index, turn in enumerate(self._turns):
-            if index not in self._matched:
+            if index not in self._matches:
                 yield index
             if last.get(turn) == index:
                 yield from sorted(results.get(turn, ()))

@@ -40,7 +40,7 @@ _HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "cache-control": "no-store",
 }
-_MESSAGES: Final = {404: "There is no such page.", 405: "This page cannot be asked for in this way."}
+_MESSAGES: Final = {404: "There is no such page.", 405: "This page does not support this method."}
 
 
 def build_window(gateway: Gateway, admin_client: AdminClient, surfaces: Callable[..., Any]) -> Flask:

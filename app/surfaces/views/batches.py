@@ -108,9 +108,7 @@ def _count_lines(gateway: Gateway, file: StoredFile) -> int:
         turns.take()
         count += 1
         if count > _MOST_LINES:
-            raise _invalid_file(
-                f"The file has more than {_MOST_LINES} lines; share them out over several files."
-            )
+            raise _invalid_file(f"The file has more than {_MOST_LINES} lines; split them over several files.")
     if count == 0:
         raise _invalid_file("The file has no lines.")
     return count

@@ -64,7 +64,7 @@ def _upload_to_provider(mount: Mount, call: Call, provider: str | None, upload: 
     gateway, provider = current_gateway(), provider or call.default_provider
     if provider is None or not gateway.files.keeps(provider):
         who = (
-            "No provider is named that keeps files"
+            "No provider that stores files is named"
             if provider is None
             else f"Provider '{provider}' does not store files"
         )

@@ -113,7 +113,7 @@ class Session:
         self._end = Abort()
         self._turn: Any = None
         self._call_abort: Abort | None = None
-        self._answered = True
+        self._has_ended = True
 
     def check(self) -> None:
         """Prepare the answer to the handshake; raise GatewayError ``bad_request`` for an invalid one."""
@@ -151,7 +151,7 @@ class Session:
             turns.take()
             if message is not _CHECK:
                 self._start_turn(message)
-            elif self._answered and self._is_over():
+            elif self._has_ended and self._is_over():
                 return
 
     def _is_over(self) -> bool:
@@ -169,7 +169,7 @@ class Session:
 
     def _stop(self) -> None:
         """Stop the running turn, if the client left, and end the connection."""
-        if self._call_abort is not None and not self._answered:
+        if self._call_abort is not None and not self._has_ended:
             self._call_abort(GatewayError("client_gone", "The client closed the connection."))
         if self._turn is not None:
             self._turn.join()
@@ -179,7 +179,7 @@ class Session:
         """Start the turn that a message asks for, or write what is wrong with the message."""
         try:
             body = _turn_body(message)
-            if not self._answered:
+            if not self._has_ended:
                 raise GatewayError(
                     "conflict",
                     "A response is in progress on this connection; wait until it has ended.",
@@ -191,7 +191,7 @@ class Session:
             return
         if self._turn is not None:
             self._turn.join()  # its last message is out
-        self._answered, self._call_abort = False, None
+        self._has_ended, self._call_abort = False, None
         self._turn = gevent.spawn(contextvars.copy_context().run, self._run_turn, body, len(message))
 
     def _run_turn(self, body: dict[str, Any], size: int) -> None:
@@ -203,12 +203,12 @@ class Session:
         except GatewayError as error:
             self._refuse(error)
         except OSError as error:  # the client is gone or does not read; the writer ended the call
-            _LOG.debug("a turn was left: %s", error)
+            _LOG.debug("a turn was abandoned: %s", error)
         except Exception as error:  # noqa: BLE001 - whatever it is, the client gets an error
             self._refuse(self._gateway.fault(error, g.request_id))
         if has_failed:
             self._memory.forget(previous)
-        self._answered = True
+        self._has_ended = True
         self._post_check()
 
     def _answer(self, body: dict[str, Any], size: int) -> bool:
@@ -261,7 +261,7 @@ class Session:
         for event in events:
             if event.get("type") == "error" and run.outcome.error is not None:
                 event["status"] = run.outcome.error.status
-        self._answered = self._answered or batch.last
+        self._has_ended = self._has_ended or batch.last
         return b"".join(text_frame(dumps_ascii(event)) for event in events)
 
     def _refuse(self, error: GatewayError) -> None:
@@ -270,7 +270,7 @@ class Session:
             self._note(error)
         else:
             self._gateway.refuse(error, g.call)
-        self._answered = True
+        self._has_ended = True
         self._write_error(error)
 
     def _note(self, error: GatewayError) -> None:
@@ -340,6 +340,6 @@ def _generates(body: dict[str, Any]) -> bool:
 def _too_old() -> GatewayError:
     return GatewayError(
         "bad_request",
-        "This connection has reached its limit of 60 minutes; open another one to go on.",
+        "This connection has reached its limit of 60 minutes; open a new one to continue.",
         code=_TOO_OLD,
     )
