@@ -50,6 +50,16 @@ def closing(terminal: Mapping[str, Any], number: int, error: Mapping[str, str] |
     ]
 
 
+def count_items(events: Iterable[Mapping[str, Any]]) -> int:
+    """Return the number of ``events`` and of the items in the output of their responses, which says how much work they are."""
+    number = 0
+    for event in events:
+        response = event.get("response")
+        output = response.get("output") if isinstance(response, dict) else None
+        number += 1 + (len(output) if isinstance(output, list) else 0)
+    return number
+
+
 def shows_output(events: Iterable[Mapping[str, Any]]) -> bool:
     """Tell whether ``events`` contain any output."""
     return any(event.get("type") not in OPENING for event in events)

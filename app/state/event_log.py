@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from sqlalchemy import Boolean, Connection, bindparam, or_, select, update
@@ -22,6 +23,7 @@ from app.state.schema import LEASE_SECONDS
 from app.state.tables import db_now, event, response
 from app.state.upserts import insert_new
 from app.wire.json import dumps, loads_lenient
+from app.wire.offload import aside
 
 _RENEW: Final = (
     update(response)
@@ -78,14 +80,14 @@ class EventLog:
             while True:
                 wakeup.clear()
                 bodies, ended = self._read_new(tenant, response_id, after)
-                events = parse(bodies, after=after)
-                if events:
+                for body in bodies:  # each on its own: all that came may be large
+                    events = aside(len(body), partial(parse, [body], after=after))
                     after = events[-1]["sequence_number"]
                     yield events
                 if ended:
                     return
                 now = time.monotonic()
-                if events:
+                if bodies:
                     quiet_since, pause = now, self._db.wakeups.poll_seconds
                 elif now - quiet_since >= idle:
                     yield []

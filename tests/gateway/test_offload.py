@@ -7,6 +7,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -16,7 +17,8 @@ from gevent import monkey
 
 from app import create_app
 from app.config_loading import load
-from app.wire.json import loads
+from app.gateway.core import gateway_of
+from app.wire.json import dumps_ascii, loads, loads_lenient
 from app.wire.offload import LARGE, aside
 from tests.behaviour.world import CHAT_DONE, ROLE, chat_body, chat_chunk
 from tests.traffic.replay import Reply, Upstream
@@ -254,6 +256,67 @@ def test_a_large_answer_of_media_leaves_the_loop_to_others(kind: str, asked: Any
 
     small, large = ask(10), ask(9_000)
     assert large < small + 9_000
+
+
+@pytest.mark.parametrize("background", [False, True], ids=["request", "background"])
+def test_the_end_of_a_response_of_many_items_is_written_beside_the_loop(
+    background: bool, tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its terminal event has all its items; that of a background response is also read from its log."""
+    places = dict[str, set[bool]]()
+
+    def watch(place: str, work: Any, is_end: Any) -> None:
+        def watched(value: Any) -> Any:
+            if is_end(value):
+                places.setdefault(place, set()).add(threading.current_thread() is threading.main_thread())
+            return work(value)
+
+        monkeypatch.setattr(place, watched)
+
+    def is_end(value: Any) -> bool:
+        return b"response.completed" in (value if isinstance(value, bytes) else value["type"].encode())
+
+    view = "app.surfaces.views.stored" if background else "app.surfaces.replies.framing"
+    watch(f"{view}.dumps_ascii", dumps_ascii, is_end)
+    if background:
+        watch("app.state.event_log.loads_lenient", loads_lenient, is_end)
+    environ = {
+        "DATABASE_URL": f"sqlite:///{tmp_path}/sluice.db",
+        "OPENAI_API_KEY": "sk-1234567890abcdef",
+        "OPENAI_BASE_URL": upstream.url,
+    }
+    app = create_app(load(environ))
+    gateway_of(app).start_background()
+    body = {"model": "openai/gpt-5", "input": "hi", "stream": True, "background": background}
+    try:
+        for count, on_loop in ((20, True), (1_500, False)):
+            places.clear()
+            reply = _items(count)
+            upstream.script = lambda request: reply  # noqa: B023
+            answer = app.test_client().post("/v1/responses", json=body).data
+            assert answer.count(b'"id":"msg_') == 3 * count
+            assert places
+            assert all(found == {on_loop} for found in places.values()), (count, places)
+    finally:
+        gateway_of(app).close()
+
+
+def _items(count: int) -> Reply:
+    response = {"id": "resp_1", "object": "response", "status": "in_progress", "model": "gpt-5", "output": []}
+    items = [
+        {"type": "message", "id": f"msg_{i}", "role": "assistant", "status": "completed", "content": []}
+        for i in range(count)
+    ]
+    events = [{"type": "response.created", "response": response}]
+    for place, item in enumerate(items):
+        events += [
+            {"type": f"response.output_item.{step}", "output_index": place, "item": item}
+            for step in ("added", "done")
+        ]
+    events.append(
+        {"type": "response.completed", "response": {**response, "status": "completed", "output": items}}
+    )
+    return Reply.sse(b"".join(b"data: %s\n\n" % json.dumps(event).encode() for event in events))
 
 
 def test_what_work_raises_comes_back_from_the_other_thread_and_is_not_printed(capfd: Any) -> None:

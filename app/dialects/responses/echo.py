@@ -243,11 +243,14 @@ def _strip(value: Mapping[str, Any]) -> dict[str, Any]:
     if value.get("type") == "reasoning":
         copy.pop("encrypted_content", None)
         return copy
-    if isinstance(value.get("item"), dict):
-        copy["item"] = _strip(value["item"])
-    if isinstance(value.get("response"), dict):
-        copy["response"] = _strip(value["response"])
+    for name in ("item", "response"):
+        if isinstance(value.get(name), dict):
+            copy[name] = _strip(value[name])
     for name in ("output", "data"):
         if isinstance(value.get(name), list):
-            copy[name] = [_strip(item) if isinstance(item, dict) else item for item in value[name]]
+            copy[name] = [_strip(item) if _is_reasoning(item) else item for item in value[name]]
     return copy
+
+
+def _is_reasoning(item: Any) -> bool:
+    return isinstance(item, dict) and item.get("type") == "reasoning"

@@ -17,6 +17,7 @@ from app.gateway.exchange import Answer
 from app.gateway.outcome import Outcome
 from app.gateway.repetitions import Repetition
 from app.gateway.run import Batch, Run
+from app.responses_form.events import count_items
 from app.surfaces.calls import current_gateway
 from app.surfaces.idempotency import record
 from app.surfaces.mounts import Mount
@@ -26,6 +27,7 @@ from app.surfaces.replies.framing import Events, Framing
 from app.surfaces.replies.repetition_writer import RepetitionWriter
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
 from app.wire.client_socket import WRITE_NOW
+from app.wire.offload import ITEM, aside
 
 
 def answer_call(
@@ -90,14 +92,21 @@ def answer_stream(
     envelope = FrameEnvelope(mount, run.outcome)
     repetitions = RepetitionWriter(envelope) if shape is None and isinstance(framing, Events) else None
 
+    def in_shape(frames: list[Frame]) -> list[Frame]:
+        return frames if shape is None else shape(frames)
+
     def write(batch: Batch | Repetition) -> bytes:
         if repetitions is not None and isinstance(batch, Repetition):
             if (event := repetitions.write(batch)) is not None:
                 return event
-        frames = batch.frames if shape is None else shape(batch.frames)
-        if batch.last:  # another end may take its place
-            return framing.write(copy(envelope).seal(frames, last=True), last=True)
-        return framing.write(envelope.seal(frames, last=False), last=False)
+        if not batch.last:
+            return framing.write(envelope.seal(in_shape(batch.frames), last=False), last=False)
+        items = count_items(frame.data for frame in batch.frames if isinstance(frame.data, dict))
+        return aside(ITEM * items, partial(write_end, batch.frames))
+
+    def write_end(frames: list[Frame]) -> bytes:
+        """Return the bytes of the last frames; another end may take their place."""
+        return framing.write(copy(envelope).seal(in_shape(frames), last=True), last=True)
 
     writer = StreamWriter(
         run,

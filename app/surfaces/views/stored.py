@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, Final
 
 from flask import Response, g, request
@@ -13,6 +14,7 @@ from app.errors import GatewayError
 from app.gateway.call import Abort
 from app.gateway.core import Gateway
 from app.responses_form.errors import event_of_error
+from app.responses_form.events import count_items
 from app.state.records import StoredResponse
 from app.surfaces.body import queries
 from app.surfaces.calls import current_gateway
@@ -21,6 +23,7 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.framing import Events
 from app.wire.json import dumps_ascii
+from app.wire.offload import ITEM, aside
 from app.wire.sse import comment, encode_frame
 
 _POLL_SECONDS: Final = 1.0  # seconds after which a reader without events checks its abort
@@ -122,7 +125,7 @@ def _read(
                 yield _encode_error(abort.reason)
                 return
             if events:
-                yield b"".join(encode_frame(event["type"], dumps_ascii(event)) for event in events)
+                yield aside(ITEM * count_items(events), partial(_encode, events))
                 quiet_since = time.monotonic()
             elif time.monotonic() - quiet_since >= comment_every:
                 yield comment("keep-alive")
@@ -131,6 +134,10 @@ def _read(
         yield _encode_error(error)
     finally:
         end()
+
+
+def _encode(events: list[dict[str, Any]]) -> bytes:
+    return b"".join(encode_frame(event["type"], dumps_ascii(event)) for event in events)
 
 
 def _encode_error(error: GatewayError) -> bytes:
