@@ -24,7 +24,7 @@ from app.gateway.limits import gate
 from tests.behaviour.world import CHAT_DONE, ROLE, Answer, chat_body, chat_text, received
 from tests.counting_proxy import CountingProxy
 from tests.governance.city import CHAT, PROMPT, City, good, keys, running_city
-from tests.lifecycle.house import children_of, eventually, kill
+from tests.lifecycle.house import Client, children_of, eventually, kill
 from tests.services import new_postgres, own_redis
 from tests.traffic.replay import Reply, Request
 
@@ -190,6 +190,19 @@ def test_workers_without_redis_keep_their_shares() -> None:
         assert counted[FREE] == city.served <= 10
         assert 1 <= city.crowd(CROWD, "last")[FREE] <= 2  # a share is at least 1
         assert "each of 2 workers keeps its share" in city.gateways[0].log
+
+
+def test_workers_say_that_they_share_a_limit_that_was_added_later() -> None:
+    env = {"SLUICE_MASTER_KEY": "sk-master", "SLUICE_SECRET_KEY": "s"}
+    words = "of 2 workers keeps its share"
+    with running_city("", workers=2, env=env) as city:
+        members = {"name": "late", "tenant": "red", "limits": [{"requests": 100, "per": "day"}]}
+        assert city.client("master").post("/admin/tenants", {"name": "red"}).status == 201
+        key = city.client("master").post("/admin/keys", members).json["key"]
+        client = Client(city.gateways[0].port, key)
+        assert words not in city.gateways[0].log
+        assert [client.post(CHAT, PROMPT).status for _ in range(9)] == [FREE] * 9
+        eventually(lambda: 1 <= city.gateways[0].log.count(words) <= 2)  # once a process
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ class Gate:
         self._redis: RedisWindows | None = None
         self._patient: RedisWindows | None = None
         self._away_until = self._answered_at = 0.0
-        self._is_away = False
+        self._is_away = self._warned = False
         self._settling = Group()
         self._held: set[tuple[str, str]] = set()
         self._renewer: gevent.Greenlet[..., None] | None = None
@@ -106,7 +106,13 @@ class Gate:
 
     def warn(self) -> None:
         """Say at start what the operator may not expect."""
-        if self._configured and self._url is None and self._workers > 1:
+        if self._configured:
+            self._warn_of_shares()
+
+    def _warn_of_shares(self) -> None:
+        """Say once that no process counts for the others; of limits that were added later, at their first use."""
+        if self._url is None and self._workers > 1 and not self._warned:
+            self._warned = True
             _LOG.warning(
                 "limits without REDIS_URL: each of %d workers keeps its share of every limit, at least 1",
                 self._workers,
@@ -191,6 +197,7 @@ class Gate:
     def _in_memory(self, touches: Sequence[Touch], charges: Sequence[Charge], holder: str) -> Admission:
         """Charge the share of this process."""
         if self._workers > 1:
+            self._warn_of_shares()
             charges = [one._replace(most=max(1, one.most // self._workers)) for one in charges]
         return Admission(touches, charges, self._memory.admit(charges, holder), self._memory, holder)
 
