@@ -134,10 +134,8 @@ def deployment(row: Mapping[str, Any], place: str, notes: list[str]) -> Deployme
     if result.model != "*":
         _move_members(result, members, rest)
     else:
-        result.key, result.base_url = (
-            reference(members.pop("api_key", None)),
-            reference(members.pop("api_base", None)),
-        )
+        result.key = reference(members.pop("api_key", None))
+        result.base_url = reference(members.pop("api_base", None))
     names = [f"litellm_params.{name}" for name in members] + list(rest)
     notes += [note(f"{place}.{name}") for name in names]
     path, base = _PATHS.get(result.provider), (result.base_url or "").rstrip("/")

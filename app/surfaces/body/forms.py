@@ -78,9 +78,17 @@ def _parse_form(limit: int, deadline: float) -> tuple[Request, list[tuple[str, s
     form.max_form_memory_size = _FORM_ROOM
     form.max_form_parts = _FIELDS
     form.form_data_parser_class = _StrictParser
+    fields = _read_fields(form, limit, deadline)
+    _check_parts(form, fields, limit)
+    claim_form(current_gateway(), fields, form.files.items(multi=True))
+    return form, fields
+
+
+def _read_fields(form: Request, limit: int, deadline: float) -> list[tuple[str, str]]:
+    """Read the whole form; return its fields in order."""
     try:
         with gevent.Timeout(deadline):
-            fields = [(name, value) for name, values in form.form.lists() for value in values]
+            return [(name, value) for name, values in form.form.lists() for value in values]
     except gevent.Timeout as late:
         raise GatewayError(
             "bad_request", f"The request body did not arrive within {deadline:g} seconds.", status=408
@@ -91,6 +99,10 @@ def _parse_form(limit: int, deadline: float) -> tuple[Request, list[tuple[str, s
         raise _read_error(error) from error
     except ValueError as error:
         raise GatewayError("bad_request", f"The form cannot be parsed: {error}.") from error
+
+
+def _check_parts(form: Request, fields: list[tuple[str, str]], limit: int) -> None:
+    """Refuse a part without a name, a field that may occur only once, and files that are too large together."""
     if None in form.form or None in form.files:
         raise GatewayError("bad_request", "The form has a part without a name.")
     for name in _SINGLE:
@@ -100,8 +112,6 @@ def _parse_form(limit: int, deadline: float) -> tuple[Request, list[tuple[str, s
             )
     if sum(size_of_file(file) for _, file in form.files.items(multi=True)) > limit:
         raise too_large(limit)
-    claim_form(current_gateway(), fields, form.files.items(multi=True))
-    return form, fields
 
 
 class _StrictParser(FormDataParser):
