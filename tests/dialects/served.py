@@ -9,6 +9,7 @@ from typing import Any
 
 from app.canonical.events import BlockEnded, BlockStarted, Ended, Event, Finished, Started, replay
 from app.canonical.request import (
+    Message,
     ReasoningPart,
     RefusalPart,
     Request,
@@ -16,7 +17,7 @@ from app.canonical.request import (
     TextPart,
     ToolCallPart,
 )
-from app.canonical.response import Choice, Response
+from app.canonical.response import Choice, Finish, Response
 from app.dialects.base import Frame, ServerContext
 from app.dialects.shared.tool_forms import call_object
 from tests.dialects import generic
@@ -93,3 +94,17 @@ def overlapping(response: Response) -> list[Event]:
     placed = (BlockStarted, BlockEnded, Started, Finished, Ended)
     deltas = [event for event in events if not isinstance(event, placed)]
     return [edges[0], *starts, *deltas, *reversed(ends), *edges[1:]]
+
+
+OTHERS = Signature("sig", "gemini", "r")
+
+
+def signed_response(own: str) -> Response:
+    """Return an answer with three signed thoughts: of two other makers, one of them hidden, and of the wire ``own``."""
+    thoughts = (
+        ReasoningPart("Hm", signature=OTHERS),
+        ReasoningPart(form="hidden", signature=Signature("c", "responses", "r")),
+        ReasoningPart("T", signature=Signature("s", own, "r")),
+    )
+    messages = tuple(Message("assistant", (thought,)) for thought in thoughts)
+    return Response("id", "model", (Choice(0, messages, Finish("stop")),))

@@ -39,7 +39,7 @@ from app.canonical.request import (
     ToolChoice,
     ToolResultPart,
 )
-from app.canonical.response import Choice, Finish, Response, Usage
+from app.canonical.response import Finish, Usage
 from app.dialects.base import Frame
 from app.dialects.converse import request_in, response_out
 from app.dialects.converse.dialect import DIALECT
@@ -61,8 +61,7 @@ def decode(*blocks: Any, role: str = "user", **members: Any) -> Request:
     return request_in.decode_request(body, served.sealing_context())
 
 
-OTHERS = Signature("sig", "gemini", "r")
-TOKEN = served.seal(OTHERS)
+TOKEN = served.seal(served.OTHERS)
 
 BLOCKS: list[tuple[list[dict[str, Any]], list[Part]]] = [
     ([{"text": "x"}, {"cachePoint": {"type": "default", "ttl": "1h"}}], [TextPart("x", native=MARK)]),
@@ -85,7 +84,7 @@ BLOCKS: list[tuple[list[dict[str, Any]], list[Part]]] = [
     ),
     (
         [{"reasoningContent": {"reasoningText": {"text": "T", "signature": TOKEN}}}],
-        [ReasoningPart("T", signature=OTHERS)],
+        [ReasoningPart("T", signature=served.OTHERS)],
     ),
     (
         [{"reasoningContent": {"reasoningText": {"text": "T", "signature": "s"}}}],
@@ -302,9 +301,9 @@ def test_the_messages_of_a_stream() -> None:
         Started("id"),
         BlockStarted(0, 0, ReasoningPart("")),
         BlockDelta(0, "Hm"),
-        BlockEnded(0, signature=OTHERS),
+        BlockEnded(0, signature=served.OTHERS),
         BlockStarted(1, 1, ReasoningPart(form="hidden")),
-        BlockEnded(1, signature=OTHERS),
+        BlockEnded(1, signature=served.OTHERS),
         BlockStarted(2, 2, TextPart("")),
         BlockDelta(2, "Hello"),
         BlockDelta(2, annotation=note),
@@ -355,23 +354,7 @@ def test_the_messages_of_a_stream() -> None:
     assert len(botocore_events(frames)) == len(frames)
 
 
-SIGNED = Response(
-    "id",
-    "model",
-    (
-        Choice(
-            0,
-            (
-                Message("assistant", (ReasoningPart("Hm", signature=OTHERS),)),
-                Message(
-                    "assistant", (ReasoningPart(form="hidden", signature=Signature("c", "responses", "r")),)
-                ),
-                Message("assistant", (ReasoningPart("T", signature=Signature("s", "converse", "r")),)),
-            ),
-            Finish("stop"),
-        ),
-    ),
-)
+SIGNED = served.signed_response("converse")
 
 
 @pytest.mark.parametrize("way", ["whole", "streamed"])

@@ -26,7 +26,6 @@ from app.canonical.request import (
     ReasoningPart,
     RefusalPart,
     Request,
-    Signature,
     TextPart,
     Tool,
     ToolCallPart,
@@ -142,24 +141,7 @@ def test_every_recorded_answer_is_written_in_the_sdks_types(source: str) -> None
                 EVENTS.validate_python(frame.data)
 
 
-OTHERS = Signature("sig", "gemini", "r")
-SIGNED = Response(
-    "id",
-    "model",
-    (
-        Choice(
-            0,
-            (
-                Message("assistant", (ReasoningPart("Hm", signature=OTHERS),)),
-                Message(
-                    "assistant", (ReasoningPart(form="hidden", signature=Signature("c", "responses", "r")),)
-                ),
-                Message("assistant", (ReasoningPart("T", signature=Signature("s", "messages", "r")),)),
-            ),
-            Finish("stop"),
-        ),
-    ),
-)
+SIGNED = served.signed_response("messages")
 
 
 @pytest.mark.parametrize("way", ["whole", "streamed"])
