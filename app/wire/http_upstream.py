@@ -20,7 +20,9 @@ from app.wire.fairness import Turns
 from app.wire.response_body import WatchedBody, broken_body
 from app.wire.upstream import MAX_BODY, Take, TransportError
 
-MAX_STREAM: Final = 1024 * 1024 * 1024  # bytes that one answer may bring, read piecemeal
+MAX_STREAM: Final = (
+    1024 * 1024 * 1024
+)  # bytes that one answer may bring, compressed and inflated, read piecemeal
 LINGER: Final = 0.01  # seconds to wait for a body's last bytes, so that its connection can be kept
 _MAX_RELAYED: Final = 16 * 1024  # bytes of a read; a larger one is taken in turns (app.wire.fairness)
 PLAIN_ERRORS: Final = (OSError, http.client.HTTPException, ValueError)  # what a broken connection raises
@@ -95,7 +97,11 @@ class HttpUpstream(WatchedBody):
         try:
             while True:
                 turns.take()
-                if inflater is not None and inflater.holds and (content := inflater.feed(b"", n)):
+                if (
+                    inflater is not None
+                    and inflater.holds
+                    and (content := self._count(inflater.feed(b"", n)))
+                ):
                     return content
                 if self._body.ended:
                     return self._last_word()
@@ -103,7 +109,7 @@ class HttpUpstream(WatchedBody):
                     data = self._live.read1(n) if relay is None else relay(n)
                 content = self._take(data)
                 if inflater is not None:
-                    content = inflater.feed(content, n)
+                    content = self._count(inflater.feed(content, n))
                 if content:
                     return content
         except PLAIN_ERRORS as error:
@@ -128,15 +134,20 @@ class HttpUpstream(WatchedBody):
 
     def _take(self, data: bytes) -> bytes:
         """Take the framing off what one read brought; the end of the body frees the connection."""
-        self._received += len(data)
-        if self._received > MAX_STREAM:
-            raise http1.Malformed(f"larger than {MAX_STREAM} bytes")
+        self._count(data)
         if not data:
             self._body.end()
         content = self._body.feed(data)
         if self._body.ended:
             self._finish()
         return content
+
+    def _count(self, data: bytes) -> bytes:
+        """Return what was received, or inflated from that, where it is not too much."""
+        self._received += len(data)
+        if self._received > MAX_STREAM:
+            raise http1.Malformed(f"larger than {MAX_STREAM} bytes")
+        return data
 
     def _linger(self) -> None:
         try:

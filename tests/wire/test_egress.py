@@ -439,6 +439,21 @@ def test_a_body_past_its_cap_is_refused_before_it_is_held(transport: Transport, 
             post(transport, server.url(), clocks).read(100)
 
 
+def test_a_stream_is_bounded_by_what_it_inflates_to(
+    transport: Transport, clocks: Clocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A provider that sends a kilobyte could keep a worker at a megabyte's work, a thousand times longer than it sends."""
+    monkeypatch.setattr("app.wire.http_upstream.MAX_STREAM", 1_000_000)
+    bomb = gzip.compress(b":\n" * 1_000_000)
+    size = 0
+    with serving(always(answer(bomb, headers=("Content-Encoding: gzip",)))) as server:
+        upstream = post(transport, server.url(), clocks)
+        with pytest.raises(GatewayError, match="larger than 1000000 bytes"):
+            while piece := upstream.read1():
+                size += len(piece)
+    assert 900_000 < size < 1_000_000
+
+
 @pytest.mark.parametrize("status", ["400 Bad Request", "429 Too Many", "500 Oops", "529 Overloaded"])
 def test_an_error_status_is_an_answer_like_any_other(
     transport: Transport, clocks: Clocks, status: str
