@@ -450,6 +450,7 @@ def deltas(frames: list[Any]) -> list[Json]:
 
 def test_a_stream_begins_with_the_role_and_ends_with_done() -> None:
     base = {"id": "up", "object": "chat.completion.chunk", "created": 7, "model": "model"}
+    base |= {"system_fingerprint": None}
     rows = [
         {
             "index": 0,

@@ -54,6 +54,7 @@ class ChatStreamEncoder(ChunkEncoder):
         options = body.get("stream_options")
         include_usage = isinstance(options, Mapping) and options.get("include_usage") is True
         super().__init__(context, request.model, include_usage=include_usage)
+        self._base["system_fingerprint"] = None  # as whole answers have it
         self._legacy = uses_functions(request)
         self._native: JSON = {}  # of the first chunk
         self._blocks: dict[int, BlockStarted] = {}
