@@ -65,6 +65,13 @@ def on_starting(server):
         bound = isinstance(address, str) or bind_address.is_loopback(address[0])
         if not (bound or bind_address.is_protected(_settings)):
             sys.exit(f"sluice: {bind_address.refusal(address[0])}")
+        inherits = (
+            server.master_pid or "LISTEN_FDS" in os.environ
+        )  # gunicorn's own second master, or systemd's socket
+        if not inherits and not isinstance(address, (str, int)):
+            fault = bind_address.listening_fault(*address[:2])
+            if fault is not None:  # gunicorn, which says less, tries again for five seconds
+                print(f"sluice: {fault[0]}; {fault[1]}", file=sys.stderr, flush=True)
 
 
 def when_ready(server):

@@ -8,6 +8,7 @@ and the command line agree. This module opens no socket and imports no framework
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import shlex
 import socket
@@ -95,6 +96,25 @@ def is_own(settings: Settings, url: str) -> bool:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
     return port == settings.port and (is_loopback(host) or host == settings.host)
+
+
+def listening_fault(host: str, port: int) -> tuple[str, str] | None:
+    """Return why nothing can listen on an address, and the remedy; None if a listener could."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            remedy = _REMEDIES.get(error.errno or 0, "stop the process that holds it, or set PORT")
+            return f"{host}:{port} cannot be listened on: {error.strerror or error}", remedy
+    return None
+
+
+_REMEDIES: Final = {
+    errno.EADDRNOTAVAIL: "set SLUICE_HOST to an address of this machine, or to 0.0.0.0",
+    errno.EACCES: "set PORT to 1024 or more; a proxy can listen on the lower one",
+}
 
 
 def shown_address(address: Address) -> str:

@@ -49,7 +49,7 @@ def test_a_key_lives_from_the_terminal(sluice: Sluice) -> None:
 def test_what_is_wrong_is_said(sluice: Sluice) -> None:
     assert sluice("keys", "create", "bob", "tenant=nobody")[::2] == (
         2,
-        "sluice: Invalid 'tenant': there is no tenant 'nobody'; make it first (POST /admin/tenants).\n",
+        "sluice: Invalid 'tenant': there is no tenant 'nobody'; create it first.\n",
     )
     code, _, said = sluice("keys", "create", "b b", "tenant=file", "grace=1")
     assert code == 2

@@ -5,7 +5,6 @@ Tests: tests/terminal/test_doctor.py.
 
 from __future__ import annotations
 
-import errno
 import http.client
 import os
 import resource
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from app.bind_address import LOOPBACK, ServingError, resolve_host
+from app.bind_address import LOOPBACK, ServingError, listening_fault, resolve_host
 from app.config import Settings
 from app.diagnostics.findings import Finding, fail, note, ok, warn
 from app.metrics_folder import VARIABLE as METRICS_FOLDER
@@ -70,30 +69,13 @@ def _port(settings: Settings) -> Iterator[Finding]:
     except ServingError as error:
         yield fail("port", str(error))
         return
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, settings.port))
-        except OSError as error:
-            yield _port_in_use(host, settings.port, error)
-            return
-    yield ok("port", f"{host}:{settings.port} is free")
-
-
-def _port_in_use(host: str, port: int, error: OSError) -> Finding:
-    address = f"{host}:{port}"
-    if _is_ours(LOOPBACK if host in ("0.0.0.0", "::") else host, port):
-        return ok("port", f"a gateway answers at {address}")
-    reason = error.strerror or str(error)
-    remedy = _PORT_REMEDIES.get(error.errno or 0, "stop the process that holds it, or set PORT")
-    return fail("port", f"{address} cannot be listened on: {reason}", remedy)
-
-
-_PORT_REMEDIES: Final = {
-    errno.EADDRNOTAVAIL: "set SLUICE_HOST to an address of this machine, or to 0.0.0.0",
-    errno.EACCES: "set PORT to 1024 or more; a proxy can listen on the lower one",
-}
+    fault = listening_fault(host, settings.port)
+    if fault is None:
+        yield ok("port", f"{host}:{settings.port} is free")
+    elif _is_ours(LOOPBACK if host in ("0.0.0.0", "::") else host, settings.port):
+        yield ok("port", f"a gateway answers at {host}:{settings.port}")
+    else:
+        yield fail("port", *fault)
 
 
 def _is_ours(host: str, port: int) -> bool:

@@ -118,7 +118,7 @@ class Owners:
 
     def _check_tenant(self, name: str) -> None:
         if name not in self._list_configured_tenants() and not self.state().tenants.exists(name):
-            raise _invalid("tenant", f"there is no tenant '{name}'; make it first (POST /admin/tenants)")
+            raise _invalid("tenant", f"there is no tenant '{name}'; create it first")
 
     def _check_key_name(self, tenant: str, name: str) -> None:
         if name in _RESERVED:

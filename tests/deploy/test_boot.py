@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -76,6 +77,23 @@ def test_two_workers_serve_one_store(store: dict[str, str]) -> None:
         assert gateway.stop() == 0
     assert found == {first["id"]}
     assert all("say exactly: here" in text for text in texts)
+
+
+def test_a_port_in_use_is_named_with_its_remedy(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        command = [sys.executable, "-m", "gunicorn", "-c", str(ROOT / "gunicorn.conf.py"), "wsgi:app"]
+        variables = environment({"SLUICE_CONFIG": os.devnull}, tmp_path, port, ROOT)
+        with subprocess.Popen(
+            command, cwd=tmp_path, env=variables, stderr=subprocess.PIPE, text=True
+        ) as server:
+            assert server.stderr is not None
+            lines = [line for line in iter(server.stderr.readline, "") if line.startswith("sluice:")]
+    assert server.returncode == 1
+    assert lines == [
+        f"sluice: 127.0.0.1:{port} cannot be listened on: Address already in use; "
+        "stop the process that holds it, or set PORT\n"
+    ]
 
 
 def test_postgres_without_a_secret_key_is_refused_in_a_sentence() -> None:
