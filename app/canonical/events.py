@@ -185,22 +185,22 @@ class Accumulator:
 
     def response(self) -> Response:
         """Return the response so far; unfinished choices have ``finish`` None."""
-        started, ended = self._started, self._ended or Ended()
+        start, end = self._started, self._ended or Ended()
         items: dict[int, dict[int, list[_Open]]] = {}
         for block in self._blocks.values():
             items.setdefault(block.started.choice, {}).setdefault(block.started.item, []).append(block)
         indexes = sorted(items.keys() | self._finishes.keys()) or [0]
         return Response(
-            id=started.id,
-            model=started.model,
+            id=start.id,
+            model=start.model,
             choices=tuple(
                 Choice(i, tuple(map(self._message, items.get(i, {}).values())), self._finishes.get(i))
                 for i in indexes
             ),
-            usage=ended.usage or (None if self._failed is None else self._failed.usage),
-            created=started.created,
-            service_tier=ended.service_tier or started.service_tier,
-            native=_merge_native(started.native, ended.native),
+            usage=end.usage or (None if self._failed is None else self._failed.usage),
+            created=start.created,
+            service_tier=end.service_tier or start.service_tier,
+            native=_merge_native(start.native, end.native),
         )
 
     def _start(self, event: Started) -> None:
@@ -281,12 +281,12 @@ _EMPTY_MEMBERS: Final[Mapping[type, Mapping[str, Any]]] = {
 }
 
 
-def _replay_part(part: Part, started: BlockStarted) -> Iterator[Event]:
-    started.part = replace(part, **_EMPTY_MEMBERS.get(type(part), {}))
-    yield started
-    yield from _deltas(part, started.block)
+def _replay_part(part: Part, start: BlockStarted) -> Iterator[Event]:
+    start.part = replace(part, **_EMPTY_MEMBERS.get(type(part), {}))
+    yield start
+    yield from _deltas(part, start.block)
     signature = part.signature if isinstance(part, ReasoningPart | ToolCallPart) else None
-    yield BlockEnded(started.block, signature=signature)
+    yield BlockEnded(start.block, signature=signature)
 
 
 def _deltas(part: Part, block: int) -> Iterator[BlockDelta]:

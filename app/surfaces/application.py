@@ -129,13 +129,13 @@ def _check_spelling(raw: str, path: str, rule: SurfaceRule | None) -> None:
 
     ``raw`` may have more above ``path``: a host, or the path below which the gateway is hosted."""
     argument = None if rule is None else _WITH_SLASHES.search(rule.rule)
-    words = fixed = raw.lower().split("/")
+    words = beyond_arguments = raw.lower().split("/")
     if rule is not None and argument is not None:
         above = raw.count("/") + raw.lower().count(_SLASH) - path.count("/")
         start = above + rule.rule.count("/", 0, argument.start())
         end = len(words) - rule.rule.count("/", argument.end())
-        fixed = words[:start] + words[end:]
-    if raw.startswith("//") or (rule is not None and any(_SLASH in word for word in fixed)):
+        beyond_arguments = words[:start] + words[end:]
+    if raw.startswith("//") or (rule is not None and any(_SLASH in word for word in beyond_arguments)):
         raise GatewayError("not_found", f"Invalid URL ({request.method} {request.path}).")
 
 
@@ -265,8 +265,8 @@ def _http_error(error: HTTPException) -> Response:
 
 def _change() -> str:
     """Return what to change in the base URL of a client whose path is not served, else nothing."""
-    meant = current_meant_path()
-    return "" if meant is None else f" {meant.advice}"
+    place = current_meant_path()
+    return "" if place is None else f" {place.advice}"
 
 
 def _served_here() -> str:

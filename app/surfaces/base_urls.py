@@ -93,14 +93,14 @@ def _bases_before(first: str, wrong: str) -> list[str]:
 @cache
 def _bases() -> dict[str, list[str]]:
     """Return the base URLs by the word that may follow them: what is before it in a served path, in words of bases alone."""
-    found = defaultdict[str, list[str]](list)
+    bases = defaultdict[str, list[str]](list)
     for words in _served():
         count = next((n for n, word in enumerate(words) if word not in _base_words()), len(words) - 1)
         for place in range(count + 1):
             base = "".join(f"/{word}" for word in words[:place])
-            if base not in found[words[place]]:
-                found[words[place]].append(base)
-    return dict(found)
+            if base not in bases[words[place]]:
+                bases[words[place]].append(base)
+    return dict(bases)
 
 
 @cache
@@ -119,8 +119,8 @@ def _served() -> Iterator[list[str]]:
     for mount in MOUNTS:
         for prefix in (*mount.prefixes, "") if mount.at_root else mount.prefixes:
             for path in _paths(mount):
-                fixed = f"{prefix}{path}".partition("<")[0]
-                yield [word for word in fixed.split("/") if word]
+                beginning = f"{prefix}{path}".partition("<")[0]
+                yield [word for word in beginning.split("/") if word]
 
 
 def _paths(mount: Mount) -> list[str]:

@@ -183,10 +183,10 @@ def _claim(gateway: Gateway, digest: str) -> None:
 
 def _check_model(owner: Principal, answer: FirstAnswer) -> None:
     """Raise ``forbidden`` where the caller may not use the model that gave the answer any more."""
-    asked = answer.headers.pop(_ASKED, "").split("\n")
+    names = answer.headers.pop(_ASKED, "").split("\n")
     provider, model = (answer.headers.get(f"x-sluice-{part}") for part in ("provider", "model"))
     label = f"{provider}/{model}"
-    if provider is not None and not any(owner.allows(label, name) for name in asked):
+    if provider is not None and not any(owner.allows(label, name) for name in names):
         raise GatewayError("forbidden", f"This key may not use the model '{label}'.", param="model")
 
 
@@ -202,9 +202,9 @@ def _stored_headers(response: Response) -> dict[str, str]:
 
     Where errors say the request's id in their body, the header that must equal it stays."""
     call, mount = g.get("call"), current_mount()
-    asked = {} if call is None else {_ASKED: "\n".join(call.candidates)}
+    own = {} if call is None else {_ASKED: "\n".join(call.candidates)}
     same = mount.request_id if mount is not None and mount.error_id is not None else None
-    return asked | {
+    return own | {
         name.lower(): value
         for name, value in response.headers.items()
         if (value != g.request_id or name == same)

@@ -79,8 +79,8 @@ def current_mount() -> Mount | None:
     rule = request.url_rule or _other_method(request)
     if isinstance(rule, SurfaceRule):
         return rule.mount
-    meant = current_meant_path()
-    return mount_of(request.path) if meant is None else meant.mount
+    place = current_meant_path()
+    return mount_of(request.path) if place is None else place.mount
 
 
 def current_meant_path() -> MeantPath | None:
@@ -88,8 +88,8 @@ def current_meant_path() -> MeantPath | None:
     own, request = app_context().g, request_context().request
     if "meant" not in own:
         own.meant = meant_path(current_app.url_map, request.method, request.path)
-    found: MeantPath | None = own.meant
-    return found
+    place: MeantPath | None = own.meant
+    return place
 
 
 def _other_method(request: Request) -> Rule | None:

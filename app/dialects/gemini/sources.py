@@ -68,8 +68,8 @@ class Sources:
         sources = _sources(metadata)
         for support, indexes in _supports(metadata):
             segment = as_dict(support.get("segment"))
-            cited = [source for i in indexes if i < len(sources) and (source := sources[i]) is not None]
-            self._supports.add(_segment(segment, opt_str(segment.get("text")), cited))
+            own = [source for i in indexes if i < len(sources) and (source := sources[i]) is not None]
+            self._supports.add(_segment(segment, opt_str(segment.get("text")), own))
 
     def annotations(self, text: str, *, last: bool) -> list[Annotation]:
         """Return the annotations of the next text block. ``last``: no block follows, so that sources without a segment are
@@ -78,36 +78,36 @@ class Sources:
         self._before += places.size
         self._room += _MOST_SEARCHES * len(text)
         end = (len(text), len(text))
-        grounded = self._located(self._supports, places, last=last)
-        cited = self._located(self._cites, places, last=last)
+        supports = self._located(self._supports, places, last=last)
+        citations = self._located(self._cites, places, last=last)
         if last:
-            grounded += [(end, source) for source in self._unused()]
+            supports += [(end, source) for source in self._unused()]
             without = (
                 one for one in self.citations if one.get("endIndex") is None and opt_str(one.get("uri"))
             )
-            cited += [(end, source) for source in without]
-        return [_citation(source, span) for span, source in grounded + cited]
+            citations += [(end, source) for source in without]
+        return [_citation(source, span) for span, source in supports + citations]
 
     def _located(
         self, segments: _Segments, places: _Places, *, last: bool
     ) -> list[tuple[Span, Mapping[str, Any]]]:
         """Return the sources of the segments that are in a text, each with its place."""
-        found: list[tuple[int, Span, _Segment]] = []
+        rows: list[tuple[int, Span, _Segment]] = []
         missing, segments.missing = segments.missing, []
         for number, segment in segments.until(None if last else self._before):
             if (span := places.at(segment)) is not None:
-                found.append((number, span, segment))
+                rows.append((number, span, segment))
             elif segment.quote:
                 missing.append((number, segment))
         for number, segment in missing:
             if self._room <= 0:
                 break
             if (span := self._search(places.text, segment.quote or "")) is not None:
-                found.append((number, span, segment))
+                rows.append((number, span, segment))
             else:
                 segments.missing.append((number, segment))
-        found.sort(key=itemgetter(0))
-        return [(span, source) for _, span, segment in found for source in segment.sources]
+        rows.sort(key=itemgetter(0))
+        return [(span, source) for _, span, segment in rows for source in segment.sources]
 
     def _search(self, text: str, quote: str) -> Span | None:
         """Return the first place of a quote, None if there is none."""

@@ -86,10 +86,10 @@ class _Candidate:
 
     def feed(self, candidate: Mapping[str, Any]) -> list[Event]:
         """Take the candidate of one chunk."""
-        cited = self.native.get("citationMetadata")
+        metadata = self.native.get("citationMetadata")
         self.native.update(without_nulls(rest(candidate, _CANDIDATE)))
         self._sources.read(candidate)
-        if cited is not None and candidate.get("citationMetadata") is not None:
+        if metadata is not None and candidate.get("citationMetadata") is not None:
             self.native["citationMetadata"] = {"citations": self._sources.citations}
         self.raw = label(candidate.get("finishReason")) or self.raw
         events: list[Event] = []
@@ -168,11 +168,11 @@ class _Candidate:
         call_id = opt_str(calls[0].get("id")) or self._context.new_id("call")
         partial = join_args(piece for call in calls for piece in dicts(call.get("partialArgs")))
         name, text = name_of_call(calls[0].get("name")), json_text(as_dict(calls[0].get("args")) | partial)
-        started = ToolCallPart(call_id, name)
+        part = ToolCallPart(call_id, name)
         if name in custom_tool_names(self._context.request):
-            started, text = replace(started, kind="custom"), free_text(text)
+            part, text = replace(part, kind="custom"), free_text(text)
         signature = next(filter(None, (opt_str(piece.get("thoughtSignature")) for piece in pieces)), None)
-        return self._complete(started, signature, text)
+        return self._complete(part, signature, text)
 
     def _data(self, part: dict[str, Any]) -> list[Event]:
         """Take media that the model made; their signature comes before them. An image of a thought is no answer."""
@@ -275,11 +275,11 @@ class GeminiStreamDecoder:
             self._block_reason = self._block_reason or _UNSPECIFIED
         if not self._is_finished():
             return [Failed(cut_stream(), self._usage)]
-        blocked = Finish("content_filter", self._block_reason or _UNSPECIFIED)
-        events: list[Event] = [] if self._candidates else [Finished(blocked)]
+        block = Finish("content_filter", self._block_reason or _UNSPECIFIED)
+        events: list[Event] = [] if self._candidates else [Finished(block)]
         for candidate in self._candidates.values():
-            finished = Finished(candidate.finish() or blocked, candidate.index)
-            events += [*candidate.close(last=True), finished]
+            end = Finished(candidate.finish() or block, candidate.index)
+            events += [*candidate.close(last=True), end]
         return [*events, Ended(self._billed_usage(), self._late_native(), self._tier)]
 
     def _billed_usage(self) -> Usage | None:

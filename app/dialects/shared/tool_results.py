@@ -68,11 +68,11 @@ class Arrangement:
 
 
 class _Arranger:
-    """Finds the call of each result. ``joined``: adjacent entries of the model are one turn."""
+    """Finds the call of each result. ``joins_turns``: adjacent entries of the model are one turn."""
 
-    def __init__(self, entries: Sequence[Entry], *, joined: bool) -> None:
+    def __init__(self, entries: Sequence[Entry], *, joins_turns: bool) -> None:
         self._entries = entries
-        self._turns = list(_turn_numbers(entries, joined))
+        self._turns = list(_turn_numbers(entries, joins_turns))
         self._calls: list[_Call] = []
         self._latest: dict[str, list[_Call]] = {}
         self._first: dict[str, list[_Call]] = {}
@@ -154,11 +154,11 @@ class _Arranger:
                 yield from sorted(results.get(turn, ()))
 
 
-def _turn_numbers(entries: Sequence[Entry], joined: bool) -> Iterator[int]:
+def _turn_numbers(entries: Sequence[Entry], joins_turns: bool) -> Iterator[int]:
     """Yield the number of the model's turn that each entry belongs to, or follows; -1 before the first."""
     turn = -1
     for index, entry in enumerate(entries):
-        continues = joined and index > 0 and entries[index - 1].by_model
+        continues = joins_turns and index > 0 and entries[index - 1].by_model
         turn += entry.by_model and not continues
         yield turn
 
@@ -169,10 +169,10 @@ def _rearrange(
     change: Callable[[T, int, Arrangement], T | None],
     losses: Losses,
     *,
-    joined: bool,
+    joins_turns: bool,
 ) -> list[T] | None:
     """Return the values in their new order, each after ``change``; None if nothing changes. Reports conflicts."""
-    arrangement = _Arranger(entries, joined=joined).arrange()
+    arrangement = _Arranger(entries, joins_turns=joins_turns).arrange()
     for call_id in arrangement.conflicts:
         warning = f"Two different results of the call '{call_id}' were given; the later one was sent"
         losses.report("tool_result", warning)
@@ -194,8 +194,8 @@ def pair_results(request: Request, losses: Losses) -> Request:
     if not any(isinstance(part, _TOOL_PARTS) for message in request.messages for part in message.parts):
         return request
     messages = [one for message in request.messages for one in _split_results(message)]
-    joined = request.origin is None or request.origin.dialect != "chat"  # items are parts of a turn
-    result = _rearrange(messages, list(map(_entry, messages)), _change, losses, joined=joined)
+    joins_turns = request.origin is None or request.origin.dialect != "chat"  # items are parts of a turn
+    result = _rearrange(messages, list(map(_entry, messages)), _change, losses, joins_turns=joins_turns)
     return request if result is None else replace(request, messages=tuple(result))
 
 
@@ -248,16 +248,16 @@ def pair_chat(messages: Sequence[Any], losses: Losses) -> list[Any]:
     """Return the ``messages`` of a chat body, paired as by ``pair_results``."""
     if not any(isinstance(message, dict) and message.get("role") == "tool" for message in messages):
         return list(messages)
-    return _pair_body(messages, _chat_entry, losses, joined=False)
+    return _pair_body(messages, _chat_entry, losses, joins_turns=False)
 
 
 def pair_items(items: Sequence[Any], losses: Losses) -> list[Any]:
     """Return the ``input`` items of a Responses body, paired as by ``pair_results``."""
-    return _pair_body(items, _item_entry, losses, joined=True)
+    return _pair_body(items, _item_entry, losses, joins_turns=True)
 
 
 def _pair_body(
-    values: Sequence[Any], summarize: Callable[[Any], Entry], losses: Losses, *, joined: bool
+    values: Sequence[Any], summarize: Callable[[Any], Entry], losses: Losses, *, joins_turns: bool
 ) -> list[Any]:
     entries = list(map(summarize, values))
 
@@ -265,7 +265,7 @@ def _pair_body(
         return _change_json(value, entries[index], index, arrangement)
 
     has_results = any(entry.result_of is not None for entry in entries)
-    result = _rearrange(values, entries, change, losses, joined=joined) if has_results else None
+    result = _rearrange(values, entries, change, losses, joins_turns=joins_turns) if has_results else None
     return list(values) if result is None else result
 
 
