@@ -52,15 +52,12 @@ _STATELESS: Final = frozenset(
     {
         "reasoning",
         "compaction",
-        "compaction_trigger",
-        "additional_tools",
-        "item_reference",
         "mcp_list_tools",
         "mcp_approval_request",
         "mcp_approval_response",
     }
 )
-"""Types without a ``status``."""
+"""Types with a prefix, but without a ``status``. Whether other types have one is not known."""
 
 _OUTPUTS: Final[Mapping[str, tuple[str, str]]] = {
     # type of a call: type of its output, and OpenAI's word for the call
@@ -111,8 +108,9 @@ def normalise(item: Mapping[str, Any]) -> JSON:
     kind = item_type(item)
     normal: JSON = {"id": item["id"]} if "id" in item else {}
     normal["type"] = kind
-    if item.get("status") or kind not in _STATELESS:
-        normal["status"] = item.get("status") or "completed"
+    has_status = kind in _PREFIXES and kind not in _STATELESS
+    if has_status or "status" in item:
+        normal["status"] = item.get("status") or ("completed" if has_status else None)
     normal.update((key, value) for key, value in item.items() if key not in ("id", "type", "status"))
     if isinstance(normal.get("content"), str):
         normal["content"] = [_text_part(normal.get("role"), normal["content"])]

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.behaviour.world import World, running_world
+from tests.behaviour.world import World
 
 KEY = "base-url-key-1234"
 
 
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_KEYS": f"ann:{KEY}"}, key=KEY) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = {"env": {"SLUICE_KEYS": f"ann:{KEY}"}, "key": KEY}
 
 
 def words(body: dict[str, Any]) -> str:
