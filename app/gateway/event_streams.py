@@ -19,7 +19,7 @@ from app.dialects.base import Frame, StreamDecoder
 from app.dialects.shared.repeats import Repeats
 from app.errors import GatewayError
 from app.gateway.estimates import complete_usage
-from app.gateway.truncation import Breaks
+from app.gateway.truncation import MAX_STREAMED, Breaks, too_many
 from app.wire.offload import ITEM, aside
 
 E = TypeVar("E")
@@ -109,6 +109,7 @@ class CanonicalStream(EventStream[Event]):
         self._breaks = breaks
         self._estimate = estimate
         self._fold = Accumulator()
+        self._blocks = 0
         self._answer: Response | None = None  # that has ended
         self.repeats: Repeats | None = getattr(decoder, "repeats", None)
 
@@ -142,6 +143,9 @@ class CanonicalStream(EventStream[Event]):
             self.content = True
         elif isinstance(event, BlockStarted):
             self.content = self.content or isinstance(event.part, ToolCallPart | OpaquePart)
+            self._blocks += 1
+            if self._blocks > MAX_STREAMED:
+                self._note_failure(Failed(too_many(MAX_STREAMED)))
         elif isinstance(event, Finished):
             self.content = True
             if self.finish is None or event.choice == 0:

@@ -18,6 +18,9 @@ from app.errors import GatewayError
 MAX_BLOCKS: Final = 100_000
 """Choices and parts of a whole answer; this many take three seconds, off the loop."""
 
+MAX_STREAMED: Final = 20_000
+"""The same of a stream, whose blocks end on the loop, many in one event, and are six events each at the Responses API."""
+
 
 def error_of(finish: Finish | None) -> GatewayError | None:
     """Return the error for a finish, None for a finish that is not an error."""
@@ -40,11 +43,13 @@ def check_size(response: Response) -> Response:
     """Return a whole answer; raise ``upstream_invalid`` if it has more than ``MAX_BLOCKS`` choices and parts."""
     parts = sum(len(message.parts) for choice in response.choices for message in choice.messages)
     if len(response.choices) + parts > MAX_BLOCKS:
-        raise GatewayError(
-            "upstream_invalid",
-            f"The provider's answer has more than {MAX_BLOCKS} choices and parts.",
-        )
+        raise too_many(MAX_BLOCKS)
     return response
+
+
+def too_many(most: int) -> GatewayError:
+    """Return the error of an answer with more than ``most`` choices and parts."""
+    return GatewayError("upstream_invalid", f"The provider's answer has more than {most} choices and parts.")
 
 
 class Breaks:

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from tests.behaviour.world import PATHS, World, chat_chunk, raw_request, received
+from tests.behaviour.world import PATHS, World, chat_chunk, event_frame, raw_request, received
 from tests.lifecycle.house import cpu_seconds
 from tests.traffic.replay import Reply
 
@@ -195,3 +195,24 @@ def test_what_frames_a_chunked_body_is_bounded(endless: bytes, world: World) -> 
 
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b'"type":"invalid_request_error"' in answer
+
+
+@pytest.mark.parametrize("model", ["groq/x", "anthropic/x"])
+@pytest.mark.parametrize("operation", PATHS)
+def test_a_stream_of_very_many_parts_ends_in_an_error(operation: str, model: str, world: World) -> None:
+    """Each becomes an item of the answer, with six events at the Responses API."""
+    if model.startswith("groq"):
+        body = b"".join(chat_chunk({"reasoning_content": "a", "content": "b"}) for _ in range(10_050))
+    else:
+        body = event_frame({"type": "message_start", "message": {"id": "m", "usage": {}}}) + b"".join(
+            event_frame({"type": "content_block_start", "index": i, "content_block": block})
+            + event_frame({"type": "content_block_stop", "index": i})
+            for i in range(20_100)
+            for block in [{"type": "tool_use", "id": f"t{i}", "name": "f", "input": {}}]
+        )
+    world.upstream.add(Reply.sse(body, chunk=0, framing="close"))
+
+    answer = world.ask(operation, model=model, stream=True)
+
+    assert answer.stream_error is not None
+    assert "more than 20000 choices and parts" in answer.stream_error["message"]
