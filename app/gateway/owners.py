@@ -78,11 +78,11 @@ class Owners:
         present = {name: value for name, value in members.items() if value is not None}
         tenant, name = present.pop("tenant"), present.pop("name")
         enabled, expires_at = present.pop("enabled", True), present.pop("expires_at", None)
-        self._check_tenant(tenant)
         self._check_key_name(tenant, name)
         self._check_future(expires_at)
         key = StoredKey("", tenant, name, "", enabled, expires_at, present, 0)
-        created, secret = self.state().keys.create(actor, key)
+        is_stored = tenant not in self._list_configured_tenants()
+        created, secret = self.state().keys.create(actor, key, is_tenant_stored=is_stored)
         return {**keys.show(created), "key": secret}
 
     def change_key(self, actor: Actor, key_id: str, changes: Mapping[str, Any], *, end_now: bool) -> Json:
@@ -115,10 +115,6 @@ class Owners:
 
     def _configured_key(self, key_id: str) -> VirtualKey | None:
         return next((key for key in self.settings.keys if f"{_CONFIGURED}{key.name}" == key_id), None)
-
-    def _check_tenant(self, name: str) -> None:
-        if name not in self._list_configured_tenants() and not self.state().tenants.exists(name):
-            raise _invalid("tenant", f"there is no tenant '{name}'; create it first")
 
     def _check_key_name(self, tenant: str, name: str) -> None:
         if name in _RESERVED:

@@ -35,7 +35,7 @@ from app.state.budget_lines import History
 from app.state.database import Database
 from app.state.ids import new_id
 from app.state.key_format import PREFIX_LENGTH, Hasher, make_key
-from app.state.lookup import Page, by_key, read_page, require_row
+from app.state.lookup import Page, by_key, find_row, read_page, require_row
 from app.state.tables import AnyRow, client_key, key_ending, key_secret, tenant
 from app.wire.json import dumps, loads_lenient
 
@@ -166,15 +166,20 @@ class Keys:
 
     # --- for administrators --------------------------------------------------------------------
 
-    def create(self, actor: Actor, key: StoredKey) -> tuple[StoredKey, str]:
+    def create(
+        self, actor: Actor, key: StoredKey, *, is_tenant_stored: bool = False
+    ) -> tuple[StoredKey, str]:
         """Create a key as ``key`` describes it; return it and its secret, which nobody sees again.
 
-        Raises ``conflict`` for a name that its tenant has already.
+        Raises ``conflict`` for a name that its tenant has already, and ``bad_request`` where its tenant should be stored
+        and is not, perhaps since a moment ago.
         """
         secret = make_key()
         new = replace(key, id=new_id("key"), prefix=secret[:PREFIX_LENGTH], created_at=int(time.time()))
 
         def work(connection: Connection, number: int) -> None:
+            if is_tenant_stored and find_row(connection, by_key(tenant, key.tenant), key.tenant) is None:
+                raise _no_tenant(key.tenant)
             _check_name(connection, new)
             connection.execute(insert(client_key).values(_row(new)))
             add_secret(connection, self.hasher, new.id, secret)
@@ -314,6 +319,11 @@ def _check_name(connection: Connection, key: StoredKey) -> None:
     mine = (client_key.c.tenant == key.tenant, client_key.c.name == key.name)
     if connection.execute(select(client_key.c.id).where(*mine)).first() is not None:
         raise name_taken(key.tenant, key.name)
+
+
+def _no_tenant(name: str) -> GatewayError:
+    message = f"Invalid 'tenant': there is no tenant '{name}'; create it first."
+    return GatewayError("bad_request", message, param="tenant", code="invalid_value")
 
 
 def name_taken(tenant_name: str, name: str) -> GatewayError:

@@ -44,10 +44,6 @@ class StoredTenant:
 class Tenants(Repository):
     """The tenants of the database."""
 
-    def exists(self, name: str) -> bool:
-        """Tell whether there is such a tenant."""
-        return self._db.read(lambda c: find_row(c, by_key(tenant, name), name)) is not None
-
     def is_gone(self, name: str) -> bool:
         """Tell whether a tenant of this name was deleted and some of its data may remain."""
         statement = select(gone_tenant.c.name).where(gone_tenant.c.name == name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -80,6 +81,23 @@ def test_of_two_who_take_one_name_at_once_one_wins(state: State, second: State) 
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(make, range(8))) == ["conflict"] * 7 + ["made"]
+
+
+def test_no_key_is_created_in_a_tenant_that_is_deleted_meanwhile(state: State, second: State) -> None:
+    def change(number: int) -> None:
+        if number == 4:
+            state.tenants.delete(ACTOR, "leaves")
+            return
+        key = replace(ASKED, tenant="leaves", name=f"key-{number}")
+        with suppress(GatewayError):
+            (state, second)[number % 2].keys.create(ACTOR, key, is_tenant_stored=True)
+
+    state.tenants.create(ACTOR, "leaves", {})
+    with ThreadPoolExecutor(9) as pool:
+        list(pool.map(change, range(9)))
+    assert state.keys.page(9, None, "leaves").rows == []
+    with pytest.raises(GatewayError, match="there is no tenant 'leaves'"):
+        second.keys.create(ACTOR, replace(ASKED, tenant="leaves"), is_tenant_stored=True)
 
 
 def test_keys_are_found_by_id_and_by_name_in_one_tenant_or_in_all(state: State) -> None:
