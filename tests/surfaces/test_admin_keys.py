@@ -331,7 +331,7 @@ def test_a_query_that_no_path_knows_is_refused_with_what_it_knows(api: AdminClie
         ),
         ({"name": "b", "tenant": "file", "expires_at": 1.5}, "expires_at", "whole Unix seconds"),
         ({"name": "b", "tenant": "file", "expires_at": 1000}, "expires_at", "in the past"),
-        ({"name": "b", "tenant": "nobody"}, "tenant", "POST /admin/tenants"),
+        ({"name": "b", "tenant": "nobody"}, "tenant", "create it first"),
         ({"name": "b c", "tenant": "file"}, "name", "letters, digits"),
         ({"tenant": "file"}, "name", "Missing required parameter"),
         ({"name": "b", "tenant": "file", "model": []}, "model", "did you mean 'models'?"),
