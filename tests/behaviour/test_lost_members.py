@@ -118,3 +118,21 @@ def test_a_value_of_an_odd_type_is_no_fault_of_the_gateway(
     answer = surface.ask(world, model, **odd)
 
     assert answer.status in (400, 422), answer.body
+
+
+@pytest.mark.parametrize("model", ["groq/x", "anthropic/claude-sonnet-4-5"])
+def test_a_value_of_include_that_nobody_knows_is_reported_and_one_of_openais_is_not(
+    model: str, world: World
+) -> None:
+    def ask(value: str, **headers: str) -> Any:
+        block = {"type": "text", "text": "ho"}
+        message = {"id": "m", "type": "message", "role": "assistant", "model": "x", "content": [block]}
+        reply = chat_body() if model == "groq/x" else {**message, "stop_reason": "end_turn"}
+        world.upstream.script = lambda request: Reply.json(reply)
+        return world.ask("responses", model=model, include=[value], headers=headers)
+
+    warnings = ask("web_search_call.outcomes").json["extra_fields"]["warnings"]
+    assert [row["param"] for row in warnings] == ["include"]
+    assert "warnings" not in ask("web_search_call.results").json["extra_fields"]
+    strict = ask("web_search_call.outcomes", **{"x-sluice-strict": "true"})
+    assert (strict.status, strict.error["param"]) == (400, "include")

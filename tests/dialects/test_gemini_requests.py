@@ -549,7 +549,7 @@ def test_hints() -> None:
         "service_tier": "flex",
         "user": "u",
         "truncation": "disabled",
-        "include": ["x"],
+        "include": ["file_search_call.results"],
         "prediction": None,
     }
     body, warned = encode(Request("m", (HI,), hints=hints))

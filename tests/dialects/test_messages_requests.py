@@ -588,7 +588,7 @@ def test_other_members_are_mapped_or_reported() -> None:
         "service_tier": "default",
         "prompt_cache_key": "k",
         "truncation": "disabled",
-        "include": ["x"],
+        "include": ["file_search_call.results"],
     }
     request = Request(
         "m",

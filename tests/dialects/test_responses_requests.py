@@ -125,6 +125,7 @@ READ = [
     ({"top_logprobs": 2}, lambda r: (r.sampling.logprobs, r.sampling.top_logprobs), (None, None)),
     ({"include": ["reasoning.encrypted_content", "file_search_call.results"], "max_tool_calls": 3, "tools": [{"type": "file_search"}]}, lambda r: r.hints, {"include": ["file_search_call.results"], "max_tool_calls": 3}),
     ({"include": ["message.input_image.image_url"], "max_tool_calls": 3, "tools": [{"type": "web_search"}]}, lambda r: r.hints, {"max_tool_calls": 3}),
+    ({"include": ["web_search_call.results", "inline_citations"]}, lambda r: r.hints, {"include": ["web_search_call.results", "inline_citations"]}),
     ({"include": ["web_search_call.results"], "max_tool_calls": 3, "tools": [{"type": "function", "name": "f"}]}, lambda r: r.hints, {}),
     ({"truncation": "disabled", "service_tier": "auto"}, lambda r: r.hints, {}),
     ({"truncation": "auto", "user": "u", "prompt_cache_key": "k"}, lambda r: r.hints, {"truncation": "auto", "user": "u", "prompt_cache_key": "k"}),

@@ -37,6 +37,7 @@ from app.dialects.shared.lenient_json import (
 )
 from app.dialects.shared.members import as_native
 from app.dialects.shared.strict_json import ClientObject
+from app.dialects.shared.unmapped_members import INCLUDES
 from app.errors import GatewayError
 
 LOGPROBS: Final = "message.output_text.logprobs"
@@ -231,14 +232,14 @@ def _state(request: ClientObject) -> State:
 
 
 def _hints(body: Mapping[str, Any], *, hosted: bool) -> dict[str, Any]:
-    """Return the hints that have an effect; ``hosted``: the provider may run tools."""
+    """Return the hints that have an effect or that nobody knows; ``hosted``: the provider may run tools."""
     hints = {
         name: body[name]
         for name, defaults in _HINTS.items()
         if body.get(name) is not None and body[name] not in defaults
     }
     include = [value for value in as_list(body.get("include")) if value not in _HONOURED]
-    if hosted and include:
+    if include and (hosted or any(value not in INCLUDES for value in include)):
         hints["include"] = include
     if not hosted:
         hints.pop("max_tool_calls", None)

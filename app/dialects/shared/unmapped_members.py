@@ -13,8 +13,18 @@ from app.canonical.request import OpaquePart, ReasoningPart, Request, Signature,
 from app.dialects.base import ClientContext
 from app.dialects.shared.losses import Losses
 
-QUIET_HINTS: Final = frozenset({"include"})
-"""Hints that only affect the gateway's own answer."""
+INCLUDES: Final = (
+    "reasoning.encrypted_content",
+    "message.output_text.logprobs",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "code_interpreter_call.outputs",
+)
+"""The values of ``include`` that OpenAI's API defines: an answer shows what they ask for, if it has that. Others are a provider's
+own, or mistyped."""
 
 
 def sendable_extras(request: Request, dialect: str, own: frozenset[str], losses: Losses) -> dict[str, Any]:
@@ -49,10 +59,11 @@ def report_unsupported(request: Request, supported: frozenset[str], losses: Loss
         if is_set and feature not in supported:
             losses.report(feature)
     report_metadata(request, losses)
-    names = supported | QUIET_HINTS
     for name, value in request.hints.items():
+        if name == "include":
+            value = [one for one in value if one not in INCLUDES]
         if (
-            name not in names
+            name not in supported
             and value not in (None, [], {}, "")
             and (name, value) != ("truncation", "disabled")
         ):
