@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 
 import gevent
 import pytest
 
 from app import create_app
 from app.config import Settings
-from tests.behaviour.world import Answer, World, good, raw_request, received, running_world
+from tests.behaviour.world import Answer, World, good, raw_request, received
 from tests.traffic.replay import Reply
 
 KEY = "route-key-1234"
@@ -24,15 +23,7 @@ PUBLIC = re.compile(
 )
 
 
-@pytest.fixture(scope="module")
-def _world() -> Iterator[World]:
-    with running_world({"SLUICE_KEYS": f"ann:{KEY}"}, key=KEY) as world:
-        yield world
-
-
-@pytest.fixture
-def world(_world: World) -> World:
-    return _world.fresh()
+SETTING = {"env": {"SLUICE_KEYS": f"ann:{KEY}"}, "key": KEY}
 
 
 def rules() -> dict[str, set[str]]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from tests.behaviour.world import World, running_world
+from tests.services import new_postgres
 
 KEY = "sk-surfaces-0123456789"
 NARROW_KEY = "sk-narrow-0123456789"
@@ -58,3 +60,19 @@ def _surfaces_world() -> Iterator[World]:
 def world(_surfaces_world: World) -> World:
     """The gateway, its fake provider emptied."""
     return _surfaces_world.fresh()
+
+
+@pytest.fixture(scope="module")
+def surface(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The gateway of a module, made as its ``SETTING`` says: the arguments of ``running_world``."""
+    with running_world(**request.module.SETTING) as world:
+        yield world
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+def running(request: pytest.FixtureRequest) -> Iterator[World]:
+    """The gateway of a module on each kind of database, otherwise made as its ``SETTING`` says."""
+    setting = request.module.SETTING
+    with ExitStack() as stack:
+        url = {} if request.param == "sqlite" else {"DATABASE_URL": stack.enter_context(new_postgres())}
+        yield stack.enter_context(running_world(**{**setting, "env": {**setting["env"], **url}}))

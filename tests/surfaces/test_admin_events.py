@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import time
-from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from pathlib import Path
 from typing import Any
@@ -94,17 +93,7 @@ class Page:
         return found
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def running(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "sqlite":
-        with running_world(ENV, config=CONFIG, key=MASTER) as world:
-            yield world
-        return
-    with (
-        new_postgres() as url,
-        running_world({**ENV, "DATABASE_URL": url}, config=CONFIG, key=MASTER) as world,
-    ):
-        yield world
+SETTING = {"env": ENV, "config": CONFIG, "key": MASTER}
 
 
 def ask(world: World, key: str, **members: Any) -> str:

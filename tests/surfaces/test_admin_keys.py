@@ -23,9 +23,7 @@ from tests.behaviour.world import (
     chat_end,
     chat_text,
     received,
-    running_world,
 )
-from tests.services import new_postgres
 from tests.traffic.replay import Reply
 
 MASTER = "master-0123456789"
@@ -73,17 +71,7 @@ class AdminClient:
         return self.world.ask(model=model, headers={"authorization": f"Bearer {key}"}, **members)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def running(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "sqlite":
-        with running_world({**ENV, "WEB_CONCURRENCY": "2"}, config=CONFIG) as world:
-            yield world
-        return
-    with (
-        new_postgres() as url,
-        running_world({**ENV, "DATABASE_URL": url, "WEB_CONCURRENCY": "2"}, config=CONFIG) as world,
-    ):
-        yield world
+SETTING = {"env": {**ENV, "WEB_CONCURRENCY": "2"}, "config": CONFIG}
 
 
 @pytest.fixture

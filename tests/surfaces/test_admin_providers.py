@@ -17,8 +17,7 @@ from app.config import Secret, Settings
 from app.diagnostics.findings import Finding
 from app.gateway.core import gateway_of
 from app.surfaces.admin import doctor
-from tests.behaviour.world import ROLE, World, chat_end, chat_text, received, running_world
-from tests.services import new_postgres
+from tests.behaviour.world import ROLE, World, chat_end, chat_text, received
 from tests.traffic.replay import Reply
 
 MASTER = "master-0123456789"
@@ -37,14 +36,7 @@ fallbacks = ["sandbox/echo"]
 """
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def running(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "sqlite":
-        with running_world(ENV, config=CONFIG) as world:
-            yield world
-        return
-    with new_postgres() as url, running_world({**ENV, "DATABASE_URL": url}, config=CONFIG) as world:
-        yield world
+SETTING = {"env": ENV, "config": CONFIG}
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -76,11 +75,7 @@ def message_of(answer: Answer) -> Any:
     return answer.json["output"]["message"]
 
 
-@pytest.fixture(scope="module")
-def surface() -> Iterator[World]:
-    """A gateway with Bedrock behind it."""
-    with running_world(ENV, key=KEY) as world:
-        yield world
+SETTING = {"env": ENV, "key": KEY}
 
 
 STRINGS = [

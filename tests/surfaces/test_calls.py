@@ -6,7 +6,6 @@ import csv
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,24 +13,13 @@ import pytest
 
 from tests.behaviour.world import ROLE, Answer, World, chat_chunk, chat_end, running_world
 from tests.lifecycle.house import eventually
-from tests.services import new_postgres
 from tests.traffic.replay import Reply
 
 MASTER = "master-0123456789"
 ENV = {"SLUICE_MASTER_KEY": MASTER, "SLUICE_KEYS": "ann:sk-ann:red,bob:sk-bob:blue", "SLUICE_SECRET_KEY": "s"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def running(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "sqlite":
-        with running_world({**ENV, "WEB_CONCURRENCY": "2"}, key=MASTER) as world:
-            yield world
-        return
-    with (
-        new_postgres() as url,
-        running_world({**ENV, "DATABASE_URL": url, "WEB_CONCURRENCY": "2"}, key=MASTER) as world,
-    ):
-        yield world
+SETTING = {"env": {**ENV, "WEB_CONCURRENCY": "2"}, "key": MASTER}
 
 
 def admin(world: World, path: str) -> Answer:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -17,7 +16,6 @@ from tests.behaviour.world import (
     chat_body,
     chat_chunk,
     event_frame,
-    running_world,
 )
 from tests.traffic.frames import sse
 from tests.traffic.replay import Reply
@@ -36,11 +34,7 @@ KORE = {"voiceConfig": {"prebuiltVoiceConfig": {"voiceName": "Kore"}}}
 TWO = {"multiSpeakerVoiceConfig": {"speakerVoiceConfigs": [{"speaker": "A", **KORE}]}}
 
 
-@pytest.fixture(scope="module")
-def surface() -> Iterator[World]:
-    """A gateway with four providers behind it."""
-    with running_world(ENV, key=KEY) as world:
-        yield world
+SETTING = {"env": ENV, "key": KEY}
 
 
 def spoken(**config: Any) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -78,11 +77,7 @@ def text_of(answer: Answer) -> str:
     return "".join(part.get("text", "") for part in parts)
 
 
-@pytest.fixture(scope="module")
-def surface() -> Iterator[World]:
-    """A gateway with Google's two providers behind it."""
-    with running_world(ENV, key=KEY) as world:
-        yield world
+SETTING = {"env": ENV, "key": KEY}
 
 
 @pytest.mark.parametrize("prefix", GEMINI)

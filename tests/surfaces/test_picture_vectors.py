@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.behaviour.world import Answer, World, running_world
+from tests.behaviour.world import Answer, World
 from tests.traffic.replay import Reply
 
 KEY = "sk-surface-0123456789"
@@ -30,10 +29,7 @@ MIXED = {"inputs": [{"content": [TEXT, PICTURE]}, {"content": [{"type": "text", 
 ALONE = {"inputs": [{"content": [PICTURE]}]}
 
 
-@pytest.fixture(scope="module")
-def surface() -> Iterator[World]:
-    with running_world(ENV, key=KEY) as world:
-        yield world
+SETTING = {"env": ENV, "key": KEY}
 
 
 def embed(surface: World, model: str, body: dict[str, Any]) -> Answer:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 from sqlalchemy import update
 
 from app import create_app
@@ -16,23 +14,15 @@ from app.config import Secret, Settings
 from app.gateway.core import gateway_of
 from app.state.tables import usage_hour
 from app.wire.json import dumps, loads_lenient
-from tests.behaviour.world import World, running_world
+from tests.behaviour.world import World
 from tests.lifecycle.house import eventually
-from tests.services import new_postgres
 from tests.state.test_call_log import row as call_row
 
 MASTER = "master-0123456789"
 ENV = {"SLUICE_MASTER_KEY": MASTER, "SLUICE_KEYS": "ann:sk-ann:red", "SLUICE_SECRET_KEY": "s"}
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
-def running(request: pytest.FixtureRequest) -> Iterator[World]:
-    if request.param == "sqlite":
-        with running_world(ENV, key=MASTER) as world:
-            yield world
-        return
-    with new_postgres() as url, running_world({**ENV, "DATABASE_URL": url}, key=MASTER) as world:
-        yield world
+SETTING = {"env": ENV, "key": MASTER}
 
 
 class Key:
