@@ -149,7 +149,10 @@ def make_example(node: Node, extra: int = 0) -> str:
             branch = node.branches[extra % len(node.branches)]
             text = "".join(make_example(part, extra) for part in branch)
         case Repeat():
-            text = make_example(node.node, extra) * min(node.low + extra, node.high)
+            part, times = make_example(node.node, extra), min(node.low + extra, node.high)
+            text = part * min(
+                times, MAX_EXAMPLE + 1
+            )  # of a part that is not empty, one too long is refused below
         case Look():
             text = ""
     if len(text) > MAX_EXAMPLE:

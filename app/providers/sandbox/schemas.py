@@ -18,7 +18,7 @@ from urllib.parse import unquote
 from app.dialects.shared.lenient_json import as_dict
 from app.providers.sandbox.patterns import UnsupportedPattern, matches, parse_pattern
 
-MAX_WORK: Final = 600_000
+MAX_WORK: Final = 400_000
 """Characters and members that are looked at or made up for one answer."""
 
 _LOOK: Final = 20
