@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from werkzeug.exceptions import HTTPException
@@ -18,7 +19,9 @@ from app.surfaces.mounts import MOUNTS, Mount
 from app.surfaces.routes.google import UNKNOWN_VERB
 
 _MOST_WORDS: Final = 12
-"""Words of a path that are looked at."""
+_MOST_CHARACTERS: Final = 500
+_MOST_TRIES: Final = 32
+"""Words of a path that are looked at, its characters, and paths that are tried: whoever has no key may ask for any path."""
 _VERSION: Final = re.compile(r"v\d\w*")
 
 
@@ -50,16 +53,23 @@ class MeantPath(NamedTuple):
 
 def meant_path(rules: Map, method: str, path: str) -> MeantPath | None:
     """Return the path that was meant by ``path``, for which ``method`` has no rule; None if that cannot be told."""
-    words = path.split("/")[1 : _MOST_WORDS + 1]
     adapter = rules.bind("")
+    tries = _tries(path) if len(path) <= _MOST_CHARACTERS else iter(())
+    for wrong, right in islice(tries, _MOST_TRIES):
+        meant = right + path[len(wrong) :]
+        if (mount := _mount_at(adapter, method, meant)) is not None:
+            return MeantPath(meant, mount, wrong, right)
+    return None
+
+
+def _tries(path: str) -> Iterator[tuple[str, str]]:
+    """Yield what may be a base URL at the beginning of ``path``, the shortest first, and what the right one may be."""
+    words = path.split("/")[1 : _MOST_WORDS + 1]
     for count, first in enumerate(words):
         wrong = "".join(f"/{word}" for word in words[:count])
-        rest = path[len(wrong) :]
         for right in _bases_before(first, wrong):
-            mount = _mount_at(adapter, method, right + rest)
-            if mount is not None and _is_plausible(words[:count], first, right, rest):
-                return MeantPath(right + rest, mount, wrong, right)
-    return None
+            if _is_plausible(words[:count], first, right, path[len(wrong) :]):
+                yield wrong, right
 
 
 def _mount_at(adapter: MapAdapter, method: str, path: str) -> Mount | None:

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from werkzeug.routing import MapAdapter
 
+from app import create_app
+from app.config import Settings
+from app.surfaces.base_urls import meant_path
 from tests.behaviour.world import World
 
 KEY = "base-url-key-1234"
@@ -188,3 +192,24 @@ def test_a_model_with_slashes_is_found_in_every_path(
 )
 def test_an_escaped_slash_in_a_fixed_part_is_404(path: str, world: World) -> None:
     assert world.send("POST", path, GOOGLE).status == 404
+
+
+@pytest.mark.parametrize(
+    "path", ["/models" * 12, "/v1" * 160, "/v1/models/" + "a/" * 200, "/genai/v1beta/models/" + "x" * 9_000]
+)
+def test_few_paths_are_tried_whatever_is_asked_for(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has shown a key yet."""
+    tries: list[str] = []
+    match = MapAdapter.match
+
+    def counted(adapter: MapAdapter, path: str | None = None, *arguments: Any, **options: Any) -> Any:
+        tries.append(path or "")
+        return match(adapter, path, *arguments, **options)
+
+    monkeypatch.setattr(MapAdapter, "match", counted)
+    app = create_app(Settings())
+    assert app.test_client().post("/v1/v1/models/x:generateContent").status_code == 404
+    tries.clear()
+    assert meant_path(app.url_map, "POST", path) is None
+    assert len(tries) <= 32
+    assert sum(map(len, tries)) <= 32 * 600
