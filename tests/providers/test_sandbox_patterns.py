@@ -1,7 +1,6 @@
 """Patterns of a client's schema: Python's own engine is the judge of what matches."""
 
 import re
-
 import tracemalloc
 
 import pytest
