@@ -14,12 +14,12 @@ _STEPS: Final = bytes({ord("["): 1, ord("{"): 1, ord("]"): 255, ord("}"): 255}.g
 
 
 def openers_in(data: bytes) -> int:
-    """Return how many brackets open, also within strings."""
+    """Return how many opening brackets there are, within strings as well."""
     return data.count(b"[") + data.count(b"{")
 
 
 def has_many_openers(data: bytes, most: int) -> bool:
-    """Tell whether ``data`` has more than ``most`` brackets that open. It looks at those alone, which are few in most bodies."""
+    """Tell whether ``data`` has more than ``most`` opening brackets. It looks at those alone, which are few in most bodies."""
     count = 0
     for opener in (b"[", b"{"):
         place = -1
@@ -31,7 +31,7 @@ def has_many_openers(data: bytes, most: int) -> bool:
 
 
 def structure_of(data: bytes, others: bytes = _NOT_STRUCTURE) -> bytes:
-    """Return the brackets and commas of ``data`` that stand outside strings, in order: all but ``others``."""
+    """Return the brackets and commas of ``data`` outside strings, in order: all but ``others``."""
     return b"".join(unescaped(data).translate(None, others).split(b'"')[::2])
 
 

@@ -181,7 +181,7 @@ class Worker(GeventWorker):
         run_callback, left_at = gevent.get_hub().loop.run_callback, float("inf")
         while True:
             now = time.monotonic()
-            oldest = next(iter(self._waits.values()), now)  # who begins to wait now has the whole time
+            oldest = next(iter(self._waits.values()), now)  # a wait that begins now has the whole time
             rest = max(_POLL, oldest + self.cfg.keepalive - now)
             if self.leaves.is_set():
                 gevent.sleep(min(until_beat(_LOOK), rest))
@@ -266,8 +266,8 @@ def _accept_pending(server: StreamServer) -> None:
 
 
 def _ask_for_signal(number: int) -> None:
-    """Have the kernel send this process a signal when its parent dies, where it can (Linux); without, the next sign of life
-    finds out."""
+    """Ask the kernel to send this process a signal when its parent dies, if it can (Linux); otherwise the next sign
+    of life notices."""
     prctl = getattr(ctypes.CDLL(None), "prctl", None)
     if prctl is not None:
         prctl(_PR_SET_PDEATHSIG, number)

@@ -55,7 +55,7 @@ KEEP_SECONDS: Final = 3_600.0
 """Seconds for which a notice is kept."""
 
 MOST_MISSED: Final = 1_000
-"""The most events that a reader who comes back gets of those it missed."""
+"""How many of the events that it missed a returning reader gets at most."""
 
 _CALLS: Final = "calls "
 _IDS_OF_A_TOPIC: Final = 120  # of 53 characters: a payload of NOTIFY is below 8,000 bytes

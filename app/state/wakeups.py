@@ -1,6 +1,6 @@
 """Wake-ups: a thread of control that waits for a topic is woken when this process is notified of it.
 
-A topic is a response id or one of those named here. A notification is a hint only: whoever waits also looks at the
+A topic is a response id or one of those named here. A notification is only a hint: a waiter also looks at the
 database by itself after a while, because the notification of another process may get lost.
 """
 

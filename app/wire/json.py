@@ -1,10 +1,10 @@
 """JSON in and out: strict for client bodies, lenient for upstream answers, strict out.
 
-orjson does the work and refuses most of what must be refused. What it lets through
-(a duplicate member, depth up to 1024, 2^63 as a whole number, 2^64 as a float) is
-looked for in the bytes, by passes that run at C speed and touch no Python object per
-member. The standard library reads what upstreams send although orjson refuses it, and writes
-what orjson cannot: wide integers, lone surrogates, keys that are no text.
+orjson does the work and refuses most of what must be refused. What it lets through (a duplicate
+member, depth up to 1024, 2^63 as a whole number, 2^64 as a float) is found in the bytes, by passes
+that run at C speed and touch no Python object per member. The standard library reads what upstreams
+send although orjson refuses it, and writes what orjson cannot: wide integers, lone surrogates, keys
+that are no text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MAX_DEPTH: Final = 100
 MAX_DEPTH_LENIENT: Final = 400  # walkers of ours recurse, and Python stops at 1000
 MAX_ELEMENTS: Final = 500_000
 MAX_HOLDERS_LENIENT: Final = 1_000_000
-MAX_MEMBERS_LENIENT: Final = 1_000_000  # a name that was not seen before costs most of all
+MAX_MEMBERS_LENIENT: Final = 1_000_000  # a new name costs more than anything else
 MAX_STRINGS_LENIENT: Final = 2_000_000  # names included; log probabilities have two to an object or array
 MAX_ELEMENTS_LENIENT: Final = 6_000_000  # of all kinds: a thousand embeddings are millions of numbers
 MAX_WALKED: Final = 256 * 1024  # bytes; the depth of larger bodies is found before they are parsed
@@ -73,12 +73,12 @@ def loads(data: bytes, *, strict: bool = True) -> Any:
 def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
     """Return the value of an upstream's JSON, forgiving what its vendor may get wrong.
 
-    A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD (with ``halves``
-    they stay), and whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for
-    what is no JSON, no UTF-8, nested past 400 levels, or of more than 1,000,000 objects and arrays,
-    1,000,000 members, 2,000,000 strings or 6,000,000 elements: the parser does not yield. Of large
-    answers more pass: an object or array for each 24 bytes, a member for 16, a string for 12, an element for 6,
-    as the log probabilities of twenty alternatives to each token have.
+    A BOM is skipped, NaN and infinities become None, lone surrogates U+FFFD (with ``halves`` they stay), and
+    whole numbers may have any size. Raises ``InvalidJSON`` (a ``ValueError``) for text that is not JSON, not
+    UTF-8, nested past 400 levels, or of more than 1,000,000 objects and arrays, 1,000,000 members, 2,000,000
+    strings or 6,000,000 elements: the parser does not yield. Of large answers more pass: an object or array for
+    each 24 bytes, a member for 16, a string for 12, an element for 6, as the log probabilities of twenty
+    alternatives to each token have.
     """
     data = data.removeprefix(b"\xef\xbb\xbf")
     if len(data) > MAX_DEPTH_LENIENT:
@@ -91,7 +91,7 @@ def loads_lenient(data: bytes, *, halves: bool = False) -> Any:
 
 
 def loads_own(data: bytes) -> Any:
-    """Return the value of JSON that ``dumps`` wrote, which needs none of the checks of what others send."""
+    """Return the value of JSON that ``dumps`` wrote, without the checks for JSON of others."""
     return orjson.loads(data)
 
 
@@ -101,7 +101,7 @@ def loads_string(text: bytes) -> str:
 
 
 def dumps(value: Any, *, parsed: bool = False) -> bytes:
-    """Return ``value`` as compact UTF-8 JSON. In one that was ``parsed`` from JSON no NaN is looked for.
+    """Return ``value`` as compact UTF-8 JSON. A value ``parsed`` from JSON is not checked for NaN.
 
     Raises ``ValueError`` for a NaN or an infinity (never ``null`` in their place),
     ``TypeError`` for a value that has no JSON form.
@@ -118,9 +118,9 @@ def dumps(value: Any, *, parsed: bool = False) -> bytes:
 def dumps_ascii(value: Any) -> bytes:
     """Return ``value`` as compact JSON fit for one line of a stream.
 
-    JSON escapes line feeds by itself; the other characters that some clients break
-    lines at (U+0085, U+2028, U+2029) are escaped here. What streams is made of parsed
-    JSON, which has no NaN, so none is looked for.
+    JSON escapes line feeds by itself; the other characters that some clients break lines at
+    (U+0085, U+2028, U+2029) are escaped here. Streams consist of parsed JSON, which has no NaN, so
+    there is no check for it.
     """
     try:
         out = orjson.dumps(value)
@@ -245,7 +245,7 @@ def _check_duplicates(data: bytes, value: dict[str, Any]) -> None:
 
 
 def _may_have_lost_members(data: bytes, value: dict[str, Any]) -> bool:
-    """Say whether parsing ``data`` to ``value`` may have dropped a repeated governing member.
+    """Tell whether parsing ``data`` to ``value`` may have dropped a repeated governing member.
 
     A dropped member takes its colon with it, so a copy with as many colons as the
     original has lost nothing; only an escaped colon could make up for one.
@@ -277,7 +277,7 @@ def _refuse_non_finite(value: Any) -> None:
 
 
 def _parse_anyhow(data: bytes) -> Any:
-    """Parse what orjson refused, if it is JSON but for NaN, infinities and lone surrogates."""
+    """Parse text that orjson refused, if it is JSON apart from NaN, infinities and lone surrogates."""
     try:
         text = data.decode("utf-8")
         return stdlib.loads(text, parse_constant=lambda name: None, parse_float=_finite_or_none)
