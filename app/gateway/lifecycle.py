@@ -38,6 +38,7 @@ def start(worker: Any) -> None:
     settle()
     gateway.start_gauges()
     gevent.spawn(_drain_on_exit, worker, gateway)
+    gevent.spawn(gateway.limits.prepare)
     gevent.spawn(_open_store, gateway)
     gevent.spawn_later(_LOADED, gevent.get_hub().threadpool.spawn, join_pages)
 

@@ -347,6 +347,14 @@ def _remaining(client: FlaskClient, key: str) -> str | None:
     return answer.headers.get("x-ratelimit-remaining-requests")
 
 
+def test_redis_knows_the_script_before_the_first_call() -> None:
+    with own_redis() as (url, _), redis.Redis.from_url(url) as store:
+        with running_city(keys(bob=f"{{ requests = 5, {HOUR} }}"), env={"REDIS_URL": url}) as city:
+            eventually(lambda: _scripts_run(store))
+            assert store.keys("sluice:*limits*") == []
+            assert city.client("bob").get("/v1/key").json["limits"][0]["remaining"] == 5
+
+
 def _scripts_run(store: Any) -> int:
     told = store.info("commandstats").get("cmdstat_evalsha", {})
     return int(told.get("calls", 0)) + int(told.get("rejected_calls", 0))

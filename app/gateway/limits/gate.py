@@ -109,6 +109,17 @@ class Gate:
         if self._configured:
             self._warn_of_shares()
 
+    def prepare(self) -> None:
+        """Connect to Redis and have it load the script, before the first call needs both within ``WAIT`` seconds."""
+        if self._redis is None:
+            return
+        from redis import RedisError
+
+        try:
+            self._redis.admit((), "")
+        except RedisError as error:
+            self._note_away(error)
+
     def _warn_of_shares(self) -> None:
         """Say once that no process counts for the others; of limits that were added later, at their first use."""
         if self._url is None and self._workers > 1 and not self._warned:
