@@ -137,22 +137,22 @@ class PassStream(CanonicalStream):
             repair_usage(ended, self.usage, self._exchange.dialect.write_usage)
         return [*frames, *self._closing()]
 
-    def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
-        """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
+    def repeat(self, rows: Sequence[Sequence[Any]]) -> list[Frame] | Repetition:
+        """Take the last frame once for each of ``rows``, the values at the places of ``repeats``."""
         repeats, original = self.repeats, self._original
         assert repeats is not None
-        text = rows[0][0] if len(rows) == 1 else "".join([strings[0] for strings in rows])
+        text = rows[0][0] if len(rows) == 1 else "".join([values[0] for values in rows])
         self._fold.grow_text(repeats.grow(text), text)
         if original is not None:
             return Repetition(original, rows)
-        again = [fill(repeats.latest, repeats.places, strings) for strings in rows]
+        again = [fill(repeats.latest, repeats.places, values) for values in rows]
         return [frame for data in again for frame in self._patch.frames(self._event, data)]
 
-    def keep_original(self, frame: Frame) -> None:
-        """Keep the last frame where one that repeats it goes out alike."""
-        repeats, self._original = self.repeats, None
-        if repeats is not None and self._patch.is_steady:
-            self._original = original_of(frame, repeats)
+    def keep_original(self, frame: Frame) -> bool:
+        """Keep the last frame where one that repeats it goes out alike; tell whether repetitions can be taken."""
+        repeats, is_steady = self.repeats, self._patch.is_steady
+        self._original = original_of(frame, repeats) if repeats is not None and is_steady else None
+        return self._original is not None or not is_steady
 
     def done(self) -> list[Frame]:
         """Take ``[DONE]``."""

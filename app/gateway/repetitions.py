@@ -1,6 +1,6 @@
-"""Reads of a stream that are the last event again but for its text, as nearly all are: they are not taken apart.
+"""Reads of a stream that are the last event again but for its text and number, as nearly all are: they are not taken apart.
 
-Once an event was read and came again, a further one of the same bytes but for the text is known by these bytes
+Once an event was read and came again, a further one of the same bytes but for these is known by its bytes
 (``app.wire.json_template``); neither JSON nor events are made of it. What it stands for is what reading it would have
 made. Tests: tests/gateway/test_repetitions.py.
 """
@@ -12,11 +12,14 @@ from typing import Any, Final, Protocol
 
 from app.canonical.record import record
 from app.dialects.base import Frame
-from app.dialects.shared.repeats import Place, Repeats, fill
+from app.dialects.shared.repeats import Place, Repeats, Value, fill
 from app.errors import GatewayError
 from app.gateway.framing import FrameReader, SSEReader
 from app.wire.json_template import JsonTemplate, template_of
 from app.wire.offload import LARGE
+
+NUMBER: Final = "sequence_number"
+"""The member that numbers the frames of a stream."""
 
 _EVENT_END: Final = b"\n\n"
 _BRACKET_END: Final = b"}" + _EVENT_END
@@ -26,27 +29,34 @@ _MAX_MISSES: Final = 4  # templates in a row that no further read filled, before
 
 @record
 class Original:
-    """A frame that goes out again and again, with other strings at ``places`` of its data, the text first."""
+    """A frame that goes out again and again, with other values at ``places`` of its data, the text first."""
 
     event: str | None
     data: dict[str, Any]
     places: Sequence[Place]
 
+    @property
+    def is_numbered(self) -> bool:
+        """Whether its dialect numbers frames."""
+        return NUMBER in self.data
+
 
 class Repetition:
-    """A batch (``app.gateway.run``) of frames: ``original`` once for each of ``rows``, the strings at its places.
+    """A batch (``app.gateway.run``) of frames: ``original`` once for each of ``rows``, whose first values are those at its
+    places. ``number`` is that of the first frame, if its dialect numbers them.
 
     The frames are made when they are asked for."""
 
-    __slots__ = ("original", "rows", "is_untouched", "_frames")
+    __slots__ = ("original", "rows", "number", "is_untouched", "_frames")
 
     last = False
     content = True
     answer = None
 
-    def __init__(self, original: Original, rows: Sequence[Sequence[str]]) -> None:
+    def __init__(self, original: Original, rows: Sequence[Sequence[Value]]) -> None:
         self.original = original
         self.rows = rows
+        self.number: int | None = None
         self.is_untouched = True
         """Whether the frames were not made, so that the original goes out."""
         self._frames: list[Frame] = []
@@ -56,7 +66,11 @@ class Repetition:
         """The frames; who changes one changes what goes out."""
         if self.is_untouched:
             event, data, places = self.original.event, self.original.data, self.original.places
-            self._frames = [Frame(event, fill(data, places, strings)) for strings in self.rows]
+            filled = [fill(data, places, values[: len(places)]) for values in self.rows]
+            if self.number is not None:
+                for number, members in enumerate(filled, self.number):
+                    members[NUMBER] = number
+            self._frames = [Frame(event, members) for members in filled]
             self.is_untouched = False
         return self._frames
 
@@ -66,12 +80,13 @@ class Repeating(Protocol):
 
     repeats: Repeats | None
 
-    def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
-        """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
+    def repeat(self, rows: Sequence[Sequence[Any]]) -> list[Frame] | Repetition:
+        """Take the last frame once for each of ``rows``, the values at the places of ``repeats``."""
         ...
 
-    def keep_original(self, frame: Frame) -> None:
-        """Keep what the last frame made, where one that repeats it makes the same but for the strings."""
+    def keep_original(self, frame: Frame) -> bool:
+        """Keep what the last frame made, where one that repeats it makes the same but for these values; tell whether
+        repetitions can be taken."""
         ...
 
 
@@ -117,8 +132,8 @@ class RepetitionReader:
             self._misses += 1
             self._template = self._next = _template_of(_last_event(chunk), repeats)
             self._version, self._shape = repeats.version, _shape_of(repeats)
-            if self._template is not None:
-                self._translator.keep_original(frames[-1])
+            if self._template is not None and not self._translator.keep_original(frames[-1]):
+                self._template = self._next = None
 
     def _is_between(self) -> bool:
         return isinstance(self._reader, SSEReader) and self._reader.is_between
@@ -137,7 +152,7 @@ def _without_padding(chunk: bytes) -> bytes:
     return b"".join([event.rstrip(b" ") + _BRACKET_END for event in events]) + rest
 
 
-def _string_at(frame: Any, place: Place) -> Any:
+def _value_at(frame: Any, place: Place) -> Any:
     """Return what a frame holds at ``place``; None where it has no such place."""
     try:
         for step in place:
@@ -148,27 +163,30 @@ def _string_at(frame: Any, place: Place) -> Any:
 
 
 def original_of(frame: Frame, repeats: Repeats) -> Original | None:
-    """Return a frame that went out for the one that ``repeats`` remembers; None where it lacks one of its strings."""
-    latest, places = repeats.latest, repeats.places
-    strings = [_string_at(latest, place) for place in places]
-    if strings != [_string_at(frame.data, place) for place in places]:
+    """Return a frame that went out for the one that ``repeats`` remembers, with places of its values; None where its values
+    are others. Its number is its own, and it may lack the last of the others."""
+    latest, places = repeats.latest, [place for place in repeats.places if place != (NUMBER,)]
+    while len(places) > 1 and _value_at(frame.data, places[-1]) is None:
+        places.pop()
+    values = [_value_at(latest, place) for place in places]
+    if values != [_value_at(frame.data, place) for place in places]:
         return None
-    return Original(frame.event, fill(frame.data, places, strings), places)
+    return Original(frame.event, fill(frame.data, places, values), places)
 
 
 def _shape_of(repeats: Repeats) -> Any:
-    """Return the frame that ``repeats`` remembers, without its strings."""
+    """Return the frame that ``repeats`` remembers, without its values."""
     return fill(repeats.latest, repeats.places, [""] * len(repeats.places))
 
 
 def _template_of(chunk: bytes, repeats: Repeats) -> JsonTemplate | None:
     """Return the template of a read that is just the frame that ``repeats`` remembers; None where it is not."""
     frame, places = repeats.latest, repeats.places
-    strings = [_string_at(frame, place) for place in places]
-    template = template_of(chunk, strings)
+    values = [_value_at(frame, place) for place in places]
+    template = template_of(chunk, values, [place[-1] for place in places])
     if template is None:
         return None
-    others = [f"{text}?" for text in strings]
+    others = [value + 1 if isinstance(value, int) else f"{value}?" for value in values]
     try:
         ((event, _),) = SSEReader().feed(chunk)
         found = list(SSEReader().feed(template.filled(others)))

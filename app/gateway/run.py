@@ -222,8 +222,11 @@ class Run:
     def _flow(self, batch: Batch | Repetition) -> Batch | Repetition:
         """Return a batch between the first content and the end, with numbers."""
         outcome, is_repetition = self.outcome, isinstance(batch, Repetition)
-        if self._identity or not is_repetition:  # a repetition has no number
+        if self._identity or not isinstance(batch, Repetition):
             self._number(batch.frames)
+        elif batch.original.is_numbered:
+            batch.number = self._sequence
+            self._sequence += len(batch.rows)
         if outcome.gaps is not None and (is_repetition or batch.frames):
             outcome.gaps.note()
         if outcome.capture is not None:

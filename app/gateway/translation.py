@@ -250,18 +250,19 @@ class TranslateStream(CanonicalStream):
         self._join: Callable[[list[Frame]], list[Frame]] = getattr(encoder, "join", list)
         self._report = report
 
-    def repeat(self, rows: Sequence[Sequence[str]]) -> list[Frame] | Repetition:
-        """Take the last frame once for each of ``rows``, the strings at the places of ``repeats``."""
+    def repeat(self, rows: Sequence[Sequence[Any]]) -> list[Frame] | Repetition:
+        """Take the last frame once for each of ``rows``, the values at the places of ``repeats``."""
         assert self.repeats is not None
         frames: list[Frame] = []
-        for strings in rows:
-            delta = self.repeats.repeat(strings[0])
+        for values in rows:
+            delta = self.repeats.repeat(values[0])
             self._fold.grow(delta)
             frames += self._encoder.feed(delta)
         return frames
 
-    def keep_original(self, frame: Frame) -> None:
-        """Do nothing: frames are made of events."""
+    def keep_original(self, frame: Frame) -> bool:
+        """Tell that repetitions can be taken: their frames are made of events."""
+        return True
 
     def fail(self, error: GatewayError) -> list[Frame]:
         """Return the frames that end the stream in ``error``."""

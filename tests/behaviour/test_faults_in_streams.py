@@ -379,6 +379,28 @@ def test_events_without_numbers_or_with_wrong_ones_are_numbered(world: World) ->
     assert world.ask("responses", model="openai/x", stream=True).broken("responses") == []
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_numbers_stay_whole_where_events_repeat(world: World, is_cut: bool) -> None:
+    words = [f"word {number} " for number in range(30)]
+    stream, place = ResponsesStream(), {"item_id": "msg_up", "output_index": 0, "content_index": 0}
+    body = stream.opening() + stream.text(*words[:10])
+    for number, word in enumerate(words[10:]):
+        more = {} if number == 7 else {"obfuscation": "x" * (number % 5)}
+        body += stream.frame("response.output_text.delta", **place, delta=word, logprobs=[], **more)
+    body = body.replace(b'"sequence_number": ', b'"sequence_number": 5')
+    text = "".join(words)
+    world.upstream.add(Reply.sse(body + (b"" if is_cut else stream.end(text)), delay=0.002))
+
+    answer = world.ask("responses", model="openai/x", stream=True)
+
+    events = answer.events
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+    assert [event["delta"] for event in deltas] == words
+    assert events[-1]["type"] == ("response.failed" if is_cut else "response.completed")
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == text
+
+
 USAGES: list[tuple[str, Any]] = [
     ("missing", ...),
     ("null", None),

@@ -59,6 +59,20 @@ def test_repetitions_are_written_as_frames_are(kind: str, places: Any, texts: li
                 assert written == Events().write(slow.seal(frames, last=False), last=False)
 
 
+@pytest.mark.parametrize("kind", ["extra_fields", "provider", "headers"])
+def test_frames_with_numbers_go_on_in_their_order(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, slow = _envelope(kind, monkeypatch), _envelope(kind, monkeypatch)
+    original, writer = _original(*_PLACES[:1], sequence_number=4), RepetitionWriter(quick)
+    for first, rows in ((5, [["a", 9]]), (6, [["b", 9], ["c", 9]]), (8, [["d", 9]])):
+        repetitions = [Repetition(original, rows) for _ in range(2)]
+        for repetition in repetitions:
+            repetition.number = first
+        frames = repetitions[1].frames
+        assert [frame.data["sequence_number"] for frame in frames] == list(range(first, first + len(rows)))
+        written = writer.write(repetitions[0])
+        assert written == Events().write(slow.seal(frames, last=False), last=False)
+
+
 def test_a_frame_that_somebody_changed_is_not_written_from_the_form(monkeypatch: pytest.MonkeyPatch) -> None:
     repetition = Repetition(_original(*_PLACES), [["a", "b"]])
     repetition.frames[0].data["id"] = "of another attempt"

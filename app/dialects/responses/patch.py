@@ -134,6 +134,8 @@ class ResponsesPatch(Patch):
     encrypts reasoning anew for it, OpenRouter changes ids), and a failure those so far.
     """
 
+    is_steady = True
+
     def __init__(self, passage: PassThrough) -> None:
         self.final: dict[str, Any] | None = None
         self._passage = passage

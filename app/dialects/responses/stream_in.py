@@ -83,14 +83,14 @@ class ResponsesDecoder(TerminalDecoder):
         self.ordered: list[Payload] = []
         self._sign = signer(context)
         self._grammar = Grammar(context.new_id)
-        self._repeats = Repeats(("delta",), free=("sequence_number", "obfuscation"))
+        self.repeats = Repeats(("delta",), free=("obfuscation",), numbers=("sequence_number",))
         self._items: dict[int, _Item] = {}
         self._blocks = 0
         self._calls = False
 
     def feed(self, event: str | None, data: Any) -> list[Event]:
         """Return the events of one frame."""
-        if (delta := self._repeats.delta_of(data)) is not None:
+        if (delta := self.repeats.delta_of(data)) is not None:
             self.ordered = [(name, {**members, "delta": delta.text}) for name, members in self.ordered]
             return [delta]
         self.ordered = []
@@ -110,7 +110,7 @@ class ResponsesDecoder(TerminalDecoder):
             response = as_dict(data.get("response"))
             created_at = count(response.get("created_at"))
             events.insert(0, Started(opt_str(response.get("id")), opt_str(response.get("model")), created_at))
-        self._repeats.learn(data, events, self._grow_of_last())
+        self.repeats.learn(data, events, self._grow_of_last())
         return events
 
     def _grow_of_last(self) -> Grow | None:

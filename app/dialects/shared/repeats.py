@@ -14,7 +14,10 @@ from app.canonical.events import BlockDelta, Event
 _MAX_MISSES: Final = 8  # frames in a row without a repetition, after which none is expected
 
 Place = tuple[str | int, ...]
-"""The path from a frame to a text: names of members and indexes."""
+"""The path from a frame to a text or number: names of members and indexes."""
+
+Value = str | int
+"""What may differ from frame to frame."""
 
 Grow = Callable[[str], object]
 """Records a further piece of a block's text."""
@@ -23,12 +26,13 @@ Grow = Callable[[str], object]
 class Repeats:
     """Remembers the last frame that added text to one block, at one of ``places``.
 
-    Members of the frame in ``free`` have no meaning and may differ.
+    Members of the frame in ``free`` have no meaning and may differ, ``numbers`` count its frames.
     """
 
-    def __init__(self, *places: Place, free: Sequence[str] = ()) -> None:
+    def __init__(self, *places: Place, free: Sequence[str] = (), numbers: Sequence[str] = ()) -> None:
         self._places = places
-        self._may_differ = free
+        self._numbers = numbers
+        self._may_differ = (*free, *numbers)
         self._last: Any = None
         self._place: Place = ()
         self._holder: Any = None
@@ -43,14 +47,15 @@ class Repeats:
 
     @property
     def latest(self) -> Any:
-        """The remembered frame, with the latest strings."""
+        """The remembered frame, with the latest values."""
         return self._last
 
     @property
     def places(self) -> list[Place]:
-        """The places of the strings in ``latest`` that may differ; that of its text is the first."""
+        """The places of the values in ``latest`` that may differ; that of its text is the first."""
         last = self._last
-        return [self._place, *((name,) for name in self._free if isinstance(last[name], str))]
+        kinds = {name: int if name in self._numbers else str for name in self._free}
+        return [self._place, *((name,) for name, kind in kinds.items() if type(last[name]) is kind)]
 
     def repeat(self, text: str) -> BlockDelta:
         """Record ``text`` as that of a repetition of the remembered frame, and return its event."""
@@ -108,11 +113,11 @@ class Repeats:
                 return
 
 
-def fill(frame: Any, places: Sequence[Place], strings: Iterable[str]) -> Any:
-    """Return a copy of ``frame`` with ``strings`` at ``places``; everything else is shared with it."""
-    for place, text in zip(places, strings, strict=True):
+def fill(frame: Any, places: Sequence[Place], values: Iterable[Value]) -> Any:
+    """Return a copy of ``frame`` with ``values`` at ``places``; everything else is shared with it."""
+    for place, value in zip(places, values, strict=True):
         frame, holder = _copy_path(frame, place)
-        holder[place[-1]] = text
+        holder[place[-1]] = value
     return frame
 
 

@@ -1,4 +1,4 @@
-"""Writes a frame that goes out again and again but for its text (``app.gateway.repetitions``).
+"""Writes a frame that goes out again and again but for its text and number (``app.gateway.repetitions``).
 
 Its bytes are made once, with gaps for what differs. Tests: tests/surfaces/test_repetition_writer.py.
 """
@@ -10,7 +10,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from app.dialects.shared.repeats import fill
-from app.gateway.repetitions import Original, Repetition
+from app.gateway.repetitions import NUMBER, Original, Repetition
 from app.surfaces.replies.envelope import FrameEnvelope
 from app.wire.json import dumps_ascii
 from app.wire.sse import encode_frame
@@ -33,23 +33,31 @@ class RepetitionWriter:
             self._learn(repetition.original)
         if self._form is None or not repetition.is_untouched:
             return None
-        events = []
-        for strings in repetition.rows:
-            values = [*map(dumps_ascii, strings), *self._envelope.next_numbers()]
+        events, count, number = [], len(repetition.original.places), repetition.number
+        for row in repetition.rows:
+            values: list[Any] = [*map(dumps_ascii, row[:count])]
+            if number is not None:
+                values.append(number)
+                number += 1
+            values += self._envelope.next_numbers()
             events.append(self._form % self._in_order(values))
         return b"".join(events)
 
     def _learn(self, original: Original) -> None:
-        """Make the form of a frame's event: its bytes with a gap for each string, then for each number of the envelope."""
+        """Make the form of a frame's event: its bytes with a gap for each value, then for its number and those of the
+        envelope."""
         self._original, self._form = original, None
-        marks = [_MARK % number for number in range(len(original.places) + self._envelope.numbers)]
-        data = fill(original.data, original.places, marks[: len(original.places)])
-        self._envelope.seal_with(data, marks[len(original.places) :])
+        count, own = len(original.places), int(original.is_numbered)
+        marks = [_MARK % number for number in range(count + own + self._envelope.numbers)]
+        data = fill(original.data, original.places, marks[:count])
+        if own:
+            data[NUMBER] = marks[count]
+        self._envelope.seal_with(data, marks[count + own :])
         event = encode_frame(original.event, dumps_ascii(data)).replace(b"%", b"%%")
         gaps = [dumps_ascii(mark) for mark in marks]
         if any(event.count(gap) != 1 for gap in gaps):
             return
         self._in_order = itemgetter(*sorted(range(len(gaps)), key=lambda number: event.find(gaps[number])))
         for number, gap in enumerate(gaps):
-            event = event.replace(gap, b"%b" if number < len(original.places) else b"%d")
+            event = event.replace(gap, b"%b" if number < count else b"%d")
         self._form = event
