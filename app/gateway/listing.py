@@ -28,7 +28,7 @@ from app.gateway.plan import unsupported
 from app.gateway.redaction import Redactor
 from app.gateway.router import Registry, unknown_provider
 from app.gateway.translation import parse_upstream
-from app.gateway.upstreams import parse_error_body
+from app.gateway.upstreams import error_body
 from app.providers.base import Provider, Wire
 from app.state.ids import mint
 from app.wire.clocks import Clocks
@@ -208,7 +208,7 @@ def _page(provider: Provider, wire: Wire, timeouts: Timeouts) -> ModelPage:
             outgoing.method, outgoing.url, outgoing.headers, outgoing.body, clocks=clocks, stream=False
         )
     ) as upstream:
+        if not 200 <= upstream.status < 300:
+            raise client.decode_error(upstream.status, error_body(upstream), upstream.headers)
         data = upstream.read()
-    if not 200 <= upstream.status < 300:
-        raise client.decode_error(upstream.status, parse_error_body(data), upstream.headers)
     return aside(len(data), lambda: client.decode_page(parse_upstream(data), context))

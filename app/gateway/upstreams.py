@@ -69,7 +69,7 @@ class OpenRequest:
             if not 200 <= upstream.status < 300:
                 raise exchange.error(
                     upstream.status,
-                    parse_error_body(upstream.read(_ERROR_LIMIT)),
+                    error_body(upstream),
                     _with_date(upstream.headers),
                 )
         except BaseException as error:
@@ -131,6 +131,11 @@ def _clocks(settings: Settings, call: Call, target: Target, stream: bool) -> Clo
     if first_byte is None:
         first_byte = _DEFAULT_FIRST_BYTE if stream else remaining
     return Clocks(min(times.connect, remaining), first_byte, times.idle, remaining)
+
+
+def error_body(upstream: Upstream) -> Any:
+    """Read the body of an error; raises ``upstream_invalid`` past a mebibyte."""
+    return parse_error_body(upstream.read(_ERROR_LIMIT))
 
 
 def parse_error_body(data: bytes) -> Any:

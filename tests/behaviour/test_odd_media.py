@@ -100,3 +100,12 @@ def test_a_list_of_very_many_models_is_refused(world: World) -> None:
     answer = world.send("GET", "/v1/models?provider=openai")
 
     assert (answer.status, answer.error["code"]) == (502, "upstream_invalid_response")
+
+
+def test_the_error_of_a_list_of_models_is_read_to_the_bound_of_any_error(world: World) -> None:
+    body = json.dumps({"error": {"message": "no", "more": "x" * 1_100_000}}).encode()
+    world.upstream.script = lambda request: Reply(400, body, {"content-type": "application/json"})
+
+    answer = world.send("GET", "/v1/models?provider=groq")
+
+    assert (answer.status, "larger than 1048576 bytes" in answer.error["message"]) == (502, True)
