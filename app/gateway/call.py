@@ -22,6 +22,7 @@ from app.gateway.allowances import Allowance
 from app.providers.base import Provider
 from app.state.budget_lines import NO_HISTORY, History
 from app.state.ids import new_id
+from app.state.ledger_rows import Entry
 
 
 @record
@@ -155,7 +156,8 @@ class Attempt:
     attempt broke off before the provider reported them. ``latency`` is in whole milliseconds, None while
     it runs; ``call`` is set until it is over; ``away`` is the time in seconds for which its requests were
     open. ``refused``: a layer let nothing go out. ``complete``: the provider's whole answer came.
-    ``trace_parent`` goes to the provider. Listeners of ``on_close`` are called once, when the attempt is
+    ``trace_parent`` goes to the provider. ``entry`` is its row of the ledger, None while it runs and where none is
+    written. Listeners of ``on_close`` are called once, when the attempt is
     over.
     """
 
@@ -171,6 +173,7 @@ class Attempt:
     refused: bool = False
     complete: bool = False
     trace_parent: str | None = None
+    entry: Entry | None = None
     id: str = field(default_factory=partial(new_id, "att"))
     started: float = field(default_factory=time.monotonic)
     on_close: list[Callable[[], None]] = field(default_factory=list)

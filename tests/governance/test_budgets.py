@@ -258,6 +258,27 @@ def entries(city: City, answer: Answer, count: int = 1) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.parametrize("key", ["failed", "free"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("more", [{}, {"fallbacks": ["groq/y"]}])
+def test_the_call_log_has_the_tokens_and_the_cost_of_the_ledger(
+    city: City, key: str, stream: bool, more: dict[str, Any]
+) -> None:
+    """The first answer breaks off, after content where it streams."""
+    lead = ROLE + chat_text("w" * 24)
+    broken = Reply.sse(lead + CHAT_DONE, cut=len(lead)) if stream else Reply.json(chat_body(), cut=20)
+    whole = Reply.sse(chat_stream("good")) if stream else Reply.json(chat_body())
+    city.upstream.script = lambda request: broken if request.json()["model"] == "x" else whole
+    answer = city.ask(key, stream=stream, max_tokens=20, **more)
+    charged = entries(city, answer, 2 if more and not stream else 1)
+    path = f"/calls?request_id={answer.headers['x-request-id']}"
+    (call,) = eventually(lambda: admin(city, path)["data"])
+    assert call["cost"] == round(sum(row["cost"] for row in charged), 9) > 0
+    for kind, count in call["usage"].items():
+        assert count == sum(row["usage"][kind] for row in charged), kind
+    assert len(call["attempts"]) == len(charged)
+
+
 def test_a_failed_attempt_that_the_provider_did_not_charge_costs_nothing(city: City) -> None:
     before = spent(city, "failed")
     city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 500)

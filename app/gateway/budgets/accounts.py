@@ -145,11 +145,13 @@ class Accounts:
     def settle(self, reservation: Reservation, attempt: Attempt) -> None:
         """Charge an attempt that is over, off its caller's path."""
         self._held.discard(attempt.id)
-        self._settling.spawn(self._settle, entries.settle(reservation.draft, attempt, self._prices))
+        attempt.entry = entry = entries.settle(reservation.draft, attempt, self._prices)
+        self._settling.spawn(self._settle, entry)
 
     def note(self, attempt: Attempt, began: float) -> None:
         """Write the row of an attempt that no budget was charged for, soon."""
-        self.writer.add(entries.entry_of(attempt, began, self.clock(), self._prices))
+        attempt.entry = entry = entries.entry_of(attempt, began, self.clock(), self._prices)
+        self.writer.add(entry)
 
     # --- reading only --------------------------------------------------------------------------
 

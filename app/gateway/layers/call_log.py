@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
 
+from app.config import NANO
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.budgets.entries import counts
@@ -18,9 +20,11 @@ from app.gateway.outcome import Outcome
 from app.gateway.redaction import shorten
 from app.gateway.row_queue import RowQueue
 from app.operations import request_type
-from app.state.call_rows import CallRow, Figures, QueuedRow, body_of, with_user
+from app.state.call_rows import CallRow, Figures, Members, QueuedRow, body_of, with_user
 from app.state.ids import new_id
+from app.state.ledger_rows import COUNTS
 from app.state.loops import PeriodicTask
+from app.wire.json import loads_lenient
 
 _LOG: Final = logging.getLogger(__name__)
 _MOST_BODIES: Final = 64 * 1024 * 1024  # characters that wait
@@ -123,47 +127,25 @@ def make(services: Services) -> Listener | None:
     return writer.note
 
 
+class _Charge(NamedTuple):
+    """The tokens of a call by kind, its dollars, and what these are made of."""
+
+    counts: Mapping[str, int | None] | None
+    cost: float | None
+    details: Mapping[str, Any] | None
+
+
 def _row(outcome: Outcome) -> QueuedRow:
     """Return the row of a call and its figures; its user is hashed when it is written."""
-    call, error, cost, losses = outcome.call, outcome.error, outcome.cost, outcome.losses
-    attempts, principal, body = call.attempts, call.principal, call.body
+    call, attempts, principal = outcome.call, outcome.call.attempts, outcome.call.principal
     last = attempts[-1] if attempts else None
     target = outcome.target or (last.target if last else None)
-    usage, first, latency = outcome.usage, outcome.first_content, call.elapsed_ms()
-    figures = Figures(
-        call.surface or None,
-        (error.code or error.kind.name) if error else None,
-        _text(body.get("safety_identifier")) or _text(body.get("user")),
-        {**_texts(body.get("metadata")), **call.log_metadata},
-        usage.input_tokens if usage else 0,
-        usage.output_tokens if usage else 0,
-        cost.get("total_cost") if cost else None,
-        call.progress.cached,
-        latency,
-        None if first is None else round((first - call.started) * 1000),
-    )
-    others = {
-        "door": figures.door,
-        "model_requested": call.model,
-        "provider_key": last.key if last else None,
-        "error_code": figures.error_code,
-        "finish_reason": outcome.finish.reason if outcome.finish else None,
-        "usage": counts(usage),
-        "cost": figures.cost,
-        "cost_details": cost or None,
-        "latency": latency,
-        "first_content": figures.first_content,
-        "attempts": [attempt.row() for attempt in attempts],
-        "cache": figures.cache,
-        "warnings": len(losses),
-        "user": figures.user,
-        "metadata": figures.metadata,
-        "warned": [_loss_row(loss) for loss in losses[:_MOST_WARNINGS]] if losses else None,
-    }
+    charge = _charge_of(outcome)
+    figures = _figures_of(outcome, charge)
     # What was just made is written in a fraction of the time that it takes later, and what is written is forgotten.
     row = CallRow(
         new_id("call"),
-        int(time.time() - latency / 1000),
+        int(time.time() - (figures.latency or 0) / 1000),
         principal.tenant,
         principal.key,
         target.provider.name if target else None,
@@ -173,9 +155,66 @@ def _row(outcome: Outcome) -> QueuedRow:
         call.id,
         call.response_id,
         principal.id,
-        body_of(others),
+        body_of(_others_of(outcome, charge, figures)),
     )
     return row, figures
+
+
+def _charge_of(outcome: Outcome) -> _Charge:
+    """Return what a call is charged. The ledger's rows say it of several attempts, and of one that broke off."""
+    usage, cost = outcome.usage, outcome.cost
+    entries = [one.entry for one in outcome.call.attempts if one.entry is not None]
+    entries = [entry for entry in entries if entry.input_tokens is not None]
+    if len(entries) > 1 or (entries and entries[0].state == "estimated"):
+        counted = {name: sum(getattr(entry, name) or 0 for entry in entries) for name in COUNTS}
+        costs = [entry.cost for entry in entries if entry.cost is not None]
+        details = entries[-1].cost_details
+        return _Charge(
+            counted,
+            sum(costs) / NANO if costs else None,
+            cost if len(entries) > 1 or details is None else loads_lenient(details),
+        )
+    return _Charge(counts(usage), cost.get("total_cost") if cost else None, cost or None)
+
+
+def _figures_of(outcome: Outcome, charge: _Charge) -> Figures:
+    call, error, first, body = outcome.call, outcome.error, outcome.first_content, outcome.call.body
+    counted = charge.counts or {}
+    return Figures(
+        call.surface or None,
+        (error.code or error.kind.name) if error else None,
+        _text(body.get("safety_identifier")) or _text(body.get("user")),
+        {**_texts(body.get("metadata")), **call.log_metadata},
+        counted.get("input_tokens") or 0,
+        counted.get("output_tokens") or 0,
+        charge.cost,
+        call.progress.cached,
+        call.elapsed_ms(),
+        None if first is None else round((first - call.started) * 1000),
+    )
+
+
+def _others_of(outcome: Outcome, charge: _Charge, figures: Figures) -> Members:
+    """Return the members of a row without columns."""
+    attempts, losses = outcome.call.attempts, outcome.losses
+    return {
+        "door": figures.door,
+        "model_requested": outcome.call.model,
+        "provider_key": attempts[-1].key if attempts else None,
+        "error_code": figures.error_code,
+        "finish_reason": outcome.finish.reason if outcome.finish else None,
+        "usage": charge.counts,
+        "cost": figures.cost,
+        "cost_details": charge.details,
+        "latency": figures.latency,
+        "first_content": figures.first_content,
+        "attempts": [attempt.row() for attempt in attempts],
+        "cache": figures.cache,
+        "warnings": len(losses),
+        "user": figures.user,
+        "metadata": figures.metadata,
+        "warned": [_loss_row(loss) for loss in losses[:_MOST_WARNINGS]] if losses else None,
+    }
 
 
 def _loss_row(loss: Loss) -> dict[str, str | None]:
