@@ -31,10 +31,10 @@ from app.gateway.stored_turn import (
     wants_store,
     with_history,
 )
-from app.responses_form.events import count_items
+from app.responses_form.events import size_of
 from app.state.ids import new_id
 from app.state.records import Ending, Expansion
-from app.wire.offload import ITEM, aside
+from app.wire.offload import aside
 
 if TYPE_CHECKING:
     from app.gateway.core import Gateway
@@ -158,8 +158,8 @@ class JobHost:
 
     def events(self, turn: StoredTurn, frames: list[Frame]) -> list[dict[str, Any]]:
         """Return the events that are not yet in the log."""
-        items = count_items(frame.data for frame in frames if frame.data is not None)
-        return [*self._log.drain(), *aside(ITEM * items, lambda: _events(turn.call, frames))]
+        size = size_of(frame.data for frame in frames if frame.data is not None)
+        return [*self._log.drain(), *aside(size, lambda: _events(turn.call, frames))]
 
     def end(self, turn: StoredTurn, ending: Ending) -> bool:
         """Store the end together with the last events; nothing once the job is aborted."""

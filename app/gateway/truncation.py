@@ -18,7 +18,7 @@ from app.errors import GatewayError
 MAX_BLOCKS: Final = 100_000
 """Choices and parts of a whole answer; this many take three seconds, off the loop."""
 
-MAX_STREAMED: Final = 20_000
+MAX_STREAMED: Final = 10_000
 """The same of a stream, whose blocks end on the loop, many in one event, and are six events each at the Responses API."""
 
 

@@ -21,6 +21,9 @@ OPENING: Final = frozenset({CREATED, QUEUED, IN_PROGRESS})
 TERMINAL: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
 """Events that end a stream; they have the whole response."""
 
+_BIT: Final = 256  # bytes that an event or item counts as, beside its texts
+_MANY: Final = 1_000  # items that are large without their texts
+
 FIRST_NUMBER: Final = 2
 """``sequence_number`` of the first event that a background runner writes."""
 
@@ -50,14 +53,33 @@ def closing(terminal: Mapping[str, Any], number: int, error: Mapping[str, str] |
     ]
 
 
-def count_items(events: Iterable[Mapping[str, Any]]) -> int:
-    """Return the number of ``events`` and of the items in the output of their responses, which says how much work they are."""
-    number = 0
+def size_of(events: Iterable[Mapping[str, Any]]) -> int:
+    """Return about how many bytes ``events`` are, which says how much work they are: their texts, and a bit for each event,
+    item, part and log probability."""
+    size = 0
     for event in events:
         response = event.get("response")
         output = response.get("output") if isinstance(response, dict) else None
-        number += 1 + (len(output) if isinstance(output, list) else 0)
-    return number
+        items = output if isinstance(output, list) else ()
+        size += _BIT * len(items) + _size_of_texts(event)
+        if len(items) < _MANY:
+            size += sum(_size_of_texts(part) for item in _objects(output) for part in _parts_of(item))
+    return size
+
+
+def _size_of_texts(value: Mapping[str, Any]) -> int:
+    texts = (value.get(name) for name in ("delta", "text", "arguments"))
+    return sum(len(text) for text in texts if isinstance(text, str)) + _BIT * (
+        1 + len(_objects(value.get("logprobs")))
+    )
+
+
+def _parts_of(item: JSON) -> list[JSON]:
+    return [item, *_objects(item.get("content"))]
+
+
+def _objects(value: Any) -> list[JSON]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def shows_output(events: Iterable[Mapping[str, Any]]) -> bool:

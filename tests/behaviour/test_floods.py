@@ -202,12 +202,12 @@ def test_what_frames_a_chunked_body_is_bounded(endless: bytes, world: World) -> 
 def test_a_stream_of_very_many_parts_ends_in_an_error(operation: str, model: str, world: World) -> None:
     """Each becomes an item of the answer, with six events at the Responses API."""
     if model.startswith("groq"):
-        body = b"".join(chat_chunk({"reasoning_content": "a", "content": "b"}) for _ in range(10_050))
+        body = b"".join(chat_chunk({"reasoning_content": "a", "content": "b"}) for _ in range(5_050))
     else:
         body = event_frame({"type": "message_start", "message": {"id": "m", "usage": {}}}) + b"".join(
             event_frame({"type": "content_block_start", "index": i, "content_block": block})
             + event_frame({"type": "content_block_stop", "index": i})
-            for i in range(20_100)
+            for i in range(10_100)
             for block in [{"type": "tool_use", "id": f"t{i}", "name": "f", "input": {}}]
         )
     world.upstream.add(Reply.sse(body, chunk=0, framing="close"))
@@ -215,4 +215,4 @@ def test_a_stream_of_very_many_parts_ends_in_an_error(operation: str, model: str
     answer = world.ask(operation, model=model, stream=True)
 
     assert answer.stream_error is not None
-    assert "more than 20000 choices and parts" in answer.stream_error["message"]
+    assert "more than 10000 choices and parts" in answer.stream_error["message"]

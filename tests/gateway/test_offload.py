@@ -289,9 +289,9 @@ def test_the_end_of_a_response_of_many_items_is_written_beside_the_loop(
     gateway_of(app).start_background()
     body = {"model": "openai/gpt-5", "input": "hi", "stream": True, "background": background}
     try:
-        for count, on_loop in ((20, True), (1_500, False)):
+        for count, text, on_loop in ((20, "", True), (1_500, "", False), (20, "x" * LARGE, False)):
             places.clear()
-            reply = _items(count)
+            reply = _items(count, text)
             upstream.script = lambda request: reply  # noqa: B023
             answer = app.test_client().post("/v1/responses", json=body).data
             assert answer.count(b'"id":"msg_') == 3 * count
@@ -301,12 +301,13 @@ def test_the_end_of_a_response_of_many_items_is_written_beside_the_loop(
         gateway_of(app).close()
 
 
-def _items(count: int) -> Reply:
+def _items(count: int, text: str) -> Reply:
     response = {"id": "resp_1", "object": "response", "status": "in_progress", "model": "gpt-5", "output": []}
     items = [
         {"type": "message", "id": f"msg_{i}", "role": "assistant", "status": "completed", "content": []}
         for i in range(count)
     ]
+    items[0]["content"] = [{"type": "output_text", "text": text, "annotations": []}]
     events = [{"type": "response.created", "response": response}]
     for place, item in enumerate(items):
         events += [

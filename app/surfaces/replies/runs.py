@@ -17,7 +17,7 @@ from app.gateway.exchange import Answer
 from app.gateway.outcome import Outcome
 from app.gateway.repetitions import Repetition
 from app.gateway.run import Batch, Run
-from app.responses_form.events import count_items
+from app.responses_form.events import size_of
 from app.surfaces.calls import current_gateway
 from app.surfaces.idempotency import record
 from app.surfaces.mounts import Mount
@@ -27,7 +27,7 @@ from app.surfaces.replies.framing import Events, Framing
 from app.surfaces.replies.repetition_writer import RepetitionWriter
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
 from app.wire.client_socket import WRITE_NOW
-from app.wire.offload import ITEM, aside
+from app.wire.offload import aside
 
 
 def answer_call(
@@ -101,8 +101,8 @@ def answer_stream(
                 return event
         if not batch.last:
             return framing.write(envelope.seal(in_shape(batch.frames), last=False), last=False)
-        items = count_items(frame.data for frame in batch.frames if isinstance(frame.data, dict))
-        return aside(ITEM * items, partial(write_end, batch.frames))
+        size = size_of(frame.data for frame in batch.frames if isinstance(frame.data, dict))
+        return aside(size, partial(write_end, batch.frames))
 
     def write_end(frames: list[Frame]) -> bytes:
         """Return the bytes of the last frames; another end may take their place."""

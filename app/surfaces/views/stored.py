@@ -14,7 +14,7 @@ from app.errors import GatewayError
 from app.gateway.call import Abort
 from app.gateway.core import Gateway
 from app.responses_form.errors import event_of_error
-from app.responses_form.events import count_items
+from app.responses_form.events import size_of
 from app.state.records import StoredResponse
 from app.surfaces.body import queries
 from app.surfaces.calls import current_gateway
@@ -23,7 +23,7 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response
 from app.surfaces.replies.framing import Events
 from app.wire.json import dumps_ascii
-from app.wire.offload import ITEM, aside
+from app.wire.offload import aside
 from app.wire.sse import comment, encode_frame
 
 _POLL_SECONDS: Final = 1.0  # seconds after which a reader without events checks its abort
@@ -125,7 +125,7 @@ def _read(
                 yield _encode_error(abort.reason)
                 return
             if events:
-                yield aside(ITEM * count_items(events), partial(_encode, events))
+                yield aside(size_of(events), partial(_encode, events))
                 quiet_since = time.monotonic()
             elif time.monotonic() - quiet_since >= comment_every:
                 yield comment("keep-alive")
