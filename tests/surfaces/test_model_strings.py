@@ -116,7 +116,7 @@ def test_a_bare_name_elsewhere_is_the_first_providers_that_lists_it(world: World
 
 
 def test_a_weighted_alias_shares_by_weight(world: World) -> None:
-    drawn = [resolved(ask_model(world, "weighted"))[1] for _ in range(40)]
+    drawn = [resolved(ask_model(world, "weighted"))[1] for _ in range(100)]
     assert set(drawn) == {"light", "heavy"}
     assert drawn.count("heavy") > drawn.count("light")
 
