@@ -134,8 +134,13 @@ def _clocks(settings: Settings, call: Call, target: Target, stream: bool) -> Clo
 
 
 def error_body(upstream: Upstream) -> Any:
-    """Read the body of an error; raises ``upstream_invalid`` past a mebibyte."""
-    return parse_error_body(upstream.read(_ERROR_LIMIT))
+    """Read the body of an error; what is past a mebibyte is left out, since the status tells more than the error of a long body."""
+    pieces: list[bytes] = []
+    size = 0
+    while size <= _ERROR_LIMIT and (piece := upstream.read1()):
+        pieces.append(piece)
+        size += len(piece)
+    return parse_error_body(b"".join(pieces)[:_ERROR_LIMIT])
 
 
 def parse_error_body(data: bytes) -> Any:

@@ -102,10 +102,16 @@ def test_a_list_of_very_many_models_is_refused(world: World) -> None:
     assert (answer.status, answer.error["code"]) == (502, "upstream_invalid_response")
 
 
-def test_the_error_of_a_list_of_models_is_read_to_the_bound_of_any_error(world: World) -> None:
-    body = json.dumps({"error": {"message": "no", "more": "x" * 1_100_000}}).encode()
-    world.upstream.script = lambda request: Reply(400, body, {"content-type": "application/json"})
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models?provider=groq"])
+def test_a_long_error_keeps_its_status(path: str, world: World) -> None:
+    """What is past a bound is not read: the connection ends."""
+    body = json.dumps({"error": {"message": "too many", "more": "x" * 30_000_000}}).encode()
+    world.upstream.script = lambda request: Reply(
+        429, body, {"content-type": "application/json"}, chunk=65536
+    )
+    asked = {"model": "groq/x", "messages": [{"role": "user", "content": "hi"}]}
 
-    answer = world.send("GET", "/v1/models?provider=groq")
+    answer = world.send("POST", path, asked) if "chat" in path else world.send("GET", path)
 
-    assert (answer.status, "larger than 1048576 bytes" in answer.error["message"]) == (502, True)
+    assert (answer.status, "too many" in answer.error["message"]) == (429, True)
+    assert world.upstream.requests[0].sent < 20_000_000
