@@ -27,6 +27,9 @@ _POOL: Final = 20
 """Connections of a process without SLUICE_DATABASE_POOL; one more listens."""
 
 
+_MOST_NAMES: Final = 5
+
+
 def examine(settings: Settings) -> Iterator[Finding]:
     """Yield the findings in the order in which one would mend them."""
     clock = Clock()
@@ -93,6 +96,7 @@ def _database(settings: Settings, clock: Clock) -> Iterator[Finding]:
         yield from lacks if not is_well(lacks) else [ok("database", sentence), *lacks]
         if revision is None:
             return
+        yield from _keys_without_tenant(db, settings)
         yield from _keys_under_other_secrets(db, settings)
         yield from _listening(settings)
     finally:
@@ -165,6 +169,22 @@ SELECT pg_is_in_recovery(), has_schema_privilege(current_schema(), 'CREATE'),
      AND NOT has_table_privilege(format('%I.%I', schemaname, tablename), 'INSERT')),
   current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
 """
+
+
+def _keys_without_tenant(db: Database, settings: Settings) -> Iterator[Finding]:
+    """Yield the tenants that keys are of and nobody knows any more: nothing that such a tenant had allowed or limited holds."""
+    from app.state.key_format import Hasher
+    from app.state.keys import Keys
+
+    known = {*settings.tenants, *(key.tenant for key in settings.keys)}
+    names = [name for name in Keys(db, Hasher([])).unknown_tenants() if name not in known]
+    if names:
+        yield warn(
+            "keys",
+            f"some are of tenants that are neither stored nor configured, so that no limit of a tenant holds them: "
+            f"{', '.join(names[:_MOST_NAMES])}{', …' if len(names) > _MOST_NAMES else ''}",
+            "create these tenants with `sluice tenants create NAME`, or revoke their keys",
+        )
 
 
 def _keys_under_other_secrets(db: Database, settings: Settings) -> Iterator[Finding]:

@@ -159,6 +159,11 @@ class Keys:
         """Return how many secrets of keys are hashed under none of the operator secrets, so that they open nothing."""
         return self._count(key_secret.c.mark.not_in(self.hasher.marks))
 
+    def unknown_tenants(self) -> list[str]:
+        """Return the tenants of keys that are not stored, in order; the configuration may have them."""
+        names = select(client_key.c.tenant).where(client_key.c.tenant.not_in(select(tenant.c.name)))
+        return [row.tenant for row in self._db.fetch_all(names.distinct().order_by(client_key.c.tenant))]
+
     def _count(self, which: ColumnElement[bool]) -> int:
         """Return how many secrets of keys fit; sessions expire anyway, so they do not count."""
         of_keys = ~key_secret.c.owner_id.startswith("session:") & (key_secret.c.owner_id != "link")

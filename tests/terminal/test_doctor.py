@@ -159,12 +159,20 @@ def few_files(bed: Bed) -> None:
     _limit_files(bed.stack, 512)
 
 
-def lost_secret(bed: Bed) -> None:
+def lost_tenant(bed: Bed) -> None:
     state = open_state(f"sqlite:///{bed.folder / 'sluice.db'}", {"SLUICE_SECRET_KEY": LONG})
-    expected = StoredKey("", "team", "bob", "", True, None, {}, 0)
-    state.keys.create(Actor("master", "admin", "127.0.0.1"), expected)
+    for tenant in ("team", "gone"):
+        key = StoredKey("", tenant, "bob", "", True, None, {}, 0)
+        state.keys.create(Actor("master", "admin", "127.0.0.1"), key)
     state.stop()
+    bed.env["SLUICE_SECRET_KEY"] = LONG
+    bed.config = "[tenants.team]\n"
+
+
+def lost_secret(bed: Bed) -> None:
+    lost_tenant(bed)
     bed.env["SLUICE_SECRET_KEY"] = LONG[::-1] + "y"
+    bed.config = "[tenants.team]\n[tenants.gone]\n"
 
 
 def no_base(bed: Bed) -> None:
@@ -409,10 +417,15 @@ CASES: dict[str, tuple[Any, int, str]] = {
         1,
         r"fail  bedrock: .*profile \(nosuch\) could not be found\. Check its profile, AWS_PROFILE",
     ),
+    "tenant that keys are of is gone": (
+        lost_tenant,
+        1,
+        "warn  keys: some are of tenants that are neither stored nor configured.*: gone; create these",
+    ),
     "secret that keys were made under is lost": (
         lost_secret,
         1,
-        "warn  keys: 1 are hashed with a secret that SLUICE_SECRET_KEY lacks.*; add that secret behind the first",
+        "warn  keys: 2 are hashed with a secret that SLUICE_SECRET_KEY lacks.*; add that secret behind the first",
     ),
     "spool that cannot be written": (
         set_env(SLUICE_SPOOL="/proc/spool"),
