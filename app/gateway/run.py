@@ -222,7 +222,7 @@ class Run:
     def _flow(self, batch: Batch | Repetition) -> Batch | Repetition:
         """Return a batch between the first content and the end, with numbers."""
         outcome, is_repetition = self.outcome, isinstance(batch, Repetition)
-        if self._identity or not isinstance(batch, Repetition):
+        if self._identity or not (isinstance(batch, Repetition) and batch.is_untouched):
             self._number(batch.frames)
         elif batch.original.is_numbered:
             batch.number = self._sequence
