@@ -71,10 +71,53 @@ def _chunk(delta: dict[str, Any], finish: str | None = None) -> bytes:
     return _framed(json.dumps({**_CHUNK, "choices": [choice], "usage": None}))
 
 
+def _event(kind: str, number: int, **members: Any) -> bytes:
+    data = {"type": kind, **members, "sequence_number": number}
+    body = f"event: {kind}\ndata: {json.dumps(data)}\n\n".encode()
+    return b"%x\r\n%b\r\n" % (len(body), body)
+
+
 _WHOLE: Final = {b"/chat/completions": _whole(_chat()), b"/responses": _whole(_response())}
 _NOT_FOUND: Final = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 _HEAD: Final = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 _NUMBERED: Final = [_chunk({"content": f"#{number:05d} token"}) for number in range(2000)]
+
+
+_PLACE: Final = {"item_id": "msg_bench", "output_index": 0, "content_index": 0}
+_OPENING: Final = 4  # events before the first delta of a Responses stream
+_DELTAS: Final = [
+    _event(
+        "response.output_text.delta", number + _OPENING, **_PLACE, delta=f"#{number:05d} token", logprobs=[]
+    )
+    for number in range(2000)
+]
+
+
+def _responses_stream(count: int) -> Iterator[bytes]:
+    whole = _response()
+    (item,) = whole["output"]
+    (part,) = item["content"]
+    shell = {**whole, "status": "in_progress", "output": [], "usage": None}
+    yield (
+        _HEAD
+        + _event("response.created", 0, response=shell)
+        + _event("response.in_progress", 1, response=shell)
+        + _event("response.output_item.added", 2, output_index=0, item={**item, "content": []})
+        + _event("response.content_part.added", 3, **_PLACE, part={**part, "text": ""})
+    )
+    yield from _DELTAS[:count]
+    part["text"] = text = "".join(f"#{number:05d} token" for number in range(count))
+    kinds: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("output_text.done", {**_PLACE, "text": text, "logprobs": []}),
+        ("content_part.done", {**_PLACE, "part": part}),
+        ("output_item.done", {"output_index": 0, "item": item}),
+        ("completed", {"response": whole}),
+    )
+    events = [
+        _event(f"response.{kind}", count + _OPENING + at, **members)
+        for at, (kind, members) in enumerate(kinds)
+    ]
+    yield b"".join(events) + b"0\r\n\r\n"
 
 
 def _stream(count: int) -> Iterator[bytes]:
@@ -101,13 +144,13 @@ def _serve(client: socket.socket, address: Any) -> None:
 
 
 def _answer(client: socket.socket, head: bytes, body: bytes) -> None:
-    asked = _ASKED.search(body)
+    asked, path = _ASKED.search(body), head.split(b" ", 2)[1]
     if not asked or not re.search(rb'"stream": *true', body):
-        path = head.split(b" ", 2)[1]
         client.sendall(next((answer for end, answer in _WHOLE.items() if path.endswith(end)), _NOT_FOUND))
         return
     pause = int(asked[2]) / 1000
-    for piece in _stream(int(asked[1])):
+    stream = _responses_stream if path.endswith(b"/responses") else _stream
+    for piece in stream(int(asked[1])):
         client.sendall(piece)
         gevent.sleep(pause)
 

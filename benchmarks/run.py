@@ -95,15 +95,19 @@ class Bench:
         return stateless | stored | self._whole(at, CHAT, groq, "chat_translated", 16)
 
     def stream(self, at: Running) -> dict[str, float]:
-        """Return the CPU microseconds of one chunk and the milliseconds to the first."""
-        cost, wait = self._flow(at, _STREAMS, self.chunks, 20)
-        return {"stream": cost, "first_byte": wait}
+        """Return the CPU microseconds of one chunk and the milliseconds to the first; those of a Responses chunk, too."""
+        cost, wait = self._flow(at, _STREAMS, streamed(self.chunks, 20), self.chunks)
+        figures = {"stream": cost, "first_byte": wait}
+        if at.target.responses:
+            body = {"input": _ordered(self.chunks, 20), "stream": True, "store": False}
+            figures["responses_stream"], _ = self._flow(at, _STREAMS, body, self.chunks, "/v1/responses")
+        return figures
 
     def crowd(self, at: Running) -> dict[str, float]:
         """Return what ``stream`` does for very many streams, which bring a fifth of the chunks a second."""
         if not at.target.crowds:
             return {}
-        cost, wait = self._flow(at, _CROWD, 40, 100)
+        cost, wait = self._flow(at, _CROWD, streamed(40, 100), 40)
         return {"crowd": cost, "crowd_first": wait}
 
     def held(self, at: Running) -> float:
@@ -138,9 +142,11 @@ class Bench:
                 seconds.append(at.started)
         return seconds
 
-    def _flow(self, at: Running, streams: int, chunks: int, pause: int) -> tuple[float, float]:
+    def _flow(
+        self, at: Running, streams: int, body: dict[str, Any], chunks: int, path: str = CHAT
+    ) -> tuple[float, float]:
         before = cpu_seconds(at.pids)
-        result = self.load(at, CHAT, streamed(chunks, pause), connections=streams, chunks=chunks)
+        result = self.load(at, path, body, connections=streams, chunks=chunks)
         return (cpu_seconds(at.pids) - before) * 1e6 / result["chunks"], result["wait_ms"]
 
     def _whole(
@@ -153,8 +159,13 @@ class Bench:
 
 def streamed(chunks: int, pause: int) -> dict[str, Any]:
     """Return what asks for a stream of so many chunks, so many milliseconds apart."""
-    messages = [{"role": "user", "content": f"bench n={chunks} d={pause} {_PROMPT}"}]
+    messages = [{"role": "user", "content": _ordered(chunks, pause)}]
     return {**CHAT_BODY, "messages": messages, "stream": True, "stream_options": {"include_usage": True}}
+
+
+def _ordered(chunks: int, pause: int) -> str:
+    """Return the prompt that orders a stream of the provider (``benchmarks.provider``)."""
+    return f"bench n={chunks} d={pause} {_PROMPT}"
 
 
 def _started(cpu: int, module: str, *arguments: str, given: bytes = b"") -> subprocess.Popen[bytes]:
@@ -231,6 +242,7 @@ _FIGURES: Final = {
     "responses": "CPU of a Responses answer, not stored, µs",
     "responses_stored": "CPU of a Responses answer, stored, µs",
     "stream": "CPU of a stream's chunk, µs",
+    "responses_stream": "CPU of a Responses stream's chunk, µs",
     "crowd": f"{_CROWD} streams: CPU of a chunk, µs",
     "latency": "one request alone, ms",
     "first_byte": f"first content of {_STREAMS} streams, ms",
