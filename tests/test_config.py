@@ -517,7 +517,10 @@ FAULTS: list[tuple[str, str]] = [
         "server.secret_keys: is required with PostgreSQL (SLUICE_SECRET_KEY)",
     ),
     ("[server]\nmaster_key='env:NOT_SET'", "server.master_key: names a variable that is not set or empty"),
-    ("[server]\nmaster_key='file:/nowhere'", "server.master_key: names a file that cannot be read"),
+    (
+        "[server]\nmaster_key='file:/nowhere'",
+        "server.master_key: names a file that cannot be read: No such file or directory",
+    ),
     ("providers = 1", "providers: must be a table"),
 ]
 
@@ -546,7 +549,7 @@ UNSENDABLE = "must be a text that a header can carry, without line ends and char
         ("PORT", "65536", "PORT: must be a port number from 0 to 65535"),
         ("PORT", "80.5", "PORT: must be a port number from 0 to 65535"),
         ("PORT", "٨٠", "PORT: must be a port number from 0 to 65535"),
-        ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY: must be a whole number above 0"),
+        ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY: must be a whole number from 1 to 1000"),
         ("SLUICE_TIMEOUT_TOTAL", "inf", "SLUICE_TIMEOUT_TOTAL: must be a number above 0"),
         (
             "SLUICE_BREAKER",

@@ -7,7 +7,6 @@ reported at once, each with the member's path or the variable's name, never with
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, MutableMapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from marshmallow import ValidationError
 from app.config import Settings
 from app.config_loading.environment import Overlay
 from app.config_loading.faults import ConfigError
+from app.config_loading.files import read_document
 from app.config_loading.members import DEFAULT_FILE, FILE_VARIABLE, KEYS_VARIABLE, MEMBERS
 from app.config_loading.schemas import FILE
 from app.config_loading.secret_references import resolve_references
@@ -63,13 +63,9 @@ def _read(environ: Mapping[str, str], path: str | Path | None) -> dict[str, Any]
     if not path_setting and not file.exists():
         return {}
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(((str(file), f"cannot be read: {error.strerror}"),)) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(((str(file), "cannot be read: it is not UTF-8"),)) from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(((str(file), f"is not TOML: {error}"),)) from error
+        return read_document(file)
+    except ValueError as error:
+        raise ConfigError(((str(file), str(error)),)) from error
 
 
 def _with_secret_variables(settings: Settings, variables: set[str], environ: Mapping[str, str]) -> Settings:

@@ -10,7 +10,7 @@ from marshmallow import ValidationError, fields, validates_schema
 
 from app.config import TTL_SENTENCE, CacheSettings, SemanticSettings, seconds_of
 from app.config_loading import value_kinds
-from app.config_loading.tables import Strict
+from app.config_loading.tables import Strict, Whole
 from app.config_loading.value_kinds import Kind, KindField
 
 _THRESHOLD: Final = Kind(
@@ -43,7 +43,7 @@ class CacheSchema(Strict):
     semantic = fields.Nested(SemanticSchema)
 
 
-class Cache(fields.Nested):
+class Cache(Whole, fields.Nested):
     """A table of ``CacheSchema``, or ``false``."""
 
     def __init__(self) -> None:

@@ -163,7 +163,10 @@ def _show(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     text = str(value)
-    parts = urlsplit(text) if "://" in text else None
+    try:
+        parts = urlsplit(text) if "://" in text else None
+    except ValueError:  # what looks like a URL may have a user all the same
+        return _HIDDEN
     if parts is None or not (parts.netloc or parts.query):
         return text
     _, at, host = parts.netloc.rpartition("@")

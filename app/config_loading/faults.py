@@ -15,6 +15,8 @@ from app.config import Settings
 Path = tuple[str | int, ...]
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
+_MOST = 100  # faults that are told at once
+_LONGEST = 100  # characters of a name
 
 
 class ConfigError(Exception):
@@ -65,7 +67,10 @@ class Faults:
     def check(self, sound: Settings | None = None) -> None:
         """Raise ``ConfigError`` if there is any fault."""
         if self._faults:
-            raise ConfigError(tuple(self._faults), sound)
+            faults = tuple(self._faults)
+            rest = len(faults) - _MOST
+            more = (("the configuration", f"has {rest} more faults"),) if rest > 0 else ()
+            raise ConfigError((*faults[:_MOST], *more), sound)
 
 
 def path_text(path: Path) -> str:
@@ -75,5 +80,6 @@ def path_text(path: Path) -> str:
         if isinstance(step, int):
             text += f"[{step}]"
         else:
+            step = step if len(step) <= _LONGEST else f"{step[:_LONGEST]}…"
             text += ("." if text else "") + (step if _BARE.fullmatch(step) else f'"{step}"')
     return text or "the file"

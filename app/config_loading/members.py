@@ -35,7 +35,12 @@ MEMBERS: Final = (
         "address to bind; other than loopback needs client keys or `open`",
     ),
     _row("port", "PORT", value_kinds.between(0, 65535, "a port number"), "port to listen on"),
-    _row("workers", "WEB_CONCURRENCY", value_kinds.COUNT, "number of worker processes"),
+    _row(
+        "workers",
+        "WEB_CONCURRENCY",
+        value_kinds.between(1, 1_000, "a whole number"),
+        "number of worker processes",
+    ),
     _row(
         "keepalive",
         "SLUICE_KEEPALIVE",

@@ -12,12 +12,13 @@ from pathlib import Path as File
 from typing import Any, Final
 
 from app.config_loading.faults import Faults, Path
+from app.config_loading.files import read_text
 
 SECTIONS: Final = ("server", "providers", "keys")
 
 _VARIABLE: Final = re.compile(r"(?:env[:.]|os\.environ/)([A-Za-z_][A-Za-z0-9_]*)")
 _FILE: Final = "file:"
-_MAX_FILE: Final = 64 * 1024  # bytes
+_MAX_FILE: Final = 64 * 1024  # characters
 
 
 def resolve_references(document: dict[str, Any], environ: Mapping[str, str], faults: Faults) -> set[str]:
@@ -29,27 +30,27 @@ def resolve_references(document: dict[str, Any], environ: Mapping[str, str], fau
             variable = _VARIABLE.fullmatch(text)
             if variable is not None:
                 used.add(variable[1])
-                _replace(
-                    container, name, environ.get(variable[1], "").strip(), path, faults, "names a variable"
-                )
+                if value := environ.get(variable[1], "").strip():
+                    container[name] = value
+                else:
+                    faults.add(path, "names a variable that is not set or empty")
             elif text.startswith(_FILE):
-                _replace(container, name, _content(text[len(_FILE) :]), path, faults, "names a file")
+                try:
+                    container[name] = _content(text[len(_FILE) :])
+                except ValueError as error:
+                    faults.add(path, f"names a file that {error}")
     return used
 
 
-def _replace(container: Any, name: Any, value: str | None, path: Path, faults: Faults, what: str) -> None:
-    if value:
-        container[name] = value
-    else:
-        faults.add(path, f"{what} that {'cannot be read' if value is None else 'is not set or empty'}")
-
-
-def _content(path: str) -> str | None:
+def _content(path: str) -> str:
+    """Return the text of a file; raises ``ValueError`` with what is wrong with it."""
     try:
-        with File(path).expanduser().open(encoding="utf-8") as file:
-            return file.read(_MAX_FILE).strip()
-    except (OSError, ValueError, RuntimeError):
-        return None
+        text = read_text(File(path).expanduser(), _MAX_FILE).strip()
+    except (ValueError, RuntimeError) as error:  # the second for a home folder that nobody has
+        raise ValueError(f"cannot be read: {error}") from error
+    if not text:
+        raise ValueError("is empty")
+    return text
 
 
 def _texts(value: Any, path: Path) -> Iterator[tuple[Path, Any, Any]]:

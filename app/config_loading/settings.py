@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -274,7 +275,9 @@ def _check_provider_way_out(section: Mapping[str, Any], path: tuple[str, ...], f
         try:
             tls.existing(paths)
         except ValueError:
-            faults.add((*path, name), "names a file that does not exist")
+            is_there = all(os.path.exists(os.path.expanduser(file)) for file in paths)
+            sentence = "names a pipe or a device" if is_there else "names a file that does not exist"
+            faults.add((*path, name), sentence)
             continue
         try:
             if paths:

@@ -46,7 +46,22 @@ def unknown_member(name: str, members: Mapping[str, Any]) -> str:
 
 def rows(schema: type[Schema]) -> fields.Field[Any]:
     """Return the field of a list of tables with one schema."""
-    return fields.List(fields.Nested(schema), error_messages={"invalid": "must be a list"})
+    return _Rows(fields.Nested(schema), error_messages={"invalid": "must be a list"})
+
+
+class Whole(fields.Field[Any]):
+    """A field whose value is left out, where it is not valid as a whole: the settings cannot be built of a part of it."""
+
+    def deserialize(self, *args: Any, **options: Any) -> Any:
+        """Return the value; raises ``ValidationError`` without a valid part."""
+        try:
+            return super().deserialize(*args, **options)
+        except ValidationError as error:
+            raise ValidationError(error.messages) from error
+
+
+class _Rows(Whole, fields.List[Any]):
+    """A list of tables."""
 
 
 class TableOf(fields.Field[Any]):

@@ -15,6 +15,9 @@ from marshmallow import ValidationError, fields
 from app.canonical.record import record
 from app.database_url import is_postgres
 
+_MOST: Final = 10**15
+"""Whole numbers are below: databases, scripts of Redis and JSON of others have them exactly."""
+
 MISSING: Final = "is missing"
 """The sentence for a required member that is absent."""
 
@@ -38,21 +41,22 @@ class KindField(fields.Field[Any]):
 
     def _deserialize(self, value: Any, attr: Any, data: Any, **options: Any) -> Any:
         if not self.kind.fits(value):
-            raise ValidationError(self.kind.sentence)
+            is_huge = self.kind in (COUNT, WHOLE) and isinstance(value, int) and value >= _MOST
+            raise ValidationError(f"{self.kind.sentence}, and below 10^15" if is_huge else self.kind.sentence)
         return value
 
 
 def is_text(value: Any) -> bool:
-    """Tell whether ``value`` is a text that is not blank."""
-    return isinstance(value, str) and bool(value.strip())
+    """Tell whether ``value`` is a text that is not blank; no path, host or header may have a NUL."""
+    return isinstance(value, str) and bool(value.strip()) and "\0" not in value
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300
 
 
 def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, int) and not isinstance(value, bool) and value < _MOST
 
 
 def _read_number(text: str) -> Any:
@@ -79,6 +83,14 @@ def _is_url(value: Any, schemes: frozenset[str]) -> bool:
         parts = urlsplit(value)
         return parts.scheme in schemes and bool(parts.hostname) and (parts.port or 1) > 0
     except ValueError:  # an invalid port or address
+        return False
+
+
+def _is_sound(url: str) -> bool:
+    """Tell whether the host and the port of a URL can be read."""
+    try:
+        return (urlsplit(url).port or 1) > 0
+    except ValueError:
         return False
 
 
@@ -135,7 +147,7 @@ HTTP_URL: Final = Kind("must be an http or https URL", lambda v: _is_url(v, froz
 POSTGRES: Final = Kind("must be a postgresql:// URL", lambda v: is_text(v) and is_postgres(v))
 REDIS: Final = Kind(
     "must be a redis:// or rediss:// URL",
-    lambda v: is_text(v) and v.partition("://")[0] in ("redis", "rediss", "unix"),
+    lambda v: is_text(v) and v.partition("://")[0] in ("redis", "rediss", "unix") and _is_sound(v),
 )
 HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 HEADER: Final = Kind(

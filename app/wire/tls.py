@@ -71,11 +71,13 @@ def paths_of(environ: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def existing(paths: Iterable[str]) -> tuple[str, ...]:
-    """Return the paths without empty ones and repeats; ``ValueError`` for one that does not exist."""
+    """Return the paths without empty ones and repeats; ``ValueError`` for one that is none."""
     names = dict.fromkeys(os.path.expanduser(path) for path in paths if path)
     for path in names:
         if not os.path.exists(path):
             raise ValueError(f"the CA bundle {path} does not exist")
+        if not os.path.isfile(path) and not os.path.isdir(path):  # opening a pipe may wait for ever
+            raise ValueError(f"the CA bundle {path} is neither a file nor a folder")
     return tuple(names)
 
 
