@@ -1,5 +1,6 @@
 """An event that is written from its form has the bytes that writing its frame makes."""
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,7 @@ from app.surfaces.replies import envelope as envelopes
 from app.surfaces.replies.envelope import FrameEnvelope
 from app.surfaces.replies.framing import Events
 from app.surfaces.replies.repetition_writer import RepetitionWriter
+from app.surfaces.replies.response_shape import ResponseShape
 
 _PLACES = (("choices", 0, "delta", "content"), ("obfuscation",))
 
@@ -71,6 +73,35 @@ def test_frames_with_numbers_go_on_in_their_order(kind: str, monkeypatch: pytest
         assert [frame.data["sequence_number"] for frame in frames] == list(range(first, first + len(rows)))
         written = writer.write(repetitions[0])
         assert written == Events().write(slow.seal(frames, last=False), last=False)
+
+
+@pytest.mark.parametrize("pads", [True, False])
+@pytest.mark.parametrize("kind", ["output_text", "reasoning_text"])
+@given(texts=st.lists(st.text(max_size=20), min_size=1, max_size=4))
+def test_deltas_are_written_in_the_shape_that_frames_get(kind: str, pads: bool, texts: list[str]) -> None:
+    """Padding is random, so only its length is compared."""
+    event = f"response.{kind}.delta"
+    data = {"type": event, "sequence_number": 4, "output_index": 0, "delta": "a", "logprobs": []}
+    original, rows = Original(event, data, (("delta",),)), [[text, 77] for text in texts]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        quick, slow = _envelope("extra_fields", monkeypatch), _envelope("extra_fields", monkeypatch)
+        shape = ResponseShape({"stream_options": {"include_obfuscation": pads}})
+        repetitions = [Repetition(original, rows) for _ in range(2)]
+        for repetition in repetitions:
+            repetition.number = 9
+        written = RepetitionWriter(quick, shape.padding).write(repetitions[0])
+        expected = Events().write(slow.seal(shape.apply(repetitions[1].frames), last=False), last=False)
+    assert written is not None
+    assert _without_padding(written) == _without_padding(expected)
+    assert written.count(b'"obfuscation"') == (len(texts) if pads and kind == "output_text" else 0)
+
+
+def _without_padding(written: bytes) -> list[tuple[str, int]]:
+    pattern = re.compile(r'"obfuscation":"([0-9a-f]*)"')
+    return [
+        (pattern.sub("", event), sum(map(len, pattern.findall(event))))
+        for event in written.decode().split("\n\n")
+    ]
 
 
 def test_a_frame_that_somebody_changed_is_not_written_from_the_form(monkeypatch: pytest.MonkeyPatch) -> None:

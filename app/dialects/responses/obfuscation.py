@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+PADDING: Final = "obfuscation"
+"""The member that has the padding."""
+
 _BLOCK: Final = 16  # characters
 
 OBFUSCATED: Final = frozenset(
@@ -33,5 +36,10 @@ def pad(event: Mapping[str, Any], rand: Callable[[int], str]) -> dict[str, Any]:
     delta = event.get("delta")
     if event.get("type") not in OBFUSCATED or not isinstance(delta, str):
         return dict(event)
-    size = -len(delta) % _BLOCK
-    return {**event, "obfuscation": rand(size) if size else ""}
+    return {**event, PADDING: padding_of(delta, rand)}
+
+
+def padding_of(text: str, rand: Callable[[int], str]) -> str:
+    """Return the padding of a delta's text."""
+    size = -len(text) % _BLOCK
+    return rand(size) if size else ""

@@ -24,7 +24,7 @@ from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import json_response, outcome_headers, surface_headers
 from app.surfaces.replies.envelope import FrameEnvelope, seal_answer
 from app.surfaces.replies.framing import Events, Framing
-from app.surfaces.replies.repetition_writer import RepetitionWriter
+from app.surfaces.replies.repetition_writer import Padding, RepetitionWriter
 from app.surfaces.replies.stream_writer import Pace, StreamWriter
 from app.wire.client_socket import WRITE_NOW
 from app.wire.offload import aside
@@ -80,17 +80,20 @@ def answer_stream(
     fail: Callable[[GatewayError], list[Frame]] | None = None,
     framing: Framing | None = None,
     shape: Callable[[list[Frame]], list[Frame]] | None = None,
+    padding: Padding | None = None,
 ) -> Response:
     """Return the streamed HTTP answer of a run, once its status may be sent.
 
     ``fail`` returns the frames of a late failure, by default those of the dialect. ``framing`` writes frames, by default
-    as server-sent events. ``shape`` changes frames for the caller before they get the envelope.
+    as server-sent events. ``shape`` changes frames for the caller before they get the envelope; what only adds text gets its
+    ``padding`` and nothing else.
     Raises the GatewayError of a run that fails before its status is sent.
     """
     gateway = current_gateway()
     settings, framing = gateway.settings, framing or Events()
     envelope = FrameEnvelope(mount, run.outcome)
-    repetitions = RepetitionWriter(envelope) if shape is None and isinstance(framing, Events) else None
+    is_plain = isinstance(framing, Events) and (shape is None or padding is not None)
+    repetitions = RepetitionWriter(envelope, padding) if is_plain else None
 
     def in_shape(frames: list[Frame]) -> list[Frame]:
         return frames if shape is None else shape(frames)

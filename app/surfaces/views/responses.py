@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
 from flask import Response, g
 
-from app.dialects.base import Frame
 from app.dialects.responses.chat_shape import is_chat_shaped, to_responses_body
-from app.dialects.responses.echo import strip_encrypted
-from app.dialects.responses.obfuscation import pad
 from app.errors import GatewayError
-from app.gateway.call import Call
 from app.gateway.request_turn import RequestHost
 from app.gateway.stored_turn import wants_store
 from app.surfaces.body.validation import read_body
@@ -23,6 +18,7 @@ from app.surfaces.idempotency import outlast, point_to
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import outcome_headers
 from app.surfaces.replies.framing import Events
+from app.surfaces.replies.response_shape import ResponseShape
 from app.surfaces.replies.runs import answer_stream, answer_whole
 from app.surfaces.views.stored import follow
 
@@ -52,8 +48,13 @@ def create(mount: Mount, deployment: str | None = None) -> Response:
     require_prompt(body)
     run = gateway.run(call)
     if call.stream and not background:
+        shape = ResponseShape(call.body)
         return answer_stream(
-            mount, run, framing=Events(done=gateway.settings.responses_done), shape=shaper(call)
+            mount,
+            run,
+            framing=Events(done=gateway.settings.responses_done),
+            shape=shape.apply,
+            padding=shape.padding,
         )
     outcome = run.result()
     if call.stream:
@@ -83,31 +84,3 @@ def in_responses_shape(
         return body, frozenset(), None
     responses_body, may_leave_out = to_responses_body(body)
     return responses_body, frozenset(may_leave_out), ("chat", "responses")
-
-
-def shaper(call: Call) -> Callable[[list[Frame]], list[Frame]]:
-    """Return the function that removes encrypted reasoning and adds padding to frames, as the caller requests."""
-    include = call.body.get("include")
-    options = call.body.get("stream_options")
-    pads = not (isinstance(options, dict) and options.get("include_obfuscation") is False)
-    random = _Random()
-
-    def shape(frames: list[Frame]) -> list[Frame]:
-        plain = [Frame(f.event, strip_encrypted(f.data, include)) if f.data else f for f in frames]
-        return [Frame(f.event, pad(f.data, random.take)) if pads and f.data else f for f in plain]
-
-    return shape
-
-
-class _Random:
-    """Random text for padding; one call of the system yields many pieces."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def take(self, length: int) -> str:
-        """Return ``length`` new random characters."""
-        if len(self._text) < length:
-            self._text = secrets.token_hex(512 + length)
-        piece, self._text = self._text[:length], self._text[length:]
-        return piece

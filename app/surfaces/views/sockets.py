@@ -30,10 +30,11 @@ from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing, che
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import error_response, no_websocket
 from app.surfaces.replies.envelope import FrameEnvelope
+from app.surfaces.replies.response_shape import ResponseShape
 from app.surfaces.replies.runs import pace
 from app.surfaces.replies.stream_writer import StreamWriter
 from app.surfaces.rules import current_rule
-from app.surfaces.views.responses import in_responses_shape, require_prompt, shaper
+from app.surfaces.views.responses import in_responses_shape, require_prompt
 from app.wire.fairness import Turns
 from app.wire.json import dumps_ascii, loads
 from app.wire.offload import aside
@@ -218,7 +219,8 @@ class Session:
         g.principal = keys.authenticate(rule.credentials, request)
         check_operation(g.principal, rule.served.name)
         run = self._begin_run(body, size)
-        write = partial(self._encode, run, FrameEnvelope(self._mount, run.outcome), shaper(run.call))
+        shape = ResponseShape(run.call.body).apply
+        write = partial(self._encode, run, FrameEnvelope(self._mount, run.outcome), shape)
         writer = StreamWriter(
             run,
             pace(self._gateway.settings),
