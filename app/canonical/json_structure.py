@@ -42,6 +42,12 @@ def unescaped(data: bytes) -> bytes:
     return data.replace(b'\\"', b"") if b'\\"' in data else data
 
 
+def elements_in(data: bytes) -> int:
+    """Return how many members and elements JSON has, as a bound from above: a comma and a bracket are one each."""
+    structure = structure_of(data)
+    return openers_in(structure) + structure.count(b",")
+
+
 def depth_of(structure: bytes) -> int:
     """Return how deep objects and arrays are nested, by what ``structure_of`` returned."""
     steps = structure.translate(_STEPS, _NOT_BRACKET)

@@ -35,6 +35,7 @@ from app.gateway.call import Call, Target
 from app.gateway.estimates import complete_usage, estimated_usage
 from app.gateway.event_streams import CanonicalStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
+from app.gateway.nested_json import MAX_NESTED, has_too_much
 from app.gateway.offload import aside_for
 from app.gateway.repetitions import Repetition
 from app.gateway.truncation import Breaks, check_size, check_whole
@@ -104,8 +105,19 @@ def decode_once(call: Call, decode: Callable[[Mapping[str, Any], ServerContext],
     body, known = call.full_body, call.progress.decoded
     if call.request is None and (known is None or known[0] is not body):
         context = server_context(call, None)
-        call.progress.decoded = known = (body, aside_for(call, lambda: decode(body, context)))
+        call.progress.decoded = known = (body, aside_for(call, lambda: _bounded(decode(body, context))))
     request: T = call.request if call.request is not None or known is None else known[1]
+    return request
+
+
+def _bounded(request: T) -> T:
+    """Return a request; raises ``bad_request`` if the texts of its tools hold too much JSON."""
+    if isinstance(request, Request) and has_too_much(request.messages):
+        raise GatewayError(
+            "bad_request",
+            "The JSON within the texts of the tool calls and tool results has more than "
+            f"{MAX_NESTED} members and elements.",
+        )
     return request
 
 

@@ -14,6 +14,7 @@ from app.canonical.events import Ended, Event, Failed, Finished
 from app.canonical.media import CompletionChoice
 from app.canonical.response import Choice, Finish, Response
 from app.errors import GatewayError
+from app.gateway.nested_json import has_too_much
 
 MAX_BLOCKS: Final = 100_000
 """Choices and parts of a whole answer; this many take three seconds, off the loop."""
@@ -40,10 +41,15 @@ def check_whole(choices: Iterable[Choice | CompletionChoice]) -> None:
 
 
 def check_size(response: Response) -> Response:
-    """Return a whole answer; raise ``upstream_invalid`` if it has more than ``MAX_BLOCKS`` choices and parts."""
+    """Return a whole answer; raise ``upstream_invalid`` if it has more than ``MAX_BLOCKS`` choices and parts, or its calls too
+    much JSON."""
     parts = sum(len(message.parts) for choice in response.choices for message in choice.messages)
     if len(response.choices) + parts > MAX_BLOCKS:
         raise too_many(MAX_BLOCKS)
+    if has_too_much(message for choice in response.choices for message in choice.messages):
+        raise GatewayError(
+            "upstream_invalid", "The JSON within the provider's tool calls has too many members and elements."
+        )
     return response
 
 

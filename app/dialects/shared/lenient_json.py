@@ -137,9 +137,10 @@ DECODER: Final = json.JSONDecoder(parse_float=_finite, parse_constant=_finite)
 """Decodes JSON, except for ``NaN`` and numbers beyond a double."""
 
 
-def is_moderate(text: str) -> bool:
+def is_moderate(text: str | bytes) -> bool:
     """Tell whether JSON text is nested no deeper than ``MAX_DEPTH`` and has at most ``MAX_ELEMENTS`` members and elements."""
-    return is_within(text.encode("utf-8", "surrogatepass"), depth=MAX_DEPTH, elements=MAX_ELEMENTS)
+    data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+    return is_within(data, depth=MAX_DEPTH, elements=MAX_ELEMENTS)
 
 
 def json_text(value: Any) -> str:
