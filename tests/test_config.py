@@ -396,11 +396,11 @@ def test_the_variables_of_the_way_out_are_kept_and_no_others(name: str, tmp_path
 FAULTS: list[tuple[str, str]] = [
     (
         "[[providers.openai.keys]]\nvalue='k'\nweight=0",
-        "providers.openai.keys[0].weight: must be a number above 0",
+        "providers.openai.keys[0].weight: must be a number above 0 and below 10^12",
     ),
     (
         "[[providers.openai.keys]]\nvalue='k'\nweight=true",
-        "providers.openai.keys[0].weight: must be a number above 0",
+        "providers.openai.keys[0].weight: must be a number above 0 and below 10^12",
     ),
     ("[[providers.openai.keys]]\nname='n'", "providers.openai.keys[0].value: is missing"),
     (
@@ -472,7 +472,11 @@ FAULTS: list[tuple[str, str]] = [
     ),
     (
         "[providers.openai.prices.'gpt-4.1']\ninput=-1",
-        'providers.openai.prices."gpt-4.1".input: must be a number, 0 or more',
+        'providers.openai.prices."gpt-4.1".input: must be a number, at least 0 and below 10^12',
+    ),
+    (
+        "[providers.openai.prices.'gpt-4.1']\ninput=1000000000000",
+        'providers.openai.prices."gpt-4.1".input: must be a number, at least 0 and below 10^12',
     ),
     ("[keys.ann]\ntenant='t'", "keys.ann.key: is missing"),
     ("[keys.ann]\nkey='k'\n[keys.bob]\nkey='k'", "keys.bob: has the same key as 'ann'"),
@@ -492,7 +496,7 @@ FAULTS: list[tuple[str, str]] = [
     ),
     (
         "[models.'m']\ntargets=[{target='a/b',timeouts={total=nan}}]",
-        "models.m.targets[0].timeouts.total: must be a number above 0",
+        "models.m.targets[0].timeouts.total: must be a number above 0 and below 10^12",
     ),
     (
         "[models.'m']\ntargets=[{target='a/b',headers={'a b'='c'}}]",
@@ -509,7 +513,7 @@ FAULTS: list[tuple[str, str]] = [
     ("[server]\nport=80.0", "server.port: must be a port number from 0 to 65535"),
     ("[server]\nopen=1", "server.open: must be true or false (in a variable also on, off, 1 or 0)"),
     ("[server]\ntimeouts=5", "server.timeouts: must be a table"),
-    ("[server.timeouts]\ntotal=nan", "server.timeouts.total: must be a number above 0"),
+    ("[server.timeouts]\ntotal=nan", "server.timeouts.total: must be a number above 0 and below 10^12"),
     ("[server.timeouts]\ntotals=1", "server.timeouts.totals: is unknown; did you mean 'total'?"),
     ("[server]\ndatabase_url='mysql://h/d'", "server.database_url: must be a sqlite:// or postgresql:// URL"),
     (
@@ -550,7 +554,7 @@ UNSENDABLE = "must be a text that a header can carry, without line ends and char
         ("PORT", "80.5", "PORT: must be a port number from 0 to 65535"),
         ("PORT", "٨٠", "PORT: must be a port number from 0 to 65535"),
         ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY: must be a whole number from 1 to 1000"),
-        ("SLUICE_TIMEOUT_TOTAL", "inf", "SLUICE_TIMEOUT_TOTAL: must be a number above 0"),
+        ("SLUICE_TIMEOUT_TOTAL", "inf", "SLUICE_TIMEOUT_TOTAL: must be a number above 0 and below 10^12"),
         (
             "SLUICE_BREAKER",
             "maybe",
@@ -608,7 +612,7 @@ def test_all_faults_are_told_at_once(load_text: Loader) -> None:
     text = "[server]\nport='x'\n[providers.openai]\nkey='k'\n[keys.a]\n"
     assert faults_of(text, load_text, SLUICE_HOLD="-1") == [
         "server.port: must be a port number from 0 to 65535",
-        "SLUICE_HOLD: must be a number, 0 or more",
+        "SLUICE_HOLD: must be a number, at least 0 and below 10^12",
         "providers.openai.key: is unknown; did you mean 'keys'?",
         "keys.a.key: is missing",
     ]

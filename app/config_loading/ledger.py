@@ -14,7 +14,7 @@ from app.config_loading.value_kinds import Kind, KindField
 _LONGEST: Final = 512
 
 TOKENS: Final = Kind(
-    "must be a whole number of tokens, 0 or more",
+    "must be a whole number of tokens, at least 0 and below 10^12",
     lambda v: value_kinds.WHOLE.fits(v) and v < 10**12,
 )
 REASON: Final = Kind(

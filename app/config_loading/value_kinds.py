@@ -129,13 +129,17 @@ NAME: Final = Kind(
 FLAG: Final = Kind(
     "must be true or false (in a variable also on, off, 1 or 0)", lambda v: isinstance(v, bool), _read_flag
 )
-ABOVE_0: Final = Kind("must be a number above 0", lambda v: _is_number(v) and 0 < v < 1e12, _read_number)
-FROM_0: Final = Kind("must be a number, 0 or more", lambda v: _is_number(v) and 0 <= v < 1e12, _read_number)
+ABOVE_0: Final = Kind(
+    "must be a number above 0 and below 10^12", lambda v: _is_number(v) and 0 < v < 1e12, _read_number
+)
+FROM_0: Final = Kind(
+    "must be a number, at least 0 and below 10^12", lambda v: _is_number(v) and 0 <= v < 1e12, _read_number
+)
 NUMBER: Final = Kind("must be a number", _is_number, _read_number)
 COUNT: Final = Kind("must be a whole number above 0", lambda v: _is_whole(v) and v > 0, _read_number)
 WHOLE: Final = Kind("must be a whole number, 0 or more", lambda v: _is_whole(v) and v >= 0, _read_number)
 DAYS: Final = Kind(
-    "must be a number of days above 0, or 'never'",
+    "must be a number of days above 0 and below 1,000,000, or 'never'",
     lambda v: v == "never" or (_is_number(v) and 0 < v < 1e6),
     _read_number,
 )
