@@ -33,7 +33,8 @@ class CallRow(NamedTuple):
 
 class Figures(NamedTuple):
     """The members of a call without columns that its sums are made of. All are flat, so that a row that waits to be written
-    holds little memory. ``latency`` and ``first_content`` are in milliseconds, ``cost`` in dollars."""
+    holds little memory. ``latency`` and ``first_content`` are in milliseconds, ``cost`` in dollars; ``unpriced``: the call
+    cost something that nobody knows, so that ``cost`` is the least."""
 
     door: str | None
     error_code: str | None
@@ -45,6 +46,7 @@ class Figures(NamedTuple):
     cache: str | None
     latency: int | None
     first_content: int | None
+    unpriced: bool | None = False
 
 
 QueuedRow = tuple[CallRow, Figures]

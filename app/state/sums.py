@@ -30,7 +30,6 @@ from app.state import histogram
 from app.state.bounds import MOST, at_most
 from app.state.call_rows import CallRow, Figures, Members, QueuedRow
 from app.state.database import Database
-from app.state.ledger_rows import FREE
 from app.state.lookup import Span, within
 from app.state.schema import metadata
 from app.state.tables import usage_hour, usage_latency
@@ -105,8 +104,7 @@ class Sums:
         self.output_tokens += sum(columns.output_tokens)
         self.cost += sum([round((cost or 0) * NANO) for cost in columns.cost])
         self.cache_hits += columns.cache.count("hit")
-        if None in columns.cost:
-            self.unpriced += sum([figures.cost is None and _has_cost(row, figures) for row, figures in rows])
+        self.unpriced += sum(map(bool, columns.unpriced))
         for name in _TIMES:
             times = Counter(getattr(columns, name))
             del times[None]
@@ -236,13 +234,6 @@ def key_of(value: str | None) -> tuple[str | None, str | None]:
 def members_of(name: str, value: str | None) -> Members:
     """Return the members of calls of which ``value_of`` returned a value."""
     return dict(zip(("key_id", "key"), key_of(value), strict=True)) if name == "key" else {name: value}
-
-
-def _has_cost(row: CallRow, figures: Figures) -> bool:
-    """Tell whether a provider answered a call, or counted tokens for it, that is not free."""
-    if row.provider is None or figures.cache == "hit" or row.request_type in FREE:
-        return False
-    return row.status < 400 or bool(figures.input_tokens or figures.output_tokens)
 
 
 def _members(row: CallRow, figures: Figures, kind: str) -> Members:

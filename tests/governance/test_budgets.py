@@ -279,6 +279,27 @@ def test_the_call_log_has_the_tokens_and_the_cost_of_the_ledger(
     assert len(call["attempts"]) == len(charged)
 
 
+def test_usage_counts_calls_of_which_any_attempt_has_an_unknown_price(city: City) -> None:
+    def answer(request: Request) -> Reply:
+        return Reply.json(chat_body(), cut=20 if request.json()["model"] == "unknown" else None)
+
+    city.upstream.script = answer
+    for model in ("groq/unknown", "groq/unknown", "groq/x"):
+        answered = city.ask("free", model=model, fallbacks=["groq/y"], metadata={"case": "unpriced"})
+        assert answered.status == 200
+    queued = city.client("free").create(
+        model="groq/x", background=True, max_output_tokens=16, metadata={"case": "unpriced"}
+    )
+    assert city.client("free").ended(queued.json["id"])["status"] == "completed"
+
+    def sums() -> list[tuple[int, int, bool]]:
+        rows = admin(city, "/usage?group_by=metadata.case")["data"]
+        found = [row for row in rows if row["metadata.case"] == "unpriced"]
+        return [(row["calls"], row["unpriced"], row["cost"] > 0) for row in found]
+
+    eventually(lambda: sums() == [(5, 2, True)])  # a queued response is a call, and its run another
+
+
 def test_a_failed_attempt_that_the_provider_did_not_charge_costs_nothing(city: City) -> None:
     before = spent(city, "failed")
     city.upstream.script = lambda request: Reply.json({"error": {"message": "no"}}, 500)

@@ -170,6 +170,12 @@ def test_the_embedding_is_paid_by_who_asks_and_needs_no_leave(city: City) -> Non
         ("cached", "groq"),
         ("settled", "sandbox"),
     ]
+    (call,) = eventually(lambda: admin.send("GET", f"/admin/calls?request_id={request}").json["data"])
+    for kind, count in call["usage"].items():
+        assert count == sum(row["usage"][kind] for row in rows), kind
+    usage = admin.send("GET", "/admin/usage?group_by=key,request_type").json["data"]
+    (sums,) = (row for row in usage if row["key"] == "narrow")
+    assert (sums["calls"], sums["cache_hits"], sums["unpriced"]) == (2, 1, 2)  # no vector has a known price
 
 
 def test_without_semantic_there_is_none(city: City) -> None:

@@ -101,6 +101,7 @@ def _embedding_call(call: Call, prompt: PromptText, semantic: SemanticSettings) 
         request=EmbeddingRequest(semantic.model, (prompt.text,)),
         sealing=call.sealing,
         deadline=min(call.deadline, time.monotonic() + _SECONDS),
+        attempts=call.progress.side_attempts,
     )
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from app.config import NANO
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.budgets.entries import counts
+from app.gateway.call import Attempt
 from app.gateway.call_bodies import bodies_of, size_of
 from app.gateway.layers.base import Listener, Services
 from app.gateway.outcome import Outcome
@@ -22,7 +23,7 @@ from app.gateway.row_queue import RowQueue
 from app.operations import request_type
 from app.state.call_rows import CallRow, Figures, Members, QueuedRow, body_of, with_user
 from app.state.ids import new_id
-from app.state.ledger_rows import COUNTS
+from app.state.ledger_rows import COUNTS, Entry
 from app.state.loops import PeriodicTask
 from app.wire.json import loads_lenient
 
@@ -128,11 +129,12 @@ def make(services: Services) -> Listener | None:
 
 
 class _Charge(NamedTuple):
-    """The tokens of a call by kind, its dollars, and what these are made of."""
+    """The tokens of a call by kind, its dollars, and what these are made of. ``is_partial``: it cost more, which nobody knows."""
 
     counts: Mapping[str, int | None] | None
     cost: float | None
     details: Mapping[str, Any] | None
+    is_partial: bool = False
 
 
 def _row(outcome: Outcome) -> QueuedRow:
@@ -161,20 +163,37 @@ def _row(outcome: Outcome) -> QueuedRow:
 
 
 def _charge_of(outcome: Outcome) -> _Charge:
-    """Return what a call is charged. The ledger's rows say it of several attempts, and of one that broke off."""
-    usage, cost = outcome.usage, outcome.cost
-    entries = [one.entry for one in outcome.call.attempts if one.entry is not None]
-    entries = [entry for entry in entries if entry.input_tokens is not None]
+    """Return what a call is charged, as the ledger's rows of its attempts say it; where it has none, or one that tells no
+    more than the answer, as the answer does."""
+    usage, cost, call = outcome.usage, outcome.cost, outcome.call
+    beside = _entries_of(call.progress.side_attempts)
+    entries = _entries_of(call.attempts)
+    is_partial = any(entry.cost is None for entry in (*entries, *beside))
+    charge = _Charge(counts(usage), cost.get("total_cost") if cost else None, cost or None, is_partial)
     if len(entries) > 1 or (entries and entries[0].state == "estimated"):
-        counted = {name: sum(getattr(entry, name) or 0 for entry in entries) for name in COUNTS}
-        costs = [entry.cost for entry in entries if entry.cost is not None]
         details = entries[-1].cost_details
-        return _Charge(
-            counted,
-            sum(costs) / NANO if costs else None,
-            cost if len(entries) > 1 or details is None else loads_lenient(details),
-        )
-    return _Charge(counts(usage), cost.get("total_cost") if cost else None, cost or None)
+        charge = _sum_of(_Charge(None, None, cost or None, is_partial), entries)
+        if len(entries) == 1 and details is not None:
+            charge = charge._replace(details=loads_lenient(details))
+    return _sum_of(charge, beside) if beside else charge
+
+
+def _entries_of(attempts: Sequence[Attempt]) -> list[Entry]:
+    """Return the ledger's rows of attempts that are over and may have cost something."""
+    entries = [one.entry for one in attempts if one.entry is not None]
+    return [entry for entry in entries if entry.cost != 0 or entry.input_tokens is not None]
+
+
+def _sum_of(charge: _Charge, entries: Sequence[Entry]) -> _Charge:
+    """Return a charge together with the ledger's rows of further attempts."""
+    before = charge.counts or {}
+    counted = {
+        name: (before.get(name) or 0) + sum(getattr(entry, name) or 0 for entry in entries) for name in COUNTS
+    }
+    costs = [entry.cost / NANO for entry in entries if entry.cost is not None]
+    if charge.cost is not None:
+        costs.append(charge.cost)
+    return charge._replace(counts=counted, cost=round(sum(costs), 9) if costs else None)
 
 
 def _figures_of(outcome: Outcome, charge: _Charge) -> Figures:
@@ -191,6 +210,7 @@ def _figures_of(outcome: Outcome, charge: _Charge) -> Figures:
         call.progress.cached,
         call.elapsed_ms(),
         None if first is None else round((first - call.started) * 1000),
+        charge.is_partial,
     )
 
 
