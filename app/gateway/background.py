@@ -191,6 +191,7 @@ class JobHost:
         """Check the owner again and put the history before the input."""
         work = self._job.work
         call = replace(call, principal=services.principal_of(work.key_id, work.tenant))
+        call.principal.check_operation(call.operation)
         if holds_reference(call.body.get("input")):
             own = self._state.responses.own_input(work.tenant, work.id)
             call = replace(call, body={**call.body, "input": own})

@@ -19,6 +19,7 @@ from app.config import Budget, Limit, ProviderKey, TargetMembers
 from app.dialects.shared.losses import Loss
 from app.errors import GatewayError
 from app.gateway.allowances import Allowance
+from app.operations import request_type
 from app.providers.base import Provider
 from app.state.budget_lines import NO_HISTORY, History
 from app.state.ids import new_id
@@ -68,9 +69,12 @@ class Principal:
         """Tell whether key and tenant allow anything of a provider."""
         return all(level.allows_provider(name) for level in self.allowances)
 
-    def permits(self, operation: str) -> bool:
-        """Tell whether key and tenant allow a type of request, without its ``_stream``."""
-        return not self.allowances or all(level.allows_operation(operation) for level in self.allowances)
+    def check_operation(self, operation: str) -> None:
+        """Raise ``forbidden`` for an operation that key or tenant does not allow."""
+        if self.allowances:
+            name = request_type(operation, False)
+            if not all(level.allows_operation(name) for level in self.allowances):
+                raise GatewayError("forbidden", f"This key may not make requests of the type '{name}'.")
 
 
 @record
@@ -236,7 +240,8 @@ class Progress:
     with its canonical request, ``route`` the targets once they are planned. ``headers`` go with any
     answer. ``passed_over`` is the refusal of targets that are at limits of their own. ``only_looks``: the
     call is explained and does not run. ``admitted``: allowances and limits admitted it. ``cached`` is
-    ``hit``, ``miss`` or ``off``, and ``cache_debug`` says why.
+    ``hit``, ``miss`` or ``off``, and ``cache_debug`` says why. ``side_attempts`` are those of calls that it made beside
+    its own attempts, over or not.
     """
 
     last_error: GatewayError | None = None
@@ -251,6 +256,7 @@ class Progress:
     only_looks: bool = False
     cached: str = "off"
     cache_debug: Mapping[str, Any] | None = None
+    side_attempts: list[Attempt] = field(default_factory=list)
 
 
 def _native_status(error: GatewayError) -> int:

@@ -21,7 +21,7 @@ from app.surfaces.blueprints import blueprints
 from app.surfaces.body.queries import refuse_nul
 from app.surfaces.browsers import Browsers
 from app.surfaces.context import app_context, request_context
-from app.surfaces.credentials import KeyRing, check_operation
+from app.surfaces.credentials import KeyRing
 from app.surfaces.idempotency import REPLAY_HEADER, Replay, replay, settle
 from app.surfaces.minimal_flask import SessionlessFlask
 from app.surfaces.mounts import KEYLESS, Mount
@@ -103,7 +103,7 @@ def _before() -> Response | None:
     keys: KeyRing = parts["sluice_keys"]
     own.principal = keys.authenticate(places, request)
     if rule is not None and rule.operation is not None:
-        check_operation(own.principal, rule.operation.name)
+        own.principal.check_operation(rule.operation.name)
     if mount is not None and mount.versioned:
         _check_version(request.args.get("api-version"))
     refuse_nul(request)

@@ -21,7 +21,6 @@ from app.operations import OPERATIONS, Operation
 from app.surfaces.body.forbidden_members import without_forbidden
 from app.surfaces.body.schemas import check
 from app.surfaces.calls import fallbacks_of, model_string
-from app.surfaces.credentials import check_operation
 from app.surfaces.mounts import MOUNTS, Mount
 from app.surfaces.views.media import decode
 from app.surfaces.views.responses import require_prompt
@@ -35,7 +34,7 @@ def line_call(gateway: Gateway, line: LineCall) -> Call:
     row = _ENDPOINTS[line.endpoint]
     operation, mount = OPERATIONS[row.operation], _MOUNTS[row.mount or line.mount]
     aside(line.size, lambda: check(row.body, line.body))
-    check_operation(line.principal, operation.name)
+    line.principal.check_operation(operation.name)
     return row.finish(gateway, mount, _call(gateway, mount, operation, row, line))
 
 

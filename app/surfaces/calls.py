@@ -19,7 +19,6 @@ from app.surfaces.body.forbidden_members import without_forbidden
 from app.surfaces.body.reader import names_files, size_of
 from app.surfaces.client_headers import ClientHeaders
 from app.surfaces.context import app_context, request_context
-from app.surfaces.credentials import check_operation
 from app.surfaces.mounts import Mount
 from app.surfaces.rules import current_rule
 from app.wire.json import loads
@@ -58,7 +57,7 @@ def make_call(
     request, settings, principal = request_context().request, gateway.settings, own.principal
     environ, times = request.environ, settings.timeouts
     if operation is not None:
-        check_operation(principal, operation.name)
+        principal.check_operation(operation.name)
     operation = operation or rule.served
     wire = dialect or rule.route.dialect or mount.dialect or operation.dialect
     model = "" if nameless else model_string(body, deployment, gateway.registry.names)

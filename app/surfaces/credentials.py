@@ -18,7 +18,6 @@ from app.config import Settings
 from app.errors import GatewayError
 from app.gateway.call import Principal
 from app.gateway.keys import KeyDirectory
-from app.operations import request_type
 from app.state.key_format import is_ours
 from app.surfaces.mounts import Credentials
 
@@ -104,13 +103,6 @@ def _remove_from_query(name: str, request: Request) -> None:
         if member in request.environ:
             path = request.environ[member].partition("?")[0]
             request.environ[member] = f"{path}?{text}" if text else path
-
-
-def check_operation(principal: Principal, operation: str) -> None:
-    """Raise ``forbidden`` for an operation that the caller may not use."""
-    name = request_type(operation, False)
-    if not principal.permits(name):
-        raise GatewayError("forbidden", f"This key may not make requests of the type '{name}'.")
 
 
 def is_equal(one: str, other: str) -> bool:

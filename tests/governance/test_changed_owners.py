@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import gevent
@@ -207,3 +208,24 @@ def test_a_name_that_a_key_takes_over_brings_no_spending_with_it(city: City) -> 
         key.change(budgets=[{"usd": 50, "per": "day"}])
     eventually(lambda: taker.spent() == [1.0])
     eventually(lambda: giver.spent() == [2.0])
+
+
+REFUSED = {"code": "permission_denied", "message": "This key may not make requests of the type 'responses'."}
+
+
+@pytest.mark.parametrize("begins", [False, True], ids=["waits at a limit", "is claimed later"])
+def test_work_that_was_queued_needs_an_operation_that_its_key_still_has(begins: bool) -> None:
+    with ExitStack() as stack:
+        env = {"SLUICE_MASTER_KEY": "sk-master", "SLUICE_SECRET_KEY": "s"}
+        env["DATABASE_URL"] = stack.enter_context(new_postgres())
+        own = {**env, "SLUICE_BACKGROUND": "off"} if begins else env
+        city = stack.enter_context(running_city(CONFIG, script=answer, env=own))
+        key = Owner(city, "narrowed", limits=[{"concurrent": 1}])
+        call = gevent.spawn(key.ask, 0, "long")
+        city.upstream.wait_for(1)
+        response = key.client().create(model="groq/x", background=True, max_output_tokens=16).json
+        key.change(operations=["embedding"])
+        if begins:
+            stack.enter_context(running_city(CONFIG, script=answer, env=env))
+        assert city.client("ann").ended(response["id"])["error"] == REFUSED
+        assert call.get() == 200

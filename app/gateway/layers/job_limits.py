@@ -82,10 +82,12 @@ def _admit(services: Services, touches: list[Touch]) -> Admission | None:
 
 
 def _with_owner(services: Services, call: Call) -> Call:
-    """Return a job that has waited, with its owner as he is now; raises ``forbidden`` when his key is gone."""
+    """Return a job that has waited, with its owner as he is now; raises ``forbidden`` when he may not have it run any more."""
     who = call.principal
     try:
-        return replace(call, principal=services.principal_of(who.identity, who.tenant))
+        owner = services.principal_of(who.identity, who.tenant)
+        owner.check_operation(call.operation)
+        return replace(call, principal=owner)
     except GatewayError as error:
         if error.kind.name != "store_unavailable":
             raise

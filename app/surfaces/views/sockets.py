@@ -26,7 +26,7 @@ from app.state.ids import new_request_id
 from app.surfaces.body.reader import note_file_ids
 from app.surfaces.body.validation import check_shape
 from app.surfaces.calls import current_gateway, make_call
-from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing, check_operation
+from app.surfaces.credentials import KEY_IN_PROTOCOL, SUBPROTOCOLS, KeyRing
 from app.surfaces.mounts import Mount
 from app.surfaces.replies.answers import error_response, no_websocket
 from app.surfaces.replies.envelope import FrameEnvelope
@@ -217,7 +217,7 @@ class Session:
         keys: KeyRing = current_app.extensions["sluice_keys"]
         rule = current_rule()
         g.principal = keys.authenticate(rule.credentials, request)
-        check_operation(g.principal, rule.served.name)
+        g.principal.check_operation(rule.served.name)
         run = self._begin_run(body, size)
         shape = ResponseShape(run.call.body).apply
         write = partial(self._encode, run, FrameEnvelope(self._mount, run.outcome), shape)
