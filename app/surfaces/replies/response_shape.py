@@ -25,8 +25,13 @@ class ResponseShape:
 
     def apply(self, frames: list[Frame]) -> list[Frame]:
         """Return frames as the caller wants them."""
-        plain = [Frame(f.event, strip_encrypted(f.data, self._include)) if f.data else f for f in frames]
-        return [Frame(f.event, pad(f.data, self._random.take)) if self._pads and f.data else f for f in plain]
+        return [Frame(frame.event, self._event(frame.data)) if frame.data else frame for frame in frames]
+
+    def _event(self, event: Mapping[str, Any]) -> dict[str, Any]:
+        """Return an event as the caller wants it; one that is padded has nothing else to change."""
+        if event.get("type") not in OBFUSCATED:
+            return strip_encrypted(event, self._include)
+        return pad(event, self._random.take) if self._pads else dict(event)
 
     def padding(self, event: Mapping[str, Any]) -> Callable[[str], str] | None:
         """Return what makes the padding of a text in further events like ``event``, None where they have none."""
