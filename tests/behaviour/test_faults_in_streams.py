@@ -401,6 +401,22 @@ def test_numbers_stay_whole_where_events_repeat(world: World, is_cut: bool) -> N
     assert events[-1]["response"]["output"][0]["content"][0]["text"] == text
 
 
+@pytest.mark.parametrize("noise", [b"5", b"null", b'"ping"', b"[1]", b"true"])
+def test_data_that_is_no_object_takes_no_text_along(world: World, noise: bytes) -> None:
+    stream, place = ResponsesStream(), {"item_id": "msg_up", "output_index": 0, "content_index": 0}
+    words = [f"word {number} " for number in range(9)]
+    body = stream.opening() + stream.text(*words[:4]) + b"data: " + noise + b"\n\n"
+    for word in words[4:]:
+        body += stream.frame("response.output_text.delta", **place, delta=word, logprobs=[])
+    world.upstream.add(Reply.sse(body + stream.end("".join(words)), chunk=0))
+
+    answer = world.ask("responses", model="openai/x", stream=True)
+
+    assert answer.broken("responses") == []
+    deltas = [event for event in answer.events if event["type"] == "response.output_text.delta"]
+    assert [event["delta"] for event in deltas] == words
+
+
 USAGES: list[tuple[str, Any]] = [
     ("missing", ...),
     ("null", None),

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from app.canonical.events import Accumulator, BlockDelta
 from app.canonical.response import Usage
+from app.dialects import dialect
 from app.dialects.base import PassThrough, ServerContext
 from app.dialects.chat import patch
 from app.dialects.chat.dialect import DIALECT
@@ -94,6 +95,17 @@ def test_the_text_of_a_repetition_is_found() -> None:
     assert repeats.delta_of({**later, "choices": [{"index": 1, "delta": {"content": "é"}}]}) is None
     assert repeats.delta_of({**later, "usage": {}}) is None
     assert kept == ["é"]
+
+
+def test_events_that_are_named_in_their_lines_alone_are_told_apart() -> None:
+    decoder = dialect("responses").stream_decoder(generic.client_context())
+    decoder.feed("response.output_item.added", {"output_index": 0, "item": {"type": "reasoning", "id": "rs"}})
+    names = [
+        f"response.{form}.delta" for form in ("reasoning_text", "reasoning_text", "reasoning_summary_text")
+    ]
+    for name in names:
+        decoder.feed(name, {"output_index": 0, "delta": "thought"})
+        assert decoder.ordered[-1][0] == name  # type: ignore[attr-defined]
 
 
 def _passed(chunks: list[dict[str, Any]], asked: bool) -> list[Any]:

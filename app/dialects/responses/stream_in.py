@@ -75,7 +75,7 @@ class _Item:
 class ResponsesDecoder(TerminalDecoder):
     """Decodes the frames of a Responses stream; unknown event types are ignored.
 
-    ``ordered`` are the complete events for the last frame, also of types that are ignored here.
+    ``ordered`` are the complete events for the last frame that was an object, also of types that are ignored here.
     """
 
     def __init__(self, context: ClientContext) -> None:
@@ -93,8 +93,10 @@ class ResponsesDecoder(TerminalDecoder):
         if (delta := self.repeats.delta_of(data)) is not None:
             self.ordered = [(name, {**members, "delta": delta.text}) for name, members in self.ordered]
             return [delta]
+        if not isinstance(data, dict):
+            return []
         self.ordered = []
-        if self._over or not isinstance(data, dict):
+        if self._over:
             return []
         kind = as_str(data.get("type")) or event or ("error" if data.get("error") else "")
         if kind in _FAILURES:
@@ -110,7 +112,7 @@ class ResponsesDecoder(TerminalDecoder):
             response = as_dict(data.get("response"))
             created_at = count(response.get("created_at"))
             events.insert(0, Started(opt_str(response.get("id")), opt_str(response.get("model")), created_at))
-        self.repeats.learn(data, events, self._grow_of_last())
+        self.repeats.learn(data, events, self._grow_of_last() if data.get("type") else None)
         return events
 
     def _grow_of_last(self) -> Grow | None:
