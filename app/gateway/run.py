@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from app.dialects import dialect_of
@@ -24,6 +25,7 @@ from app.gateway.exchange import Answer
 from app.gateway.outcome import Outcome
 from app.gateway.repetitions import Repetition
 from app.wire.fairness import Turns
+from app.wire.offload import ITEM, aside
 
 _AT_ONCE: Final = 256  # frames written before other calls get a turn
 
@@ -148,8 +150,12 @@ class Run:
             source = self._source(self)
             try:
                 for batch in source:
-                    flows = self.content and not batch.last
-                    passed = self._flow(batch) if flows else self._begin_or_end(batch)
+                    if not self.content or batch.last:
+                        passed: Batch | Repetition = self._begin_or_end(batch)
+                    elif isinstance(batch, Repetition) or len(batch.frames) <= _AT_ONCE:
+                        passed = self._flow(batch)
+                    else:
+                        passed = aside(ITEM * len(batch.frames), partial(self._flow, batch))
                     if isinstance(passed, Repetition) or len(passed.frames) <= _AT_ONCE:
                         yield passed
                     else:
@@ -223,7 +229,7 @@ class Run:
         """Return a batch between the first content and the end, with numbers."""
         outcome, is_repetition = self.outcome, isinstance(batch, Repetition)
         if self._identity or not (isinstance(batch, Repetition) and batch.is_untouched):
-            self._number(batch.frames)
+            self._number_each(batch.frames)
         elif batch.original.is_numbered:
             batch.number = self._sequence
             self._sequence += len(batch.rows)
@@ -270,6 +276,9 @@ class Run:
     def _number(self, frames: list[Frame]) -> list[Frame]:
         """Set sequence numbers across all attempts of a stream, if the dialect has them. If each frame has the answer's id,
         keep the id that was sent first."""
+        return aside(ITEM * len(frames), partial(self._number_each, frames)) if frames else frames
+
+    def _number_each(self, frames: list[Frame]) -> list[Frame]:
         for frame in frames:
             if self._identity and isinstance(frame.data, dict) and "id" in frame.data:
                 frame.data.update(self._identity)
@@ -288,8 +297,7 @@ class Run:
             listener(outcome, frames)
         self._on_answer.clear()
         put_cost(outcome.body, outcome)
-        for frame in frames:
-            put_cost(frame.data, outcome)
+        aside(ITEM * len(frames), partial(_put_costs, frames, outcome))
         for listener in self._on_terminal:
             listener(outcome, frames)
         self._on_terminal.clear()
@@ -304,6 +312,11 @@ class Run:
             self._sent = after if batch.last else 0
             turns.take()
         yield batch._replace(frames=frames[end:])
+
+
+def _put_costs(frames: list[Frame], outcome: Outcome) -> None:
+    for frame in frames:
+        put_cost(frame.data, outcome)
 
 
 def _before_end(frames: list[Frame]) -> list[Frame]:

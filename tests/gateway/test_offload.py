@@ -34,6 +34,7 @@ PARTS = (
     *("/app/dialects/", "/app/surfaces/body/", "/app/responses_form/"),
     *("/app/state/history.py", "/app/state/items.py", "/app/gateway/estimates.py"),
     *("/app/canonical/events.py", "/app/gateway/event_streams.py", "/app/gateway/redaction.py"),
+    *("/app/gateway/run.py", "/app/gateway/cost.py"),
 )
 
 
@@ -168,6 +169,7 @@ ANSWERS = {
     "choices": (_whole_choices, 200),
     "streamed": (_streamed_calls, 200),
     "whole": (_whole_calls, 200),
+    "whole, streamed": (_whole_calls, 200),
     "unreadable": (_odd_answer, 502),
 }
 
@@ -200,7 +202,7 @@ def test_an_answer_of_many_calls_leaves_the_loop_to_others(
 ) -> None:
     """At its end blocks are closed, folded, stored and logged, all of them at once."""
     make, status = ANSWERS[kind]
-    body = {"model": "groq/x", "stream": kind == "streamed", **PROMPTS[path]}
+    body = {"model": "groq/x", "stream": "streamed" in kind, **PROMPTS[path]}
 
     def ask(count: int) -> int:
         upstream.script = lambda request: reply
