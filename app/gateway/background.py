@@ -18,7 +18,7 @@ from app.dialects.base import Frame
 from app.dialects.responses.echo import strip_encrypted
 from app.errors import GatewayError
 from app.gateway import attempt_rows
-from app.gateway.call import Abort, Call, Principal
+from app.gateway.call import Abort, Call, absent_owner
 from app.gateway.context_management import proceed_with_turn
 from app.gateway.layers.base import Proceed, Services
 from app.gateway.plan import Planned
@@ -101,7 +101,7 @@ def _call_of(gateway: Gateway, work: Work, host: JobHost, abort: Abort) -> Call:
         body={**work.request, "store": wants_store(work.request, True)},
         model=extra["model"],
         candidates=tuple(extra["candidates"]),
-        principal=Principal(work.key_id or "", work.tenant),
+        principal=absent_owner(work.key_id, work.tenant),
         abort=abort,
         sealing=gateway.sealing(work.tenant),
         deadline=time.monotonic() + gateway.settings.timeouts.background,

@@ -77,6 +77,13 @@ class Principal:
                 raise GatewayError("forbidden", f"This key may not make requests of the type '{name}'.")
 
 
+def absent_owner(identity: str | None, tenant: str) -> Principal:
+    """Return the owner of stored work, by the ``identity`` of its key alone: a key of the database by its id, which the log shows
+    under its present name, and any other by its name."""
+    name = identity or ""
+    return Principal(name, tenant, id=name if name.startswith("key_") else None)
+
+
 @record
 class Target:
     """One place to try: a provider, the model id to send, the credential, and what the operator set for it."""

@@ -19,7 +19,7 @@ from app.dialects.shared.lenient_json import as_dict, count, dicts
 from app.dialects.shared.usage_sides import lacks_side
 from app.errors import GatewayError
 from app.gateway.batch_lines import Line, Request, error_line, lines_of, read_request
-from app.gateway.call import Abort, Attempt, Call, Principal, Target
+from app.gateway.call import Abort, Attempt, Call, Principal, Target, absent_owner
 from app.gateway.cost import PriceList
 from app.gateway.estimates import complete_usage, tokens_of_body
 from app.gateway.exchange import Answer
@@ -98,11 +98,11 @@ def call_of(gateway: Gateway, work: BatchWork, target: Target, abort: Abort) -> 
 
 
 def _owner(gateway: Gateway, work: BatchWork) -> Principal:
-    """Return the owner of a batch by its present name; a key that is gone has none."""
+    """Return the owner of a batch, by its id if its key is gone or disabled."""
     try:
         owner = gateway.principal_of(work.key_id, work.tenant)
     except GatewayError:
-        return Principal(key=work.key_id or "", tenant=work.tenant)
+        return absent_owner(work.key_id, work.tenant)
     return Principal(key=owner.key, tenant=work.tenant, id=owner.id)
 
 

@@ -229,3 +229,7 @@ def test_work_that_was_queued_needs_an_operation_that_its_key_still_has(begins: 
             stack.enter_context(running_city(CONFIG, script=answer, env=env))
         assert city.client("ann").ended(response["id"])["error"] == REFUSED
         assert call.get() == 200
+        usage = eventually(
+            lambda: (got := key.master.get("/admin/usage?group_by=key").json["data"])[0]["errors"] and got
+        )
+        assert {row["key"] for row in usage} == {"narrowed"}

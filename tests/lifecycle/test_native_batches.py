@@ -277,6 +277,30 @@ def test_a_cancelled_batch_is_cancelled_there(ann: Client, provider: Provider) -
     assert provider.paths("POST").count("/openai/v1/batches/batch_up0/cancel") == 1
 
 
+@pytest.mark.parametrize("change", ["disables", "deletes"])
+def test_a_batch_at_its_provider_is_logged_under_its_key_whatever_becomes_of_it(
+    running: House, provider: Provider, change: str
+) -> None:
+    provider.holds = True
+    admin = Client(running.gateways[0].port, MASTER)
+    made = admin.post("/admin/keys", {"tenant": "red", "name": change}).json
+    key, place = Client(admin.port, made["key"]), f"/admin/keys/{made['id']}"
+    started(key, uploaded(key, content("openai/gpt-4o")))
+    eventually(lambda: provider.batches)
+    if change == "disables":
+        assert admin.send("PATCH", place, {"enabled": False}).status == 200
+    else:
+        assert admin.send("DELETE", place).status == 200
+    provider.holds = False
+
+    def look() -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = admin.get("/admin/usage?group_by=key").json["data"]
+        return [row for row in rows if row["cost"] and row["key_id"] == made["id"]]
+
+    (sums,) = eventually(look)
+    assert (sums["key"], sums["cost"]) == (change, pytest.approx(1.25 + 0.5))
+
+
 def test_another_tenant_has_no_such_batch(running: House, ann: Client, provider: Provider) -> None:
     batch = ran(ann, content("openai/gpt-4o"))
     bob = running.client("bob")

@@ -36,7 +36,9 @@ def sum_usage() -> Response:
         label = tuple(_member(name, hour, members) for name in names)
         groups.setdefault(label, Sums()).add(sums)
         if "key" in names and members.get("key_id"):  # sums of an older version have none
-            last_names[members["key_id"]] = members["key"]
+            key_id, name = str(members["key_id"]), str(members["key"])
+            if name != key_id or key_id not in last_names:
+                last_names[key_id] = name
     last_names.update(names_of(requests.state().db, list(last_names)))
     rows = [(dict(zip(names, label, strict=True)), sums) for label, sums in groups.items()]
     for row, _ in rows:
