@@ -148,6 +148,25 @@ def test_what_other_processes_kept_is_taken_in_once() -> None:
     assert mine.near("none", [1, 0], 0.9)
 
 
+@pytest.mark.parametrize(
+    ("vector", "is_one"),
+    [([1.0] * 16_384, True), ([1.0] * 16_385, False), ([], False), ("AACAPw==", False), (None, False)],
+)
+def test_a_vector_of_an_impossible_length_is_none(vector: Any, is_one: bool) -> None:
+    """It would be compared on the loop, and kept for the next ones."""
+    outcome = SimpleNamespace(body={"data": [{"embedding": vector}]}, target=None, usage=None)
+    embedder = Embedder(lambda embedding_call: SimpleNamespace(result=lambda: outcome))  # type: ignore[arg-type, return-value]
+    asking: Any = SimpleNamespace(
+        id="c",
+        principal=Principal("ann", "red"),
+        abort=Abort(),
+        progress=SimpleNamespace(side_attempts=[]),
+        sealing=None,
+        deadline=1e12,
+    )
+    assert (embedder.meaning_of(asking, PromptText("g", "hi"), SEMANTIC) is not None) == is_one
+
+
 def test_a_model_that_answers_too_late_is_left_alone_for_a_minute() -> None:
     now, asked = [0.0], []
 
@@ -158,7 +177,12 @@ def test_a_model_that_answers_too_late_is_left_alone_for_a_minute() -> None:
 
     embedder = Embedder(run, lambda: now[0])
     asking: Any = SimpleNamespace(
-        id="c", principal=Principal("ann", "red"), abort=Abort(), sealing=None, deadline=1e12
+        id="c",
+        principal=Principal("ann", "red"),
+        abort=Abort(),
+        sealing=None,
+        deadline=1e12,
+        progress=SimpleNamespace(side_attempts=[]),
     )
     for _ in range(3):
         assert embedder.meaning_of(asking, PromptText("g", "hi"), SEMANTIC) is None

@@ -21,6 +21,8 @@ from app.gateway.run import Run
 _MESSAGES: Final = ("messages", "input", "contents")
 _LONGEST: Final = 32 * 1024  # characters
 _SECONDS: Final = 5.0
+_DIMENSIONS: Final = 16_384
+"""Most numbers of a vector; models have a quarter. It is compared on the loop, with all of its group."""
 _REST: Final = 60.0
 _LOG: Final = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class Embedder:
             return None
         try:
             outcome = self._run(_embedding_call(call, prompt, semantic)).result()
-            vector = outcome.body["data"][0]["embedding"]
+            vector = _vector_in(outcome.body)
         except GatewayError as error:
             call.abort.check()
             if self._clock() - began >= _SECONDS:
@@ -80,10 +82,22 @@ class Embedder:
             _LOG.warning("no embedding by '%s' for the cache: %s", semantic.model, error.raw or error.message)
             return None
         except (KeyError, IndexError, TypeError):
-            _LOG.warning("no embedding by '%s' for the cache: the answer holds none", semantic.model)
+            _LOG.warning(
+                "no embedding by '%s' for the cache: the answer holds none of 1 to %d numbers",
+                semantic.model,
+                _DIMENSIONS,
+            )
             return None
         target = semantic.model if outcome.target is None else outcome.target.label
         return Meaning(prompt.group, vector, target, outcome.usage.input_tokens if outcome.usage else 0)
+
+
+def _vector_in(body: Any) -> list[float]:
+    """Return the vector of an answer; ``KeyError``, ``IndexError`` or ``TypeError`` for none of a possible length."""
+    vector = body["data"][0]["embedding"]
+    if not isinstance(vector, list) or not 0 < len(vector) <= _DIMENSIONS:
+        raise TypeError(f"a vector is a list of 1 to {_DIMENSIONS} numbers")
+    return vector
 
 
 def _embedding_call(call: Call, prompt: PromptText, semantic: SemanticSettings) -> Call:
