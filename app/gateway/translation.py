@@ -30,6 +30,7 @@ from app.dialects.base import (
 from app.dialects.chat.errors import failure_in
 from app.dialects.shared.answer_losses import report_losses
 from app.dialects.shared.losses import Losses
+from app.dialects.shared.repeats import Place
 from app.errors import GatewayError
 from app.gateway.call import Call, Target
 from app.gateway.estimates import complete_usage, estimated_usage
@@ -37,7 +38,7 @@ from app.gateway.event_streams import CanonicalStream
 from app.gateway.exchange import Answer, Fetch, Received, Sent
 from app.gateway.nested_json import MAX_NESTED, has_too_much
 from app.gateway.offload import aside_for
-from app.gateway.repetitions import Repetition
+from app.gateway.repetitions import Original, Repetition
 from app.gateway.truncation import Breaks, check_size, check_whole
 from app.providers.base import Wire
 from app.state.ids import mint
@@ -244,6 +245,18 @@ class Reopening(Protocol):
         """Forget the terminal frames."""
 
 
+@runtime_checkable
+class Growing(Protocol):
+    """An encoder whose frames of a block's deltas may be alike but for the text."""
+
+    def place_of_text(self, block: int) -> Place | None:
+        """Return where the text is in the frames of a block's deltas; None where these are not one and alike for each text."""
+        ...
+
+    def grow(self, block: int, text: str) -> None:
+        """Record that a block grew by frames that were made elsewhere."""
+
+
 class TranslateStream(CanonicalStream):
     """Decoder, fold and encoder in one line. ``report`` takes the whole answer, to report what of it was not written."""
 
@@ -261,19 +274,32 @@ class TranslateStream(CanonicalStream):
         self._encoder = encoder
         self._join: Callable[[list[Frame]], list[Frame]] = getattr(encoder, "join", list)
         self._report = report
+        self._original: Original | None = None
+        self._grow: Callable[[int, str], None]  # of the encoder, with ``_original``
 
     def repeat(self, rows: Sequence[Sequence[Any]]) -> list[Frame] | Repetition:
         """Take the last frame once for each of ``rows``, the values at the places of ``repeats``."""
-        assert self.repeats is not None
+        repeats, original = self.repeats, self._original
+        assert repeats is not None
+        if original is not None:
+            text = rows[0][0] if len(rows) == 1 else "".join([values[0] for values in rows])
+            self._fold.grow_text(repeats.grow(text), text)
+            self._grow(repeats.block, text)
+            return Repetition(original, rows)
         frames: list[Frame] = []
         for values in rows:
-            delta = self.repeats.repeat(values[0])
+            delta = repeats.repeat(values[0])
             self._fold.grow(delta)
             frames += self._encoder.feed(delta)
         return frames
 
     def keep_original(self, frame: Frame) -> bool:
-        """Tell that repetitions can be taken: their frames are made of events."""
+        """Keep the last frame where one for another text is alike; repetitions can be taken in any case."""
+        repeats, encoder, self._original = self.repeats, self._encoder, None
+        if repeats is not None and isinstance(encoder, Growing):
+            place = encoder.place_of_text(repeats.block)
+            if place is not None:
+                self._original, self._grow = Original(frame.event, dict(frame.data), (place,)), encoder.grow
         return True
 
     def fail(self, error: GatewayError) -> list[Frame]:

@@ -401,6 +401,23 @@ def test_numbers_stay_whole_where_events_repeat(world: World, is_cut: bool) -> N
     assert events[-1]["response"]["output"][0]["content"][0]["text"] == text
 
 
+@pytest.mark.parametrize("is_cut", [False, True])
+def test_translated_text_that_repeats_is_numbered_and_whole(world: World, is_cut: bool) -> None:
+    words = [f"word {number} " for number in range(30)]
+    body = ROLE + chat_text(*words) + (b"" if is_cut else chat_end())
+    world.upstream.add(Reply.sse(body, delay=0.002))
+
+    answer = world.ask("responses", model="groq/x", stream=True)
+
+    assert answer.broken("responses") == []
+    events = answer.events
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    deltas = [event for event in events if event["type"] == "response.output_text.delta"]
+    assert [event["delta"] for event in deltas] == words
+    assert events[-1]["type"] == ("response.failed" if is_cut else "response.completed")
+    assert events[-1]["response"]["output"][0]["content"][0]["text"] == "".join(words)
+
+
 @pytest.mark.parametrize("noise", [b"5", b"null", b'"ping"', b"[1]", b"true"])
 def test_data_that_is_no_object_takes_no_text_along(world: World, noise: bytes) -> None:
     stream, place = ResponsesStream(), {"item_id": "msg_up", "output_index": 0, "content_index": 0}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.canonical.request import Request
+from app.canonical.request import Reasoning, Request
 from app.canonical.response import Usage
 from app.dialects import dialect
 from app.dialects.base import Dialect, PassThrough
@@ -71,8 +71,8 @@ def _passing(asks_usage: bool = False, wire: Dialect = CHAT) -> PassStream:
     return PassStream(exchange)
 
 
-def _translating(server: str, wire: Dialect = CHAT) -> TranslateStream:
-    request = Request(model="m", messages=())
+def _translating(server: str, wire: Dialect = CHAT, summary: str | None = None) -> TranslateStream:
+    request = Request(model="m", messages=(), reasoning=Reasoning(summary=summary))
     encoder = dialect(server).stream_encoder(request, generic.server_context(response_id="resp_1"))
     return TranslateStream(
         wire.stream_decoder(generic.client_context()),
@@ -105,7 +105,7 @@ def _read(translator: Any, reads: list[bytes], quick: bool) -> tuple[list[Any], 
         for frame in taken:
             if isinstance(frame.data, dict):
                 frame.data["extra_fields"] = "of an envelope"
-    return [*frames, *translator.done()], found
+    return [*frames, *run._number(translator.done())], found
 
 
 def _bytes(reads: list[tuple[list[dict[str, Any]], int, int, bool]]) -> list[bytes]:
@@ -121,7 +121,7 @@ def _bytes(reads: list[tuple[list[dict[str, Any]], int, int, bool]]) -> list[byt
     return [*pieces, carried] if carried else pieces
 
 
-@pytest.mark.parametrize("server", ["pass", "pass with usage", "responses", "messages"])
+@pytest.mark.parametrize("server", ["pass", "pass with usage", "responses", "responses summary", "messages"])
 @settings(max_examples=150)
 @given(reads=st.lists(_READS, max_size=6))
 @example(
@@ -135,8 +135,9 @@ def _bytes(reads: list[tuple[list[dict[str, Any]], int, int, bool]]) -> list[byt
 def test_every_order_of_reads_makes_the_same_on_both_ways(server: str, reads: list[Any]) -> None:
     outcomes = []
     for quick in (True, False):
+        name, _, more = server.partition(" ")
         translator: Any = (
-            _passing(server.endswith("usage")) if server.startswith("pass") else _translating(server)
+            _passing(bool(more)) if name == "pass" else _translating(name, summary="auto" if more else None)
         )
         frames, _ = _read(translator, _bytes(reads), quick)
         outcomes.append((frames, repr(translator.response()), translator.content, translator.usage))

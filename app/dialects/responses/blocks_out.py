@@ -160,6 +160,8 @@ class BlockWriter(Generic[P]):
     """Writes one block whose text, if any, is only in the final item. ``list_name`` is the item's list that it is in."""
 
     list_name: str | None = None
+    grows = False
+    """Whether each delta of its text is one event, alike but for the text."""
 
     def __init__(self, item: WireItem, part: P, writer: ItemWriter) -> None:
         self.part = part
@@ -177,6 +179,10 @@ class BlockWriter(Generic[P]):
         """Return the payloads of a delta."""
         self._texts.append(event.text)
         return []
+
+    def grow(self, text: str) -> None:
+        """Record a piece of the text, whose event is made elsewhere."""
+        self._texts.append(text)
 
     def end(self, event: BlockEnded | None) -> list[Payload]:
         """Fold the block and return the payloads that close it; ``event`` is None if it was cut off."""
@@ -216,6 +222,7 @@ class _Growing(BlockWriter[P]):
     def __init__(self, item: WireItem, part: P, writer: ItemWriter, growth: Growth) -> None:
         super().__init__(item, part, writer)
         self._growth = growth
+        self.grows = bool(growth.event)
         self.list_name = growth.list
         if self.list_name is not None:
             self._at[growth.index] = item.count(self.list_name)
@@ -282,6 +289,7 @@ class _Audio(_Text[AudioPart]):
     def __init__(self, item: WireItem, part: AudioPart, writer: ItemWriter, growth: Growth) -> None:
         super().__init__(item, part, writer, growth)
         self._sound: list[str] = []
+        self.grows = False
 
     def delta(self, event: BlockDelta) -> list[Payload]:
         self._sound.append(event.text)
@@ -367,6 +375,7 @@ class _SummarizedReasoning(_Growing[ReasoningPart]):
         super().__init__(item, part, writer, growth)
         self._summary = _Growing(item, part, writer, SUMMARY)
         self._summary._at["summary_index"] = self._at[growth.index]
+        self.grows = False
 
     def start(self) -> list[Payload]:
         return [*super().start(), *self._summary.start()]

@@ -36,6 +36,7 @@ from app.dialects.responses.response import (
     output_writer,
     with_native,
 )
+from app.dialects.shared.repeats import Place
 from app.errors import GatewayError
 from app.responses_form.errors import event_of_error, failure_body
 from app.responses_form.events import CREATED, IN_PROGRESS
@@ -67,6 +68,15 @@ class ResponsesEncoder:
     def feed(self, event: Event) -> list[Frame]:
         """Return the frames of ``event``, none after the terminal frame."""
         return [] if self.final is not None else _METHODS[type(event)](self, event)
+
+    def place_of_text(self, block: int) -> Place | None:
+        """Return where the text is in the frames of a block's deltas; None where these are not one and alike for each text."""
+        entry = self._blocks.get(block)
+        return ("delta",) if entry is not None and entry[1].grows else None
+
+    def grow(self, block: int, text: str) -> None:
+        """Record that a block grew by frames that were made elsewhere."""
+        self._blocks[block][1].grow(text)
 
     def discard_end(self) -> None:
         """Discard the terminal frames, which were not sent; another end follows."""

@@ -37,7 +37,8 @@ class Repeats:
         self._place: Place = ()
         self._holder: Any = None
         self._free: list[str] = []
-        self._block = 0
+        self.block = 0
+        """The number of the remembered frame's block."""
         self._grow: Grow = str
         self._misses = 0
         self.version = 0
@@ -64,7 +65,7 @@ class Repeats:
     def grow(self, text: str) -> int:
         """Record ``text`` as that of a repetition of the remembered frame, and return the number of its block."""
         self._grow(text)
-        return self._block
+        return self.block
 
     def delta_of(self, frame: Any) -> BlockDelta | None:
         """Return the event of a frame that differs from the remembered one only by its text, and record the text.
@@ -108,7 +109,7 @@ class Repeats:
             last, holder = _copy_path(frame, place)
             if holder is not None and holder[place[-1]] == delta.text:
                 self._last, self._holder, self._place = last, holder, place
-                self._block, self._grow = delta.block, grow
+                self.block, self._grow = delta.block, grow
                 self._free = [name for name in self._may_differ if name in frame]
                 return
 
