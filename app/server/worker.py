@@ -30,6 +30,7 @@ from gunicorn.workers.ggevent import GeventWorker
 from app.errors import GatewayError
 from app.server import reader
 from app.server.environ import addresses_environ, environ_of, is_host, name_host
+from app.server.handshakes import TLSServer
 from app.server.response import Answer
 from app.server.short_way import PlainRequest
 from app.wire.beats import until_beat
@@ -152,9 +153,15 @@ class Worker(GeventWorker):
 
     def _listen(self, listener: Any) -> StreamServer:
         listener.setblocking(1)
-        tls = {"ssl_context": ssl_context(self.cfg)} if self.cfg.is_ssl else {}
-        pool = Pool(self.worker_connections)
-        server = StreamServer(listener, handle=partial(self.handle, listener), spawn=pool, **tls)
+        shared: dict[str, Any] = {
+            "handle": partial(self.handle, listener),
+            "spawn": Pool(self.worker_connections),
+        }
+        server: StreamServer
+        if self.cfg.is_ssl:
+            server = TLSServer(listener, **shared, ssl_context=ssl_context(self.cfg), log=self.log)
+        else:
+            server = StreamServer(listener, **shared)
         server.max_accept = 1 if self.cfg.workers > 1 else _AT_ONCE
         server.start()
         return server
