@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from functools import partial
+from ssl import SSLError
 from typing import Any, Final
 
 import gevent
@@ -251,6 +252,9 @@ class Worker(GeventWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Refuse a request that could not be read, or report a fault of ours."""
+        if isinstance(exc, SSLError):  # the client broke the layer below, so nothing can be said to it
+            self.log.warning("Refused a TLS record: %s", exc.reason)
+            return
         status, reason, error = _refusal_of(exc)
         if status == 500:
             self.log.error("Error on a connection", exc_info=exc)

@@ -101,3 +101,15 @@ def test_a_handshake_that_does_not_end_is_ended(gateway: Gateway) -> None:
         with suppress(ConnectionResetError):
             assert connection.recv(10) == b""
     assert "it took too long" in gateway.log
+
+
+def test_garbage_after_an_answer_is_one_line_of_the_log(gateway: Gateway) -> None:
+    with (
+        socket.create_connection(("127.0.0.1", gateway.port), timeout=20) as plain,
+        NOBODY.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        tls.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert tls.recv(64).startswith(b"HTTP/1.1 200")
+        os.write(tls.fileno(), b"\xa5" * 300)
+        eventually(lambda: "Refused a TLS record" in gateway.log)
+    assert "Traceback" not in gateway.log
