@@ -1,6 +1,7 @@
 """The files of a configuration: its own, and those that it names for secrets. Tests: tests/test_hostile_config.py.
 
-Opening a pipe waits for a writer, and a device may have no end. So only regular files are read, up to a size.
+Opening a pipe waits for a writer, and a device may have no end. So only regular files are read, up to a size, and ``/dev/null``,
+which is how one says that there is no file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def read_text(path: Path, most: int) -> str:
     Raises ``ValueError`` with what is wrong with it."""
     try:
         with open(path, encoding="utf-8-sig", opener=_open_at_once) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            if not _has_end(os.fstat(file.fileno())):
                 raise ValueError("it is a pipe or a device, no file")
             text = file.read(most + 1)
     except UnicodeDecodeError as error:
@@ -36,6 +37,11 @@ def read_text(path: Path, most: int) -> str:
     if len(text) > most:
         raise ValueError(f"it has more than {most:,} characters")
     return text
+
+
+def _has_end(status: os.stat_result) -> bool:
+    is_null = stat.S_ISCHR(status.st_mode) and status.st_rdev == os.stat(os.devnull).st_rdev
+    return stat.S_ISREG(status.st_mode) or is_null
 
 
 def _open_at_once(path: str, flags: int) -> int:
