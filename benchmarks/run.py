@@ -120,8 +120,10 @@ class Bench:
         return (open_now - before) * 1024 / _HELD
 
     @staticmethod
-    def rest(running_targets: list[Running], seconds: float = 3.0) -> Iterator[tuple[str, dict[str, float]]]:
-        """Yield the CPU microseconds that each target takes in a second without a request, and its workers alone."""
+    def rest(running_targets: list[Running], seconds: float = 10.0) -> Iterator[tuple[str, dict[str, float]]]:
+        """Yield the CPU microseconds that each target takes in a second without a request, and its workers alone.
+
+        Loops that look every ten seconds have their turn in so long a time."""
         youngest = max(at.since for at in running_targets)
         time.sleep(max(youngest + _SETTLED - time.monotonic(), _QUIET))
         before = [(cpu_seconds(at.pids), process_seconds(at.pid)) for at in running_targets]

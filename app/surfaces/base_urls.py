@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -22,6 +22,7 @@ _MOST_WORDS: Final = 12
 _MOST_CHARACTERS: Final = 500
 _MOST_TRIES: Final = 32
 """Words of a path that are looked at, its characters, and paths that are tried: whoever has no key may ask for any path."""
+_MOST_PATHS: Final = 256  # that are remembered: a client with a wrong base URL asks for the same again
 _VERSION: Final = re.compile(r"v\d\w*")
 
 
@@ -53,9 +54,13 @@ class MeantPath(NamedTuple):
 
 def meant_path(rules: Map, method: str, path: str) -> MeantPath | None:
     """Return the path that was meant by ``path``, for which ``method`` has no rule; None if that cannot be told."""
+    return _meant_path(rules, method, path) if len(path) <= _MOST_CHARACTERS else None
+
+
+@lru_cache(_MOST_PATHS)
+def _meant_path(rules: Map, method: str, path: str) -> MeantPath | None:
     adapter = rules.bind("")
-    tries = _tries(path) if len(path) <= _MOST_CHARACTERS else iter(())
-    for wrong, right in islice(tries, _MOST_TRIES):
+    for wrong, right in islice(_tries(path), _MOST_TRIES):
         meant = right + path[len(wrong) :]
         if (mount := _mount_at(adapter, method, meant)) is not None:
             return MeantPath(meant, mount, wrong, right)
