@@ -100,7 +100,7 @@ def test_a_handshake_that_does_not_end_is_ended(gateway: Gateway) -> None:
         connection.settimeout(60)
         with suppress(ConnectionResetError):
             assert connection.recv(10) == b""
-    assert "it took too long" in gateway.log
+    eventually(lambda: "it took too long" in gateway.log)  # the connection ends before the line is written
 
 
 def test_garbage_after_an_answer_is_one_line_of_the_log(gateway: Gateway) -> None:
